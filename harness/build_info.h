@@ -1,0 +1,15 @@
+/* What this build was made from; written by build_info.sh. */
+#ifndef FEWSTEP_BUILD_INFO_H
+#define FEWSTEP_BUILD_INFO_H
+
+#include <stdbool.h>
+
+struct fs_build_info {
+    const char *source_hash; /* SHA-256 over everything that can change a number */
+    const char *commit;      /* "" outside git */
+    bool dirty;              /* the tree had changes that were not committed */
+    const char *compiler, *flags;
+};
+extern const struct fs_build_info fs_build_info;
+
+#endif

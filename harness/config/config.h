@@ -1,0 +1,110 @@
+/* A resolved run: everything that a training and its scores depend on. */
+#ifndef FEWSTEP_CONFIG_H
+#define FEWSTEP_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/base/error.h"
+#include "methods/method.h"
+
+/* Raised when a default changes: it is hashed, so that old numbers keep their meaning. */
+#define FS_CONFIG_VERSION 1
+
+#define FS_STEPS_MAX 16   /* step counts a run is scored at */
+#define FS_NAMES_MAX 4    /* extractors or metrics a run is scored with */
+#define FS_HASH_TEXT 65   /* SHA-256 in hexadecimal, with its terminator */
+
+enum fs_attention_scale { FS_SCALE_INV_D, FS_SCALE_INV_SQRT_D };
+enum fs_schedule { FS_SCHEDULE_CONSTANT, FS_SCHEDULE_COSINE };
+enum fs_precision { FS_PRECISION_FP32, FS_PRECISION_BF16 };
+enum fs_weights_kind { FS_WEIGHTS_EMA, FS_WEIGHTS_RAW };
+enum fs_device_kind { FS_DEVICE_AUTO, FS_DEVICE_CPU, FS_DEVICE_CUDA };
+
+struct fs_dataset_config {
+    char name[64];
+    char path[1024]; /* empty: where Debian's package puts it */
+};
+
+struct fs_model_config {
+    char preset[32]; /* as written: dit-xs/4 */
+    int patch, hidden, depth, heads;
+    int classes; /* 0: the null label always */
+    int finest_steps;
+    enum fs_attention_scale attention_scale;
+};
+
+struct fs_train_config {
+    int64_t updates; /* the whole budget, a teacher's share included */
+    int batch;
+    int micro_batch; /* rows that go through the network at once; 0: the whole batch. Moves no number but rounding */
+    double learning_rate;
+    int64_t warmup;
+    enum fs_schedule schedule;
+    double beta1, beta2, weight_decay, clip_norm;
+    double label_dropout;
+    double ema;
+    bool ema_warmup;
+    enum fs_precision precision;
+    double checkpoint_every; /* seconds; 0: auto. Not hashed */
+};
+
+struct fs_evaluate_config {
+    int steps[FS_STEPS_MAX];
+    int step_count;
+    int64_t samples;
+    enum fs_weights_kind weights;
+    double guidance_scale;
+    bool quantize;
+    char extractors[FS_NAMES_MAX][32];
+    int extractor_count;
+    char metrics[FS_NAMES_MAX][32];
+    int metric_count;
+};
+
+struct fs_config {
+    char experiment[64];
+    struct fs_dataset_config dataset;
+    struct fs_model_config model;
+    struct fs_train_config train;
+    const struct fs_method *method;
+    union fs_method_settings settings; /* the chosen method's own keys */
+    int64_t seed;                      /* 0 … 2³² − 1 */
+    struct fs_evaluate_config evaluate;
+    enum fs_device_kind device;
+
+    char train_hash[FS_HASH_TEXT]; /* data set, model, train and the method's own keys */
+    char *json;                    /* the resolved configuration as canonical JSON, every key; owned */
+};
+
+/* An experiment: its runs in the order of the matrix (the first key of the matrix varies slowest). */
+struct fs_experiment {
+    char name[64];
+    char path[1024];
+    char *text; /* the file as it was read */
+    struct fs_config *runs;
+    int run_count;
+    const char *ablated; /* the dotted name of the matrix's key other than method and seed, or NULL */
+};
+
+/* Reads an experiment file, applies `sets` ("train.batch=64"; a matrix key that is set becomes that one value), expands
+ * the matrix and keeps the runs for which every `only` ("method=shortcut") holds. Every mistake is FS_USAGE with file,
+ * line and key. */
+fs_status fs_experiment_read(const char *path, const char *const *sets, int set_count, const char *const *only,
+                             int only_count, struct fs_experiment *experiment, struct fs_error *error);
+void fs_experiment_free(struct fs_experiment *experiment);
+
+/* The configuration of the teacher that `config` needs: flow matching with share × updates, everything else of
+ * `train`, `model` and `dataset` alike, so that all who need the same teacher share one run. Only when
+ * config->method->teacher_share(…) > 0. Free with fs_config_free. */
+fs_status fs_config_teacher(const struct fs_config *config, struct fs_config *teacher, struct fs_error *error);
+
+/* A resolved configuration from its stored JSON (the `json` field), for `eval`, `sample` and `reproduce`. */
+fs_status fs_config_from_json(const char *json, struct fs_config *config, struct fs_error *error);
+void fs_config_free(struct fs_config *config);
+
+/* A run's id: SHA-256 over (train_hash, seed, data hash, source hash), in hexadecimal. */
+fs_status fs_run_id(const struct fs_config *config, const char *data_sha256, const char *source_hash,
+                    char id[FS_HASH_TEXT], struct fs_error *error);
+
+#endif

@@ -1,0 +1,18 @@
+/* PNG pictures (libpng). */
+#ifndef FEWSTEP_PNG_H
+#define FEWSTEP_PNG_H
+
+#include <stdint.h>
+
+#include "kernels/base/error.h"
+
+/* pixels [height, width, channels], 1 or 3 channels; written atomically. */
+fs_status fs_png_write(const char *path, const uint8_t *pixels, int height, int width, int channels,
+                       struct fs_error *error);
+
+/* A grid of `rows` × `cols` samples [rows·cols, height·width·channels] in data scale: clipped to [−1, 1], rounded to
+ * 8 bits, one dark pixel between them, each enlarged by `zoom`. Channels 1 or 3 as they are, of 4 the first three. */
+fs_status fs_png_write_grid(const char *path, const float *samples, int rows, int cols, int height, int width,
+                            int channels, int zoom, struct fs_error *error);
+
+#endif

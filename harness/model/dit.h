@@ -1,0 +1,72 @@
+/* The backbone: a diffusion transformer (Peebles & Xie 2023) conditioned on time, step size and label, as the
+ * shortcut-model authors run it. Forward calls operations of a backend in order, backward in the opposite order, over
+ * one activation buffer whose plan is made once. */
+#ifndef FEWSTEP_DIT_H
+#define FEWSTEP_DIT_H
+
+#include <stdio.h>
+
+#include "harness/config/config.h"
+#include "kernels/backend.h"
+
+struct fs_dit; /* opaque: configuration, parameter table, plan, activation buffers */
+
+enum fs_initial { FS_INITIAL_ZERO, FS_INITIAL_XAVIER, FS_INITIAL_NORMAL_002 };
+
+/* A parameter: rows × cols at `offset` (in elements, 16-aligned) of the flat buffer. Linears are [out, in]. */
+struct fs_parameter {
+    char name[48]; /* as in the DiT repository: blocks.0.attn.qkv.weight */
+    int64_t offset, rows, cols;
+    enum fs_initial initial;
+    int split; /* initialised as this many matrices on top of each other (q, k, v; the modulation as one) */
+};
+
+/* Input of one pass over n ≤ capacity rows; arrays of scalars are the host's. */
+struct fs_dit_input {
+    struct fs_view x;      /* [n, H·W·C] */
+    const float *t, *s;    /* [n] */
+    const int32_t *labels; /* [n]; config.classes is the null label */
+};
+
+/* Flat parameters as the network reads them. `half` is their bf16 copy for matrix products, kept by fs_dit_refresh;
+ * not given for float32. Owned by whoever allocated the buffers. */
+struct fs_weights {
+    struct fs_view values; /* [1, parameter count], backend->real */
+    struct fs_view half;
+};
+
+/* A network for images of height × width × channels with room for `capacity` rows, with the buffers of a backward pass
+ * when `training`. `precision` is backend->real or FS_BF16. Wrong sizes are FS_USAGE. */
+struct fs_dit *fs_dit_create(struct fs_backend *backend, const struct fs_model_config *config, int height, int width,
+                             int channels, int capacity, bool training, enum fs_type precision, struct fs_error *error);
+void fs_dit_destroy(struct fs_dit *dit);
+
+int64_t fs_dit_parameter_count(const struct fs_dit *dit); /* padded length of the flat buffers */
+const struct fs_parameter *fs_dit_parameters(const struct fs_dit *dit, int *count);
+/* Initial weights into a host buffer of parameter_count floats, from FS_STREAM_INITIAL_WEIGHTS. */
+void fs_dit_initialise(const struct fs_dit *dit, uint32_t seed, float *values);
+
+/* Allocates a set of weights (values, and half when the precision asks for it), and gives it back. */
+fs_status fs_weights_create(const struct fs_dit *dit, struct fs_weights *weights, struct fs_error *error);
+void fs_weights_destroy(const struct fs_dit *dit, struct fs_weights *weights);
+/* To be called when `values` changed. */
+void fs_dit_refresh(const struct fs_dit *dit, struct fs_weights *weights);
+
+/* velocity [n, H·W·C] = network(input). With `keep`, what the backward pass needs stays (one at a time). */
+void fs_dit_forward(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
+                    struct fs_view velocity, bool keep);
+/* Adds the gradient of Σ dvelocity·velocity to `gradients` [1, parameter count], for the last kept forward. */
+void fs_dit_backward(struct fs_dit *dit, const struct fs_weights *weights, struct fs_view dvelocity,
+                     struct fs_view gradients);
+
+/* Matrix-product operations of one forward of one sample (2 a multiply-add). */
+double fs_dit_forward_flops(const struct fs_model_config *config, int height, int width, int channels);
+/* Bytes: activations of this plan, and one flat buffer. */
+size_t fs_dit_activation_bytes(const struct fs_dit *dit);
+/* The plan, a line a buffer, for --verbose and for the start of a run (`summary`: one line). */
+void fs_dit_print_plan(const struct fs_dit *dit, FILE *stream, bool summary);
+
+/* Fills hidden, depth, heads and patch from "dit-xs/4"; FS_USAGE names the presets there are. */
+fs_status fs_model_preset(const char *preset, struct fs_model_config *config, struct fs_error *error);
+
+#endif

@@ -1,0 +1,33 @@
+/* Sampling: from the noise bank to data in N Euler steps. */
+#ifndef FEWSTEP_SAMPLER_H
+#define FEWSTEP_SAMPLER_H
+
+#include "harness/config/config.h"
+#include "harness/model/dit.h"
+
+struct fs_sampler {
+    struct fs_backend *backend;
+    const struct fs_config *config;
+    int64_t dim;
+    int capacity; /* rows a call */
+    void *owner;
+    /* velocity [n, dim] = network(x, t, s, labels); the caller's, so that tests can put the exact velocity here. */
+    void (*evaluate)(struct fs_sampler *sampler, struct fs_view velocity, struct fs_view x, const float *t,
+                     const float *s, const int32_t *labels);
+    struct fs_view scratch[2]; /* [capacity, dim], set up by fs_sampler_create */
+    struct fs_view coefficients; /* [capacity, 2] */
+};
+
+fs_status fs_sampler_create(struct fs_sampler *sampler, struct fs_error *error); /* from the fields above scratch */
+void fs_sampler_destroy(struct fs_sampler *sampler);
+
+/* x [n, dim], n ≤ capacity: noise in, samples out; x ← x + v(x, t, s)/steps at t = 0, 1/steps, … With a guidance scale
+ * other than 1, v = v_null + scale·(v_label − v_null). FS_USAGE where the method has no meaning for that guidance
+ * (with its reason) or `steps` is no power of two ≤ M. */
+fs_status fs_sample(struct fs_sampler *sampler, struct fs_view x, const int32_t *labels, int steps,
+                    double guidance_scale, struct fs_error *error);
+
+/* The noise bank: row i of FS_STREAM_EVALUATION_NOISE at `seed`, the same for every method and step count. */
+void fs_evaluation_noise(struct fs_backend *backend, struct fs_view x, uint32_t seed, uint32_t first_row);
+
+#endif

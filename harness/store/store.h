@@ -1,0 +1,94 @@
+/* The database: experiments, runs, checkpoints, curves, scores and where each came from. SQLite, WAL while a run
+ * writes, foreign keys, STRICT tables, prepared statements only. schema.sql says what each column means. */
+#ifndef FEWSTEP_STORE_H
+#define FEWSTEP_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/base/error.h"
+
+struct fs_store;
+
+enum fs_store_mode {
+    FS_STORE_READ,  /* leaves no -wal or -shm behind; FS_USAGE when the file is not there */
+    FS_STORE_WRITE, /* made or migrated when needed */
+};
+
+/* FS_USAGE: not a database, of a newer schema, cannot be written. */
+fs_status fs_store_open(const char *path, enum fs_store_mode mode, struct fs_store **store, struct fs_error *error);
+void fs_store_close(struct fs_store *store);
+/* The SQLite handle, for report/'s queries (read only). */
+struct sqlite3 *fs_store_handle(struct fs_store *store);
+
+/* What a number was made with and on. Texts may be NULL where unknown. */
+struct fs_environment {
+    const char *commit;  /* of the tree that was built; "" outside git */
+    bool dirty;
+    const char *source_hash;
+    const char *compiler, *flags, *libraries; /* "oneDNN 2.6.3, OpenBLAS 0.3.21, SQLite 3.40.1" */
+    const char *cpu, *isa, *device, *host;
+    int threads;
+};
+
+struct fs_run_row {
+    const char *id;
+    const char *method, *dataset, *model;
+    const char *config_json, *train_hash, *data_sha256, *source_hash;
+    const char *teacher; /* id of the teacher's run, or NULL */
+    bool is_teacher;     /* made only because others need it */
+    int64_t seed, updates;
+    double flops; /* of the whole training, teacher and pairs included */
+};
+
+struct fs_score_row {
+    const char *score_hash; /* SHA-256 over the identity below: unique */
+    const char *run;        /* NULL for a row that scores data (the floor) */
+    const char *source;     /* "run", or "dataset:fashion-mnist:test" */
+    int64_t update;         /* of the checkpoint */
+    const char *weights;    /* "ema" | "raw" */
+    int steps;
+    double guidance_scale;
+    const char *labels; /* "index mod 10" */
+    int64_t noise_seed, samples;
+    bool quantize;
+    const char *resize; /* "none" */
+    const char *extractor, *extractor_sha256, *tap, *reference, *reference_sha256, *metric, *precision, *device;
+    const char *source_hash;
+    double value, low, high; /* low, high: interval over samples; NAN when there is none */
+    double seconds;
+};
+
+/* All writes are one transaction each and durable when they return; safe between processes (busy ones wait). */
+fs_status fs_store_environment(struct fs_store *store, const struct fs_environment *environment, int64_t *id,
+                               struct fs_error *error);
+fs_status fs_store_experiment(struct fs_store *store, const char *name, const char *path, const char *text,
+                              const char *ablated, int64_t *id, struct fs_error *error);
+/* Inserts the run unless it is there, and makes it a member of the experiment (0: of none). */
+fs_status fs_store_run(struct fs_store *store, const struct fs_run_row *run, int64_t experiment, int64_t environment,
+                       struct fs_error *error);
+/* "training", "trained", "failed", with a message or NULL; adds wall seconds and remembers the peak resident set. */
+fs_status fs_store_run_state(struct fs_store *store, const char *run, const char *state, const char *message,
+                             double seconds, double peak_bytes, struct fs_error *error);
+fs_status fs_store_checkpoint(struct fs_store *store, const char *run, int64_t update, const char *path,
+                              const char *sha256, int64_t bytes, struct fs_error *error);
+/* A point of a curve ("loss", "loss/level/3", "gradient_norm", "weight_norm", "updates_per_second", "peak_share"). */
+struct fs_curve_point {
+    const char *name;
+    int64_t update;
+    double value;
+};
+/* Replaces points of the same name and update (a resume writes the same ones again). */
+fs_status fs_store_curve(struct fs_store *store, const char *run, const struct fs_curve_point *points, int count,
+                         struct fs_error *error);
+fs_status fs_store_score(struct fs_store *store, const struct fs_score_row *score, int64_t experiment,
+                         int64_t environment, struct fs_error *error);
+/* *found, and then *value, of a score already there. With an experiment (not 0) it also becomes one of its scores. */
+fs_status fs_store_find_score(struct fs_store *store, const char *score_hash, int64_t experiment, bool *found,
+                              double *value, struct fs_error *error);
+/* A unique prefix (6 digits or more) of a run's id to the whole id and its configuration (owned, free()); FS_USAGE
+ * when there is none or several (named). */
+fs_status fs_store_find_run(struct fs_store *store, const char *prefix, char id[65], char **config_json,
+                            struct fs_error *error);
+
+#endif

@@ -1,0 +1,208 @@
+/* A backend: the tensor operations of the network as a table of functions. The CPU's is in cpu/, CUDA's in cuda/
+ * (a shared object that is loaded at run time).
+ *
+ * Errors. Operations return nothing: the first fault sticks to the backend, later operations do nothing, and
+ * `synchronise` reports it with the operation's name. So a network reads as a list of operations, and a device need
+ * not be waited for.
+ * Shapes. Every operand is a view: rows × cols, row-major, `stride` elements from one row to the next. B: samples,
+ * T: tokens a sample, D: width. Where an operand has one row per sample and another one per token, T is the ratio
+ * of their rows.
+ * Types. FS_F32 everywhere; FS_BF16 where "any type" is said; FS_F64 only in the reference backend of the tests,
+ * whose operands are all FS_F64. Statistics, parameter gradients and optimiser state are never FS_BF16.
+ * Gradients. Parameter gradients are added to what is there (micro-batches); activation gradients are written
+ * unless said otherwise.
+ * Determinism. The same call gives the same bits for the same number of threads. */
+#ifndef FEWSTEP_BACKEND_H
+#define FEWSTEP_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base/error.h"
+#include "kernels/base/random.h"
+
+#define FS_BACKEND_ABI 1u
+
+enum fs_type { FS_F32, FS_BF16, FS_F64 };
+
+/* A matrix somewhere in the backend's memory; owns nothing. data == NULL means "not given". */
+struct fs_view {
+    void *data;
+    enum fs_type type;
+    int64_t rows, cols, stride;
+};
+
+enum fs_activation { FS_LINEAR, FS_GELU };
+
+/* A 2-D convolution or pooling window over NHWC images. A view of images has a row per sample, H·W·C columns. */
+struct fs_window {
+    int64_t in_height, in_width, in_channels;
+    int64_t out_channels; /* pooling: equal to in_channels */
+    int64_t kernel_height, kernel_width, stride;
+    int64_t pad_height, pad_width; /* on both sides */
+};
+
+enum fs_pooling { FS_POOL_MAX, FS_POOL_AVERAGE_PADDED, FS_POOL_AVERAGE_UNPADDED };
+
+/* One AdamW update (Loshchilov & Hutter 2019) and the moving averages that follow it, in one pass. */
+struct fs_adamw {
+    float learning_rate, beta1, beta2, epsilon, weight_decay;
+    int64_t update;         /* 1 for the first: the exponent of the bias correction */
+    float clip_norm;        /* 0: no clipping. Else gradients are scaled by min(1, clip_norm / √norm2) */
+    struct fs_view norm2;   /* 1 × 1: the gradients' squared norm, from sum_squares; read only when clipping */
+    float ema_decay[2];     /* average ← decay·average + (1 − decay)·new weights, for each average given */
+};
+
+struct fs_backend {
+    uint32_t abi;        /* FS_BACKEND_ABI of the headers it was built with: first, and checked when it is loaded */
+    const char *name;    /* "cpu", "cuda", "reference" */
+    const char *variant; /* instruction set or device: "avx2", "NVIDIA H100" */
+    enum fs_type real;   /* the type of parameters and statistics: FS_F32, in the reference FS_F64 */
+    bool native_bf16;    /* matrix instructions for bf16; without them a bf16 training is refused */
+    void *state;
+
+    void (*destroy)(struct fs_backend *backend);
+
+    /* --- memory ------------------------------------------------------------------------------------------- */
+    void *(*allocate)(struct fs_backend *backend, size_t bytes, struct fs_error *error); /* 64-byte aligned, zeroed */
+    void (*release)(struct fs_backend *backend, void *memory);
+    void (*upload)(struct fs_backend *backend, void *device, const void *host, size_t bytes);
+    void (*download)(struct fs_backend *backend, void *host, const void *device, size_t bytes); /* waits */
+    void (*fill)(struct fs_backend *backend, struct fs_view out, double value);
+    void (*copy)(struct fs_backend *backend, struct fs_view out, struct fs_view in); /* converts between any types */
+    fs_status (*synchronise)(struct fs_backend *backend, struct fs_error *error); /* also clears a fault */
+
+    /* --- random numbers ----------------------------------------------------------------------------------- */
+    /* out[i][j] ~ N(0, 1): element j of row first_row + i of the stream at `key`. */
+    void (*normals)(struct fs_backend *backend, struct fs_view out, struct fs_random_key key, uint32_t first_row);
+
+    /* --- linear layer: y = x·Wᵀ + bias ---------------------------------------------------------------------- */
+    /* x [n, in], w [out, in], bias [1, out] or not given, y [n, out]; x and w of one type, y any. With FS_GELU,
+     * y = GELU(z), tanh form, and z is kept in `pre` [n, out] (any type) when given. */
+    void (*linear_forward)(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view w,
+                           struct fs_view bias, enum fs_activation activation, struct fs_view pre);
+    /* dx [n, in] = dy·W (when given), dw [out, in] += dyᵀ·x, dbias [1, out] += column sums of dy (when given).
+     * dy, x and w of one type. When `pre` [n, in] is given, x was GELU(pre) and dx is multiplied by GELU′(pre),
+     * so that dx is the gradient before the activation. */
+    void (*linear_backward)(struct fs_backend *backend, struct fs_view dx, struct fs_view dw, struct fs_view dbias,
+                            struct fs_view dy, struct fs_view x, struct fs_view w, struct fs_view pre);
+
+    /* --- attention ------------------------------------------------------------------------------------------ */
+    /* qkv [B·T, 3·D] (q, then k, then v; head h has columns h·D/heads … of each), out [B·T, D],
+     * softmax(scale·q·kᵀ)·v per sample and head. lse [B·T, heads], the log of the softmax's denominator, is kept
+     * for the backward pass (when given). qkv and out of any type; lse is `real`. */
+    void (*attention_forward)(struct fs_backend *backend, struct fs_view out, struct fs_view lse, struct fs_view qkv,
+                              int64_t tokens, int64_t heads, double scale);
+    void (*attention_backward)(struct fs_backend *backend, struct fs_view dqkv, struct fs_view dout,
+                               struct fs_view qkv, struct fs_view out, struct fs_view lse, int64_t tokens,
+                               int64_t heads, double scale);
+
+    /* --- layer norm with modulation: y = x̂·(1 + scale) + shift, x̂ = (x − mean)/√(var + 1e-6) ------------------ */
+    /* x, y [B·T, D]; shift, scale [B, D]; statistics [B·T, 2] keeps (mean, 1/√(var + ε)) when given. */
+    void (*norm_forward)(struct fs_backend *backend, struct fs_view y, struct fs_view statistics, struct fs_view x,
+                         struct fs_view shift, struct fs_view scale);
+    /* dx [B·T, D] is added to (it is the residual stream's gradient); dshift, dscale [B, D] are written. */
+    void (*norm_backward)(struct fs_backend *backend, struct fs_view dx, struct fs_view dshift, struct fs_view dscale,
+                          struct fs_view dy, struct fs_view x, struct fs_view statistics, struct fs_view scale);
+
+    /* --- gated residual: out = x + gate·y --------------------------------------------------------------------- */
+    /* x, y, out [B·T, D] (out may be x); gate [B, D]. */
+    void (*gate_forward)(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y,
+                         struct fs_view gate);
+    /* dy = gate·dout, dgate [B, D] = Σ_tokens dout·y (written). The gradient of x is dout itself. */
+    void (*gate_backward)(struct fs_backend *backend, struct fs_view dy, struct fs_view dgate, struct fs_view dout,
+                          struct fs_view y, struct fs_view gate);
+
+    /* --- element by element ------------------------------------------------------------------------------------ */
+    void (*silu_forward)(struct fs_backend *backend, struct fs_view y, struct fs_view x);
+    /* dx = dy·SiLU′(x); added to dx when `accumulate`. dx may be dy when not accumulating. */
+    void (*silu_backward)(struct fs_backend *backend, struct fs_view dx, struct fs_view dy, struct fs_view x,
+                          bool accumulate);
+    /* out = x + y; y has as many rows as x, or a divisor of it and is repeated (positions [T, D] on [B·T, D]).
+     * out may be x. */
+    void (*add)(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y);
+    /* out[i] = a[i]·x[i] + c[i]·y[i], then clipped to ±clip when clip > 0. a, c [B, 1]; x, y, out [B, n]; y and c
+     * may be not given; out may be x or y. It mixes x_t, takes Euler steps, averages velocities and applies
+     * guidance. Rounded after each product and the sum (no contraction): the same bits on every backend. */
+    void (*mix)(struct fs_backend *backend, struct fs_view out, struct fs_view a, struct fs_view x, struct fs_view c,
+                struct fs_view y, double clip);
+
+    /* --- pictures and tokens -------------------------------------------------------------------------------- */
+    /* images [B, H·W·C] (channels last) → tokens [B·T, p·p·C], T = (H/p)·(W/p) in row order, each flattened as
+     * (row, column, channel). `unpatchify` is its inverse, and each is the other's gradient. */
+    void (*patchify)(struct fs_backend *backend, struct fs_view tokens, struct fs_view images, int64_t height,
+                     int64_t width, int64_t channels, int64_t patch);
+    void (*unpatchify)(struct fs_backend *backend, struct fs_view images, struct fs_view tokens, int64_t height,
+                       int64_t width, int64_t channels, int64_t patch);
+
+    /* --- conditioning ------------------------------------------------------------------------------------------ */
+    /* values [B, 1] → out [B, F] (any type): [cos | sin](value · 10000^(−i/(F/2))), i = 0 … F/2 − 1. */
+    void (*sinusoidal)(struct fs_backend *backend, struct fs_view out, struct fs_view values);
+    /* out[i] = table[ids[i]]; ids: B numbers in the backend's memory. */
+    void (*embed_forward)(struct fs_backend *backend, struct fs_view out, struct fs_view table, const int32_t *ids);
+    /* dtable[ids[i]] += dout[i], in the order of i. */
+    void (*embed_backward)(struct fs_backend *backend, struct fs_view dtable, struct fs_view dout, const int32_t *ids);
+
+    /* --- loss and optimiser ------------------------------------------------------------------------------------ */
+    /* loss [B, 1]: mean over columns of (prediction − target)² per row, without the weight; dprediction [B, n] =
+     * 2·weight[i]·(prediction − target)/n (when given). weights [B, 1]. */
+    void (*mse)(struct fs_backend *backend, struct fs_view loss, struct fs_view dprediction, struct fs_view prediction,
+                struct fs_view target, struct fs_view weights);
+    /* result [1, 1] = Σ x², accumulated in double in an order that does not depend on the number of threads. */
+    void (*sum_squares)(struct fs_backend *backend, struct fs_view result, struct fs_view x);
+    /* All [1, n]; each of averages[2] may be not given. The decay is the learning rate times weight_decay times the
+     * weight, ε stands outside the root. */
+    void (*adamw)(struct fs_backend *backend, const struct fs_adamw *adamw, struct fs_view parameters,
+                  struct fs_view gradients, struct fs_view moment1, struct fs_view moment2,
+                  const struct fs_view averages[2]);
+
+    /* --- convolution, for feature extractors ---------------------------------------------------------------------- */
+    /* x [B, H·W·C], w [O, C·kh·kw] (each filter as channel, row, column), bias [1, O], y [B, H′·W′·O]; `relu` is
+     * fused. */
+    void (*convolution_forward)(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view w,
+                                struct fs_view bias, const struct fs_window *window, bool relu);
+    /* On the CPU only (NULL elsewhere): it trains the small classifier. dy is the gradient after the ReLU; y the
+     * forward result, given when `relu` was fused. dx may be not given; dw, dbias are added to. */
+    void (*convolution_backward)(struct fs_backend *backend, struct fs_view dx, struct fs_view dw, struct fs_view dbias,
+                                 struct fs_view dy, struct fs_view x, struct fs_view y, struct fs_view w,
+                                 const struct fs_window *window);
+    void (*pool_forward)(struct fs_backend *backend, struct fs_view y, struct fs_view x,
+                         const struct fs_window *window, enum fs_pooling pooling);
+};
+
+static inline struct fs_view fs_no_view(void)
+{
+    return (struct fs_view){0};
+}
+
+/* A dense view. */
+static inline struct fs_view fs_view(void *data, enum fs_type type, int64_t rows, int64_t cols)
+{
+    return (struct fs_view){data, type, rows, cols, cols};
+}
+
+static inline size_t fs_type_size(enum fs_type type)
+{
+    return type == FS_F64 ? 8 : type == FS_F32 ? 4 : 2;
+}
+
+static inline struct fs_view fs_view_rows(struct fs_view view, int64_t first, int64_t rows)
+{
+    view.data = (char *)view.data + (size_t)(first * view.stride) * fs_type_size(view.type);
+    view.rows = rows;
+    return view;
+}
+
+static inline struct fs_view fs_view_cols(struct fs_view view, int64_t first, int64_t cols)
+{
+    view.data = (char *)view.data + (size_t)first * fs_type_size(view.type);
+    view.cols = cols;
+    return view;
+}
+
+/* The CPU backend with `threads` OpenMP threads (0: all), on the best instruction set that this CPU and the
+ * environment variable FEWSTEP_CPU (baseline, avx2, avx512) allow. */
+struct fs_backend *fs_cpu_backend(int threads, struct fs_error *error);
+
+#endif

@@ -1,0 +1,24 @@
+/* Files: whole reads, and writes that are either there or not. */
+#ifndef FEWSTEP_FILE_H
+#define FEWSTEP_FILE_H
+
+#include <stdio.h>
+
+#include "kernels/base/error.h"
+
+/* A file that is written under a temporary name beside its own; commit fsyncs, renames and fsyncs the folder. */
+struct fs_new_file {
+    FILE *stream;
+    char path[1024], temporary[1088];
+};
+fs_status fs_new_file_open(struct fs_new_file *file, const char *path, struct fs_error *error);
+fs_status fs_new_file_commit(struct fs_new_file *file, struct fs_error *error); /* closes; on failure removes */
+void fs_new_file_abandon(struct fs_new_file *file);                             /* closes and removes */
+
+/* The whole file in fresh memory with a zero byte behind it (not counted in *size); FS_USAGE when it cannot be read or
+ * is larger than `limit`. */
+fs_status fs_file_read(const char *path, size_t limit, char **contents, size_t *size, struct fs_error *error);
+/* mkdir -p. FS_USAGE when it cannot be made or written to. */
+fs_status fs_make_folder(const char *path, struct fs_error *error);
+
+#endif

@@ -1,0 +1,153 @@
+/* A training method as a table: what is trained, on which targets, and how it is sampled. A new method is one file in
+ * this folder and one line in registry.c; README.md shows the way.
+ *
+ * Time t runs from noise (0) to data (1). M = finest_steps, K = log2 M. A level is log2(1/d) of a step size d.
+ * x_t = (1 − (1 − σ)·t)·x0 + t·x1 and the flow-matching target is x1 − (1 − σ)·x0, σ = 1e-5. */
+#ifndef FEWSTEP_METHOD_H
+#define FEWSTEP_METHOD_H
+
+#include "kernels/backend.h"
+
+#define FS_SIGMA 1e-5
+#define FS_CLIP 4.0 /* ± bound of bootstrapped states and targets */
+#define FS_PHASES_MAX 24
+
+/* The settings of all methods; each uses its own member, whose fields its `options` describe. */
+struct fs_flow_matching_settings {
+    char unused; /* flow matching has no keys of its own */
+};
+struct fs_shortcut_settings {
+    double bootstrap_fraction;
+    int max_step_level; /* level of the largest step trained on: `max_step: 1/8` is 3. K: none */
+    double target_ema;  /* < 0: train.ema */
+    bool bootstrap_guidance;
+};
+struct fs_distillation_settings {
+    double teacher_share;
+    bool phase_checkpoints;
+};
+struct fs_reflow_settings {
+    double teacher_share;
+    int64_t pairs;
+    int teacher_steps;
+    int init; /* 0: teacher, 1: scratch */
+};
+union fs_method_settings {
+    struct fs_flow_matching_settings flow_matching;
+    struct fs_shortcut_settings shortcut;
+    struct fs_distillation_settings distillation;
+    struct fs_reflow_settings reflow;
+};
+
+/* A key of a method in the YAML file. */
+enum fs_option_kind { FS_OPTION_REAL, FS_OPTION_WHOLE, FS_OPTION_BOOL, FS_OPTION_CHOICE, FS_OPTION_STEP };
+struct fs_option {
+    const char *key;
+    enum fs_option_kind kind;
+    size_t offset;           /* in the settings; REAL: double, WHOLE: int64_t or int by `size`, BOOL: bool,
+                                CHOICE: int index, STEP: int level from 1, 1/2, 1/4 … */
+    size_t size;             /* bytes of the field */
+    double fallback;         /* the default */
+    double minimum, maximum; /* inclusive; REAL and WHOLE */
+    const char *choices;     /* CHOICE: "teacher|scratch" */
+};
+
+/* What a method may know of the run when its settings are checked or its phases planned. */
+struct fs_method_plan {
+    const union fs_method_settings *settings;
+    int finest_steps;
+    int levels;      /* K */
+    int batch;       /* rows of the global batch */
+    int64_t updates; /* of the student; a teacher's share is taken off already */
+    double guidance_scale;
+};
+
+/* A stretch of training. Its end and what comes next are one event. */
+enum fs_start { FS_START_FRESH, FS_START_TEACHER, FS_START_CONTINUE };
+struct fs_phase {
+    int64_t updates;
+    enum fs_start start;      /* whose weights it begins with; CONTINUE keeps weights and moments */
+    bool teacher_is_previous; /* at its begin the teacher becomes the EMA of the phase before */
+    bool on_pairs;            /* (x0, x1) come from the teacher's stored pairs, not from the data set */
+    int level;                /* progressive distillation: the student's level; others: K */
+};
+
+enum fs_network {
+    FS_NETWORK_CURRENT,
+    FS_NETWORK_AVERAGE, /* the moving average that targets use (`target_ema`), before the current update */
+    FS_NETWORK_TEACHER,
+};
+
+/* What a method may do while it makes targets for a micro-batch: rows first_row … first_row + rows − 1 of the global
+ * batch. Arrays of scalars are the host's, one value a row; views are in the backend's memory. Random numbers depend
+ * on the global row only, so that micro-batches and ranks move none. */
+struct fs_method_context {
+    struct fs_backend *backend;
+    struct fs_method_plan plan;
+    const struct fs_phase *phase;
+    int64_t update;       /* of the whole stage, from 0: the random numbers' counter */
+    int64_t phase_update; /* of the phase, from 0 */
+    uint32_t seed;
+    int rows, first_row;
+    int64_t dim; /* H·W·C */
+    int null_label;
+    double label_dropout;
+    double guidance_scale;
+
+    struct fs_view data;    /* x1 [rows, dim] */
+    struct fs_view noise;   /* x0 [rows, dim] on pairs; else not given */
+    const int32_t *labels;  /* [rows] */
+    struct fs_view scratch[4]; /* [rows, dim] each, free to use */
+
+    /* out [n, dim] = network(x, t, s, labels), without gradient. The only way to a network. */
+    void (*evaluate)(struct fs_method_context *context, enum fs_network network, struct fs_view out, struct fs_view x,
+                     const float *t, const float *s, const int32_t *labels);
+    /* backend->mix with coefficients from the host. */
+    void (*mix)(struct fs_method_context *context, struct fs_view out, const float *a, struct fs_view x, const float *c,
+                struct fs_view y, double clip);
+    void *owner; /* the trainer's, or the test's */
+};
+
+/* What the network is asked and should answer. The method fills all of it for its rows. */
+struct fs_targets {
+    struct fs_view x;      /* [rows, dim] */
+    struct fs_view target; /* [rows, dim] */
+    float *t, *s;          /* [rows] */
+    int32_t *labels;       /* [rows] */
+    float *weight;         /* [rows], 1 for a row that counts once; the trainer divides by the global batch */
+    int32_t *level;        /* [rows], for the curves "loss per level" */
+};
+
+struct fs_method {
+    const char *name;     /* in YAML */
+    const char *label;    /* in tables */
+    const char *citation;
+    const struct fs_option *options;
+    int option_count;
+
+    /* The settings against the rest of the run: "methods.shortcut.bootstrap_fraction: …, needs at least …". */
+    fs_status (*check)(const struct fs_method_plan *plan, struct fs_error *error);
+    /* Share of train.updates that goes to a flow-matching teacher; 0: none. */
+    double (*teacher_share)(const union fs_method_settings *settings);
+    /* The decay of the average that targets use; < 0: train.ema. */
+    double (*target_ema)(const union fs_method_settings *settings);
+    /* Writes the phases, whose updates add up to plan->updates; returns how many. */
+    int (*phases)(const struct fs_method_plan *plan, struct fs_phase phases[FS_PHASES_MAX]);
+    void (*make_targets)(struct fs_method_context *context, struct fs_targets *targets);
+    /* Forward passes without gradient, a sample and update of the phase (shortcut at share f: 2·f). */
+    double (*extra_forwards)(const struct fs_method_plan *plan, const struct fs_phase *phase);
+
+    /* The conditioning s that the sampler feeds at `steps` steps. */
+    float (*conditioning)(const struct fs_method_plan *plan, int steps);
+    /* False, with the reason, where explicit guidance is meaningless at `steps` steps. */
+    bool (*guidance_allowed)(const struct fs_method_plan *plan, int steps, const char **reason);
+    /* True where the method is used outside what it was trained for: parentheses in tables. */
+    bool (*outside_training)(const struct fs_method_plan *plan, int steps);
+};
+
+/* By YAML name; NULL when there is none. */
+const struct fs_method *fs_method_find(const char *name);
+/* The i-th method, NULL past the last. */
+const struct fs_method *fs_method_at(int index);
+
+#endif
