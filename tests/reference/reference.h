@@ -1,0 +1,30 @@
+/* The reference backend: every operation of kernels/backend.h as the plain loop of its definition, in double precision.
+ * It is what the other backends are tested against, and what the network's gradient is checked on. */
+#ifndef FEWSTEP_REFERENCE_H
+#define FEWSTEP_REFERENCE_H
+
+#include "kernels/backend.h"
+
+/* All operands FS_F64 (`copy` converts between any types). Give back with backend->destroy. */
+struct fs_backend *fs_reference_backend(struct fs_error *error);
+
+/* The operations, by file. */
+void fs_reference_network(struct fs_backend *backend);  /* linear layer, attention, norm, gate, element by element */
+void fs_reference_pictures(struct fs_backend *backend); /* patches, convolution, pooling */
+void fs_reference_training(struct fs_backend *backend); /* conditioning, loss, optimiser */
+
+/* Element (i, j) of an FS_F64 view. */
+static inline double *fs_at(struct fs_view view, int64_t i, int64_t j)
+{
+    return (double *)view.data + i * view.stride + j;
+}
+
+/* Records a fault of `operation` unless `holds` and all `count` views are FS_F64 or not given; true when it may go on.
+ */
+bool fs_reference_check(struct fs_backend *backend, const char *operation, bool holds, const struct fs_view *views,
+                        int count);
+#define FS_REFERENCE_CHECK(backend, operation, holds, ...)                                                             \
+    fs_reference_check(backend, operation, holds, (const struct fs_view[]){__VA_ARGS__},                               \
+                       (int)(sizeof((const struct fs_view[]){__VA_ARGS__}) / sizeof(struct fs_view)))
+
+#endif

@@ -1,0 +1,198 @@
+/* The reference's patches, convolutions and pooling. */
+#include <math.h>
+
+#include "tests/reference/reference.h"
+
+/* --- patches --------------------------------------------------------------------------------------------------------
+ */
+
+static void move_patches(struct fs_view tokens, struct fs_view images, int64_t height, int64_t width, int64_t channels,
+                         int64_t patch, bool to_tokens)
+{
+    const int64_t across = width / patch, per_image = across * (height / patch);
+    for (int64_t b = 0; b < images.rows; b++) {
+        for (int64_t pixel = 0; pixel < height * width; pixel++) {
+            const int64_t row = pixel / width, col = pixel % width;
+            const int64_t token = b * per_image + row / patch * across + col / patch;
+            for (int64_t c = 0; c < channels; c++) {
+                double *image_at = fs_at(images, b, pixel * channels + c);
+                double *token_at = fs_at(tokens, token, (row % patch * patch + col % patch) * channels + c);
+                *(to_tokens ? token_at : image_at) = *(to_tokens ? image_at : token_at);
+            }
+        }
+    }
+}
+
+static bool patches_fit(struct fs_view tokens, struct fs_view images, int64_t height, int64_t width, int64_t channels,
+                        int64_t patch)
+{
+    return height % patch == 0 && width % patch == 0 && images.cols == height * width * channels &&
+           tokens.cols == patch * patch * channels && tokens.rows == images.rows * (height / patch) * (width / patch);
+}
+
+static void patchify(struct fs_backend *backend, struct fs_view tokens, struct fs_view images, int64_t height,
+                     int64_t width, int64_t channels, int64_t patch)
+{
+    const bool fits = patches_fit(tokens, images, height, width, channels, patch);
+    if (FS_REFERENCE_CHECK(backend, "patchify", fits, tokens, images)) {
+        move_patches(tokens, images, height, width, channels, patch, true);
+    }
+}
+
+static void unpatchify(struct fs_backend *backend, struct fs_view images, struct fs_view tokens, int64_t height,
+                       int64_t width, int64_t channels, int64_t patch)
+{
+    const bool fits = patches_fit(tokens, images, height, width, channels, patch);
+    if (FS_REFERENCE_CHECK(backend, "unpatchify", fits, tokens, images)) {
+        move_patches(tokens, images, height, width, channels, patch, false);
+    }
+}
+
+/* --- windows
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static int64_t out_height(const struct fs_window *window)
+{
+    return (window->in_height + 2 * window->pad_height - window->kernel_height) / window->stride + 1;
+}
+
+static int64_t out_width(const struct fs_window *window)
+{
+    return (window->in_width + 2 * window->pad_width - window->kernel_width) / window->stride + 1;
+}
+
+/* Column of channel 0 of the input pixel under kernel element (r, s) at output pixel (i, j); −1: in the padding. */
+static int64_t under(const struct fs_window *window, int64_t i, int64_t j, int64_t r, int64_t s)
+{
+    const int64_t row = i * window->stride + r - window->pad_height;
+    const int64_t col = j * window->stride + s - window->pad_width;
+    if (row < 0 || row >= window->in_height || col < 0 || col >= window->in_width) {
+        return -1;
+    }
+    return (row * window->in_width + col) * window->in_channels;
+}
+
+static bool window_fits(const struct fs_window *window, struct fs_view y, struct fs_view x)
+{
+    return y.rows == x.rows && x.cols == window->in_height * window->in_width * window->in_channels &&
+           y.cols == out_height(window) * out_width(window) * window->out_channels;
+}
+
+static bool filters_fit(const struct fs_window *window, struct fs_view w)
+{
+    return w.rows == window->out_channels &&
+           w.cols == window->in_channels * window->kernel_height * window->kernel_width;
+}
+
+/* Σ over the window of w·x, for output pixel (i, j) of sample b and filter o. */
+static double convolve(struct fs_view x, struct fs_view w, const struct fs_window *window, int64_t b, int64_t i,
+                       int64_t j, int64_t o)
+{
+    double sum = 0;
+    for (int64_t k = 0; k < w.cols; k++) { /* channel, row, column of the filter */
+        const int64_t s = k % window->kernel_width, r = k / window->kernel_width % window->kernel_height;
+        const int64_t c = k / (window->kernel_width * window->kernel_height);
+        const int64_t at = under(window, i, j, r, s);
+        if (at >= 0) {
+            sum += *fs_at(x, b, at + c) * *fs_at(w, o, k);
+        }
+    }
+    return sum;
+}
+
+static void convolution_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view w,
+                                struct fs_view bias, const struct fs_window *window, bool relu)
+{
+    const bool fits = window_fits(window, y, x) && filters_fit(window, w);
+    if (!FS_REFERENCE_CHECK(backend, "convolution_forward", fits, y, x, w, bias)) {
+        return;
+    }
+    const int64_t width = out_width(window), filters = window->out_channels;
+    for (int64_t b = 0; b < y.rows; b++) {
+        for (int64_t at = 0; at < y.cols; at++) {
+            const int64_t o = at % filters, pixel = at / filters;
+            const double offset = bias.data == NULL ? 0 : *fs_at(bias, 0, o);
+            const double z = offset + convolve(x, w, window, b, pixel / width, pixel % width, o);
+            *fs_at(y, b, at) = relu ? fmax(z, 0) : z;
+        }
+    }
+}
+
+static void convolution_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dw, struct fs_view dbias,
+                                 struct fs_view dy, struct fs_view x, struct fs_view y, struct fs_view w,
+                                 const struct fs_window *window)
+{
+    const bool fits = window_fits(window, dy, x) && filters_fit(window, w) && filters_fit(window, dw);
+    if (!FS_REFERENCE_CHECK(backend, "convolution_backward", fits, dx, dw, dbias, dy, x, y, w)) {
+        return;
+    }
+    if (dx.data != NULL) {
+        backend->fill(backend, dx, 0);
+    }
+    const int64_t width = out_width(window), filters = window->out_channels;
+    for (int64_t b = 0; b < dy.rows; b++) {
+        for (int64_t at = 0; at < dy.cols; at++) {
+            const int64_t o = at % filters, i = at / filters / width, j = at / filters % width;
+            const double g = y.data != NULL && *fs_at(y, b, at) <= 0 ? 0 : *fs_at(dy, b, at);
+            if (dbias.data != NULL) {
+                *fs_at(dbias, 0, o) += g;
+            }
+            for (int64_t k = 0; k < w.cols; k++) {
+                const int64_t s = k % window->kernel_width, r = k / window->kernel_width % window->kernel_height;
+                const int64_t c = k / (window->kernel_width * window->kernel_height);
+                const int64_t from = under(window, i, j, r, s);
+                if (from >= 0) {
+                    *fs_at(dw, o, k) += g * *fs_at(x, b, from + c);
+                }
+                if (from >= 0 && dx.data != NULL) {
+                    *fs_at(dx, b, from + c) += g * *fs_at(w, o, k);
+                }
+            }
+        }
+    }
+}
+
+static double pool(struct fs_view x, const struct fs_window *window, enum fs_pooling pooling, int64_t b, int64_t i,
+                   int64_t j, int64_t c)
+{
+    double largest = -INFINITY, sum = 0;
+    int64_t inside = 0;
+    for (int64_t r = 0; r < window->kernel_height; r++) {
+        for (int64_t s = 0; s < window->kernel_width; s++) {
+            const int64_t at = under(window, i, j, r, s);
+            if (at >= 0) {
+                largest = fmax(largest, *fs_at(x, b, at + c));
+                sum += *fs_at(x, b, at + c);
+                inside++;
+            }
+        }
+    }
+    if (pooling == FS_POOL_MAX) {
+        return largest;
+    }
+    return sum / (double)(pooling == FS_POOL_AVERAGE_UNPADDED ? inside : window->kernel_height * window->kernel_width);
+}
+
+static void pool_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, const struct fs_window *window,
+                         enum fs_pooling pooling)
+{
+    if (!FS_REFERENCE_CHECK(backend, "pool_forward", window_fits(window, y, x), y, x)) {
+        return;
+    }
+    const int64_t width = out_width(window), channels = window->out_channels;
+    for (int64_t b = 0; b < y.rows; b++) {
+        for (int64_t at = 0; at < y.cols; at++) {
+            const int64_t pixel = at / channels;
+            *fs_at(y, b, at) = pool(x, window, pooling, b, pixel / width, pixel % width, at % channels);
+        }
+    }
+}
+
+void fs_reference_pictures(struct fs_backend *backend)
+{
+    backend->patchify = patchify;
+    backend->unpatchify = unpatchify;
+    backend->convolution_forward = convolution_forward;
+    backend->convolution_backward = convolution_backward;
+    backend->pool_forward = pool_forward;
+}
