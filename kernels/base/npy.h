@@ -2,6 +2,7 @@
 #ifndef FEWSTEP_NPY_H
 #define FEWSTEP_NPY_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kernels/base/error.h"

@@ -1,0 +1,62 @@
+/* SHA-256 through libmd. */
+#include "kernels/base/hash.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <sha2.h>
+
+_Static_assert(sizeof(SHA2_CTX) <= sizeof(((struct fs_sha256 *)0)->state), "libmd's context must fit");
+
+void fs_sha256_begin(struct fs_sha256 *hash)
+{
+    SHA256Init((SHA2_CTX *)hash->state);
+}
+
+void fs_sha256_add(struct fs_sha256 *hash, const void *data, size_t size)
+{
+    if (size > 0) {
+        SHA256Update((SHA2_CTX *)hash->state, data, size);
+    }
+}
+
+void fs_sha256_end(struct fs_sha256 *hash, char text[65])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    SHA256Final(digest, (SHA2_CTX *)hash->state);
+    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
+        text[2 * i] = digits[digest[i] >> 4];
+        text[2 * i + 1] = digits[digest[i] & 15];
+    }
+    text[64] = '\0';
+}
+
+void fs_sha256(const void *data, size_t size, char text[65])
+{
+    struct fs_sha256 hash;
+    fs_sha256_begin(&hash);
+    fs_sha256_add(&hash, data, size);
+    fs_sha256_end(&hash, text);
+}
+
+fs_status fs_sha256_file(const char *path, char text[65], struct fs_error *error)
+{
+    FILE *stream = fopen(path, "rbe");
+    if (!stream) {
+        return fs_fail(error, FS_USAGE, "%s: cannot be read: %s", path, strerror(errno));
+    }
+    struct fs_sha256 hash;
+    fs_sha256_begin(&hash);
+    char piece[65536];
+    size_t size;
+    while ((size = fread(piece, 1, sizeof piece, stream)) > 0) {
+        fs_sha256_add(&hash, piece, size);
+    }
+    const int failed = ferror(stream) ? errno : 0;
+    fclose(stream);
+    fs_sha256_end(&hash, text);
+    return failed ? fs_fail(error, FS_USAGE, "%s: cannot be read: %s", path, strerror(failed)) : FS_OK;
+}

@@ -1,0 +1,263 @@
+/* NumPy's .npy format, versions 1 to 3: magic, version, header length, a Python dictionary, the elements. */
+#include "kernels/base/npy.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/base/file.h"
+#include "kernels/base/memory.h"
+
+#define RANK_MAX 8
+#define FILE_SIZE_MAX ((size_t)64 << 30)
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "arrays are written as they lie in memory");
+
+static const struct {
+    const char *descr; /* without the byte order */
+    size_t size;
+} types[] = {
+    [FS_ARRAY_F32] = {"f4", 4}, [FS_ARRAY_F64] = {"f8", 8}, [FS_ARRAY_U8] = {"u1", 1},
+    [FS_ARRAY_I32] = {"i4", 4}, [FS_ARRAY_I64] = {"i8", 8},
+};
+
+#define TYPE_COUNT ((int)(sizeof types / sizeof types[0]))
+
+struct layout {
+    bool swapped, fortran;
+    int64_t count;
+};
+
+static fs_status bad(const char *path, const char *what, struct fs_error *error)
+{
+    return fs_fail(error, FS_USAGE, "%s: not a sound .npy array: %s", path, what);
+}
+
+/* --- the header: a dictionary of three keys in any order
+ * -------------------------------------------------------------- */
+
+/* Text that is consumed from the front; it ends with a zero byte. */
+static bool take(const char **text, const char *token)
+{
+    *text += strspn(*text, " \n");
+    const size_t length = strlen(token);
+    if (strncmp(*text, token, length) != 0) {
+        return false;
+    }
+    *text += length;
+    return true;
+}
+
+static fs_status parse_descr(const char *path, const char **text, struct fs_array *array, struct layout *layout,
+                             struct fs_error *error)
+{
+    if (!take(text, "'") || !**text) {
+        return bad(path, "its type is no simple one", error);
+    }
+    const char order = **text;
+    if (strchr("<>|=", order)) {
+        ++*text;
+    }
+    for (int type = 0; type < TYPE_COUNT; type++) {
+        if (strncmp(*text, types[type].descr, 2) == 0 && (*text)[2] == '\'') {
+            *text += 3;
+            array->type = (enum fs_array_type)type;
+            layout->swapped = order == '>';
+            return FS_OK;
+        }
+    }
+    return fs_fail(error, FS_USAGE, "%s: its type is '%.10s…; f4, f8, u1, i4 and i8 can be read", path, *text);
+}
+
+static fs_status parse_shape(const char *path, const char **text, struct fs_array *array, struct fs_error *error)
+{
+    bool open = take(text, "(");
+    while (open && !take(text, ")")) {
+        *text += strspn(*text, " ");
+        int64_t length = 0;
+        const char *digits = *text;
+        for (; **text >= '0' && **text <= '9'; ++*text) {
+            if (__builtin_mul_overflow(length, (int64_t)10, &length) ||
+                __builtin_add_overflow(length, (int64_t)(**text - '0'), &length)) {
+                return bad(path, "its shape is too large", error);
+            }
+        }
+        if (*text == digits || array->rank == RANK_MAX) {
+            return bad(path, "its shape is no list of at most 8 numbers", error);
+        }
+        array->shape[array->rank++] = length;
+        if (!take(text, ",") && (*text)[strspn(*text, " ")] != ')') {
+            return bad(path, "its shape is no list of at most 8 numbers", error);
+        }
+    }
+    return open ? FS_OK : bad(path, "its shape is no list of at most 8 numbers", error);
+}
+
+static fs_status parse_order(const char *path, const char **text, struct layout *layout, struct fs_error *error)
+{
+    layout->fortran = take(text, "True");
+    return layout->fortran || take(text, "False") ? FS_OK : bad(path, "fortran_order is neither True nor False", error);
+}
+
+static fs_status parse_header(const char *path, const char *text, struct fs_array *array, struct layout *layout,
+                              struct fs_error *error)
+{
+    bool seen[3] = {false, false, false};
+    bool more = take(&text, "{");
+    while (more && !take(&text, "}")) {
+        const int key = take(&text, "'descr'")           ? 0
+                        : take(&text, "'fortran_order'") ? 1
+                        : take(&text, "'shape'")         ? 2
+                                                         : 3;
+        if (key == 3 || seen[key] || !take(&text, ":")) {
+            return bad(path, "its header is not the dictionary of descr, fortran_order and shape", error);
+        }
+        seen[key] = true;
+        FS_TRY(key == 0   ? parse_descr(path, &text, array, layout, error)
+               : key == 1 ? parse_order(path, &text, layout, error)
+                          : parse_shape(path, &text, array, error));
+        take(&text, ",");
+    }
+    text += strspn(text, " \n");
+    return more && seen[0] && seen[1] && seen[2] && !*text
+               ? FS_OK
+               : bad(path, "its header is not the dictionary of descr, fortran_order and shape", error);
+}
+
+/* --- the elements ---------------------------------------------------------------------------------------------------
+ */
+
+static void copy_element(unsigned char *to, const unsigned char *from, size_t size, bool swapped)
+{
+    for (size_t i = 0; i < size; i++) {
+        to[i] = from[swapped ? size - 1 - i : i];
+    }
+}
+
+/* Walks through the array in C order, and through the file with the stride that Fortran order has in each dimension. */
+static void copy_elements(const unsigned char *from, const struct layout *layout, struct fs_array *array)
+{
+    const size_t size = types[array->type].size;
+    unsigned char *to = array->data;
+    int64_t index[RANK_MAX] = {0};
+    for (int64_t i = 0; i < layout->count; i++) {
+        int64_t position = i;
+        if (layout->fortran) {
+            position = 0;
+            for (int d = array->rank - 1; d >= 0; d--) {
+                position = position * array->shape[d] + index[d];
+            }
+            for (int d = array->rank - 1; d >= 0 && ++index[d] == array->shape[d]; d--) {
+                index[d] = 0;
+            }
+        }
+        copy_element(to + (size_t)i * size, from + (size_t)position * size, size, layout->swapped);
+    }
+}
+
+/* Counts the elements of the shape and compares them with the bytes that there are. */
+static fs_status check_size(const char *path, const struct fs_array *array, size_t size, int64_t *count,
+                            struct fs_error *error)
+{
+    int64_t bytes = (int64_t)types[array->type].size;
+    for (int d = 0; d < array->rank; d++) {
+        if (__builtin_mul_overflow(bytes, array->shape[d], &bytes)) {
+            return bad(path, "its shape is too large", error);
+        }
+    }
+    *count = bytes / (int64_t)types[array->type].size;
+    if ((uint64_t)bytes == size) {
+        return FS_OK;
+    }
+    return fs_fail(error, FS_USAGE, "%s: not a sound .npy array: its shape needs %lld bytes, it has %zu", path,
+                   (long long)bytes, size);
+}
+
+/* Finds the header's text (copied, with a zero byte) and where the elements begin. */
+static fs_status find_header(const char *path, const unsigned char *bytes, size_t size, char **header, size_t *data,
+                             struct fs_error *error)
+{
+    if (size < 10 || memcmp(bytes, "\x93NUMPY", 6) != 0) {
+        return bad(path, "it does not begin like one", error);
+    }
+    const int version = bytes[6];
+    const size_t prefix = version == 1 ? 10 : 12;
+    if (version < 1 || version > 3 || size < prefix) {
+        return bad(path, "unknown version", error);
+    }
+    size_t length = (size_t)bytes[8] | (size_t)bytes[9] << 8;
+    if (version > 1) {
+        length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
+    }
+    if (length > size - prefix) {
+        return bad(path, "it ends within its header", error);
+    }
+    *data = prefix + length;
+    *header = fs_allocate(length + 1, 1, path, error);
+    if (!*header) {
+        return error->status;
+    }
+    memcpy(*header, bytes + prefix, length);
+    return FS_OK;
+}
+
+fs_status fs_npy_parse(const char *path, const void *bytes, size_t size, struct fs_array *array, struct fs_error *error)
+{
+    *array = (struct fs_array){0};
+    struct layout layout = {0};
+    char *header;
+    size_t data;
+    FS_TRY(find_header(path, bytes, size, &header, &data, error));
+    const fs_status status = parse_header(path, header, array, &layout, error);
+    free(header);
+    FS_TRY(status);
+    FS_TRY(check_size(path, array, size - data, &layout.count, error));
+    array->data = fs_allocate((size_t)layout.count, types[array->type].size, path, error);
+    if (!array->data) {
+        return error->status;
+    }
+    copy_elements((const unsigned char *)bytes + data, &layout, array);
+    return FS_OK;
+}
+
+fs_status fs_npy_read(const char *path, struct fs_array *array, struct fs_error *error)
+{
+    *array = (struct fs_array){0};
+    char *bytes;
+    size_t size;
+    FS_TRY(fs_file_read(path, FILE_SIZE_MAX, &bytes, &size, error));
+    const fs_status status = fs_npy_parse(path, bytes, size, array, error);
+    free(bytes);
+    return status;
+}
+
+/* --- writing
+ * ---------------------------------------------------------------------------------------------------------- */
+
+fs_status fs_npy_write(const char *path, const struct fs_array *array, struct fs_error *error)
+{
+    char shape[RANK_MAX * 24] = "";
+    size_t used = 0, bytes = types[array->type].size;
+    for (int d = 0; d < array->rank; d++) {
+        used +=
+            (size_t)snprintf(shape + used, sizeof shape - used, "%s%lld", d ? ", " : "", (long long)array->shape[d]);
+        bytes *= (size_t)array->shape[d];
+    }
+    char header[RANK_MAX * 24 + 128];
+    const int length =
+        snprintf(header, sizeof header, "{'descr': '%c%s', 'fortran_order': False, 'shape': (%s%s), }",
+                 array->type == FS_ARRAY_U8 ? '|' : '<', types[array->type].descr, shape, array->rank == 1 ? "," : "");
+    /* The elements begin at a multiple of 64 bytes, behind a line end. */
+    const int padded = (10 + length + 1 + 63) / 64 * 64 - 10;
+    const unsigned char prefix[10] = {
+        0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(padded & 255), (unsigned char)(padded >> 8)};
+    struct fs_new_file file;
+    FS_TRY(fs_new_file_open(&file, path, error));
+    fwrite(prefix, 1, sizeof prefix, file.stream);
+    fprintf(file.stream, "%-*s\n", padded - 1, header);
+    if (bytes > 0) {
+        fwrite(array->data, 1, bytes, file.stream);
+    }
+    return fs_new_file_commit(&file, error);
+}

@@ -1,0 +1,408 @@
+/* Reading and writing safetensors. Nothing in a file is believed: the header is checked as a whole before a tensor is
+ * read, and then every tensor is read to its own aligned place. */
+#include "kernels/base/safetensors.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <jansson.h>
+
+#include "kernels/base/memory.h"
+
+#define HEADER_SIZE_MAX (100u << 20) /* the format's own bound */
+#define METADATA_KEY "__metadata__"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are copied as they lie in memory");
+
+static const struct {
+    const char *name;
+    enum fs_type type;
+} type_names[] = {{"F64", FS_F64}, {"F32", FS_F32}, {"BF16", FS_BF16}};
+
+#define TYPE_COUNT (sizeof type_names / sizeof type_names[0])
+
+/* What fs_tensor_file.owner points to: the header (names and metadata lie in it) and the tensors' bytes. */
+struct contents {
+    json_t *header;
+    void *data;
+};
+
+/* A tensor's place in the file, while the header is read. */
+struct extent {
+    uint64_t begin, end;
+    struct fs_tensor tensor;
+};
+
+static fs_status bad(const char *path, const char *tensor, const char *what, struct fs_error *error)
+{
+    return fs_fail(error, FS_USAGE, "%s: not a sound safetensors file: tensor '%.200s': %s", path, tensor, what);
+}
+
+/* Bytes of a dense tensor; false when they cannot be counted. */
+static bool tensor_bytes(const struct fs_tensor *tensor, uint64_t *bytes)
+{
+    *bytes = fs_type_size(tensor->type);
+    for (int i = 0; i < tensor->rank; i++) {
+        if (tensor->shape[i] < 0 || __builtin_mul_overflow(*bytes, (uint64_t)tensor->shape[i], bytes)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static fs_status parse_type(const char *path, const char *name, const json_t *info, enum fs_type *type,
+                            struct fs_error *error)
+{
+    const char *text = json_string_value(json_object_get(info, "dtype"));
+    if (!text) {
+        return bad(path, name, "no dtype", error);
+    }
+    for (size_t i = 0; i < TYPE_COUNT; i++) {
+        if (strcmp(text, type_names[i].name) == 0) {
+            *type = type_names[i].type;
+            return FS_OK;
+        }
+    }
+    return fs_fail(error, FS_USAGE, "%s: tensor '%.200s' has dtype %.20s; F32, BF16 and F64 can be read", path, name,
+                   text);
+}
+
+static fs_status parse_extent(const char *path, const char *name, const json_t *info, struct extent *extent,
+                              struct fs_error *error)
+{
+    struct fs_tensor *tensor = &extent->tensor;
+    tensor->name = name;
+    FS_TRY(parse_type(path, name, info, &tensor->type, error));
+    const json_t *shape = json_object_get(info, "shape");
+    if (!json_is_array(shape) || json_array_size(shape) > FS_TENSOR_RANK_MAX) {
+        return bad(path, name, "no shape, or one of more than 8 numbers", error);
+    }
+    tensor->rank = (int)json_array_size(shape);
+    for (int i = 0; i < tensor->rank; i++) {
+        const json_t *length = json_array_get(shape, (size_t)i);
+        tensor->shape[i] = json_is_integer(length) ? json_integer_value(length) : -1;
+    }
+    const json_t *offsets = json_object_get(info, "data_offsets");
+    const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
+    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) ||
+        json_integer_value(begin) < 0 || json_integer_value(end) < json_integer_value(begin)) {
+        return bad(path, name, "its data_offsets are not [begin, end]", error);
+    }
+    extent->begin = (uint64_t)json_integer_value(begin);
+    extent->end = (uint64_t)json_integer_value(end);
+    uint64_t bytes;
+    if (!tensor_bytes(tensor, &bytes) || bytes != extent->end - extent->begin) {
+        return bad(path, name, "its shape does not agree with its data_offsets", error);
+    }
+    return FS_OK;
+}
+
+static int compare_extents(const void *a, const void *b)
+{
+    const struct extent *x = a, *y = b;
+    if (x->begin != y->begin) {
+        return x->begin < y->begin ? -1 : 1;
+    }
+    if (x->end != y->end) {
+        return x->end < y->end ? -1 : 1;
+    }
+    return strcmp(x->tensor.name, y->tensor.name);
+}
+
+/* In the order of the file, one behind the other, from the first byte of the data to the last. */
+static fs_status check_extents(const char *path, struct extent *extents, int count, uint64_t data_size,
+                               struct fs_error *error)
+{
+    if (count > 0) {
+        qsort(extents, (size_t)count, sizeof *extents, compare_extents);
+    }
+    uint64_t position = 0;
+    for (int i = 0; i < count; i++) {
+        if (extents[i].begin != position) {
+            return bad(path, extents[i].tensor.name, "a hole or an overlap lies before it", error);
+        }
+        position = extents[i].end;
+        if (position > data_size) {
+            return bad(path, extents[i].tensor.name, "it ends behind the end of the file (truncated?)", error);
+        }
+    }
+    return position == data_size ? FS_OK
+                                 : fs_fail(error, FS_USAGE, "%s: not a sound safetensors file: %llu bytes too many",
+                                           path, (unsigned long long)(data_size - position));
+}
+
+static fs_status parse_metadata(const char *path, json_t *object, struct fs_tensor_file *file, struct fs_error *error)
+{
+    if (!object) {
+        return FS_OK;
+    }
+    if (!json_is_object(object)) {
+        return bad(path, METADATA_KEY, "not an object of texts", error);
+    }
+    file->metadata = fs_allocate(json_object_size(object), sizeof *file->metadata, path, error);
+    if (!file->metadata) {
+        return error->status;
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value)
+    {
+        if (!json_is_string(value)) {
+            return bad(path, METADATA_KEY, "not an object of texts", error);
+        }
+        file->metadata[file->metadata_count++] = (struct fs_tensor_metadata){key, json_string_value(value)};
+    }
+    return FS_OK;
+}
+
+/* Reads the header's JSON, whose length the file's first 8 bytes tell. */
+static fs_status read_header(const char *path, FILE *stream, uint64_t file_size, uint64_t *header_size, json_t **header,
+                             struct fs_error *error)
+{
+    unsigned char length[8];
+    if (file_size < sizeof length || fread(length, 1, sizeof length, stream) != sizeof length) {
+        return fs_fail(error, FS_USAGE, "%s: not a safetensors file: shorter than 8 bytes", path);
+    }
+    memcpy(header_size, length, sizeof length);
+    if (*header_size > HEADER_SIZE_MAX || *header_size > file_size - sizeof length) {
+        return fs_fail(error, FS_USAGE, "%s: not a safetensors file, or truncated: its header should have %llu bytes",
+                       path, (unsigned long long)*header_size);
+    }
+    char *text = fs_allocate((size_t)*header_size, 1, path, error);
+    if (!text) {
+        return error->status;
+    }
+    if (fread(text, 1, (size_t)*header_size, stream) != *header_size) {
+        free(text);
+        return fs_fail(error, FS_USAGE, "%s: its header cannot be read: %s", path, strerror(errno));
+    }
+    json_error_t reason;
+    *header = json_loadb(text, (size_t)*header_size, JSON_REJECT_DUPLICATES, &reason);
+    free(text);
+    if (!json_is_object(*header)) {
+        return fs_fail(error, FS_USAGE, "%s: not a sound safetensors file: its header is no JSON object%s%s", path,
+                       *header ? "" : ": ", *header ? "" : reason.text);
+    }
+    return FS_OK;
+}
+
+/* From the header to the places of all tensors, sorted and checked. */
+static fs_status parse_header(const char *path, uint64_t data_size, struct fs_tensor_file *file,
+                              struct extent **extents, struct fs_error *error)
+{
+    json_t *header = ((struct contents *)file->owner)->header;
+    FS_TRY(parse_metadata(path, json_object_get(header, METADATA_KEY), file, error));
+    if (json_object_size(header) > INT_MAX / 2) {
+        return fs_fail(error, FS_USAGE, "%s: too many tensors", path);
+    }
+    *extents = fs_allocate(json_object_size(header), sizeof **extents, path, error);
+    file->tensors = fs_allocate(json_object_size(header), sizeof *file->tensors, path, error);
+    if (!*extents || !file->tensors) {
+        return error->status;
+    }
+    const char *name;
+    json_t *info;
+    json_object_foreach(header, name, info)
+    {
+        if (strcmp(name, METADATA_KEY) != 0) {
+            FS_TRY(parse_extent(path, name, info, &(*extents)[file->tensor_count], error));
+            file->tensor_count++;
+        }
+    }
+    return check_extents(path, *extents, file->tensor_count, data_size, error);
+}
+
+/* The extents follow each other in the file; in memory each begins at a multiple of 64 bytes. */
+static fs_status read_tensors(const char *path, FILE *stream, const struct extent *extents, struct fs_tensor_file *file,
+                              struct fs_error *error)
+{
+    struct contents *contents = file->owner;
+    size_t total = 0;
+    for (int i = 0; i < file->tensor_count; i++) {
+        total += (size_t)((extents[i].end - extents[i].begin + 63) / 64 * 64);
+    }
+    contents->data = fs_allocate(total, 1, path, error);
+    if (!contents->data) {
+        return error->status;
+    }
+    unsigned char *place = contents->data;
+    for (int i = 0; i < file->tensor_count; i++) {
+        const size_t size = (size_t)(extents[i].end - extents[i].begin);
+        if (size > 0 && fread(place, 1, size, stream) != size) {
+            return bad(path, extents[i].tensor.name, "it could not be read to its end", error);
+        }
+        file->tensors[i] = extents[i].tensor;
+        file->tensors[i].data = place;
+        place += (size + 63) / 64 * 64;
+    }
+    return FS_OK;
+}
+
+static fs_status read_stream(const char *path, FILE *stream, struct fs_tensor_file *file, struct fs_error *error)
+{
+    struct stat about;
+    if (fstat(fileno(stream), &about) != 0 || !S_ISREG(about.st_mode)) {
+        return fs_fail(error, FS_USAGE, "%s: not a regular file", path);
+    }
+    struct contents *contents = file->owner = fs_allocate(1, sizeof *contents, path, error);
+    if (!contents) {
+        return error->status;
+    }
+    const uint64_t file_size = (uint64_t)about.st_size;
+    uint64_t header_size = 0;
+    FS_TRY(read_header(path, stream, file_size, &header_size, &contents->header, error));
+    struct extent *extents = NULL;
+    fs_status status = parse_header(path, file_size - 8 - header_size, file, &extents, error);
+    if (status == FS_OK) {
+        status = read_tensors(path, stream, extents, file, error);
+    }
+    free(extents);
+    return status;
+}
+
+fs_status fs_tensor_file_read(const char *path, struct fs_tensor_file *file, struct fs_error *error)
+{
+    *file = (struct fs_tensor_file){0};
+    FILE *stream = fopen(path, "rbe");
+    if (!stream) {
+        return fs_fail(error, FS_USAGE, "%s: cannot be read: %s", path, strerror(errno));
+    }
+    const fs_status status = read_stream(path, stream, file, error);
+    fclose(stream);
+    if (status != FS_OK) {
+        fs_tensor_file_free(file);
+    }
+    return status;
+}
+
+void fs_tensor_file_free(struct fs_tensor_file *file)
+{
+    struct contents *contents = file->owner;
+    if (contents) {
+        json_decref(contents->header);
+        free(contents->data);
+        free(contents);
+    }
+    free(file->tensors);
+    free(file->metadata);
+    *file = (struct fs_tensor_file){0};
+}
+
+const struct fs_tensor *fs_tensor_find(const struct fs_tensor_file *file, const char *name)
+{
+    for (int i = 0; i < file->tensor_count; i++) {
+        if (strcmp(file->tensors[i].name, name) == 0) {
+            return &file->tensors[i];
+        }
+    }
+    return NULL;
+}
+
+const char *fs_tensor_metadata_find(const struct fs_tensor_file *file, const char *key)
+{
+    for (int i = 0; i < file->metadata_count; i++) {
+        if (strcmp(file->metadata[i].key, key) == 0) {
+            return file->metadata[i].value;
+        }
+    }
+    return NULL;
+}
+
+/* --- writing ----------------------------------------------------------------------------------------------------- */
+
+/* Sets a new key; takes `value` over. */
+static fs_status add_key(const char *path, json_t *object, const char *key, json_t *value, struct fs_error *error)
+{
+    const bool there = json_object_get(object, key) != NULL;
+    if (there) {
+        json_decref(value);
+    }
+    if (there || json_object_set_new(object, key, value) != 0) {
+        return fs_fail(error, FS_FAILED, "%s: '%.200s' is there twice, is no UTF-8 or finds no memory", path, key);
+    }
+    return FS_OK;
+}
+
+static fs_status add_tensor(const char *path, json_t *header, const struct fs_tensor *tensor, const char *type,
+                            uint64_t *position, struct fs_error *error)
+{
+    uint64_t bytes;
+    if (tensor->rank < 0 || tensor->rank > FS_TENSOR_RANK_MAX || !tensor_bytes(tensor, &bytes) ||
+        strcmp(tensor->name, METADATA_KEY) == 0) {
+        return fs_fail(error, FS_FAILED, "%s: tensor '%.200s' cannot be written: name, rank or shape", path,
+                       tensor->name);
+    }
+    json_t *shape = json_array();
+    for (int i = 0; i < tensor->rank; i++) {
+        json_array_append_new(shape, json_integer(tensor->shape[i]));
+    }
+    json_t *info = json_pack("{s:s, s:o, s:[I, I]}", "dtype", type, "shape", shape, "data_offsets",
+                             (json_int_t)*position, (json_int_t)(*position + bytes));
+    *position += bytes;
+    return add_key(path, header, tensor->name, info, error);
+}
+
+/* Visits the tensors from the widest type to the narrowest, so that each lies at a multiple of its element's size. */
+static fs_status build_header(const char *path, json_t *header, const struct fs_tensor *tensors, int tensor_count,
+                              const struct fs_tensor_metadata *metadata, int metadata_count, struct fs_error *error)
+{
+    if (metadata_count > 0) {
+        json_t *object = json_object();
+        FS_TRY(add_key(path, header, METADATA_KEY, object, error));
+        for (int i = 0; i < metadata_count; i++) {
+            FS_TRY(add_key(path, object, metadata[i].key, json_string(metadata[i].value), error));
+        }
+    }
+    uint64_t position = 0;
+    for (size_t type = 0; type < TYPE_COUNT; type++) {
+        for (int i = 0; i < tensor_count; i++) {
+            if (tensors[i].type == type_names[type].type) {
+                FS_TRY(add_tensor(path, header, &tensors[i], type_names[type].name, &position, error));
+            }
+        }
+    }
+    return FS_OK;
+}
+
+/* What fails here sticks to the stream, and commit reports it. */
+static void write_stream(FILE *stream, const char *header, const struct fs_tensor *tensors, int tensor_count)
+{
+    const uint64_t length = strlen(header), padded = (length + 7) / 8 * 8;
+    fwrite(&padded, sizeof padded, 1, stream);
+    fwrite(header, 1, (size_t)length, stream);
+    fwrite("        ", 1, (size_t)(padded - length), stream);
+    for (size_t type = 0; type < TYPE_COUNT; type++) {
+        for (int i = 0; i < tensor_count; i++) {
+            uint64_t bytes;
+            if (tensors[i].type == type_names[type].type && tensor_bytes(&tensors[i], &bytes) && bytes > 0) {
+                fwrite(tensors[i].data, 1, (size_t)bytes, stream);
+            }
+        }
+    }
+}
+
+fs_status fs_tensor_file_write(const char *path, const struct fs_tensor *tensors, int tensor_count,
+                               const struct fs_tensor_metadata *metadata, int metadata_count, struct fs_error *error)
+{
+    json_t *header = json_object();
+    const fs_status status = build_header(path, header, tensors, tensor_count, metadata, metadata_count, error);
+    char *text = status == FS_OK ? json_dumps(header, JSON_COMPACT) : NULL;
+    json_decref(header);
+    if (status != FS_OK) {
+        return status;
+    }
+    if (!text) {
+        return fs_fail(error, FS_FAILED, "%s: no memory for its header", path);
+    }
+    struct fs_new_file file;
+    fs_status written = fs_new_file_open(&file, path, error);
+    if (written == FS_OK) {
+        write_stream(file.stream, text, tensors, tensor_count);
+        written = fs_new_file_commit(&file, error);
+    }
+    free(text);
+    return written;
+}
