@@ -36,7 +36,8 @@ void fs_dataset_row(const struct fs_dataset *dataset, int64_t index, float *out)
 void fs_data_order(int64_t count, uint32_t seed, int64_t update, int batch, int first_row, int rows, int64_t *indices);
 
 /* The Gaussian mixture: `modes` in `dim` dimensions, well inside ±4. The exact flow-matching velocity
- * E[x1 − (1 − σ)·x0 | x_t = x] in closed form, in double. */
+ * E[x1 − (1 − σ)·x0 | x_t = x] in closed form, in double; given the mode `label`, or of all modes for any other label
+ * (the null label is `modes`). */
 struct fs_mixture {
     int dim, modes;
     double mean[8][16];

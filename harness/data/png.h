@@ -6,12 +6,16 @@
 
 #include "kernels/base/error.h"
 
+/* A value in data scale, [−1, 1], clipped and rounded to 8 bits; a NaN is black. */
+uint8_t fs_pixel(float value);
+
 /* pixels [height, width, channels], 1 or 3 channels; written atomically. */
 fs_status fs_png_write(const char *path, const uint8_t *pixels, int height, int width, int channels,
                        struct fs_error *error);
 
 /* A grid of `rows` × `cols` samples [rows·cols, height·width·channels] in data scale: clipped to [−1, 1], rounded to
- * 8 bits, one dark pixel between them, each enlarged by `zoom`. Channels 1 or 3 as they are, of 4 the first three. */
+ * 8 bits, one dark grey pixel between them, each enlarged by `zoom`. Of 3 or more channels the first three are
+ * drawn, of fewer the first. */
 fs_status fs_png_write_grid(const char *path, const float *samples, int rows, int cols, int height, int width,
                             int channels, int zoom, struct fs_error *error);
 
