@@ -1,0 +1,86 @@
+/* What the files of the CPU backend share: its state, faults, scratch memory, and the tables of hot loops that are
+ * compiled once per instruction set (isa/). */
+#ifndef FEWSTEP_CPU_H
+#define FEWSTEP_CPU_H
+
+#include "kernels/backend.h"
+
+struct fs_onednn;
+
+enum fs_isa { FS_ISA_BASELINE, FS_ISA_AVX2, FS_ISA_AVX512 };
+
+struct fs_cpu {
+    int threads;
+    enum fs_isa isa;
+    struct fs_error fault; /* the first one since `synchronise`; status FS_OK: none */
+    void *scratch;         /* grows on demand; one operation runs at a time, so it is shared by all */
+    size_t scratch_bytes;
+    struct fs_onednn *onednn;
+
+    /* Hot loops that linear.c and convolution.c need beside those of the backend's table. */
+    void (*gelu_forward)(const struct fs_cpu *cpu, struct fs_view y, struct fs_view z);
+    void (*gelu_backward)(const struct fs_cpu *cpu, struct fs_view dx, struct fs_view pre); /* dx *= GELU'(pre) */
+    void (*relu_backward)(const struct fs_cpu *cpu, struct fs_view dz, struct fs_view dy, struct fs_view y);
+    /* sums [1, cols] += column sums of x; partial: room for fs_column_chunks(x.rows) × cols floats. */
+    void (*column_sums)(const struct fs_cpu *cpu, struct fs_view sums, struct fs_view x, float *partial);
+    double (*peak_flops)(const struct fs_cpu *cpu, int64_t rounds); /* runs `rounds` of multiply-adds, returns FLOPs */
+};
+
+/* Rows that one partial column sum covers: fixed, so that sums do not depend on the number of threads. */
+#define FS_COLUMN_CHUNK 256
+static inline int64_t fs_column_chunks(int64_t rows)
+{
+    return (rows + FS_COLUMN_CHUNK - 1) / FS_COLUMN_CHUNK;
+}
+
+/* The state when `operation` may go on: no earlier fault, and `operands_fit`, else NULL (and a fault). */
+struct fs_cpu *fs_cpu_begin(struct fs_backend *backend, const char *operation, bool operands_fit);
+/* 64-byte aligned memory until the next operation; NULL (and a fault) when there is none. */
+void *fs_cpu_scratch(struct fs_cpu *cpu, const char *operation, size_t bytes);
+
+static inline bool fs_same_shape(struct fs_view a, struct fs_view b)
+{
+    return a.rows == b.rows && a.cols == b.cols;
+}
+
+static inline bool fs_is_f32(struct fs_view view)
+{
+    return view.data != NULL && view.type == FS_F32;
+}
+
+/* F32 or BF16, and there. */
+static inline bool fs_is_any(struct fs_view view)
+{
+    return view.data != NULL && (view.type == FS_F32 || view.type == FS_BF16);
+}
+
+/* `per_sample` has a row for each group of rows of `x`. */
+static inline bool fs_groups_rows(struct fs_view per_sample, struct fs_view x)
+{
+    return per_sample.rows > 0 && x.rows % per_sample.rows == 0;
+}
+
+/* Put the operations of linear.c and convolution.c into the table. */
+void fs_cpu_install_linear(struct fs_backend *backend);
+void fs_cpu_install_convolution(struct fs_backend *backend);
+
+/* The hot loops of isa/, in three versions each: put into the backend's table or into struct fs_cpu. */
+#define FS_ISA_INSTALLERS(isa)                                                                                         \
+    void fs_install_attention_##isa(struct fs_backend *backend);                                                       \
+    void fs_install_elementwise_##isa(struct fs_backend *backend);                                                     \
+    void fs_install_loss_##isa(struct fs_backend *backend);                                                            \
+    void fs_install_norm_##isa(struct fs_backend *backend);                                                            \
+    void fs_install_normals_##isa(struct fs_backend *backend);                                                         \
+    void fs_install_optimiser_##isa(struct fs_backend *backend);                                                       \
+    void fs_install_peak_##isa(struct fs_backend *backend);                                                            \
+    void fs_install_pooling_##isa(struct fs_backend *backend);                                                         \
+    void fs_install_tokens_##isa(struct fs_backend *backend)
+FS_ISA_INSTALLERS(baseline);
+FS_ISA_INSTALLERS(avx2);
+FS_ISA_INSTALLERS(avx512);
+
+#define FS_JOIN_(a, b) a##_##b
+#define FS_JOIN(a, b) FS_JOIN_(a, b)
+#define FS_ISA_NAME(name) FS_JOIN(name, FS_ISA)
+
+#endif

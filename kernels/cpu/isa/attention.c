@@ -1,0 +1,421 @@
+/* Attention, per sample and head. q, k and v of a head are packed into contiguous float32 matrices that stay in the
+ * second cache; a block of queries at a time meets all keys, so that the logits never leave the cache either. The
+ * backward pass computes the probabilities again from the saved log of the softmax's denominator (Dao et al. 2022,
+ * FlashAttention, algorithm 4).
+ *
+ * Every product is one routine, C (+)= A·B, over tiles of 6 rows × 2 vectors that live in registers: A's elements are
+ * broadcast (so A may be transposed), B's rows are contiguous. */
+#include "kernels/cpu/isa/vector.h"
+
+#include <math.h>
+#include <omp.h>
+
+#define TILE_ROWS 6
+#define QUERIES_A_BLOCK 64
+#define DEPTH_A_BLOCK 256
+
+/* Floats from one row of a packed matrix to the next: whole cache lines, an odd number of them, so that the rows of a
+ * tile do not fall into the same few sets of the first cache. */
+static int64_t packed_stride(int64_t cols)
+{
+    return (((cols + 15) / 16) | 1) * 16;
+}
+
+static int64_t whole_vectors(int64_t cols)
+{
+    return (cols + FS_WIDTH - 1) / FS_WIDTH * FS_WIDTH;
+}
+
+/* A of a product: element (i, k) at data[i·row + k·col]. */
+struct factor {
+    const float *data;
+    int64_t row, col;
+};
+
+struct matrix {
+    float *data;
+    int64_t stride;
+};
+
+FS_INLINE void tile(const int rows, const int vectors, int64_t depth, struct factor a, struct matrix b, struct matrix c,
+                    bool add)
+{
+    vf sum[TILE_ROWS][2];
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) {
+            sum[r][v] = add ? vf_load(c.data + r * c.stride + v * FS_WIDTH) : vf_all(0);
+        }
+    }
+    const float *p = a.data, *q = b.data;
+    for (int64_t k = 0; k < depth; k++, p += a.col, q += b.stride) {
+        const vf left = vf_load(q), right = vectors > 1 ? vf_load(q + FS_WIDTH) : left;
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++) {
+            const vf by = vf_all(p[r * a.row]);
+            sum[r][0] = vf_fma(by, left, sum[r][0]);
+            if (vectors > 1) {
+                sum[r][1] = vf_fma(by, right, sum[r][1]);
+            }
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) {
+            vf_store(c.data + r * c.stride + v * FS_WIDTH, sum[r][v]);
+        }
+    }
+}
+
+FS_INLINE void tiles_of_column(const int vectors, int64_t rows, int64_t depth, struct factor a, struct matrix b,
+                               struct matrix c, bool add)
+{
+    int64_t left = (rows + TILE_ROWS - 1) / TILE_ROWS; /* tiles of nearly equal height */
+    for (int64_t i = 0, height; i < rows; i += height, left--) {
+        height = (rows - i + left - 1) / left;
+        const struct factor part = {a.data + i * a.row, a.row, a.col};
+        const struct matrix out = {c.data + i * c.stride, c.stride};
+        switch (height) {
+        case 6:
+            tile(6, vectors, depth, part, b, out, add);
+            break;
+        case 5:
+            tile(5, vectors, depth, part, b, out, add);
+            break;
+        case 4:
+            tile(4, vectors, depth, part, b, out, add);
+            break;
+        case 3:
+            tile(3, vectors, depth, part, b, out, add);
+            break;
+        case 2:
+            tile(2, vectors, depth, part, b, out, add);
+            break;
+        default:
+            tile(1, vectors, depth, part, b, out, add);
+            break;
+        }
+    }
+}
+
+/* C [rows, cols] (+)= A [rows, depth] · B [depth, cols]; B and C have whole vectors of columns. */
+static void multiply(int64_t rows, int64_t cols, int64_t depth, struct factor a, struct matrix b, struct matrix c,
+                     bool add)
+{
+    cols = whole_vectors(cols);
+    for (int64_t k = 0; k < depth; k += DEPTH_A_BLOCK) {
+        const int64_t part = depth - k < DEPTH_A_BLOCK ? depth - k : DEPTH_A_BLOCK;
+        const struct factor left = {a.data + k * a.col, a.row, a.col};
+        for (int64_t j = 0; j < cols; j += 2 * FS_WIDTH) {
+            const struct matrix right = {b.data + k * b.stride + j, b.stride}, out = {c.data + j, c.stride};
+            if (cols - j > FS_WIDTH) {
+                tiles_of_column(2, rows, part, left, right, out, add || k > 0);
+            } else {
+                tiles_of_column(1, rows, part, left, right, out, add || k > 0);
+            }
+        }
+    }
+}
+
+/* --- packing ----------------------------------------------------------------------------------------------------- */
+
+/* to [rows, whole vectors of columns] = factor · from, zeros behind the last column. */
+static void pack(struct matrix to, struct fs_view from, float factor)
+{
+    const int64_t cols = whole_vectors(from.cols);
+    for (int64_t i = 0; i < from.rows; i++) {
+        const struct span row = span_of(from, i, 0);
+        for (int64_t j = 0; j < cols; j += FS_WIDTH) {
+            vf_store(to.data + i * to.stride + j, factor * span_load(row, j, from.cols - j));
+        }
+    }
+}
+
+/* The W × W block in `v` transposed: in stage s lanes l and rows i change places where bit s of l and i differ. */
+FS_INLINE void transpose(vf v[FS_WIDTH])
+{
+    const vi lanes = vi_lanes();
+#pragma GCC unroll 4
+    for (int s = 1; s < FS_WIDTH; s *= 2) {
+        const vi odd = (lanes & s) != 0;
+        const vi low = (odd & (lanes - s + FS_WIDTH)) | (~odd & lanes);
+        const vi high = (odd & (lanes + FS_WIDTH)) | (~odd & (lanes + s));
+#pragma GCC unroll 16
+        for (int i = 0; i < FS_WIDTH; i++) {
+            if ((i & s) == 0) {
+                const vf a = v[i], b = v[i + s];
+                v[i] = __builtin_shuffle(a, b, low);
+                v[i + s] = __builtin_shuffle(a, b, high);
+            }
+        }
+    }
+}
+
+/* to [cols, whole vectors of rows] = the transpose of `from`, zeros behind its last row. */
+static void pack_transposed(struct matrix to, struct fs_view from)
+{
+    for (int64_t i = 0; i < from.rows; i += FS_WIDTH) {
+        for (int64_t j = 0; j < from.cols; j += FS_WIDTH) {
+            vf block[FS_WIDTH];
+            for (int r = 0; r < FS_WIDTH; r++) {
+                block[r] = i + r < from.rows ? span_load(span_of(from, i + r, 0), j, from.cols - j) : vf_all(0);
+            }
+            transpose(block);
+            const int64_t lines = from.cols - j < FS_WIDTH ? from.cols - j : FS_WIDTH;
+            for (int64_t c = 0; c < lines; c++) {
+                vf_store(to.data + (j + c) * to.stride + i, block[c]);
+            }
+        }
+    }
+}
+
+/* to = factor · from. */
+static void unpack(struct fs_view to, struct matrix from, float factor)
+{
+    for (int64_t i = 0; i < to.rows; i++) {
+        const struct span row = span_of(to, i, 0);
+        for (int64_t j = 0; j < to.cols; j += FS_WIDTH) {
+            span_store(row, j, to.cols - j, factor * vf_load(from.data + i * from.stride + j));
+        }
+    }
+}
+
+/* --- forward ----------------------------------------------------------------------------------------------------- */
+
+struct attention {
+    struct fs_view out, lse, qkv, dout, dqkv;
+    int64_t tokens, heads, width; /* width of a head */
+    float scale;
+    int64_t by_width, by_tokens; /* strides of packed matrices with as many columns */
+};
+
+/* Rows of sample b, columns of head h of part 0 (q), 1 (k) or 2 (v); `out` and its gradient have part 0 only. */
+static struct fs_view head_of(const struct attention *op, struct fs_view view, int64_t b, int64_t h, int64_t part)
+{
+    view = fs_view_rows(view, b * op->tokens, op->tokens);
+    return fs_view_cols(view, (part * op->heads + h) * op->width, op->width);
+}
+
+/* Turns a row of logits into exp(logit − largest), zeros behind the last; returns the sum and the largest. */
+static float softmax_row(float *row, int64_t count, float *largest_of_row)
+{
+    const int64_t whole = count / FS_WIDTH * FS_WIDTH;
+    const vi inside = vi_lanes() < (int32_t)(count - whole);
+    vf largest = vf_all(-3.4e38f), sum = {0};
+    for (int64_t j = 0; j < whole; j += FS_WIDTH) {
+        largest = vf_max(largest, vf_load(row + j));
+    }
+    if (whole < count) {
+        largest = vf_max(largest, vf_select(inside, vf_load(row + whole), vf_all(-3.4e38f)));
+    }
+    *largest_of_row = vf_largest(largest);
+    for (int64_t j = 0; j < whole; j += FS_WIDTH) {
+        const vf p = vf_exp(vf_load(row + j) - *largest_of_row);
+        sum += p;
+        vf_store(row + j, p);
+    }
+    if (whole < count) {
+        const vf p = vf_select(inside, vf_exp(vf_load(row + whole) - *largest_of_row), vf_all(0));
+        sum += p;
+        vf_store(row + whole, p);
+    }
+    return vf_sum(sum);
+}
+
+static size_t forward_floats(const struct attention *op)
+{
+    return (size_t)(op->by_width * (2 * op->tokens + QUERIES_A_BLOCK) + op->by_tokens * (op->width + QUERIES_A_BLOCK));
+}
+
+static void forward_head(const struct attention *op, int64_t b, int64_t h, float *memory)
+{
+    const int64_t tokens = op->tokens;
+    const struct matrix q = {memory, op->by_width}, v = {q.data + tokens * q.stride, op->by_width},
+                        result = {v.data + tokens * v.stride, op->by_width},
+                        keys = {result.data + QUERIES_A_BLOCK * result.stride, op->by_tokens},
+                        logits = {keys.data + op->width * keys.stride, op->by_tokens};
+    pack(q, head_of(op, op->qkv, b, h, 0), op->scale);
+    pack_transposed(keys, head_of(op, op->qkv, b, h, 1));
+    pack(v, head_of(op, op->qkv, b, h, 2), 1);
+    const struct fs_view out = head_of(op, op->out, b, h, 0);
+    for (int64_t first = 0; first < tokens; first += QUERIES_A_BLOCK) {
+        const int64_t rows = tokens - first < QUERIES_A_BLOCK ? tokens - first : QUERIES_A_BLOCK;
+        multiply(rows, tokens, op->width, (struct factor){q.data + first * q.stride, q.stride, 1}, keys, logits, false);
+        float inverse[QUERIES_A_BLOCK];
+        for (int64_t i = 0; i < rows; i++) {
+            float largest;
+            const float sum = softmax_row(logits.data + i * logits.stride, tokens, &largest);
+            inverse[i] = 1 / sum;
+            if (op->lse.data != NULL) {
+                ((float *)op->lse.data)[(b * tokens + first + i) * op->lse.stride + h] = largest + logf(sum);
+            }
+        }
+        multiply(rows, op->width, tokens, (struct factor){logits.data, logits.stride, 1}, v, result, false);
+        for (int64_t i = 0; i < rows; i++) {
+            unpack(fs_view_rows(out, first + i, 1), (struct matrix){result.data + i * result.stride, 0}, inverse[i]);
+        }
+    }
+}
+
+static bool operands_fit(struct fs_view out, struct fs_view qkv, int64_t tokens, int64_t heads)
+{
+    return fs_is_any(out) && fs_is_any(qkv) && tokens > 0 && heads > 0 && out.rows % tokens == 0 &&
+           out.cols % heads == 0 && qkv.rows == out.rows && qkv.cols == 3 * out.cols;
+}
+
+static bool fits_heads(struct fs_view lse, struct fs_view out, int64_t heads)
+{
+    return fs_is_f32(lse) && lse.rows == out.rows && lse.cols == heads;
+}
+
+static void attention_forward(struct fs_backend *backend, struct fs_view out, struct fs_view lse, struct fs_view qkv,
+                              int64_t tokens, int64_t heads, double scale)
+{
+    struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "attention_forward",
+                     operands_fit(out, qkv, tokens, heads) && (lse.data == NULL || fits_heads(lse, out, heads)));
+    if (cpu == NULL) {
+        return;
+    }
+    const int64_t width = out.cols / heads, count = out.rows / tokens * heads;
+    const struct attention op = {.out = out,
+                                 .lse = lse,
+                                 .qkv = qkv,
+                                 .tokens = tokens,
+                                 .heads = heads,
+                                 .width = width,
+                                 .scale = (float)scale,
+                                 .by_width = packed_stride(width),
+                                 .by_tokens = packed_stride(tokens)};
+    const size_t floats = forward_floats(&op);
+    float *memory = fs_cpu_scratch(cpu, "attention_forward", (size_t)cpu->threads * floats * sizeof *memory);
+    if (memory == NULL) {
+        return;
+    }
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t i = 0; i < count; i++) {
+        forward_head(&op, i / heads, i % heads, memory + (size_t)omp_get_thread_num() * floats);
+    }
+}
+
+/* --- backward ---------------------------------------------------------------------------------------------------- */
+
+/* In place, a block of rows: logits → p = exp(logit − lse), dp → ds = p·(dp − delta). */
+static void gradient_of_logits(float *logits, float *dp, int64_t count, float lse, float delta)
+{
+    for (int64_t j = 0; j < count; j += FS_WIDTH) {
+        const vf p = vf_exp(vf_load(logits + j) - lse);
+        vf_store(logits + j, p);
+        vf_store(dp + j, p * (vf_load(dp + j) - delta));
+    }
+}
+
+static float dot_row(struct span a, struct span b, int64_t cols)
+{
+    vf sum = {0};
+    for (int64_t j = 0; j < cols; j += FS_WIDTH) {
+        sum = vf_fma(span_load(a, j, cols - j), span_load(b, j, cols - j), sum);
+    }
+    return vf_sum(sum);
+}
+
+static size_t backward_floats(const struct attention *op)
+{
+    return (size_t)(op->by_width * (5 * op->tokens + QUERIES_A_BLOCK) +
+                    op->by_tokens * 2 * (op->width + QUERIES_A_BLOCK));
+}
+
+/* The packed matrices of one head. q is scaled already; its own gradient gets the scale when it is written. */
+struct head {
+    struct matrix q, k, dout, dk, dv, dq; /* dq: a block of queries */
+    struct matrix keys, values;           /* k and v transposed */
+    struct matrix logits, dlogits;        /* a block of queries */
+};
+
+static struct head plan_head(const struct attention *op, float *memory)
+{
+    const int64_t tokens = op->tokens;
+    struct head head;
+    struct matrix *const matrices[] = {&head.q,    &head.k,      &head.dout,   &head.dk,     &head.dv,
+                                       &head.dq,   &head.keys,   &head.values, &head.logits, &head.dlogits};
+    const int64_t rows[] = {tokens,          tokens,    tokens,    tokens,          tokens,
+                            QUERIES_A_BLOCK, op->width, op->width, QUERIES_A_BLOCK, QUERIES_A_BLOCK};
+    for (int i = 0; i < 10; i++) {
+        const int64_t stride = i < 6 ? op->by_width : op->by_tokens;
+        *matrices[i] = (struct matrix){memory, stride};
+        memory += rows[i] * stride;
+    }
+    return head;
+}
+
+static void backward_head(const struct attention *op, int64_t b, int64_t h, float *memory)
+{
+    const int64_t tokens = op->tokens, width = op->width;
+    const struct head m = plan_head(op, memory);
+    const struct fs_view out = head_of(op, op->out, b, h, 0), dout = head_of(op, op->dout, b, h, 0);
+    pack(m.q, head_of(op, op->qkv, b, h, 0), op->scale);
+    pack(m.k, head_of(op, op->qkv, b, h, 1), 1);
+    pack(m.dout, dout, 1);
+    pack_transposed(m.keys, head_of(op, op->qkv, b, h, 1));
+    pack_transposed(m.values, head_of(op, op->qkv, b, h, 2));
+    for (int64_t first = 0; first < tokens; first += QUERIES_A_BLOCK) {
+        const int64_t rows = tokens - first < QUERIES_A_BLOCK ? tokens - first : QUERIES_A_BLOCK;
+        const struct matrix q = {m.q.data + first * m.q.stride, m.q.stride},
+                            d = {m.dout.data + first * m.dout.stride, m.dout.stride};
+        multiply(rows, tokens, width, (struct factor){q.data, q.stride, 1}, m.keys, m.logits, false);
+        multiply(rows, tokens, width, (struct factor){d.data, d.stride, 1}, m.values, m.dlogits, false);
+        for (int64_t i = 0; i < rows; i++) {
+            const float lse = ((const float *)op->lse.data)[(b * tokens + first + i) * op->lse.stride + h];
+            const float delta = dot_row(span_of(dout, first + i, 0), span_of(out, first + i, 0), width);
+            gradient_of_logits(m.logits.data + i * m.logits.stride, m.dlogits.data + i * m.dlogits.stride, tokens, lse,
+                               delta);
+        }
+        multiply(tokens, width, rows, (struct factor){m.logits.data, 1, m.logits.stride}, d, m.dv, first > 0);
+        multiply(tokens, width, rows, (struct factor){m.dlogits.data, 1, m.dlogits.stride}, q, m.dk, first > 0);
+        multiply(rows, width, tokens, (struct factor){m.dlogits.data, m.dlogits.stride, 1}, m.k, m.dq, false);
+        unpack(fs_view_rows(head_of(op, op->dqkv, b, h, 0), first, rows), m.dq, op->scale);
+    }
+    unpack(head_of(op, op->dqkv, b, h, 1), m.dk, 1);
+    unpack(head_of(op, op->dqkv, b, h, 2), m.dv, 1);
+}
+
+static void attention_backward(struct fs_backend *backend, struct fs_view dqkv, struct fs_view dout,
+                               struct fs_view qkv, struct fs_view out, struct fs_view lse, int64_t tokens,
+                               int64_t heads, double scale)
+{
+    struct fs_cpu *cpu = fs_cpu_begin(backend, "attention_backward",
+                                      operands_fit(out, qkv, tokens, heads) && fits_heads(lse, out, heads) &&
+                                          operands_fit(dout, dqkv, tokens, heads) && fs_same_shape(out, dout));
+    if (cpu == NULL) {
+        return;
+    }
+    const int64_t width = out.cols / heads, count = out.rows / tokens * heads;
+    const struct attention op = {.out = out,
+                                 .lse = lse,
+                                 .qkv = qkv,
+                                 .dout = dout,
+                                 .dqkv = dqkv,
+                                 .tokens = tokens,
+                                 .heads = heads,
+                                 .width = width,
+                                 .scale = (float)scale,
+                                 .by_width = packed_stride(width),
+                                 .by_tokens = packed_stride(tokens)};
+    const size_t floats = backward_floats(&op);
+    float *memory = fs_cpu_scratch(cpu, "attention_backward", (size_t)cpu->threads * floats * sizeof *memory);
+    if (memory == NULL) {
+        return;
+    }
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t i = 0; i < count; i++) {
+        backward_head(&op, i / heads, i % heads, memory + (size_t)omp_get_thread_num() * floats);
+    }
+}
+
+void FS_ISA_NAME(fs_install_attention)(struct fs_backend *backend)
+{
+    backend->attention_forward = attention_forward;
+    backend->attention_backward = attention_backward;
+}

@@ -1,0 +1,39 @@
+/* The mean squared error with a weight per row, and its gradient. */
+#include "kernels/cpu/isa/vector.h"
+
+static void mse(struct fs_backend *backend, struct fs_view loss, struct fs_view dprediction, struct fs_view prediction,
+                struct fs_view target, struct fs_view weights)
+{
+    const bool gradient = dprediction.data != NULL;
+    const struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "mse",
+                     fs_is_f32(loss) && fs_is_any(prediction) && fs_is_any(target) && fs_is_f32(weights) &&
+                         fs_same_shape(prediction, target) && loss.rows == prediction.rows &&
+                         weights.rows == prediction.rows &&
+                         (!gradient || (fs_is_any(dprediction) && fs_same_shape(dprediction, prediction))));
+    if (cpu == NULL) {
+        return;
+    }
+    const int64_t cols = prediction.cols;
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t i = 0; i < prediction.rows; i++) {
+        const struct span p = span_of(prediction, i, 0), t = span_of(target, i, 0);
+        const struct span d = gradient ? span_of(dprediction, i, 0) : p;
+        const float factor = 2 * ((const float *)weights.data)[i * weights.stride] / (float)cols;
+        vf sum = {0};
+        for (int64_t j = 0; j < cols; j += FS_WIDTH) {
+            const int64_t n = cols - j;
+            const vf difference = span_load(p, j, n) - span_load(t, j, n);
+            sum = vf_fma(difference, difference, sum);
+            if (gradient) {
+                span_store(d, j, n, factor * difference);
+            }
+        }
+        ((float *)loss.data)[i * loss.stride] = vf_sum(sum) / (float)cols;
+    }
+}
+
+void FS_ISA_NAME(fs_install_loss)(struct fs_backend *backend)
+{
+    backend->mse = mse;
+}

@@ -1,0 +1,208 @@
+/* Layer norm with modulation, and the gated residual: a row per token, vectors per sample. Sums over the tokens of a
+ * sample are taken over chunks of a fixed number of tokens and then in order, so that they do not depend on the number
+ * of threads. */
+#include "kernels/cpu/isa/vector.h"
+
+#define EPSILON 1e-6f
+#define TOKENS_A_CHUNK 64
+
+FS_INLINE vf lanes_below(vf v, int64_t count)
+{
+    return count >= FS_WIDTH ? v : vf_select(vi_lanes() < (int32_t)count, v, vf_all(0));
+}
+
+/* Mean, and one over the standard deviation, in two passes over a row that stays in the first cache. */
+static void row_statistics(struct span x, int64_t cols, float *mean, float *inverse)
+{
+    vf sum = {0}, squares = {0};
+    for (int64_t j = 0; j < cols; j += FS_WIDTH) {
+        sum += span_load(x, j, cols - j);
+    }
+    *mean = vf_sum(sum) / (float)cols;
+    for (int64_t j = 0; j < cols; j += FS_WIDTH) {
+        const vf centred = lanes_below(span_load(x, j, cols - j) - *mean, cols - j);
+        squares = vf_fma(centred, centred, squares);
+    }
+    *inverse = 1.0f / __builtin_sqrtf(vf_sum(squares) / (float)cols + EPSILON);
+}
+
+static void norm_forward(struct fs_backend *backend, struct fs_view y, struct fs_view statistics, struct fs_view x,
+                         struct fs_view shift, struct fs_view scale)
+{
+    const bool keep = statistics.data != NULL;
+    const struct fs_cpu *cpu = fs_cpu_begin(
+        backend, "norm_forward",
+        fs_is_any(y) && fs_is_any(x) && fs_is_any(shift) && fs_is_any(scale) && fs_same_shape(y, x) &&
+            shift.cols == x.cols && fs_same_shape(shift, scale) && fs_groups_rows(shift, x) &&
+            (!keep || (fs_is_f32(statistics) && statistics.rows == x.rows && statistics.cols == 2)));
+    if (cpu == NULL) {
+        return;
+    }
+    const int64_t tokens = x.rows / shift.rows;
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t i = 0; i < x.rows; i++) {
+        const struct span from = span_of(x, i, 0), to = span_of(y, i, 0);
+        const struct span plus = span_of(shift, i / tokens, 0), times = span_of(scale, i / tokens, 0);
+        float mean, inverse;
+        row_statistics(from, x.cols, &mean, &inverse);
+        for (int64_t j = 0; j < x.cols; j += FS_WIDTH) {
+            const int64_t n = x.cols - j;
+            const vf normal = (span_load(from, j, n) - mean) * inverse;
+            span_store(to, j, n, vf_fma(normal, 1.0f + span_load(times, j, n), span_load(plus, j, n)));
+        }
+        if (keep) {
+            float *row = (float *)statistics.data + i * statistics.stride;
+            row[0] = mean;
+            row[1] = inverse;
+        }
+    }
+}
+
+struct norm_gradient {
+    struct fs_view dx, dy, x, statistics, scale;
+};
+
+/* One token: dx += (g − mean(g) − x̂·mean(g·x̂))/σ with g = dy·(1 + scale); dshift += dy, dscale += dy·x̂. */
+static void norm_backward_row(const struct norm_gradient *op, int64_t i, struct span times, float *dshift,
+                              float *dscale)
+{
+    const struct span dx = span_of(op->dx, i, 0), dy = span_of(op->dy, i, 0), x = span_of(op->x, i, 0);
+    const struct span to_shift = {(char *)dshift, false}, to_scale = {(char *)dscale, false};
+    const float *statistics = (const float *)op->statistics.data + i * op->statistics.stride;
+    const float mean = statistics[0], inverse = statistics[1];
+    const int64_t cols = op->x.cols;
+    vf sum = {0}, sum_normal = {0};
+    for (int64_t j = 0; j < cols; j += FS_WIDTH) {
+        const int64_t n = cols - j;
+        const vf normal = (span_load(x, j, n) - mean) * inverse, gradient = span_load(dy, j, n);
+        const vf g = gradient * (1.0f + span_load(times, j, n));
+        sum += g;
+        sum_normal = vf_fma(g, normal, sum_normal);
+        span_store(to_shift, j, n, span_load(to_shift, j, n) + gradient);
+        span_store(to_scale, j, n, vf_fma(gradient, normal, span_load(to_scale, j, n)));
+    }
+    const float mean_g = vf_sum(sum) / (float)cols, mean_normal = vf_sum(sum_normal) / (float)cols;
+    for (int64_t j = 0; j < cols; j += FS_WIDTH) {
+        const int64_t n = cols - j;
+        const vf normal = (span_load(x, j, n) - mean) * inverse;
+        const vf g = span_load(dy, j, n) * (1.0f + span_load(times, j, n));
+        const vf inner = g - mean_g - normal * mean_normal;
+        span_store(dx, j, n, vf_fma(inner, vf_all(inverse), span_load(dx, j, n)));
+    }
+}
+
+/* out[b] = the sum over the chunks of sample b of partial[chunk] (rows of `cols` floats, `stride` apart). */
+static void sum_chunks(const struct fs_cpu *cpu, struct fs_view out, const float *partial, int64_t stride,
+                       int64_t chunks)
+{
+#pragma omp parallel for num_threads(cpu->threads) schedule(static) if (out.rows > 1)
+    for (int64_t b = 0; b < out.rows; b++) {
+        const struct span to = span_of(out, b, 0);
+        for (int64_t j = 0; j < out.cols; j += FS_WIDTH) {
+            vf sum = {0};
+            for (int64_t chunk = b * chunks; chunk < (b + 1) * chunks; chunk++) {
+                const struct span from = {(char *)(partial + chunk * stride), false};
+                sum += span_load(from, j, out.cols - j);
+            }
+            span_store(to, j, out.cols - j, sum);
+        }
+    }
+}
+
+static void norm_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dshift, struct fs_view dscale,
+                          struct fs_view dy, struct fs_view x, struct fs_view statistics, struct fs_view scale)
+{
+    struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "norm_backward",
+                     fs_is_any(dx) && fs_is_any(dshift) && fs_is_any(dscale) && fs_is_any(dy) && fs_is_any(x) &&
+                         fs_is_any(scale) && fs_is_f32(statistics) && fs_same_shape(dx, x) && fs_same_shape(dy, x) &&
+                         fs_same_shape(dshift, scale) && fs_same_shape(dscale, scale) && scale.cols == x.cols &&
+                         statistics.rows == x.rows && statistics.cols == 2 && fs_groups_rows(scale, x));
+    if (cpu == NULL) {
+        return;
+    }
+    const int64_t tokens = x.rows / scale.rows, chunks = (tokens + TOKENS_A_CHUNK - 1) / TOKENS_A_CHUNK;
+    const int64_t stride = (2 * x.cols + 15) / 16 * 16;
+    float *partial = fs_cpu_scratch(cpu, "norm_backward", (size_t)(scale.rows * chunks * stride) * sizeof *partial);
+    if (partial == NULL) {
+        return;
+    }
+    const struct norm_gradient op = {dx, dy, x, statistics, scale};
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t task = 0; task < scale.rows * chunks; task++) {
+        const int64_t b = task / chunks, first = task % chunks * TOKENS_A_CHUNK;
+        const int64_t last = first + TOKENS_A_CHUNK < tokens ? first + TOKENS_A_CHUNK : tokens;
+        float *sums = partial + task * stride;
+        memset(sums, 0, (size_t)(2 * x.cols) * sizeof *sums);
+        for (int64_t t = first; t < last; t++) {
+            norm_backward_row(&op, b * tokens + t, span_of(scale, b, 0), sums, sums + x.cols);
+        }
+    }
+    sum_chunks(cpu, dshift, partial, stride, chunks);
+    sum_chunks(cpu, dscale, partial + x.cols, stride, chunks);
+}
+
+static void gate_forward(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y,
+                         struct fs_view gate)
+{
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "gate_forward",
+                                            fs_is_any(out) && fs_is_any(x) && fs_is_any(y) && fs_is_any(gate) &&
+                                                fs_same_shape(out, x) && fs_same_shape(x, y) && gate.cols == x.cols &&
+                                                fs_groups_rows(gate, x));
+    if (cpu == NULL) {
+        return;
+    }
+    const int64_t tokens = x.rows / gate.rows;
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t i = 0; i < x.rows; i++) {
+        const struct span to = span_of(out, i, 0), from = span_of(x, i, 0), branch = span_of(y, i, 0),
+                          times = span_of(gate, i / tokens, 0);
+        for (int64_t j = 0; j < x.cols; j += FS_WIDTH) {
+            const int64_t n = x.cols - j;
+            span_store(to, j, n, vf_fma(span_load(times, j, n), span_load(branch, j, n), span_load(from, j, n)));
+        }
+    }
+}
+
+static void gate_backward(struct fs_backend *backend, struct fs_view dy, struct fs_view dgate, struct fs_view dout,
+                          struct fs_view y, struct fs_view gate)
+{
+    struct fs_cpu *cpu = fs_cpu_begin(backend, "gate_backward",
+                                      fs_is_any(dy) && fs_is_any(dgate) && fs_is_any(dout) && fs_is_any(y) &&
+                                          fs_is_any(gate) && fs_same_shape(dy, y) && fs_same_shape(dout, y) &&
+                                          fs_same_shape(dgate, gate) && gate.cols == y.cols && fs_groups_rows(gate, y));
+    if (cpu == NULL) {
+        return;
+    }
+    const int64_t tokens = y.rows / gate.rows, chunks = (tokens + TOKENS_A_CHUNK - 1) / TOKENS_A_CHUNK;
+    const int64_t stride = (y.cols + 15) / 16 * 16;
+    float *partial = fs_cpu_scratch(cpu, "gate_backward", (size_t)(gate.rows * chunks * stride) * sizeof *partial);
+    if (partial == NULL) {
+        return;
+    }
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t task = 0; task < gate.rows * chunks; task++) {
+        const int64_t b = task / chunks, first = task % chunks * TOKENS_A_CHUNK;
+        const int64_t last = first + TOKENS_A_CHUNK < tokens ? first + TOKENS_A_CHUNK : tokens;
+        const struct span sums = {(char *)(partial + task * stride), false}, times = span_of(gate, b, 0);
+        memset(sums.data, 0, (size_t)y.cols * sizeof *partial);
+        for (int64_t i = b * tokens + first; i < b * tokens + last; i++) {
+            const struct span to = span_of(dy, i, 0), from = span_of(dout, i, 0), branch = span_of(y, i, 0);
+            for (int64_t j = 0; j < y.cols; j += FS_WIDTH) {
+                const int64_t n = y.cols - j;
+                const vf gradient = span_load(from, j, n);
+                span_store(sums, j, n, vf_fma(gradient, span_load(branch, j, n), span_load(sums, j, n)));
+                span_store(to, j, n, gradient * span_load(times, j, n));
+            }
+        }
+    }
+    sum_chunks(cpu, dgate, partial, stride, chunks);
+}
+
+void FS_ISA_NAME(fs_install_norm)(struct fs_backend *backend)
+{
+    backend->norm_forward = norm_forward;
+    backend->norm_backward = norm_backward;
+    backend->gate_forward = gate_forward;
+    backend->gate_backward = gate_backward;
+}

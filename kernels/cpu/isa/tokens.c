@@ -1,0 +1,135 @@
+/* Pictures to tokens and back, sinusoidal features, embedding look-up. */
+#include "kernels/cpu/isa/vector.h"
+
+#include <math.h>
+
+static void copy_span(struct span to, struct span from, int64_t count)
+{
+    for (int64_t j = 0; j < count; j += FS_WIDTH) {
+        span_store(to, j, count - j, span_load(from, j, count - j));
+    }
+}
+
+struct patches {
+    int64_t height, width, channels, patch;
+};
+
+static bool patches_fit(struct fs_view tokens, struct fs_view images, const struct patches *p)
+{
+    return fs_is_any(tokens) && fs_is_any(images) && p->patch > 0 && p->height % p->patch == 0 &&
+           p->width % p->patch == 0 && images.cols == p->height * p->width * p->channels &&
+           tokens.cols == p->patch * p->patch * p->channels &&
+           tokens.rows == images.rows * (p->height / p->patch) * (p->width / p->patch);
+}
+
+/* Row i of the tokens: `patch` pieces, each contiguous in both. */
+static void move_patch(struct fs_view tokens, struct fs_view images, const struct patches *p, int64_t i,
+                       bool to_tokens)
+{
+    const int64_t across = p->width / p->patch, count = across * (p->height / p->patch);
+    const int64_t top = i % count / across * p->patch, left = i % across * p->patch, length = p->patch * p->channels;
+    for (int64_t r = 0; r < p->patch; r++) {
+        const struct span token = span_of(tokens, i, r * length);
+        const struct span image = span_of(images, i / count, ((top + r) * p->width + left) * p->channels);
+        copy_span(to_tokens ? token : image, to_tokens ? image : token, length);
+    }
+}
+
+static void patchify(struct fs_backend *backend, struct fs_view tokens, struct fs_view images, int64_t height,
+                     int64_t width, int64_t channels, int64_t patch)
+{
+    const struct patches patches = {height, width, channels, patch};
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "patchify", patches_fit(tokens, images, &patches));
+    if (cpu == NULL) {
+        return;
+    }
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t i = 0; i < tokens.rows; i++) {
+        move_patch(tokens, images, &patches, i, true);
+    }
+}
+
+static void unpatchify(struct fs_backend *backend, struct fs_view images, struct fs_view tokens, int64_t height,
+                       int64_t width, int64_t channels, int64_t patch)
+{
+    const struct patches patches = {height, width, channels, patch};
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "unpatchify", patches_fit(tokens, images, &patches));
+    if (cpu == NULL) {
+        return;
+    }
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t i = 0; i < tokens.rows; i++) {
+        move_patch(tokens, images, &patches, i, false);
+    }
+}
+
+static void sinusoidal(struct fs_backend *backend, struct fs_view out, struct fs_view values)
+{
+    const int64_t half = out.cols / 2;
+    struct fs_cpu *cpu = fs_cpu_begin(backend, "sinusoidal",
+                                      fs_is_any(out) && fs_is_f32(values) && values.rows == out.rows &&
+                                          out.cols > 0 && out.cols % 2 == 0);
+    if (cpu == NULL) {
+        return;
+    }
+    float *features = fs_cpu_scratch(cpu, "sinusoidal", (size_t)(out.rows + 1) * (size_t)out.cols *
+                                                            sizeof *features);
+    if (features == NULL) {
+        return;
+    }
+    float *frequencies = features + out.rows * out.cols;
+    for (int64_t i = 0; i < half; i++) {
+        frequencies[i] = (float)exp(-log(10000.0) * (double)i / (double)half);
+    }
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t b = 0; b < out.rows; b++) {
+        const float value = ((const float *)values.data)[b * values.stride];
+        float *row = features + b * out.cols;
+        for (int64_t i = 0; i < half; i++) {
+            row[i] = cosf(value * frequencies[i]);
+            row[half + i] = sinf(value * frequencies[i]);
+        }
+        copy_span(span_of(out, b, 0), (struct span){(char *)row, false}, out.cols);
+    }
+}
+
+static void embed_forward(struct fs_backend *backend, struct fs_view out, struct fs_view table, const int32_t *ids)
+{
+    bool fit = fs_is_any(out) && fs_is_any(table) && ids != NULL && out.cols == table.cols;
+    for (int64_t i = 0; fit && i < out.rows; i++) {
+        fit = ids[i] >= 0 && ids[i] < table.rows;
+    }
+    if (fs_cpu_begin(backend, "embed_forward", fit) == NULL) {
+        return;
+    }
+    for (int64_t i = 0; i < out.rows; i++) {
+        copy_span(span_of(out, i, 0), span_of(table, ids[i], 0), out.cols);
+    }
+}
+
+static void embed_backward(struct fs_backend *backend, struct fs_view dtable, struct fs_view dout, const int32_t *ids)
+{
+    bool fit = fs_is_f32(dtable) && fs_is_any(dout) && ids != NULL && dout.cols == dtable.cols;
+    for (int64_t i = 0; fit && i < dout.rows; i++) {
+        fit = ids[i] >= 0 && ids[i] < dtable.rows;
+    }
+    if (fs_cpu_begin(backend, "embed_backward", fit) == NULL) {
+        return;
+    }
+    for (int64_t i = 0; i < dout.rows; i++) {
+        const struct span to = span_of(dtable, ids[i], 0), from = span_of(dout, i, 0);
+        for (int64_t j = 0; j < dout.cols; j += FS_WIDTH) {
+            const int64_t n = dout.cols - j;
+            span_store(to, j, n, span_load(to, j, n) + span_load(from, j, n));
+        }
+    }
+}
+
+void FS_ISA_NAME(fs_install_tokens)(struct fs_backend *backend)
+{
+    backend->patchify = patchify;
+    backend->unpatchify = unpatchify;
+    backend->sinusoidal = sinusoidal;
+    backend->embed_forward = embed_forward;
+    backend->embed_backward = embed_backward;
+}
