@@ -11,9 +11,9 @@
 /* Raised when a default changes: it is hashed, so that old numbers keep their meaning. */
 #define FS_CONFIG_VERSION 1
 
-#define FS_STEPS_MAX 16   /* step counts a run is scored at */
-#define FS_NAMES_MAX 4    /* extractors or metrics a run is scored with */
-#define FS_HASH_TEXT 65   /* SHA-256 in hexadecimal, with its terminator */
+#define FS_STEPS_MAX 16 /* step counts a run is scored at */
+#define FS_NAMES_MAX 4  /* extractors or metrics a run is scored with */
+#define FS_HASH_TEXT 65 /* SHA-256 in hexadecimal, with its terminator */
 
 enum fs_attention_scale { FS_SCALE_INV_D, FS_SCALE_INV_SQRT_D };
 enum fs_schedule { FS_SCHEDULE_CONSTANT, FS_SCHEDULE_COSINE };
@@ -102,6 +102,11 @@ fs_status fs_config_teacher(const struct fs_config *config, struct fs_config *te
 /* A resolved configuration from its stored JSON (the `json` field), for `eval`, `sample` and `reproduce`. */
 fs_status fs_config_from_json(const char *json, struct fs_config *config, struct fs_error *error);
 void fs_config_free(struct fs_config *config);
+
+/* Updates of train.updates that go to the teacher (0: none), and what the method may know of the run: its own updates
+ * are what is left. The plan points into `config`. */
+int64_t fs_config_teacher_updates(const struct fs_config *config);
+struct fs_method_plan fs_config_plan(const struct fs_config *config);
 
 /* A run's id: SHA-256 over (train_hash, seed, data hash, source hash), in hexadecimal. */
 fs_status fs_run_id(const struct fs_config *config, const char *data_sha256, const char *source_hash,

@@ -1,0 +1,252 @@
+/* An experiment file to its runs: read, apply --set, expand the matrix, keep what --only asks for. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/config/resolve.h"
+#include "kernels/base/file.h"
+#include "kernels/base/memory.h"
+
+#define RUNS_MAX 4096
+
+struct builder {
+    struct fs_schema schema;
+    struct fs_document document;
+    struct fs_node *root;
+    struct fs_node *matrix; /* a map of lists, taken out of the tree; NULL: one run */
+    struct fs_error *error;
+};
+
+/* --- KEY=VALUE of --set and --only
+ * ------------------------------------------------------------------------------------ */
+
+/* The key and the value of "KEY=VALUE"; `option` ("--set") goes before it in messages. */
+static fs_status parse_assignment(struct builder *builder, const char *option, const char *assignment,
+                                  const struct fs_key **key, struct fs_node **value)
+{
+    char name[FS_KEY_NAME] = "", place[512];
+    snprintf(place, sizeof place, "%s %s", option, assignment);
+    const char *equals = strchr(assignment, '=');
+    if (equals == NULL) {
+        return fs_fail_at(builder->error, place, 0, "", "expected KEY=VALUE, such as %s train.batch=64", option);
+    }
+    snprintf(name, sizeof name, "%.*s", (int)(equals - assignment), assignment);
+    *key = fs_schema_find(&builder->schema, name);
+    if (*key == NULL) {
+        return fs_schema_refuse(&builder->schema, place, 0, name, builder->error);
+    }
+    if (equals[1] == '\0') {
+        return fs_fail_at(builder->error, place, 0, name, "no value after '='");
+    }
+    return fs_yaml_parse(&builder->document, place, false, equals + 1, strlen(equals + 1), value, builder->error);
+}
+
+static fs_status apply_set(struct builder *builder, const char *set)
+{
+    const struct fs_key *key;
+    struct fs_node *value;
+    FS_TRY(parse_assignment(builder, "--set", set, &key, &value));
+    if (builder->matrix != NULL) {
+        fs_node_detach(builder->matrix, key->name); /* one value in place of all */
+    }
+    return fs_node_put(&builder->document, builder->root, key->name, value, builder->error);
+}
+
+/* *kept turns false when the run has another value under the key. */
+static fs_status apply_only(struct builder *builder, const char *only, const struct fs_config *run, bool *kept)
+{
+    const struct fs_key *key;
+    struct fs_node *value;
+    struct fs_config wanted = {.seed = 0};
+    FS_TRY(parse_assignment(builder, "--only", only, &key, &value));
+    FS_TRY(fs_key_read(key, value, &wanted, builder->error));
+    if (key->method != NULL && key->method != run->method) {
+        *kept = false;
+        return FS_OK;
+    }
+    char *expected = fs_key_text(key, &wanted, builder->error), *actual = fs_key_text(key, run, builder->error);
+    const bool failed = expected == NULL || actual == NULL;
+    if (!failed && strcmp(expected, actual) != 0) {
+        *kept = false;
+    }
+    free(expected);
+    free(actual);
+    return failed ? FS_FAILED : FS_OK;
+}
+
+/* --- the matrix
+ * ----------------------------------------------------------------------------------------------------------- */
+
+static fs_status take_matrix(struct builder *builder)
+{
+    builder->matrix = fs_node_detach(builder->root, "matrix");
+    if (builder->matrix == NULL) {
+        return FS_OK;
+    }
+    char description[FS_DESCRIPTION];
+    if (builder->matrix->kind != FS_NODE_MAP) {
+        return fs_fail_at(builder->error, builder->matrix->place, builder->matrix->line, "matrix",
+                          "expected dotted keys with lists of values, got %s",
+                          fs_node_describe(builder->matrix, description));
+    }
+    for (const struct fs_node *axis = builder->matrix->first; axis != NULL; axis = axis->next) {
+        const struct fs_key *key = fs_schema_find(&builder->schema, axis->key);
+        if (key == NULL) {
+            FS_TRY(fs_schema_refuse(&builder->schema, axis->place, axis->key_line, axis->key, builder->error));
+        } else if (strcmp(key->name, "experiment") == 0) {
+            return fs_fail_at(builder->error, axis->place, axis->key_line, "matrix.experiment",
+                              "an experiment has one name");
+        } else if (axis->kind != FS_NODE_LIST || axis->first == NULL) {
+            char name[FS_KEY_NAME + 8];
+            snprintf(name, sizeof name, "matrix.%s", key->name);
+            return fs_fail_at(builder->error, axis->place, axis->line, name, "expected a list of values, got %s",
+                              axis->kind == FS_NODE_LIST ? "an empty one" : fs_node_describe(axis, description));
+        }
+    }
+    return FS_OK;
+}
+
+static int child_count(const struct fs_node *node)
+{
+    int count = 0;
+    for (const struct fs_node *child = node->first; child != NULL; child = child->next) {
+        count++;
+    }
+    return count;
+}
+
+static fs_status count_runs(const struct builder *builder, int *count)
+{
+    *count = 1;
+    for (const struct fs_node *axis = builder->matrix == NULL ? NULL : builder->matrix->first; axis != NULL;
+         axis = axis->next) {
+        const int values = child_count(axis);
+        if (values > RUNS_MAX / *count) {
+            return fs_fail_at(builder->error, builder->matrix->place, builder->matrix->key_line, "matrix",
+                              "makes more than %d runs", RUNS_MAX);
+        }
+        *count *= values;
+    }
+    return FS_OK;
+}
+
+/* Puts the values of combination `index` of `count` into the tree: the first key varies slowest. */
+static fs_status put_combination(struct builder *builder, int index, int count)
+{
+    for (const struct fs_node *axis = builder->matrix == NULL ? NULL : builder->matrix->first; axis != NULL;
+         axis = axis->next) {
+        count /= child_count(axis);
+        const struct fs_node *value = axis->first;
+        for (int skipped = index / count; skipped > 0; skipped--) {
+            value = value->next;
+        }
+        index %= count;
+        FS_TRY(fs_node_put(&builder->document, builder->root, axis->key, value, builder->error));
+    }
+    return FS_OK;
+}
+
+/* The same run twice: its method has no use for what varies, or a value stands in the list twice. */
+static bool is_there(const struct fs_experiment *experiment, const struct fs_config *run)
+{
+    for (int i = 0; i < experiment->run_count; i++) {
+        const struct fs_config *other = &experiment->runs[i];
+        if (strcmp(other->train_hash, run->train_hash) == 0 && strcmp(other->json, run->json) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static fs_status expand(struct builder *builder, const char *const *only, int only_count,
+                        struct fs_experiment *experiment)
+{
+    int count;
+    FS_TRY(count_runs(builder, &count));
+    experiment->runs = fs_allocate((size_t)count, sizeof *experiment->runs, "the runs", builder->error);
+    if (experiment->runs == NULL) {
+        return FS_FAILED;
+    }
+    for (int i = 0; i < count; i++) {
+        struct fs_config run;
+        bool kept = true;
+        FS_TRY(put_combination(builder, i, count));
+        FS_TRY(fs_config_resolve(&builder->schema, builder->root, &run, builder->error));
+        memcpy(experiment->name, run.experiment, sizeof experiment->name);
+        fs_status status = FS_OK;
+        for (int k = 0; k < only_count && status == FS_OK; k++) {
+            status = apply_only(builder, only[k], &run, &kept);
+        }
+        if (status == FS_OK && kept && !is_there(experiment, &run)) {
+            experiment->runs[experiment->run_count++] = run;
+        } else {
+            fs_config_free(&run);
+        }
+        FS_TRY(status);
+    }
+    if (experiment->run_count == 0) {
+        return fs_fail(builder->error, FS_USAGE, "%s: --only leaves none of the %d runs", experiment->path, count);
+    }
+    return FS_OK;
+}
+
+/* The first key that varies besides method and seed. */
+static fs_status find_ablated(const struct builder *builder, struct fs_experiment *experiment)
+{
+    for (const struct fs_node *axis = builder->matrix == NULL ? NULL : builder->matrix->first; axis != NULL;
+         axis = axis->next) {
+        if (strcmp(axis->key, "method") != 0 && strcmp(axis->key, "seed") != 0) {
+            experiment->ablated = fs_copy_text(axis->key, builder->error);
+            return experiment->ablated == NULL ? FS_FAILED : FS_OK;
+        }
+    }
+    return FS_OK;
+}
+
+/* --- the file
+ * --------------------------------------------------------------------------------------------------------------- */
+
+static fs_status build(struct builder *builder, const char *const *sets, int set_count, const char *const *only,
+                       int only_count, struct fs_experiment *experiment)
+{
+    size_t size;
+    FS_TRY(fs_file_read(experiment->path, FS_YAML_BYTES_MAX, &experiment->text, &size, builder->error));
+    FS_TRY(fs_yaml_parse(&builder->document, experiment->path, true, experiment->text, size, &builder->root,
+                         builder->error));
+    FS_TRY(take_matrix(builder));
+    FS_TRY(fs_schema_check(&builder->schema, builder->root, builder->error));
+    for (int i = 0; i < set_count; i++) {
+        FS_TRY(apply_set(builder, sets[i]));
+    }
+    FS_TRY(find_ablated(builder, experiment));
+    return expand(builder, only, only_count, experiment);
+}
+
+fs_status fs_experiment_read(const char *path, const char *const *sets, int set_count, const char *const *only,
+                             int only_count, struct fs_experiment *experiment, struct fs_error *error)
+{
+    *experiment = (struct fs_experiment){.runs = NULL};
+    if (strlen(path) >= sizeof experiment->path) {
+        return fs_fail(error, FS_USAGE, "%.80s…: the path is too long", path);
+    }
+    memcpy(experiment->path, path, strlen(path));
+    struct builder builder = {.error = error};
+    FS_TRY(fs_schema_create(&builder.schema, error));
+    const fs_status status = build(&builder, sets, set_count, only, only_count, experiment);
+    fs_document_free(&builder.document);
+    fs_schema_destroy(&builder.schema);
+    if (status != FS_OK) {
+        fs_experiment_free(experiment);
+    }
+    return status;
+}
+
+void fs_experiment_free(struct fs_experiment *experiment)
+{
+    for (int i = 0; i < experiment->run_count; i++) {
+        fs_config_free(&experiment->runs[i]);
+    }
+    free(experiment->runs);
+    free(experiment->text);
+    free((void *)experiment->ablated);
+    *experiment = (struct fs_experiment){.runs = NULL};
+}

@@ -1,0 +1,100 @@
+/* Costs of a run, from its configuration alone. */
+#include "harness/config/plan.h"
+
+#include "harness/data/dataset.h"
+#include "harness/model/dit.h"
+
+/* Weights and biases of the backbone, layer by layer. */
+static double count_parameters(const struct fs_model_config *model, int channels)
+{
+    const double width = model->hidden, features = 256;
+    const double patch = (double)model->patch * model->patch * channels;
+    const double patch_embedding = patch * width + width;
+    const double scalar_embeddings = 2 * (features * width + width + width * width + width);
+    const double labels = (model->classes + 1.0) * width;
+    const double modulation = 6 * (width * width + width);
+    const double attention = 4 * (width * width + width);
+    const double mlp = 8 * width * width + 5 * width;
+    const double final = 2 * (width * width + width) + width * patch + patch;
+    return patch_embedding + scalar_embeddings + labels + model->depth * (modulation + attention + mlp) + final;
+}
+
+/* Floats that the backward pass of a sample needs: per token and block the residual stream twice, two normed inputs,
+ * q, k, v, attention's output, both branches' outputs, and the MLP's hidden layer before and after GELU. */
+static double count_activations(const struct fs_model_config *model, int height, int width, int channels)
+{
+    const double tokens = (double)(height / model->patch) * (width / model->patch);
+    const double block = tokens * model->hidden * (2 + 2 + 3 + 1 + 2 + 8) + 6.0 * model->hidden;
+    return model->depth * block + 4 * tokens * model->hidden + 4.0 * height * width * channels;
+}
+
+static bool has_own_average(const struct fs_config *config)
+{
+    const double decay = config->method->target_ema(&config->settings);
+    return decay >= 0 && decay != config->train.ema;
+}
+
+/* Three forwards of the batch an update, and those without gradient, over the phases. */
+static double training_flops(const struct fs_config *config, double forward_flops, bool *on_pairs, bool *with_teacher)
+{
+    const struct fs_method_plan plan = fs_config_plan(config);
+    struct fs_phase phases[FS_PHASES_MAX];
+    const int count = config->method->phases(&plan, phases);
+    double forwards = 0;
+    for (int i = 0; i < count; i++) {
+        const double extra = config->method->extra_forwards(&plan, &phases[i]);
+        forwards += (double)phases[i].updates * config->train.batch * (3 + extra);
+        *on_pairs = *on_pairs || phases[i].on_pairs;
+        *with_teacher = *with_teacher || phases[i].teacher_is_previous;
+    }
+    return forwards * forward_flops;
+}
+
+static double scoring_forwards(const struct fs_config *config)
+{
+    double steps = 0;
+    for (int i = 0; i < config->evaluate.step_count; i++) {
+        steps += config->evaluate.steps[i];
+    }
+    const int networks = config->evaluate.guidance_scale == 1 ? 1 : 2; /* with and without the label */
+    return steps * (double)config->evaluate.samples * networks;
+}
+
+static fs_status add_teacher(const struct fs_config *config, struct fs_cost *cost, struct fs_error *error)
+{
+    bool on_pairs = false, with_teacher = false;
+    struct fs_config teacher;
+    FS_TRY(fs_config_teacher(config, &teacher, error));
+    cost->teacher_flops = training_flops(&teacher, cost->forward_flops, &on_pairs, &with_teacher);
+    fs_config_free(&teacher);
+    return FS_OK;
+}
+
+fs_status fs_config_cost(const struct fs_config *config, struct fs_cost *cost, struct fs_error *error)
+{
+    struct fs_dataset shape = {0};
+    bool on_pairs = false, with_teacher = false;
+    FS_TRY(fs_dataset_shape(&config->dataset, &shape, error));
+    const double dim = (double)shape.height * shape.width * shape.channels;
+    *cost = (struct fs_cost){.parameters = count_parameters(&config->model, shape.channels)};
+    cost->forward_flops = fs_dit_forward_flops(&config->model, shape.height, shape.width, shape.channels);
+    cost->student_flops = training_flops(config, cost->forward_flops, &on_pairs, &with_teacher);
+    if (config->method->teacher_share(&config->settings) > 0) {
+        FS_TRY(add_teacher(config, cost, error));
+    }
+    if (on_pairs) {
+        const struct fs_reflow_settings *reflow = &config->settings.reflow;
+        const int networks = config->evaluate.guidance_scale == 1 ? 1 : 2;
+        cost->pair_flops = (double)reflow->pairs * reflow->teacher_steps * networks * cost->forward_flops;
+        cost->pair_bytes = (double)reflow->pairs * dim * sizeof(float);
+    }
+    cost->score_flops = scoring_forwards(config) * cost->forward_flops;
+
+    const int kept = 4 + has_own_average(config) + with_teacher; /* weights, EMA, two moments */
+    cost->checkpoint_bytes = kept * cost->parameters * sizeof(float);
+    const int rows = config->train.micro_batch > 0 ? config->train.micro_batch : config->train.batch;
+    const double activations = count_activations(&config->model, shape.height, shape.width, shape.channels);
+    cost->memory_bytes = (kept + 1) * cost->parameters * sizeof(float) + /* + 1: gradients */
+                         rows * activations * sizeof(float) + (double)shape.count * dim;
+    return FS_OK;
+}

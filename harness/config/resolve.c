@@ -1,0 +1,108 @@
+/* Resolved runs: from a tree of nodes, from stored JSON, and the run of a teacher. */
+#include "harness/config/resolve.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/config/identity.h"
+#include "kernels/base/memory.h"
+
+fs_status fs_config_resolve(const struct fs_schema *schema, const struct fs_node *root, struct fs_config *config,
+                            struct fs_error *error)
+{
+    struct fs_config other = {.seed = 0}; /* the keys of methods that were not chosen are checked, then dropped */
+    *config = (struct fs_config){.seed = 0};
+    /* `method` stands before `methods.…` in the order of names, so it is known when they come. */
+    for (int i = 0; i < schema->count; i++) {
+        const struct fs_key *key = &schema->keys[i];
+        const struct fs_node *node = fs_node_find(root, key->name);
+        struct fs_config *target = key->method == NULL || key->method == config->method ? config : &other;
+        if (node != NULL) {
+            FS_TRY(fs_key_read(key, node, target, error));
+        } else if (fs_key_required(key)) {
+            return fs_fail_at(error, root->place, 0, key->name, "is missing, and has no default");
+        } else {
+            FS_TRY(fs_key_default(key, target, error));
+        }
+    }
+    FS_TRY(fs_config_validate(root, config, error));
+    return fs_config_identify(schema, config, error);
+}
+
+/* JSON is a subset of YAML, so stored configurations take the same road as written ones. */
+static fs_status resolve_stored(const struct fs_schema *schema, struct fs_node *root, struct fs_config *config,
+                                struct fs_error *error)
+{
+    const struct fs_node *version = fs_node_detach(root, "config_version");
+    if (version == NULL || version->kind != FS_NODE_SCALAR) {
+        return fs_fail(error, FS_USAGE, "%s: config_version: is missing; this is no configuration of a run",
+                       root->place);
+    }
+    if (atoi(version->text) > FS_CONFIG_VERSION) {
+        return fs_fail(error, FS_USAGE, "%s: config_version: %s is newer than the %d that this program knows",
+                       root->place, version->text, FS_CONFIG_VERSION);
+    }
+    FS_TRY(fs_schema_check(schema, root, error));
+    return fs_config_resolve(schema, root, config, error);
+}
+
+fs_status fs_config_from_json(const char *json, struct fs_config *config, struct fs_error *error)
+{
+    struct fs_schema schema;
+    struct fs_document document = {0};
+    struct fs_node *root;
+    FS_TRY(fs_schema_create(&schema, error));
+    fs_status status = fs_yaml_parse(&document, "stored configuration", false, json, strlen(json), &root, error);
+    if (status == FS_OK) {
+        status = resolve_stored(&schema, root, config, error);
+    }
+    fs_document_free(&document);
+    fs_schema_destroy(&schema);
+    return status;
+}
+
+void fs_config_free(struct fs_config *config)
+{
+    free(config->json);
+    config->json = NULL;
+}
+
+int64_t fs_config_teacher_updates(const struct fs_config *config)
+{
+    return llround(config->method->teacher_share(&config->settings) * (double)config->train.updates);
+}
+
+struct fs_method_plan fs_config_plan(const struct fs_config *config)
+{
+    return (struct fs_method_plan){
+        .settings = &config->settings,
+        .finest_steps = config->model.finest_steps,
+        .levels = (int)lround(log2(config->model.finest_steps)),
+        .batch = config->train.batch,
+        .updates = config->train.updates - fs_config_teacher_updates(config),
+        .guidance_scale = config->evaluate.guidance_scale,
+    };
+}
+
+fs_status fs_config_teacher(const struct fs_config *config, struct fs_config *teacher, struct fs_error *error)
+{
+    struct fs_schema schema;
+    FS_TRY(fs_schema_create(&schema, error));
+    *teacher = *config;
+    teacher->json = NULL;
+    teacher->method = fs_method_find(FS_TEACHER_METHOD);
+    teacher->settings = (union fs_method_settings){0};
+    teacher->train.updates = fs_config_teacher_updates(config);
+    fs_status status = FS_OK;
+    for (int i = 0; i < schema.count && status == FS_OK; i++) {
+        if (schema.keys[i].method == teacher->method) {
+            status = fs_key_default(&schema.keys[i], teacher, error);
+        }
+    }
+    if (status == FS_OK) {
+        status = fs_config_identify(&schema, teacher, error);
+    }
+    fs_schema_destroy(&schema);
+    return status;
+}
