@@ -30,10 +30,9 @@ static struct fs_convolution convolution_of(enum fs_direction direction, struct 
 static void convolution_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view w,
                                 struct fs_view bias, const struct fs_window *window, bool relu)
 {
-    struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "convolution_forward",
-                     images_fit(y, x, w, window) &&
-                         (bias.data == NULL || (fs_is_f32(bias) && bias.cols == window->out_channels)));
+    struct fs_cpu *cpu = fs_cpu_begin(
+        backend, "convolution_forward",
+        images_fit(y, x, w, window) && (bias.data == NULL || (fs_is_f32(bias) && bias.cols == window->out_channels)));
     if (cpu == NULL) {
         return;
     }

@@ -37,7 +37,8 @@ void *fs_cpu_scratch(struct fs_cpu *cpu, const char *operation, size_t bytes)
     return cpu->scratch;
 }
 
-/* --- memory ---------------------------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------------------------------
+ */
 
 static void *allocate(struct fs_backend *backend, size_t bytes, struct fs_error *error)
 {
@@ -85,12 +86,13 @@ static void destroy(struct fs_backend *backend)
     free(backend);
 }
 
-/* --- the instruction set --------------------------------------------------------------------------------------------- */
+/* --- the instruction set ---------------------------------------------------------------------------------------------
+ */
 
 static enum fs_isa best_isa(void)
 {
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl")) {
         return FS_ISA_AVX512;
     }
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? FS_ISA_AVX2 : FS_ISA_BASELINE;

@@ -44,12 +44,11 @@ static void linear_forward(struct fs_backend *backend, struct fs_view y, struct 
                            struct fs_view bias, enum fs_activation activation, struct fs_view pre)
 {
     const bool gelu = activation == FS_GELU, keep = gelu && pre.data != NULL;
-    struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "linear_forward",
-                     fs_is_any(y) && fs_is_any(x) && fs_is_any(w) && x.type == w.type && x.cols == w.cols &&
-                         y.rows == x.rows && y.cols == w.rows &&
-                         (bias.data == NULL || (fs_is_f32(bias) && bias.cols == w.rows)) &&
-                         (!keep || (fs_is_any(pre) && fs_same_shape(pre, y))));
+    struct fs_cpu *cpu = fs_cpu_begin(backend, "linear_forward",
+                                      fs_is_any(y) && fs_is_any(x) && fs_is_any(w) && x.type == w.type &&
+                                          x.cols == w.cols && y.rows == x.rows && y.cols == w.rows &&
+                                          (bias.data == NULL || (fs_is_f32(bias) && bias.cols == w.rows)) &&
+                                          (!keep || (fs_is_any(pre) && fs_same_shape(pre, y))));
     if (cpu == NULL) {
         return;
     }

@@ -52,8 +52,8 @@ static void layout_free(dnnl_memory_desc_t *layout)
 {
     dnnl_memory_desc_destroy(*layout);
 }
-static dnnl_status_t layout_strided(dnnl_memory_desc_t *layout, int rank, const dnnl_dims_t dims,
-                                    dnnl_data_type_t type, const dnnl_dims_t strides)
+static dnnl_status_t layout_strided(dnnl_memory_desc_t *layout, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
+                                    const dnnl_dims_t strides)
 {
     return dnnl_memory_desc_create_with_strides(layout, rank, dims, type, strides);
 }
@@ -79,8 +79,8 @@ static void layout_free(dnnl_memory_desc_t *layout)
 {
     (void)layout;
 }
-static dnnl_status_t layout_strided(dnnl_memory_desc_t *layout, int rank, const dnnl_dims_t dims,
-                                    dnnl_data_type_t type, const dnnl_dims_t strides)
+static dnnl_status_t layout_strided(dnnl_memory_desc_t *layout, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
+                                    const dnnl_dims_t strides)
 {
     return dnnl_memory_desc_init_by_strides(layout, rank, dims, type, strides);
 }
@@ -121,14 +121,14 @@ static dnnl_status_t forward_descriptor(dnnl_primitive_desc_t *made, dnnl_engine
 {
     const borrowed bias = l->with_bias ? borrow(&l->bias) : NULL;
 #if DNNL_VERSION_MAJOR >= 3
-    return dnnl_convolution_forward_primitive_desc_create(
-        made, engine, dnnl_forward_training, dnnl_convolution_direct, borrow(&l->x), borrow(&l->w), bias,
-        borrow(&l->y), l->strides, l->dilates, l->padding, l->padding, attributes);
+    return dnnl_convolution_forward_primitive_desc_create(made, engine, dnnl_forward_training, dnnl_convolution_direct,
+                                                          borrow(&l->x), borrow(&l->w), bias, borrow(&l->y), l->strides,
+                                                          l->dilates, l->padding, l->padding, attributes);
 #else
     dnnl_convolution_desc_t description;
-    const dnnl_status_t status = dnnl_dilated_convolution_forward_desc_init(
-        &description, dnnl_forward_training, dnnl_convolution_direct, &l->x, &l->w, bias, &l->y, l->strides,
-        l->dilates, l->padding, l->padding);
+    const dnnl_status_t status =
+        dnnl_dilated_convolution_forward_desc_init(&description, dnnl_forward_training, dnnl_convolution_direct, &l->x,
+                                                   &l->w, bias, &l->y, l->strides, l->dilates, l->padding, l->padding);
     return status != dnnl_success ? status : dnnl_primitive_desc_create(made, &description, attributes, engine, NULL);
 #endif
 }
@@ -143,18 +143,18 @@ static dnnl_status_t backward_descriptor(dnnl_primitive_desc_t *made, dnnl_engin
             made, engine, dnnl_convolution_direct, borrow(&l->x), borrow(&l->w), bias, borrow(&l->y), l->strides,
             l->dilates, l->padding, l->padding, hint, NULL);
     }
-    return dnnl_convolution_backward_data_primitive_desc_create(
-        made, engine, dnnl_convolution_direct, borrow(&l->x), borrow(&l->w), borrow(&l->y), l->strides, l->dilates,
-        l->padding, l->padding, hint, NULL);
+    return dnnl_convolution_backward_data_primitive_desc_create(made, engine, dnnl_convolution_direct, borrow(&l->x),
+                                                                borrow(&l->w), borrow(&l->y), l->strides, l->dilates,
+                                                                l->padding, l->padding, hint, NULL);
 #else
     dnnl_convolution_desc_t description;
     const dnnl_status_t status =
-        weights ? dnnl_dilated_convolution_backward_weights_desc_init(&description, dnnl_convolution_direct, &l->x,
-                                                                      &l->w, bias, &l->y, l->strides, l->dilates,
-                                                                      l->padding, l->padding)
-                : dnnl_dilated_convolution_backward_data_desc_init(&description, dnnl_convolution_direct, &l->x, &l->w,
-                                                                   &l->y, l->strides, l->dilates, l->padding,
-                                                                   l->padding);
+        weights
+            ? dnnl_dilated_convolution_backward_weights_desc_init(&description, dnnl_convolution_direct, &l->x, &l->w,
+                                                                  bias, &l->y, l->strides, l->dilates, l->padding,
+                                                                  l->padding)
+            : dnnl_dilated_convolution_backward_data_desc_init(&description, dnnl_convolution_direct, &l->x, &l->w,
+                                                               &l->y, l->strides, l->dilates, l->padding, l->padding);
     return status != dnnl_success ? status : dnnl_primitive_desc_create(made, &description, NULL, engine, hint);
 #endif
 }
@@ -210,8 +210,8 @@ static dnnl_status_t make_reorder(struct fs_onednn *onednn, dnnl_primitive_t *re
 
 /* Adds an operand that the caller has in layout `user` and the primitive wants in `wanted`. A result that is
  * accumulated always goes through memory of our own. */
-static dnnl_status_t add_argument(struct fs_onednn *onednn, struct entry *entry, int id, borrowed user,
-                                  borrowed wanted, bool result, bool accumulate)
+static dnnl_status_t add_argument(struct fs_onednn *onednn, struct entry *entry, int id, borrowed user, borrowed wanted,
+                                  bool result, bool accumulate)
 {
     struct argument *argument = &entry->arguments[entry->argument_count++];
     *argument = (struct argument){.id = id, .result = result};
@@ -319,7 +319,8 @@ void fs_onednn_destroy(struct fs_onednn *onednn)
     free(onednn);
 }
 
-/* --- matrix products ------------------------------------------------------------------------------------------------ */
+/* --- matrix products ------------------------------------------------------------------------------------------------
+ */
 
 static dnnl_data_type_t type_of(enum fs_type type)
 {
@@ -404,11 +405,13 @@ fs_status fs_onednn_product(struct fs_onednn *onednn, const struct fs_product *p
     }
     void *const pointers[4] = {p->a.data, p->b.data, p->c.data, (void *)(uintptr_t)p->bias};
     const dnnl_status_t status = run_entry(onednn, entry, pointers);
-    return status == dnnl_success ? FS_OK
-                                  : fs_fail(error, FS_FAILED, "oneDNN's matrix product failed (status %d)", (int)status);
+    return status == dnnl_success
+               ? FS_OK
+               : fs_fail(error, FS_FAILED, "oneDNN's matrix product failed (status %d)", (int)status);
 }
 
-/* --- convolutions ----------------------------------------------------------------------------------------------------- */
+/* --- convolutions
+ * ----------------------------------------------------------------------------------------------------- */
 
 /* The caller's layouts: NHWC images, [O, C, kh, kw] filters. */
 static dnnl_status_t user_layouts(const struct fs_convolution *c, struct convolution_layouts *l)

@@ -338,8 +338,8 @@ static struct head plan_head(const struct attention *op, float *memory)
 {
     const int64_t tokens = op->tokens;
     struct head head;
-    struct matrix *const matrices[] = {&head.q,    &head.k,      &head.dout,   &head.dk,     &head.dv,
-                                       &head.dq,   &head.keys,   &head.values, &head.logits, &head.dlogits};
+    struct matrix *const matrices[] = {&head.q,  &head.k,    &head.dout,   &head.dk,     &head.dv,
+                                       &head.dq, &head.keys, &head.values, &head.logits, &head.dlogits};
     const int64_t rows[] = {tokens,          tokens,    tokens,    tokens,          tokens,
                             QUERIES_A_BLOCK, op->width, op->width, QUERIES_A_BLOCK, QUERIES_A_BLOCK};
     for (int i = 0; i < 10; i++) {
@@ -381,9 +381,8 @@ static void backward_head(const struct attention *op, int64_t b, int64_t h, floa
     unpack(head_of(op, op->dqkv, b, h, 2), m.dv, 1);
 }
 
-static void attention_backward(struct fs_backend *backend, struct fs_view dqkv, struct fs_view dout,
-                               struct fs_view qkv, struct fs_view out, struct fs_view lse, int64_t tokens,
-                               int64_t heads, double scale)
+static void attention_backward(struct fs_backend *backend, struct fs_view dqkv, struct fs_view dout, struct fs_view qkv,
+                               struct fs_view out, struct fs_view lse, int64_t tokens, int64_t heads, double scale)
 {
     struct fs_cpu *cpu = fs_cpu_begin(backend, "attention_backward",
                                       operands_fit(out, qkv, tokens, heads) && fits_heads(lse, out, heads) &&

@@ -52,8 +52,7 @@ static void fill(struct fs_backend *backend, struct fs_view out, double value)
 
 static void copy(struct fs_backend *backend, struct fs_view out, struct fs_view in)
 {
-    const struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "copy", fs_is_any(out) && fs_is_any(in) && fs_same_shape(out, in));
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "copy", fs_is_any(out) && fs_is_any(in) && fs_same_shape(out, in));
     if (cpu == NULL) {
         return;
     }
@@ -95,9 +94,9 @@ static void silu_forward(struct fs_backend *backend, struct fs_view y, struct fs
 static void silu_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dy, struct fs_view x,
                           bool accumulate)
 {
-    const struct fs_cpu *cpu = fs_cpu_begin(backend, "silu_backward",
-                                            fs_is_any(dx) && fs_is_any(dy) && fs_is_any(x) && fs_same_shape(dx, dy) &&
-                                                fs_same_shape(dx, x));
+    const struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "silu_backward",
+                     fs_is_any(dx) && fs_is_any(dy) && fs_is_any(x) && fs_same_shape(dx, dy) && fs_same_shape(dx, x));
     if (cpu == NULL) {
         return;
     }
@@ -177,9 +176,9 @@ static void relu_backward(const struct fs_cpu *cpu, struct fs_view dz, struct fs
 
 static void add(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y)
 {
-    const struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "add", fs_is_any(out) && fs_is_any(x) && fs_is_any(y) && fs_same_shape(out, x) &&
-                                         x.cols == y.cols && fs_groups_rows(y, x));
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "add",
+                                            fs_is_any(out) && fs_is_any(x) && fs_is_any(y) && fs_same_shape(out, x) &&
+                                                x.cols == y.cols && fs_groups_rows(y, x));
     if (cpu == NULL) {
         return;
     }

@@ -5,12 +5,11 @@ static void mse(struct fs_backend *backend, struct fs_view loss, struct fs_view 
                 struct fs_view target, struct fs_view weights)
 {
     const bool gradient = dprediction.data != NULL;
-    const struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "mse",
-                     fs_is_f32(loss) && fs_is_any(prediction) && fs_is_any(target) && fs_is_f32(weights) &&
-                         fs_same_shape(prediction, target) && loss.rows == prediction.rows &&
-                         weights.rows == prediction.rows &&
-                         (!gradient || (fs_is_any(dprediction) && fs_same_shape(dprediction, prediction))));
+    const struct fs_cpu *cpu = fs_cpu_begin(
+        backend, "mse",
+        fs_is_f32(loss) && fs_is_any(prediction) && fs_is_any(target) && fs_is_f32(weights) &&
+            fs_same_shape(prediction, target) && loss.rows == prediction.rows && weights.rows == prediction.rows &&
+            (!gradient || (fs_is_any(dprediction) && fs_same_shape(dprediction, prediction))));
     if (cpu == NULL) {
         return;
     }

@@ -30,11 +30,11 @@ static void norm_forward(struct fs_backend *backend, struct fs_view y, struct fs
                          struct fs_view shift, struct fs_view scale)
 {
     const bool keep = statistics.data != NULL;
-    const struct fs_cpu *cpu = fs_cpu_begin(
-        backend, "norm_forward",
-        fs_is_any(y) && fs_is_any(x) && fs_is_any(shift) && fs_is_any(scale) && fs_same_shape(y, x) &&
-            shift.cols == x.cols && fs_same_shape(shift, scale) && fs_groups_rows(shift, x) &&
-            (!keep || (fs_is_f32(statistics) && statistics.rows == x.rows && statistics.cols == 2)));
+    const struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "norm_forward",
+                     fs_is_any(y) && fs_is_any(x) && fs_is_any(shift) && fs_is_any(scale) && fs_same_shape(y, x) &&
+                         shift.cols == x.cols && fs_same_shape(shift, scale) && fs_groups_rows(shift, x) &&
+                         (!keep || (fs_is_f32(statistics) && statistics.rows == x.rows && statistics.cols == 2)));
     if (cpu == NULL) {
         return;
     }
@@ -145,10 +145,10 @@ static void norm_backward(struct fs_backend *backend, struct fs_view dx, struct 
 static void gate_forward(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y,
                          struct fs_view gate)
 {
-    const struct fs_cpu *cpu = fs_cpu_begin(backend, "gate_forward",
-                                            fs_is_any(out) && fs_is_any(x) && fs_is_any(y) && fs_is_any(gate) &&
-                                                fs_same_shape(out, x) && fs_same_shape(x, y) && gate.cols == x.cols &&
-                                                fs_groups_rows(gate, x));
+    const struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "gate_forward",
+                     fs_is_any(out) && fs_is_any(x) && fs_is_any(y) && fs_is_any(gate) && fs_same_shape(out, x) &&
+                         fs_same_shape(x, y) && gate.cols == x.cols && fs_groups_rows(gate, x));
     if (cpu == NULL) {
         return;
     }

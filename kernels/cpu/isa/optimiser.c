@@ -49,9 +49,9 @@ static void sum_squares(struct fs_backend *backend, struct fs_view result, struc
 /* The numbers of an update that all elements share. */
 struct rates {
     float clip, beta1, beta2, epsilon;
-    float step;         /* learning rate / (1 − beta1^update) */
-    float correction2;  /* 1 / (1 − beta2^update) */
-    float decay;        /* learning rate · weight decay */
+    float step;        /* learning rate / (1 − beta1^update) */
+    float correction2; /* 1 / (1 − beta2^update) */
+    float decay;       /* learning rate · weight decay */
     float ema_decay[2];
 };
 

@@ -23,8 +23,7 @@ static bool patches_fit(struct fs_view tokens, struct fs_view images, const stru
 }
 
 /* Row i of the tokens: `patch` pieces, each contiguous in both. */
-static void move_patch(struct fs_view tokens, struct fs_view images, const struct patches *p, int64_t i,
-                       bool to_tokens)
+static void move_patch(struct fs_view tokens, struct fs_view images, const struct patches *p, int64_t i, bool to_tokens)
 {
     const int64_t across = p->width / p->patch, count = across * (p->height / p->patch);
     const int64_t top = i % count / across * p->patch, left = i % across * p->patch, length = p->patch * p->channels;
@@ -67,13 +66,12 @@ static void sinusoidal(struct fs_backend *backend, struct fs_view out, struct fs
 {
     const int64_t half = out.cols / 2;
     struct fs_cpu *cpu = fs_cpu_begin(backend, "sinusoidal",
-                                      fs_is_any(out) && fs_is_f32(values) && values.rows == out.rows &&
-                                          out.cols > 0 && out.cols % 2 == 0);
+                                      fs_is_any(out) && fs_is_f32(values) && values.rows == out.rows && out.cols > 0 &&
+                                          out.cols % 2 == 0);
     if (cpu == NULL) {
         return;
     }
-    float *features = fs_cpu_scratch(cpu, "sinusoidal", (size_t)(out.rows + 1) * (size_t)out.cols *
-                                                            sizeof *features);
+    float *features = fs_cpu_scratch(cpu, "sinusoidal", (size_t)(out.rows + 1) * (size_t)out.cols * sizeof *features);
     if (features == NULL) {
         return;
     }
