@@ -1,5 +1,5 @@
 /* The database: experiments, runs, checkpoints, curves, scores and where each came from. SQLite, WAL while a run
- * writes, foreign keys, STRICT tables, prepared statements only. schema.sql says what each column means. */
+ * writes, foreign keys, STRICT tables, prepared statements only. schema.c says what each column means. */
 #ifndef FEWSTEP_STORE_H
 #define FEWSTEP_STORE_H
 
