@@ -26,7 +26,8 @@ fs_status fs_query_whole(sqlite3 *database, int64_t *value, int64_t otherwise, s
                          const char *types, ...);
 
 /* A write transaction: begins at once (waiting for another writer), so that it never fails half-way for a lock.
- * fs_write_end commits when `status` is FS_OK and rolls back otherwise, or when the commit fails; returns the outcome. */
+ * fs_write_end commits when `status` is FS_OK and rolls back otherwise, or when the commit fails; returns the outcome.
+ */
 fs_status fs_write_begin(sqlite3 *database, struct fs_error *error);
 fs_status fs_write_end(sqlite3 *database, fs_status status, struct fs_error *error);
 

@@ -138,7 +138,7 @@ static char *read_only_uri(const char *path, bool immutable, struct fs_error *er
 
 static fs_status open_reader(const char *path, sqlite3 **database, struct fs_error *error)
 {
-    bool immutable;
+    bool immutable = false;
 
     FS_TRY(is_wal_without_log(path, &immutable, error));
     char *uri = read_only_uri(path, immutable, error);
@@ -148,7 +148,8 @@ static fs_status open_reader(const char *path, sqlite3 **database, struct fs_err
     const int result = sqlite3_open_v2(uri, database, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
     free(uri);
     if (result != SQLITE_OK) {
-        return *database ? fs_query_fail(*database, error) : fs_fail(error, FS_FAILED, "%s: no memory", path);
+        return fs_fail(error, FS_USAGE, "%s: %s; check the folder and its permissions, or give another --db", path,
+                       sqlite3_errstr(result));
     }
     sqlite3_busy_timeout(*database, BUSY_MILLISECONDS);
     return check_reader(*database, path, error);
@@ -156,8 +157,11 @@ static fs_status open_reader(const char *path, sqlite3 **database, struct fs_err
 
 static fs_status open_writer(const char *path, sqlite3 **database, struct fs_error *error)
 {
-    if (sqlite3_open_v2(path, database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK) {
-        return *database ? fs_query_fail(*database, error) : fs_fail(error, FS_FAILED, "%s: no memory", path);
+    const int result = sqlite3_open_v2(path, database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+
+    if (result != SQLITE_OK) {
+        return fs_fail(error, FS_USAGE, "%s: %s; check the folder and its permissions, or give another --db", path,
+                       sqlite3_errstr(result));
     }
     sqlite3_busy_timeout(*database, BUSY_MILLISECONDS);
     return prepare_writer(*database, path, error);

@@ -23,7 +23,7 @@ struct sqlite3 *fs_store_handle(struct fs_store *store);
 
 /* What a number was made with and on. Texts may be NULL where unknown. */
 struct fs_environment {
-    const char *commit;  /* of the tree that was built; "" outside git */
+    const char *commit; /* of the tree that was built; "" outside git */
     bool dirty;
     const char *source_hash;
     const char *compiler, *flags, *libraries; /* "oneDNN 2.6.3, OpenBLAS 0.3.21, SQLite 3.40.1" */
