@@ -138,13 +138,13 @@ static const char *const version_1[] = {
 
 static const struct fs_migration migrations[] = {{version_1}};
 
-const struct fs_migration *fs_schema_migrations(int *count)
+const struct fs_migration *fs_store_migrations(int *count)
 {
     *count = (int)(sizeof(migrations) / sizeof(migrations[0]));
     return migrations;
 }
 
-fs_status fs_schema_check(sqlite3 *database, int count, int *version, struct fs_error *error)
+fs_status fs_store_check_schema(sqlite3 *database, int count, int *version, struct fs_error *error)
 {
     const char *path = sqlite3_db_filename(database, "main");
     int64_t application, tables, user_version;
@@ -183,11 +183,11 @@ static fs_status apply_one(sqlite3 *database, const struct fs_migration *migrati
     return fs_execute(database, error, mark, "");
 }
 
-fs_status fs_schema_apply(sqlite3 *database, const struct fs_migration *list, int count, struct fs_error *error)
+fs_status fs_store_migrate(sqlite3 *database, const struct fs_migration *list, int count, struct fs_error *error)
 {
     int version;
 
-    FS_TRY(fs_schema_check(database, count, &version, error));
+    FS_TRY(fs_store_check_schema(database, count, &version, error));
     for (int i = version; i < count; i++) {
         FS_TRY(fs_write_begin(database, error));
         FS_TRY(fs_write_end(database, apply_one(database, &list[i], i + 1, error), error));

@@ -15,14 +15,14 @@ struct fs_migration {
 };
 
 /* All migrations, oldest first; their number is the schema's version. */
-const struct fs_migration *fs_schema_migrations(int *count);
+const struct fs_migration *fs_store_migrations(int *count);
 
 /* Brings an open database up to `count` migrations, each one transaction: an empty file gets them all, an older schema
  * those that it lacks. Safe when several processes do it at once. */
-fs_status fs_schema_apply(sqlite3 *database, const struct fs_migration *migrations, int count, struct fs_error *error);
+fs_status fs_store_migrate(sqlite3 *database, const struct fs_migration *migrations, int count, struct fs_error *error);
 
 /* FS_USAGE when the open database is another program's, or of a schema newer than `count`. An empty file has version
  * 0 and is good. */
-fs_status fs_schema_check(sqlite3 *database, int count, int *version, struct fs_error *error);
+fs_status fs_store_check_schema(sqlite3 *database, int count, int *version, struct fs_error *error);
 
 #endif

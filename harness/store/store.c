@@ -57,25 +57,26 @@ static fs_status enter_wal(sqlite3 *database, const char *path, struct fs_error 
 static fs_status prepare_writer(sqlite3 *database, const char *path, struct fs_error *error)
 {
     int count, version;
-    const struct fs_migration *migrations = fs_schema_migrations(&count);
+    const struct fs_migration *migrations = fs_store_migrations(&count);
 
     FS_TRY(fs_execute(database, error, "PRAGMA foreign_keys = ON", ""));
     FS_TRY(fs_execute(database, error, "PRAGMA synchronous = FULL", ""));
-    FS_TRY(fs_schema_check(database, count, &version, error)); /* before a byte of someone else's file is changed */
+    FS_TRY(
+        fs_store_check_schema(database, count, &version, error)); /* before a byte of someone else's file is changed */
     if (sqlite3_db_readonly(database, "main") == 1) {
         return fs_fail(error, FS_USAGE,
                        "%s: the database cannot be written; check its permissions or give another --db", path);
     }
     FS_TRY(enter_wal(database, path, error));
-    return fs_schema_apply(database, migrations, count, error);
+    return fs_store_migrate(database, migrations, count, error);
 }
 
 static fs_status check_reader(sqlite3 *database, const char *path, struct fs_error *error)
 {
     int count, version;
 
-    fs_schema_migrations(&count);
-    FS_TRY(fs_schema_check(database, count, &version, error));
+    fs_store_migrations(&count);
+    FS_TRY(fs_store_check_schema(database, count, &version, error));
     if (version == 0) {
         return fs_fail(error, FS_USAGE, "%s: empty, no database yet; `fewstep run` makes one", path);
     }

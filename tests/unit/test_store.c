@@ -536,17 +536,17 @@ static void test_migrations_apply_what_is_lacking_and_all_or_nothing(void **stat
     int version;
 
     assert_int_equal(sqlite3_open(place->path, &database), SQLITE_OK);
-    good(fs_schema_apply(database, list, 1, &place->error), &place->error);
-    good(fs_schema_apply(database, list, 2, &place->error), &place->error);
-    good(fs_schema_apply(database, list, 2, &place->error), &place->error);
+    good(fs_store_migrate(database, list, 1, &place->error), &place->error);
+    good(fs_store_migrate(database, list, 2, &place->error), &place->error);
+    good(fs_store_migrate(database, list, 2, &place->error), &place->error);
     good(fs_query_whole(database, &value, -1, &place->error, "SELECT sum(y) FROM a", ""), &place->error);
     assert_int_equal(value, 2);
-    assert_int_equal(fs_schema_apply(database, list, 3, &place->error), FS_FAILED);
+    assert_int_equal(fs_store_migrate(database, list, 3, &place->error), FS_FAILED);
     good(fs_query_whole(database, &value, -1, &place->error, "SELECT count(*) FROM a", ""), &place->error);
     assert_int_equal(value, 1);
-    good(fs_schema_check(database, 3, &version, &place->error), &place->error);
+    good(fs_store_check_schema(database, 3, &version, &place->error), &place->error);
     assert_int_equal(version, 2);
-    assert_int_equal(fs_schema_check(database, 1, &version, &place->error), FS_USAGE);
+    assert_int_equal(fs_store_check_schema(database, 1, &version, &place->error), FS_USAGE);
     sqlite3_close(database);
 }
 
