@@ -25,7 +25,7 @@ struct fs_parameter {
 struct fs_dit_input {
     struct fs_view x;      /* [n, H·W·C] */
     const float *t, *s;    /* [n] */
-    const int32_t *labels; /* [n]; config.classes is the null label */
+    const int32_t *labels; /* [n]; what is no class, such as config.classes, is the null label */
 };
 
 /* Flat parameters as the network reads them. `half` is their bf16 copy for matrix products, kept by fs_dit_refresh;
@@ -46,13 +46,21 @@ const struct fs_parameter *fs_dit_parameters(const struct fs_dit *dit, int *coun
 /* Initial weights into a host buffer of parameter_count floats, from FS_STREAM_INITIAL_WEIGHTS. */
 void fs_dit_initialise(const struct fs_dit *dit, uint32_t seed, float *values);
 
+/* A parameter as checkpoints store it: the DiT repository's shape (its rank is returned; x_embedder.proj.weight is
+ * [D, C, p, p] there and [D, row, column, channel] here), and its values out of and into a flat host buffer. */
+int fs_dit_export_shape(const struct fs_dit *dit, const struct fs_parameter *parameter, int64_t shape[4]);
+void fs_dit_export_parameter(const struct fs_dit *dit, const struct fs_parameter *parameter, const float *values,
+                             float *exported);
+void fs_dit_import_parameter(const struct fs_dit *dit, const struct fs_parameter *parameter, const float *exported,
+                             float *values);
+
 /* Allocates a set of weights (values, and half when the precision asks for it), and gives it back. */
 fs_status fs_weights_create(const struct fs_dit *dit, struct fs_weights *weights, struct fs_error *error);
 void fs_weights_destroy(const struct fs_dit *dit, struct fs_weights *weights);
 /* To be called when `values` changed. */
 void fs_dit_refresh(const struct fs_dit *dit, struct fs_weights *weights);
 
-/* velocity [n, H·W·C] = network(input). With `keep`, what the backward pass needs stays (one at a time). */
+/* velocity [n, H·W·C] = network(input). With `keep`, what the backward pass needs stays until the next forward. */
 void fs_dit_forward(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
                     struct fs_view velocity, bool keep);
 /* Adds the gradient of Σ dvelocity·velocity to `gradients` [1, parameter count], for the last kept forward. */

@@ -1,0 +1,459 @@
+/* The backbone's forward and backward pass, side by side: lists of a backend's operations over the activation plan. */
+#include "harness/model/dit.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/model/network.h"
+#include "kernels/base/memory.h"
+
+/* One pass over `rows` samples. `gradients` only in a backward pass. */
+struct pass {
+    struct fs_dit *dit;
+    struct fs_backend *backend;
+    const struct fs_weights *weights;
+    struct fs_view gradients;
+    int64_t rows;
+    bool keep;
+};
+
+/* Parts of a modulation, in the order of its rows. The final layer has the first two. */
+enum modulation { SHIFT_1, SCALE_1, GATE_1, SHIFT_2, SCALE_2, GATE_2 };
+
+static struct fs_view part(struct fs_view modulation, enum modulation which, int64_t width)
+{
+    return fs_view_cols(modulation, which * width, width);
+}
+
+/* --- views ------------------------------------------------------------------------------------------------------- */
+
+/* A buffer's rows in block `block` (0 for what is not one a block); not given when this pass does not need it. */
+static struct fs_view in_block(const struct pass *pass, int block, enum fs_buffer buffer)
+{
+    const struct fs_plan_entry *entry = &pass->dit->plan[buffer];
+    if (entry->name == NULL || (entry->only_kept && !pass->keep)) {
+        return fs_no_view();
+    }
+    const size_t shift = pass->keep ? (size_t)block * pass->dit->block_bytes : 0;
+    const int64_t samples = buffer == FS_BUFFER_POSITIONS ? 1 : pass->rows;
+    return fs_view(pass->dit->activations + entry->offset + shift, entry->type, samples * entry->rows, entry->cols);
+}
+
+static struct fs_view at(const struct pass *pass, enum fs_buffer buffer)
+{
+    return in_block(pass, 0, buffer);
+}
+
+/* The residual stream behind block `block`. */
+static struct fs_view behind(const struct pass *pass, int block)
+{
+    return block + 1 < pass->dit->config.depth ? in_block(pass, block + 1, FS_BUFFER_X) : at(pass, FS_BUFFER_FINAL_X);
+}
+
+/* The parameter at `place` of a flat buffer. */
+static struct fs_view parameter(const struct pass *pass, struct fs_view flat, int place)
+{
+    const struct fs_parameter *entry = &pass->dit->parameters[place];
+    return fs_view(fs_view_cols(flat, entry->offset, 0).data, flat.type, entry->rows, entry->cols);
+}
+
+/* --- a linear layer, its weight in the type of its input ------------------------------------------------------------
+ */
+
+static struct fs_view weight_for(const struct pass *pass, struct fs_view x, int place)
+{
+    const struct fs_weights *weights = pass->weights;
+    return parameter(pass, x.type == weights->values.type ? weights->values : weights->half, place);
+}
+
+static void linear(const struct pass *pass, struct fs_view y, struct fs_view x, int place)
+{
+    pass->backend->linear_forward(pass->backend, y, x, weight_for(pass, x, place),
+                                  parameter(pass, pass->weights->values, place + 1), FS_LINEAR, fs_no_view());
+}
+
+static void linear_gelu(const struct pass *pass, struct fs_view y, struct fs_view x, int place, struct fs_view pre)
+{
+    pass->backend->linear_forward(pass->backend, y, x, weight_for(pass, x, place),
+                                  parameter(pass, pass->weights->values, place + 1), FS_GELU, pre);
+}
+
+static void linear_backward(const struct pass *pass, struct fs_view dx, struct fs_view dy, struct fs_view x, int place,
+                            struct fs_view pre)
+{
+    pass->backend->linear_backward(pass->backend, dx, parameter(pass, pass->gradients, place),
+                                   parameter(pass, pass->gradients, place + 1), dy, x, weight_for(pass, x, place), pre);
+}
+
+/* --- embedder of a number (t or s): sinusoidal features → linear → SiLU → linear -------------------------------------
+ */
+
+struct embedder {
+    enum fs_buffer value, features, pre, hidden;
+    int first, second; /* parameters */
+};
+
+static const struct embedder time_embedder = {
+    FS_BUFFER_TIME, FS_BUFFER_T_FEATURES, FS_BUFFER_T_PRE, FS_BUFFER_T_HIDDEN, FS_T_EMBEDDER_0, FS_T_EMBEDDER_2,
+};
+static const struct embedder size_embedder = {
+    FS_BUFFER_SIZE, FS_BUFFER_D_FEATURES, FS_BUFFER_D_PRE, FS_BUFFER_D_HIDDEN, FS_D_EMBEDDER_0, FS_D_EMBEDDER_2,
+};
+
+static void embedder_forward(const struct pass *pass, const struct embedder *embedder, struct fs_view out)
+{
+    struct fs_backend *backend = pass->backend;
+    backend->sinusoidal(backend, at(pass, embedder->features), at(pass, embedder->value));
+    linear(pass, at(pass, embedder->pre), at(pass, embedder->features), embedder->first);
+    backend->silu_forward(backend, at(pass, embedder->hidden), at(pass, embedder->pre));
+    linear(pass, out, at(pass, embedder->hidden), embedder->second);
+}
+
+static void embedder_backward(const struct pass *pass, const struct embedder *embedder, struct fs_view dout)
+{
+    struct fs_backend *backend = pass->backend;
+    const struct fs_view dhidden = at(pass, FS_BUFFER_DEMBEDDER);
+    linear_backward(pass, dhidden, dout, at(pass, embedder->hidden), embedder->second, fs_no_view());
+    backend->silu_backward(backend, dhidden, dhidden, at(pass, embedder->pre), false);
+    linear_backward(pass, fs_no_view(), dhidden, at(pass, embedder->features), embedder->first, fs_no_view());
+}
+
+/* --- conditioning: c = T(t) + S(s) + E(label), in full precision: it costs little, and bf16 blurs neighbouring t
+ * ------ */
+
+static void upload_condition(const struct pass *pass, const struct fs_dit_input *input)
+{
+    struct fs_backend *backend = pass->backend;
+    const struct fs_view scalars = at(pass, FS_BUFFER_SCALARS);
+    const struct fs_view t = fs_view_rows(scalars, 0, pass->rows), s = fs_view_rows(scalars, pass->rows, pass->rows);
+    const size_t count = (size_t)pass->rows;
+    backend->upload(backend, t.data, input->t, count * sizeof *input->t);
+    backend->upload(backend, s.data, input->s, count * sizeof *input->s);
+    backend->copy(backend, at(pass, FS_BUFFER_TIME), t);
+    backend->copy(backend, at(pass, FS_BUFFER_SIZE), s);
+
+    int32_t *labels = pass->dit->label_room;
+    const int32_t null_label = pass->dit->config.classes;
+    for (int64_t i = 0; i < pass->rows; i++) {
+        labels[i] = input->labels[i] >= 0 && input->labels[i] < null_label ? input->labels[i] : null_label;
+    }
+    backend->upload(backend, at(pass, FS_BUFFER_LABELS).data, labels, count * sizeof *labels);
+}
+
+static void condition_forward(const struct pass *pass, const struct fs_dit_input *input)
+{
+    struct fs_backend *backend = pass->backend;
+    const struct fs_view c = at(pass, FS_BUFFER_CONDITION), summand = at(pass, FS_BUFFER_SUMMAND);
+    upload_condition(pass, input);
+    embedder_forward(pass, &time_embedder, c);
+    embedder_forward(pass, &size_embedder, summand);
+    backend->add(backend, c, c, summand);
+    backend->embed_forward(backend, summand, parameter(pass, pass->weights->values, FS_LABEL_TABLE),
+                           at(pass, FS_BUFFER_LABELS).data);
+    backend->add(backend, c, c, summand);
+    backend->silu_forward(backend, at(pass, FS_BUFFER_CONDITION_SILU), c);
+}
+
+static void condition_backward(const struct pass *pass)
+{
+    struct fs_backend *backend = pass->backend;
+    const struct fs_view dc = at(pass, FS_BUFFER_DCONDITION);
+    backend->embed_backward(backend, parameter(pass, pass->gradients, FS_LABEL_TABLE), dc,
+                            at(pass, FS_BUFFER_LABELS).data);
+    embedder_backward(pass, &size_embedder, dc);
+    embedder_backward(pass, &time_embedder, dc);
+}
+
+/* The modulation's linear layer alone, whose gradient adds to that of c. */
+static void modulation_backward(const struct pass *pass, struct fs_view dmodulation, int place)
+{
+    struct fs_backend *backend = pass->backend;
+    const struct fs_view dsilu = at(pass, FS_BUFFER_DSILU);
+    linear_backward(pass, dsilu, dmodulation, at(pass, FS_BUFFER_CONDITION_SILU), place, fs_no_view());
+    backend->silu_backward(backend, at(pass, FS_BUFFER_DCONDITION), dsilu, at(pass, FS_BUFFER_CONDITION), true);
+}
+
+/* --- patches --------------------------------------------------------------------------------------------------------
+ */
+
+static void patches_forward(const struct pass *pass, struct fs_view images)
+{
+    struct fs_backend *backend = pass->backend;
+    const struct fs_dit *dit = pass->dit;
+    const struct fs_view tokens = at(pass, FS_BUFFER_TOKENS), x = at(pass, FS_BUFFER_X);
+    backend->patchify(backend, tokens, images, dit->height, dit->width, dit->channels, dit->config.patch);
+    linear(pass, x, tokens, FS_X_EMBEDDER);
+    backend->add(backend, x, x, at(pass, FS_BUFFER_POSITIONS));
+}
+
+static void patches_backward(const struct pass *pass)
+{
+    struct fs_backend *backend = pass->backend;
+    const struct fs_view dx = at(pass, FS_BUFFER_DBRANCH); /* in the type of matrix inputs */
+    backend->copy(backend, dx, at(pass, FS_BUFFER_DX));
+    linear_backward(pass, fs_no_view(), dx, at(pass, FS_BUFFER_TOKENS), FS_X_EMBEDDER, fs_no_view());
+}
+
+/* --- a block --------------------------------------------------------------------------------------------------------
+ */
+
+struct block {
+    struct fs_view x, modulation, statistics1, norm1, qkv, lse, attention, projection; /* attention */
+    struct fs_view middle, statistics2, norm2, pre, hidden, mlp;                       /* MLP */
+    int first; /* its place in the parameter table */
+};
+
+static struct block block_at(const struct pass *pass, int index)
+{
+    return (struct block){
+        .x = in_block(pass, index, FS_BUFFER_X),
+        .modulation = in_block(pass, index, FS_BUFFER_MODULATION),
+        .statistics1 = in_block(pass, index, FS_BUFFER_STATISTICS_1),
+        .norm1 = in_block(pass, index, FS_BUFFER_NORM_1),
+        .qkv = in_block(pass, index, FS_BUFFER_QKV),
+        .lse = in_block(pass, index, FS_BUFFER_LSE),
+        .attention = in_block(pass, index, FS_BUFFER_ATTENTION),
+        .projection = in_block(pass, index, FS_BUFFER_PROJECTION),
+        .middle = in_block(pass, index, FS_BUFFER_MIDDLE),
+        .statistics2 = in_block(pass, index, FS_BUFFER_STATISTICS_2),
+        .norm2 = in_block(pass, index, FS_BUFFER_NORM_2),
+        .pre = in_block(pass, index, FS_BUFFER_PRE),
+        .hidden = in_block(pass, index, FS_BUFFER_HIDDEN),
+        .mlp = in_block(pass, index, FS_BUFFER_MLP),
+        .first = FS_FIRST_BLOCK + index * FS_BLOCK_PLACES,
+    };
+}
+
+static void block_forward(const struct pass *pass, int index)
+{
+    struct fs_backend *backend = pass->backend;
+    const struct fs_dit *dit = pass->dit;
+    const struct block b = block_at(pass, index);
+    const int64_t d = dit->config.hidden;
+
+    linear(pass, b.modulation, at(pass, FS_BUFFER_CONDITION_SILU), b.first + FS_BLOCK_MODULATION);
+
+    backend->norm_forward(backend, b.norm1, b.statistics1, b.x, part(b.modulation, SHIFT_1, d),
+                          part(b.modulation, SCALE_1, d));
+    linear(pass, b.qkv, b.norm1, b.first + FS_BLOCK_QKV);
+    backend->attention_forward(backend, b.attention, b.lse, b.qkv, dit->tokens, dit->config.heads,
+                               dit->attention_scale);
+    linear(pass, b.projection, b.attention, b.first + FS_BLOCK_PROJECTION);
+    backend->gate_forward(backend, b.middle, b.x, b.projection, part(b.modulation, GATE_1, d));
+
+    backend->norm_forward(backend, b.norm2, b.statistics2, b.middle, part(b.modulation, SHIFT_2, d),
+                          part(b.modulation, SCALE_2, d));
+    linear_gelu(pass, b.hidden, b.norm2, b.first + FS_BLOCK_FC1, b.pre);
+    linear(pass, b.mlp, b.hidden, b.first + FS_BLOCK_FC2);
+    backend->gate_forward(backend, behind(pass, index), b.middle, b.mlp, part(b.modulation, GATE_2, d));
+}
+
+/* dx holds the gradient behind the block at first, before the block at last. */
+static void block_backward(const struct pass *pass, int index)
+{
+    struct fs_backend *backend = pass->backend;
+    const struct fs_dit *dit = pass->dit;
+    const struct block b = block_at(pass, index);
+    const int64_t d = dit->config.hidden;
+    const struct fs_view dx = at(pass, FS_BUFFER_DX), dbranch = at(pass, FS_BUFFER_DBRANCH);
+    const struct fs_view dnorm = at(pass, FS_BUFFER_DNORM), dhidden = at(pass, FS_BUFFER_DHIDDEN);
+    const struct fs_view dattention = at(pass, FS_BUFFER_DATTENTION), dqkv = at(pass, FS_BUFFER_DQKV);
+    const struct fs_view dmodulation = at(pass, FS_BUFFER_DMODULATION), none = fs_no_view();
+
+    backend->gate_backward(backend, dbranch, part(dmodulation, GATE_2, d), dx, b.mlp, part(b.modulation, GATE_2, d));
+    linear_backward(pass, dhidden, dbranch, b.hidden, b.first + FS_BLOCK_FC2, b.pre);
+    linear_backward(pass, dnorm, dhidden, b.norm2, b.first + FS_BLOCK_FC1, none);
+    backend->norm_backward(backend, dx, part(dmodulation, SHIFT_2, d), part(dmodulation, SCALE_2, d), dnorm, b.middle,
+                           b.statistics2, part(b.modulation, SCALE_2, d));
+
+    backend->gate_backward(backend, dbranch, part(dmodulation, GATE_1, d), dx, b.projection,
+                           part(b.modulation, GATE_1, d));
+    linear_backward(pass, dattention, dbranch, b.attention, b.first + FS_BLOCK_PROJECTION, none);
+    backend->attention_backward(backend, dqkv, dattention, b.qkv, b.attention, b.lse, dit->tokens, dit->config.heads,
+                                dit->attention_scale);
+    linear_backward(pass, dnorm, dqkv, b.norm1, b.first + FS_BLOCK_QKV, none);
+    backend->norm_backward(backend, dx, part(dmodulation, SHIFT_1, d), part(dmodulation, SCALE_1, d), dnorm, b.x,
+                           b.statistics1, part(b.modulation, SCALE_1, d));
+
+    modulation_backward(pass, dmodulation, b.first + FS_BLOCK_MODULATION);
+}
+
+/* --- the final layer -------------------------------------------------------------------------------------------------
+ */
+
+static void final_forward(const struct pass *pass, struct fs_view velocity)
+{
+    struct fs_backend *backend = pass->backend;
+    const struct fs_dit *dit = pass->dit;
+    const int64_t d = dit->config.hidden;
+    const struct fs_view modulation = at(pass, FS_BUFFER_FINAL_MODULATION), norm = at(pass, FS_BUFFER_FINAL_NORM);
+    const struct fs_view output = at(pass, FS_BUFFER_OUTPUT);
+    linear(pass, modulation, at(pass, FS_BUFFER_CONDITION_SILU), FS_FINAL_MODULATION);
+    backend->norm_forward(backend, norm, at(pass, FS_BUFFER_FINAL_STATISTICS), at(pass, FS_BUFFER_FINAL_X),
+                          part(modulation, SHIFT_1, d), part(modulation, SCALE_1, d));
+    linear(pass, output, norm, FS_FINAL_LINEAR);
+    backend->unpatchify(backend, velocity, output, dit->height, dit->width, dit->channels, dit->config.patch);
+}
+
+static void final_backward(const struct pass *pass, struct fs_view dvelocity)
+{
+    struct fs_backend *backend = pass->backend;
+    const struct fs_dit *dit = pass->dit;
+    const int64_t d = dit->config.hidden;
+    const struct fs_view modulation = at(pass, FS_BUFFER_FINAL_MODULATION), dnorm = at(pass, FS_BUFFER_DNORM);
+    const struct fs_view doutput = at(pass, FS_BUFFER_DOUTPUT), dx = at(pass, FS_BUFFER_DX);
+    struct fs_view dmodulation = at(pass, FS_BUFFER_DMODULATION);
+    dmodulation = fs_view(dmodulation.data, dmodulation.type, dmodulation.rows, 2 * d);
+    backend->patchify(backend, doutput, dvelocity, dit->height, dit->width, dit->channels, dit->config.patch);
+    linear_backward(pass, dnorm, doutput, at(pass, FS_BUFFER_FINAL_NORM), FS_FINAL_LINEAR, fs_no_view());
+    backend->fill(backend, dx, 0);
+    backend->norm_backward(backend, dx, part(dmodulation, SHIFT_1, d), part(dmodulation, SCALE_1, d), dnorm,
+                           at(pass, FS_BUFFER_FINAL_X), at(pass, FS_BUFFER_FINAL_STATISTICS),
+                           part(modulation, SCALE_1, d));
+    backend->fill(backend, at(pass, FS_BUFFER_DCONDITION), 0);
+    modulation_backward(pass, dmodulation, FS_FINAL_MODULATION);
+}
+
+/* --- the network
+ * ------------------------------------------------------------------------------------------------------ */
+
+void fs_dit_forward(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
+                    struct fs_view velocity, bool keep)
+{
+    assert(input->x.rows <= dit->capacity && (dit->training || !keep));
+    const struct pass pass = {dit, dit->backend, weights, fs_no_view(), input->x.rows, keep};
+    dit->kept = keep ? pass.rows : 0;
+    condition_forward(&pass, input);
+    patches_forward(&pass, input->x);
+    for (int block = 0; block < dit->config.depth; block++) {
+        block_forward(&pass, block);
+    }
+    final_forward(&pass, velocity);
+}
+
+void fs_dit_backward(struct fs_dit *dit, const struct fs_weights *weights, struct fs_view dvelocity,
+                     struct fs_view gradients)
+{
+    assert(dit->kept == dvelocity.rows);
+    const struct pass pass = {dit, dit->backend, weights, gradients, dit->kept, true};
+    final_backward(&pass, dvelocity);
+    for (int block = dit->config.depth - 1; block >= 0; block--) {
+        block_backward(&pass, block);
+    }
+    patches_backward(&pass);
+    condition_backward(&pass);
+}
+
+/* --- creation
+ * --------------------------------------------------------------------------------------------------------- */
+
+static fs_status check_sizes(const struct fs_dit *dit, struct fs_error *error)
+{
+    const struct fs_model_config *config = &dit->config;
+    if (config->patch < 1 || config->hidden < 1 || config->depth < 1 || config->heads < 1 || config->classes < 0 ||
+        dit->height < 1 || dit->width < 1 || dit->channels < 1 || dit->capacity < 1) {
+        return fs_fail(error, FS_USAGE, "model: patch, width, depth, heads, picture and batch must be at least 1");
+    }
+    if (dit->height % config->patch != 0 || dit->width % config->patch != 0) {
+        return fs_fail(error, FS_USAGE, "model: patches of %d do not divide pictures of %d × %d", config->patch,
+                       dit->height, dit->width);
+    }
+    if (config->hidden % config->heads != 0 || config->hidden % 4 != 0) {
+        return fs_fail(error, FS_USAGE, "model: width %d is no multiple of 4 and of %d heads", config->hidden,
+                       config->heads);
+    }
+    if (dit->precision != dit->backend->real && dit->precision != FS_BF16) {
+        return fs_fail(error, FS_USAGE, "model: precision is neither bf16 nor the backend's own");
+    }
+    return FS_OK;
+}
+
+/* Fixed 2-D positions of token (row, col): sine and cosine of the column, then of the row. */
+static void fill_positions(const struct fs_dit *dit, double *positions)
+{
+    const int64_t d = dit->config.hidden, quarter = d / 4, across = dit->width / dit->config.patch;
+    for (int64_t token = 0; token < dit->tokens; token++) {
+        for (int64_t i = 0; i < quarter; i++) {
+            const double frequency = pow(10000, -(double)i / (double)quarter);
+            const double col = (double)(token % across) * frequency, row = (double)(token / across) * frequency;
+            double *out = positions + token * d;
+            out[i] = sin(col);
+            out[quarter + i] = cos(col);
+            out[2 * quarter + i] = sin(row);
+            out[3 * quarter + i] = cos(row);
+        }
+    }
+}
+
+static fs_status upload_positions(struct fs_dit *dit, struct fs_error *error)
+{
+    const size_t count = (size_t)(dit->tokens * dit->config.hidden);
+    double *positions = fs_allocate(count, sizeof *positions, "positions", error);
+    if (positions == NULL) {
+        return FS_FAILED;
+    }
+    fill_positions(dit, positions);
+    for (size_t i = 0; i < count && dit->backend->real == FS_F32; i++) { /* in place, from the front */
+        const float rounded = (float)positions[i];
+        memcpy((char *)positions + i * sizeof rounded, &rounded, sizeof rounded);
+    }
+    dit->backend->upload(dit->backend, dit->activations + dit->plan[FS_BUFFER_POSITIONS].offset, positions,
+                         count * fs_type_size(dit->backend->real));
+    free(positions);
+    return FS_OK;
+}
+
+static fs_status prepare(struct fs_dit *dit, struct fs_error *error)
+{
+    FS_TRY(check_sizes(dit, error));
+    const struct fs_model_config *config = &dit->config;
+    dit->tokens = (int64_t)(dit->height / config->patch) * (dit->width / config->patch);
+    dit->patch_size = (int64_t)config->patch * config->patch * dit->channels;
+    const double head_width = (double)config->hidden / config->heads;
+    dit->attention_scale = config->attention_scale == FS_SCALE_INV_D ? 1 / head_width : 1 / sqrt(head_width);
+    FS_TRY(fs_dit_plan_parameters(dit, error));
+    fs_dit_plan_activations(dit);
+    dit->label_room = fs_allocate((size_t)dit->capacity, sizeof *dit->label_room, "labels", error);
+    if (dit->label_room == NULL) {
+        return FS_FAILED;
+    }
+    dit->activations = dit->backend->allocate(dit->backend, dit->activation_bytes, error);
+    if (dit->activations == NULL) {
+        return fs_fail_in(error, "activations of %d rows", dit->capacity);
+    }
+    return upload_positions(dit, error);
+}
+
+struct fs_dit *fs_dit_create(struct fs_backend *backend, const struct fs_model_config *config, int height, int width,
+                             int channels, int capacity, bool training, enum fs_type precision, struct fs_error *error)
+{
+    struct fs_dit *dit = fs_allocate(1, sizeof *dit, "the network", error);
+    if (dit == NULL) {
+        return NULL;
+    }
+    dit->backend = backend;
+    dit->config = *config;
+    dit->height = height;
+    dit->width = width;
+    dit->channels = channels;
+    dit->capacity = capacity;
+    dit->training = training;
+    dit->precision = precision;
+    if (prepare(dit, error) != FS_OK) {
+        fs_dit_destroy(dit);
+        return NULL;
+    }
+    return dit;
+}
+
+void fs_dit_destroy(struct fs_dit *dit)
+{
+    if (dit != NULL) {
+        dit->backend->release(dit->backend, dit->activations);
+        free(dit->label_room);
+        free(dit->parameters);
+        free(dit);
+    }
+}

@@ -1,0 +1,164 @@
+/* The activation plan: which buffers a pass needs, where they lie in the one allocation, and what they cost. */
+#include "harness/model/network.h"
+
+#define ALIGNMENT 64u /* bytes */
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* Plans a buffer of rows × cols a sample. */
+static void room(struct fs_dit *dit, enum fs_buffer buffer, const char *name, int64_t rows, int64_t cols,
+                 enum fs_type type)
+{
+    dit->plan[buffer] = (struct fs_plan_entry){
+        .name = name,
+        .rows = rows,
+        .cols = cols,
+        .type = type,
+        .per_block = buffer >= FS_BUFFER_X && buffer <= FS_BUFFER_MLP,
+    };
+}
+
+/* The same for what only a backward pass reads: a plan without one leaves it out. */
+static void kept(struct fs_dit *dit, enum fs_buffer buffer, const char *name, int64_t rows, int64_t cols,
+                 enum fs_type type)
+{
+    if (dit->training) {
+        room(dit, buffer, name, rows, cols, type);
+        dit->plan[buffer].only_kept = true;
+    }
+}
+
+static void describe_common(struct fs_dit *dit)
+{
+    const enum fs_type real = dit->backend->real, matrix = dit->precision;
+    const int64_t d = dit->config.hidden, t = dit->tokens, p = dit->patch_size;
+    room(dit, FS_BUFFER_POSITIONS, "positions", t, d, real);
+    room(dit, FS_BUFFER_SCALARS, "scalars", 2, 1, FS_F32);
+    room(dit, FS_BUFFER_LABELS, "labels", 1, 1, FS_F32); /* int32, of the same size */
+    room(dit, FS_BUFFER_TIME, "t", 1, 1, real);
+    room(dit, FS_BUFFER_T_FEATURES, "t.features", 1, FS_FEATURES, real);
+    room(dit, FS_BUFFER_T_PRE, "t.pre", 1, d, real);
+    room(dit, FS_BUFFER_T_HIDDEN, "t.hidden", 1, d, real);
+    room(dit, FS_BUFFER_SIZE, "s", 1, 1, real);
+    room(dit, FS_BUFFER_D_FEATURES, "s.features", 1, FS_FEATURES, real);
+    room(dit, FS_BUFFER_D_PRE, "s.pre", 1, d, real);
+    room(dit, FS_BUFFER_D_HIDDEN, "s.hidden", 1, d, real);
+    room(dit, FS_BUFFER_SUMMAND, "embedding", 1, d, real);
+    room(dit, FS_BUFFER_CONDITION, "condition", 1, d, real);
+    room(dit, FS_BUFFER_CONDITION_SILU, "condition.silu", 1, d, matrix);
+    room(dit, FS_BUFFER_TOKENS, "tokens", t, p, matrix);
+    room(dit, FS_BUFFER_FINAL_X, "final.x", t, d, real);
+    room(dit, FS_BUFFER_FINAL_MODULATION, "final.modulation", 1, 2 * d, real);
+    kept(dit, FS_BUFFER_FINAL_STATISTICS, "final.statistics", t, 2, real);
+    room(dit, FS_BUFFER_FINAL_NORM, "final.norm", t, d, matrix);
+    room(dit, FS_BUFFER_OUTPUT, "output", t, p, real);
+}
+
+static void describe_block(struct fs_dit *dit)
+{
+    const enum fs_type real = dit->backend->real, matrix = dit->precision;
+    const int64_t d = dit->config.hidden, t = dit->tokens;
+    room(dit, FS_BUFFER_X, "x", t, d, real);
+    room(dit, FS_BUFFER_MODULATION, "modulation", 1, FS_MODULATIONS * d, real);
+    kept(dit, FS_BUFFER_STATISTICS_1, "norm1.statistics", t, 2, real);
+    room(dit, FS_BUFFER_NORM_1, "norm1", t, d, matrix);
+    room(dit, FS_BUFFER_QKV, "qkv", t, 3 * d, matrix);
+    kept(dit, FS_BUFFER_LSE, "attention.lse", t, dit->config.heads, real);
+    room(dit, FS_BUFFER_ATTENTION, "attention", t, d, matrix);
+    room(dit, FS_BUFFER_PROJECTION, "projection", t, d, matrix);
+    room(dit, FS_BUFFER_MIDDLE, "x.middle", t, d, real);
+    kept(dit, FS_BUFFER_STATISTICS_2, "norm2.statistics", t, 2, real);
+    room(dit, FS_BUFFER_NORM_2, "norm2", t, d, matrix);
+    kept(dit, FS_BUFFER_PRE, "mlp.pre", t, FS_MLP_RATIO * d, matrix);
+    room(dit, FS_BUFFER_HIDDEN, "mlp.hidden", t, FS_MLP_RATIO * d, matrix);
+    room(dit, FS_BUFFER_MLP, "mlp", t, d, matrix);
+}
+
+static void describe_backward(struct fs_dit *dit)
+{
+    const enum fs_type real = dit->backend->real, matrix = dit->precision;
+    const int64_t d = dit->config.hidden, t = dit->tokens;
+    room(dit, FS_BUFFER_DX, "dx", t, d, real);
+    room(dit, FS_BUFFER_DBRANCH, "dbranch", t, d, matrix);
+    room(dit, FS_BUFFER_DHIDDEN, "dhidden", t, FS_MLP_RATIO * d, matrix);
+    room(dit, FS_BUFFER_DNORM, "dnorm", t, d, real);
+    room(dit, FS_BUFFER_DATTENTION, "dattention", t, d, matrix);
+    room(dit, FS_BUFFER_DQKV, "dqkv", t, 3 * d, matrix);
+    room(dit, FS_BUFFER_DOUTPUT, "doutput", t, dit->patch_size, matrix);
+    room(dit, FS_BUFFER_DMODULATION, "dmodulation", 1, FS_MODULATIONS * d, matrix);
+    room(dit, FS_BUFFER_DSILU, "dcondition.silu", 1, d, real);
+    room(dit, FS_BUFFER_DCONDITION, "dcondition", 1, d, real);
+    room(dit, FS_BUFFER_DEMBEDDER, "dembedder", 1, d, real);
+}
+
+/* Lays the entries that are one a block, or the others, one after the other; returns the end. */
+static size_t lay_out(struct fs_dit *dit, bool per_block, size_t end)
+{
+    for (int i = 0; i < FS_BUFFER_COUNT; i++) {
+        struct fs_plan_entry *entry = &dit->plan[i];
+        if (entry->name == NULL || entry->per_block != per_block) {
+            continue;
+        }
+        const int64_t samples = i == FS_BUFFER_POSITIONS ? 1 : dit->capacity;
+        entry->offset = end;
+        entry->bytes = aligned((size_t)(samples * entry->rows * entry->cols) * fs_type_size(entry->type));
+        end += entry->bytes;
+    }
+    return end;
+}
+
+void fs_dit_plan_activations(struct fs_dit *dit)
+{
+    describe_common(dit);
+    describe_block(dit);
+    if (dit->training) {
+        describe_backward(dit);
+    }
+    const size_t common = lay_out(dit, false, 0);
+    dit->block_bytes = lay_out(dit, true, common) - common;
+    /* Without a backward pass all blocks use the same buffers. */
+    dit->activation_bytes = common + dit->block_bytes * (size_t)(dit->training ? dit->config.depth : 1);
+}
+
+size_t fs_dit_activation_bytes(const struct fs_dit *dit)
+{
+    return dit->activation_bytes;
+}
+
+static const char *type_name(enum fs_type type)
+{
+    return type == FS_F32 ? "float32" : type == FS_BF16 ? "bf16" : "float64";
+}
+
+static int64_t plain_parameter_count(const struct fs_dit *dit)
+{
+    int64_t count = 0;
+    for (int i = 0; i < dit->parameter_places; i++) {
+        count += dit->parameters[i].rows * dit->parameters[i].cols;
+    }
+    return count;
+}
+
+void fs_dit_print_plan(const struct fs_dit *dit, FILE *stream, bool summary)
+{
+    const int copies = dit->training ? dit->config.depth : 1;
+    const double mega = 1e6;
+    fprintf(stream,
+            "%s on %d×%d×%d: %.2f M parameters; activations of %d rows: %.1f MB (%d × %.1f MB for blocks), %s\n",
+            dit->config.preset, dit->height, dit->width, dit->channels, (double)plain_parameter_count(dit) / mega,
+            dit->capacity, (double)dit->activation_bytes / mega, copies, (double)dit->block_bytes / mega,
+            type_name(dit->precision));
+    for (int i = 0; i < FS_BUFFER_COUNT && !summary; i++) {
+        const struct fs_plan_entry *entry = &dit->plan[i];
+        if (entry->name != NULL) {
+            const int64_t samples = i == FS_BUFFER_POSITIONS ? 1 : dit->capacity;
+            fprintf(stream, "  %-18s %8lld × %-5lld %-8s %2d × %12zu bytes at %zu\n", entry->name,
+                    (long long)(samples * entry->rows), (long long)entry->cols,
+                    i == FS_BUFFER_LABELS ? "int32" : type_name(entry->type), entry->per_block ? copies : 1,
+                    entry->bytes, entry->offset);
+        }
+    }
+}
