@@ -98,6 +98,8 @@ struct fs_method_context {
     struct fs_view noise;   /* x0 [rows, dim] on pairs; else not given */
     const int32_t *labels;  /* [rows] */
     struct fs_view scratch[4]; /* [rows, dim] each, free to use */
+    float *numbers[4];         /* [rows] each, the host's, free to use */
+    int32_t *spare_labels;     /* [rows], the host's, free to use */
 
     /* out [n, dim] = network(x, t, s, labels), without gradient. The only way to a network. */
     void (*evaluate)(struct fs_method_context *context, enum fs_network network, struct fs_view out, struct fs_view x,
@@ -139,7 +141,8 @@ struct fs_method {
 
     /* The conditioning s that the sampler feeds at `steps` steps. */
     float (*conditioning)(const struct fs_method_plan *plan, int steps);
-    /* False, with the reason, where explicit guidance is meaningless at `steps` steps. */
+    /* False, with the reason, where explicit guidance (v_null + scale·(v_label − v_null) while sampling) is meaningless
+     * at `steps` steps. */
     bool (*guidance_allowed)(const struct fs_method_plan *plan, int steps, const char **reason);
     /* True where the method is used outside what it was trained for: parentheses in tables. */
     bool (*outside_training)(const struct fs_method_plan *plan, int steps);

@@ -14,11 +14,15 @@ struct fs_sampler {
     /* velocity [n, dim] = network(x, t, s, labels); the caller's, so that tests can put the exact velocity here. */
     void (*evaluate)(struct fs_sampler *sampler, struct fs_view velocity, struct fs_view x, const float *t,
                      const float *s, const int32_t *labels);
-    struct fs_view scratch[2]; /* [capacity, dim], set up by fs_sampler_create */
+    /* Set up by fs_sampler_create: */
+    struct fs_view scratch[2];   /* [capacity, dim] */
     struct fs_view coefficients; /* [capacity, 2] */
+    float *t, *s;                /* [capacity] */
+    int32_t *null_labels;        /* [capacity] */
 };
 
-fs_status fs_sampler_create(struct fs_sampler *sampler, struct fs_error *error); /* from the fields above scratch */
+/* From the fields above scratch. Give back with fs_sampler_destroy, after a failure too. */
+fs_status fs_sampler_create(struct fs_sampler *sampler, struct fs_error *error);
 void fs_sampler_destroy(struct fs_sampler *sampler);
 
 /* x [n, dim], n ≤ capacity: noise in, samples out; x ← x + v(x, t, s)/steps at t = 0, 1/steps, … With a guidance scale

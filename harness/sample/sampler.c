@@ -1,0 +1,112 @@
+/* Sampling: from the noise bank to data in N Euler steps. */
+#include "harness/sample/sampler.h"
+
+#include <stdlib.h>
+
+#include "kernels/base/memory.h"
+
+static fs_status create_view(struct fs_backend *backend, int64_t rows, int64_t cols, struct fs_view *view,
+                             struct fs_error *error)
+{
+    void *data = backend->allocate(backend, (size_t)(rows * cols) * fs_type_size(backend->real), error);
+    if (!data) {
+        return error->status;
+    }
+    *view = fs_view(data, backend->real, rows, cols);
+    return FS_OK;
+}
+
+fs_status fs_sampler_create(struct fs_sampler *sampler, struct fs_error *error)
+{
+    struct fs_backend *backend = sampler->backend;
+    const size_t rows = (size_t)sampler->capacity;
+    FS_TRY(create_view(backend, sampler->capacity, sampler->dim, &sampler->scratch[0], error));
+    FS_TRY(create_view(backend, sampler->capacity, sampler->dim, &sampler->scratch[1], error));
+    FS_TRY(create_view(backend, sampler->capacity, 2, &sampler->coefficients, error));
+    sampler->t = fs_allocate(rows, sizeof *sampler->t, "times of the sampler", error);
+    sampler->s = fs_allocate(rows, sizeof *sampler->s, "conditioning of the sampler", error);
+    sampler->null_labels = fs_allocate(rows, sizeof *sampler->null_labels, "labels of the sampler", error);
+    if (!sampler->t || !sampler->s || !sampler->null_labels) {
+        return error->status;
+    }
+    for (size_t i = 0; i < rows; i++) {
+        sampler->null_labels[i] = sampler->config->model.classes;
+    }
+    return FS_OK;
+}
+
+void fs_sampler_destroy(struct fs_sampler *sampler)
+{
+    struct fs_view *views[] = {&sampler->scratch[0], &sampler->scratch[1], &sampler->coefficients};
+    for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
+        if (views[i]->data) {
+            sampler->backend->release(sampler->backend, views[i]->data);
+        }
+        *views[i] = fs_no_view();
+    }
+    free(sampler->t);
+    free(sampler->s);
+    free(sampler->null_labels);
+    sampler->t = sampler->s = NULL;
+    sampler->null_labels = NULL;
+}
+
+static fs_status check_request(const struct fs_sampler *sampler, const struct fs_method_plan *plan, int steps,
+                               double guidance_scale, struct fs_error *error)
+{
+    const struct fs_method *method = sampler->config->method;
+    const char *reason = "";
+    if (steps < 1 || steps > plan->finest_steps || (steps & (steps - 1)) != 0) {
+        return fs_fail(error, FS_USAGE, "steps: expected a power of two up to model.finest_steps, %d, got %d",
+                       plan->finest_steps, steps);
+    }
+    if (guidance_scale != 1 && !method->guidance_allowed(plan, steps, &reason)) {
+        return fs_fail(error, FS_USAGE, "guidance: %g means nothing for %s at %d %s: %s; take 1", guidance_scale,
+                       method->name, steps, steps == 1 ? "step" : "steps", reason);
+    }
+    return FS_OK;
+}
+
+/* x = a·x + c·y with the same coefficients in every row. */
+static void mix_evenly(struct fs_sampler *sampler, struct fs_view x, double a, double c, struct fs_view y)
+{
+    struct fs_backend *backend = sampler->backend;
+    const struct fs_view rows = fs_view_rows(sampler->coefficients, 0, x.rows);
+    const struct fs_view left = fs_view_cols(rows, 0, 1), right = fs_view_cols(rows, 1, 1);
+    backend->fill(backend, left, a);
+    backend->fill(backend, right, c);
+    backend->mix(backend, x, left, x, right, y, 0);
+}
+
+fs_status fs_sample(struct fs_sampler *sampler, struct fs_view x, const int32_t *labels, int steps,
+                    double guidance_scale, struct fs_error *error)
+{
+    const struct fs_method_plan plan = fs_config_plan(sampler->config);
+    FS_TRY(check_request(sampler, &plan, steps, guidance_scale, error));
+    if (x.rows > sampler->capacity || x.cols != sampler->dim) {
+        return fs_fail(error, FS_FAILED, "sampler: %lld rows of %lld are more than its %d rows of %lld",
+                       (long long)x.rows, (long long)x.cols, sampler->capacity, (long long)sampler->dim);
+    }
+    const float s = sampler->config->method->conditioning(&plan, steps);
+    const struct fs_view velocity = fs_view_rows(sampler->scratch[0], 0, x.rows);
+    const struct fs_view null = fs_view_rows(sampler->scratch[1], 0, x.rows);
+    for (int step = 0; step < steps; step++) {
+        for (int64_t i = 0; i < x.rows; i++) {
+            sampler->t[i] = (float)step / (float)steps;
+            sampler->s[i] = s;
+        }
+        sampler->evaluate(sampler, velocity, x, sampler->t, sampler->s, labels);
+        if (guidance_scale != 1) {
+            sampler->evaluate(sampler, null, x, sampler->t, sampler->s, sampler->null_labels);
+            mix_evenly(sampler, velocity, guidance_scale, 1 - guidance_scale, null);
+        }
+        mix_evenly(sampler, x, 1, 1.0 / steps, velocity);
+    }
+    return FS_OK;
+}
+
+void fs_evaluation_noise(struct fs_backend *backend, struct fs_view x, uint32_t seed, uint32_t first_row)
+{
+    const struct fs_random_key key = {.seed = seed, .stream = FS_STREAM_EVALUATION_NOISE};
+    backend->normals(backend, x, key, first_row);
+}

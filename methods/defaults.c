@@ -1,0 +1,41 @@
+/* The entries of a method's table that most methods fill alike. */
+#include "methods/defaults.h"
+
+double fs_no_teacher(const union fs_method_settings *settings)
+{
+    (void)settings;
+    return 0;
+}
+
+double fs_train_average(const union fs_method_settings *settings)
+{
+    (void)settings;
+    return -1;
+}
+
+double fs_no_extra_forwards(const struct fs_method_plan *plan, const struct fs_phase *phase)
+{
+    (void)plan;
+    (void)phase;
+    return 0;
+}
+
+float fs_unconditioned(const struct fs_method_plan *plan, int steps)
+{
+    (void)plan;
+    (void)steps;
+    return 0;
+}
+
+bool fs_inside_training(const struct fs_method_plan *plan, int steps)
+{
+    (void)plan;
+    (void)steps;
+    return false;
+}
+
+int fs_single_phase(const struct fs_method_plan *plan, enum fs_start start, bool on_pairs, struct fs_phase *phase)
+{
+    *phase = (struct fs_phase){.updates = plan->updates, .start = start, .on_pairs = on_pairs, .level = plan->levels};
+    return 1;
+}

@@ -1,0 +1,16 @@
+/* The entries of a method's table that most methods fill alike. */
+#ifndef FEWSTEP_METHOD_DEFAULTS_H
+#define FEWSTEP_METHOD_DEFAULTS_H
+
+#include "methods/method.h"
+
+double fs_no_teacher(const union fs_method_settings *settings);    /* teacher_share: 0 */
+double fs_train_average(const union fs_method_settings *settings); /* target_ema: train.ema */
+double fs_no_extra_forwards(const struct fs_method_plan *plan, const struct fs_phase *phase);
+float fs_unconditioned(const struct fs_method_plan *plan, int steps);  /* s = 0 at every number of steps */
+bool fs_inside_training(const struct fs_method_plan *plan, int steps); /* outside_training: nowhere */
+
+/* The one phase of a method that trains in one piece; returns 1. */
+int fs_single_phase(const struct fs_method_plan *plan, enum fs_start start, bool on_pairs, struct fs_phase *phase);
+
+#endif

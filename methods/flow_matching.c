@@ -1,0 +1,49 @@
+/* Flow matching: the velocity from noise to data by regression, sampled by Euler steps. The baseline, and the teacher
+ * of the methods that distil. */
+#include "methods/defaults.h"
+#include "methods/targets.h"
+
+static fs_status check(const struct fs_method_plan *plan, struct fs_error *error)
+{
+    (void)plan;
+    (void)error;
+    return FS_OK;
+}
+
+static int phases(const struct fs_method_plan *plan, struct fs_phase phases[FS_PHASES_MAX])
+{
+    return fs_single_phase(plan, FS_START_FRESH, false, phases);
+}
+
+static void make_targets(struct fs_method_context *context, struct fs_targets *targets)
+{
+    fs_flow_matching_rows(context, targets, (struct fs_row_range){0, context->rows}, 0);
+}
+
+static bool guidance_allowed(const struct fs_method_plan *plan, int steps, const char **reason)
+{
+    (void)plan;
+    (void)steps;
+    (void)reason;
+    return true;
+}
+
+static bool outside_training(const struct fs_method_plan *plan, int steps)
+{
+    return steps != plan->finest_steps;
+}
+
+const struct fs_method fs_flow_matching = {
+    .name = "flow-matching",
+    .label = "Flow matching (Euler)",
+    .citation = "Lipman, Chen, Ben-Hamu, Nickel, Le: Flow Matching for Generative Modeling, 2022",
+    .check = check,
+    .teacher_share = fs_no_teacher,
+    .target_ema = fs_train_average,
+    .phases = phases,
+    .make_targets = make_targets,
+    .extra_forwards = fs_no_extra_forwards,
+    .conditioning = fs_unconditioned,
+    .guidance_allowed = guidance_allowed,
+    .outside_training = outside_training,
+};

@@ -1,0 +1,114 @@
+/* Progressive distillation: K phases, in each of which the student learns to do in one step what its teacher does in
+ * two, and then is the teacher of the next. */
+#include "methods/defaults.h"
+#include "methods/targets.h"
+
+#include <inttypes.h>
+
+static const struct fs_option options[] = {
+    {.key = "teacher_share",
+     .kind = FS_OPTION_REAL,
+     .offset = offsetof(struct fs_distillation_settings, teacher_share),
+     .size = sizeof(double),
+     .fallback = 0.5,
+     .minimum = 0.01,
+     .maximum = 0.99},
+    {.key = "phase_checkpoints",
+     .kind = FS_OPTION_BOOL,
+     .offset = offsetof(struct fs_distillation_settings, phase_checkpoints),
+     .size = sizeof(bool),
+     .fallback = 0},
+};
+
+static fs_status check(const struct fs_method_plan *plan, struct fs_error *error)
+{
+    if (plan->levels < 1 || plan->levels > FS_PHASES_MAX) {
+        return fs_fail(error, FS_USAGE,
+                       "model.finest_steps: progressive distillation halves it down to 1: expected 2 to "
+                       "%d, got %d",
+                       1 << FS_PHASES_MAX, plan->finest_steps);
+    }
+    if (plan->updates < plan->levels) {
+        return fs_fail(error, FS_USAGE,
+                       "train.updates: the student's %" PRId64
+                       " are fewer than the %d phases of progressive distillation "
+                       "from %d steps to 1: take more, or a smaller methods.progressive-distillation.teacher_share",
+                       plan->updates, plan->levels, plan->finest_steps);
+    }
+    return FS_OK;
+}
+
+static double teacher_share(const union fs_method_settings *settings)
+{
+    return settings->distillation.teacher_share;
+}
+
+/* Phase i ends at floor(updates·(i + 1)/K): lengths differ by one at most. */
+static int phases(const struct fs_method_plan *plan, struct fs_phase phases[FS_PHASES_MAX])
+{
+    const int count = plan->levels;
+    for (int i = 0; i < count; i++) {
+        phases[i] = (struct fs_phase){
+            .updates = plan->updates * (i + 1) / count - plan->updates * i / count,
+            .start = i == 0 ? FS_START_TEACHER : FS_START_CONTINUE,
+            .teacher_is_previous = i > 0,
+            .level = count - 1 - i,
+        };
+    }
+    return count;
+}
+
+/* In phase 0 alone: what comes later learns from a student that has the guidance in it. */
+static bool is_guided(const struct fs_method_plan *plan, const struct fs_phase *phase)
+{
+    return plan->guidance_scale != 1 && phase->level == plan->levels - 1;
+}
+
+static void make_targets(struct fs_method_context *context, struct fs_targets *targets)
+{
+    for (int i = 0; i < context->rows; i++) {
+        targets->level[i] = context->phase->level;
+    }
+    const struct fs_half_steps how = {
+        .network = FS_NETWORK_TEACHER,
+        .conditioned = false,
+        .guided = is_guided(&context->plan, context->phase) ? context->rows : 0,
+    };
+    fs_half_step_rows(context, targets, (struct fs_row_range){0, context->rows}, &how);
+}
+
+static double extra_forwards(const struct fs_method_plan *plan, const struct fs_phase *phase)
+{
+    return is_guided(plan, phase) ? 4 : 2;
+}
+
+static bool guidance_allowed(const struct fs_method_plan *plan, int steps, const char **reason)
+{
+    (void)plan;
+    (void)steps;
+    *reason = "guidance is distilled into the student, and its null label is not";
+    return false;
+}
+
+static bool outside_training(const struct fs_method_plan *plan, int steps)
+{
+    (void)plan;
+    return steps != 1;
+}
+
+const struct fs_method fs_progressive_distillation = {
+    .name = "progressive-distillation",
+    .label = "Progressive distillation",
+    .citation = "Salimans, Ho: Progressive Distillation for Fast Sampling of Diffusion Models, 2022",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .check = check,
+    .teacher_share = teacher_share,
+    .target_ema = fs_train_average,
+    .phases = phases,
+    .make_targets = make_targets,
+    .extra_forwards = extra_forwards,
+    .conditioning = fs_unconditioned,
+    .guidance_allowed = guidance_allowed,
+    .outside_training = outside_training,
+};

@@ -1,0 +1,91 @@
+/* Reflow: flow matching on pairs of noise and the teacher's sample from it, which makes the paths straighter. The pairs
+ * are drawn once, by the trainer. */
+#include "methods/defaults.h"
+#include "methods/targets.h"
+
+enum { INIT_TEACHER, INIT_SCRATCH };
+
+static const struct fs_option options[] = {
+    {.key = "teacher_share",
+     .kind = FS_OPTION_REAL,
+     .offset = offsetof(struct fs_reflow_settings, teacher_share),
+     .size = sizeof(double),
+     .fallback = 0.5,
+     .minimum = 0.01,
+     .maximum = 0.99},
+    {.key = "pairs",
+     .kind = FS_OPTION_WHOLE,
+     .offset = offsetof(struct fs_reflow_settings, pairs),
+     .size = sizeof(int64_t),
+     .fallback = 5000,
+     .minimum = 1,
+     .maximum = 4294967295.0}, /* a pair is a row of its random streams */
+    {.key = "teacher_steps",
+     .kind = FS_OPTION_WHOLE,
+     .offset = offsetof(struct fs_reflow_settings, teacher_steps),
+     .size = sizeof(int),
+     .fallback = 128,
+     .minimum = 1,
+     .maximum = 1 << FS_PHASES_MAX},
+    {.key = "init",
+     .kind = FS_OPTION_CHOICE,
+     .offset = offsetof(struct fs_reflow_settings, init),
+     .size = sizeof(int),
+     .fallback = INIT_TEACHER,
+     .choices = "teacher|scratch"},
+};
+
+static fs_status check(const struct fs_method_plan *plan, struct fs_error *error)
+{
+    const int steps = plan->settings->reflow.teacher_steps;
+    if (steps < 1 || steps > plan->finest_steps || (steps & (steps - 1)) != 0) {
+        return fs_fail(error, FS_USAGE,
+                       "methods.reflow.teacher_steps: expected a power of two up to model.finest_steps, %d, got %d",
+                       plan->finest_steps, steps);
+    }
+    return FS_OK;
+}
+
+static double teacher_share(const union fs_method_settings *settings)
+{
+    return settings->reflow.teacher_share;
+}
+
+static int phases(const struct fs_method_plan *plan, struct fs_phase phases[FS_PHASES_MAX])
+{
+    const bool scratch = plan->settings->reflow.init == INIT_SCRATCH;
+    return fs_single_phase(plan, scratch ? FS_START_FRESH : FS_START_TEACHER, true, phases);
+}
+
+static void make_targets(struct fs_method_context *context, struct fs_targets *targets)
+{
+    fs_flow_matching_rows(context, targets, (struct fs_row_range){0, context->rows}, 0);
+}
+
+static bool guidance_allowed(const struct fs_method_plan *plan, int steps, const char **reason)
+{
+    (void)steps;
+    if (plan->guidance_scale != 1) {
+        *reason = "its pairs were drawn with guidance already";
+        return false;
+    }
+    return true;
+}
+
+const struct fs_method fs_reflow = {
+    .name = "reflow",
+    .label = "Reflow",
+    .citation =
+        "Liu, Gong, Liu: Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow, 2022",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .check = check,
+    .teacher_share = teacher_share,
+    .target_ema = fs_train_average,
+    .phases = phases,
+    .make_targets = make_targets,
+    .extra_forwards = fs_no_extra_forwards,
+    .conditioning = fs_unconditioned,
+    .guidance_allowed = guidance_allowed,
+    .outside_training = fs_inside_training,
+};

@@ -1,0 +1,34 @@
+/* The methods there are. A new one is a line here. */
+#include "methods/method.h"
+
+#include <string.h>
+
+/* clang-format off */
+#define METHODS(X) \
+    X(fs_flow_matching) \
+    X(fs_progressive_distillation) \
+    X(fs_reflow) \
+    X(fs_shortcut)
+/* clang-format on */
+
+#define DECLARATION(method) extern const struct fs_method method;
+#define ADDRESS(method) &method,
+METHODS(DECLARATION)
+static const struct fs_method *const methods[] = {METHODS(ADDRESS)};
+
+const struct fs_method *fs_method_at(int index)
+{
+    const int count = sizeof methods / sizeof *methods;
+    return index >= 0 && index < count ? methods[index] : NULL;
+}
+
+const struct fs_method *fs_method_find(const char *name)
+{
+    const struct fs_method *method;
+    for (int i = 0; (method = fs_method_at(i)) != NULL; i++) {
+        if (strcmp(method->name, name) == 0) {
+            return method;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,193 @@
+/* The shortcut model: one network for all step sizes. Part of each batch is flow matching at the finest level; in the
+ * rest (self-consistency rows) one step of size d has to equal two steps of d/2 by the average network. */
+#include "methods/defaults.h"
+#include "methods/targets.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static const struct fs_option options[] = {
+    {.key = "bootstrap_fraction",
+     .kind = FS_OPTION_REAL,
+     .offset = offsetof(struct fs_shortcut_settings, bootstrap_fraction),
+     .size = sizeof(double),
+     .fallback = 0.125,
+     .minimum = 0,
+     .maximum = 1},
+    {.key = "max_step",
+     .kind = FS_OPTION_STEP,
+     .offset = offsetof(struct fs_shortcut_settings, max_step_level),
+     .size = sizeof(int),
+     .fallback = 0},
+    {.key = "target_ema",
+     .kind = FS_OPTION_REAL,
+     .offset = offsetof(struct fs_shortcut_settings, target_ema),
+     .size = sizeof(double),
+     .fallback = -1, /* train.ema */
+     .minimum = -1,
+     .maximum = 0.999999},
+    {.key = "bootstrap_guidance",
+     .kind = FS_OPTION_BOOL,
+     .offset = offsetof(struct fs_shortcut_settings, bootstrap_guidance),
+     .size = sizeof(bool),
+     .fallback = 0},
+};
+
+/* --- which row of the global batch is what: levels from the finest bootstrapped one (first) to the coarsest ------- */
+
+struct layout {
+    int rows;   /* self-consistency rows, the first of the batch */
+    int levels; /* that are bootstrapped: K − 1 … coarsest */
+    int share;  /* rows a level; the coarsest also has what is left over */
+    int guided; /* rows whose half steps are guided: those of level K − 1 */
+};
+
+/* floor, but a product that should be whole and is not by rounding (0.29 · 100) counts as whole. */
+static int bootstrap_rows(int batch, double fraction)
+{
+    return (int)floor(batch * fraction + 1e-9);
+}
+
+static struct layout layout_of(const struct fs_method_plan *plan)
+{
+    const struct fs_shortcut_settings *settings = &plan->settings->shortcut;
+    struct layout layout = {.levels = plan->levels - settings->max_step_level};
+    if (layout.levels > 0) {
+        layout.rows = bootstrap_rows(plan->batch, settings->bootstrap_fraction);
+        layout.share = layout.rows / layout.levels;
+    }
+    if (settings->bootstrap_guidance && plan->guidance_scale != 1) {
+        layout.guided = layout.levels == 1 ? layout.rows : layout.share;
+    }
+    return layout;
+}
+
+static int level_of(const struct fs_method_plan *plan, const struct layout *layout, int row)
+{
+    const int coarsest = plan->settings->shortcut.max_step_level;
+    const int level = plan->levels - 1 - row / layout->share;
+    return level > coarsest ? level : coarsest;
+}
+
+/* --- the table ---------------------------------------------------------------------------------------------------- */
+
+static fs_status too_few_rows(const struct fs_method_plan *plan, const struct layout *layout, struct fs_error *error)
+{
+    const double fraction = plan->settings->shortcut.bootstrap_fraction;
+    char larger_batch[64] = "";
+    const double batch = ceil((layout->levels - 5e-10) / fraction); /* the smallest with a row for each level */
+    if (fraction < 1 && batch < 1e6) {
+        snprintf(larger_batch, sizeof larger_batch, ", or train.batch at least %.0f", batch);
+    }
+    const double enough = ceil(1e4 * layout->levels / plan->batch) / 1e4;
+    if (bootstrap_rows(plan->batch, enough) >= plan->batch) {
+        return fs_fail(error, FS_USAGE,
+                       "train.batch: %d rows are too few for %d levels of self-consistency and a row of "
+                       "flow matching: take a larger batch, or a smaller methods.shortcut.max_step%s",
+                       plan->batch, layout->levels, larger_batch);
+    }
+    return fs_fail(error, FS_USAGE,
+                   "methods.shortcut.bootstrap_fraction: %g of a batch of %d is %d rows for %d levels of "
+                   "self-consistency, which need one each: take at least %g%s",
+                   fraction, plan->batch, layout->rows, layout->levels, enough, larger_batch);
+}
+
+static fs_status check(const struct fs_method_plan *plan, struct fs_error *error)
+{
+    const struct fs_shortcut_settings *settings = &plan->settings->shortcut;
+    const struct layout layout = layout_of(plan);
+    if (settings->max_step_level < 0 || settings->max_step_level > plan->levels) {
+        return fs_fail(error, FS_USAGE,
+                       "methods.shortcut.max_step: expected 1, 1/2 … 1/%d (model.finest_steps), got 2^%d",
+                       plan->finest_steps, -settings->max_step_level);
+    }
+    if (layout.levels > 0 && layout.rows < layout.levels) {
+        return too_few_rows(plan, &layout, error);
+    }
+    if (layout.rows >= plan->batch) {
+        return fs_fail(
+            error, FS_USAGE,
+            "methods.shortcut.bootstrap_fraction: %g leaves no row of a batch of %d for flow matching: take at "
+            "most %g",
+            settings->bootstrap_fraction, plan->batch, floor(1e4 * (plan->batch - 1) / plan->batch) / 1e4);
+    }
+    return FS_OK;
+}
+
+static double target_ema(const union fs_method_settings *settings)
+{
+    return settings->shortcut.target_ema;
+}
+
+static int phases(const struct fs_method_plan *plan, struct fs_phase phases[FS_PHASES_MAX])
+{
+    return fs_single_phase(plan, FS_START_FRESH, false, phases);
+}
+
+/* How many of `count` rows that begin the global batch lie in this micro-batch, which they begin as well. */
+static int local_part(const struct fs_method_context *context, int count)
+{
+    const int rest = count - context->first_row;
+    return rest < 0 ? 0 : rest < context->rows ? rest : context->rows;
+}
+
+static void make_targets(struct fs_method_context *context, struct fs_targets *targets)
+{
+    const struct layout layout = layout_of(&context->plan);
+    const int bootstrapped = local_part(context, layout.rows);
+    for (int i = 0; i < bootstrapped; i++) {
+        targets->level[i] = level_of(&context->plan, &layout, context->first_row + i);
+    }
+    const struct fs_half_steps how = {
+        .network = FS_NETWORK_AVERAGE,
+        .conditioned = true,
+        .guided = local_part(context, layout.guided),
+    };
+    fs_half_step_rows(context, targets, (struct fs_row_range){0, bootstrapped}, &how);
+    fs_flow_matching_rows(context, targets, (struct fs_row_range){bootstrapped, context->rows - bootstrapped},
+                          (float)context->plan.levels);
+}
+
+static double extra_forwards(const struct fs_method_plan *plan, const struct fs_phase *phase)
+{
+    (void)phase;
+    const struct layout layout = layout_of(plan);
+    return 2.0 * (layout.rows + layout.guided) / plan->batch;
+}
+
+/* The level of 1/steps, but none coarser than was trained. */
+static float conditioning(const struct fs_method_plan *plan, int steps)
+{
+    int level = 0;
+    while (level < plan->levels && 1 << level < steps) {
+        level++;
+    }
+    const int coarsest = plan->settings->shortcut.max_step_level;
+    return (float)(level > coarsest ? level : coarsest);
+}
+
+static bool guidance_allowed(const struct fs_method_plan *plan, int steps, const char **reason)
+{
+    if (steps < plan->finest_steps) {
+        *reason = "a shortcut model is trained with the null label at its finest step only";
+        return false;
+    }
+    return true;
+}
+
+const struct fs_method fs_shortcut = {
+    .name = "shortcut",
+    .label = "Shortcut model",
+    .citation = "Frans, Hafner, Levine, Abbeel: One Step Diffusion via Shortcut Models, 2024",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .check = check,
+    .teacher_share = fs_no_teacher,
+    .target_ema = target_ema,
+    .phases = phases,
+    .make_targets = make_targets,
+    .extra_forwards = extra_forwards,
+    .conditioning = conditioning,
+    .guidance_allowed = guidance_allowed,
+    .outside_training = fs_inside_training,
+};

@@ -1,0 +1,138 @@
+/* What the methods share when they make targets. */
+#include "methods/targets.h"
+
+#include <math.h>
+
+static struct fs_random_key random_key(const struct fs_method_context *context, enum fs_stream stream)
+{
+    return (struct fs_random_key){.seed = context->seed, .stream = stream, .update = (uint32_t)context->update};
+}
+
+/* The row of the global batch, which is what random numbers are drawn for. */
+static uint32_t global_row(const struct fs_method_context *context, int row)
+{
+    return (uint32_t)(context->first_row + row);
+}
+
+static struct fs_view rows_of(struct fs_view view, struct fs_row_range range)
+{
+    return fs_view_rows(view, range.first, range.count);
+}
+
+/* Fresh noise for the rows of the range, in its rows of scratch[0]. */
+static struct fs_view draw_noise(struct fs_method_context *context, struct fs_row_range range, enum fs_stream stream)
+{
+    const struct fs_view noise = rows_of(context->scratch[0], range);
+    context->backend->normals(context->backend, noise, random_key(context, stream), global_row(context, range.first));
+    return noise;
+}
+
+/* out = clip(a·x + c·y) with the same coefficients in every row. */
+static void mix_evenly(struct fs_method_context *context, struct fs_view out, double a, struct fs_view x, double c,
+                       struct fs_view y, double clip)
+{
+    float *const left = context->numbers[0], *const right = context->numbers[1];
+    for (int64_t i = 0; i < out.rows; i++) {
+        left[i] = (float)a;
+        right[i] = (float)c;
+    }
+    context->mix(context, out, left, x, right, y, clip);
+}
+
+/* x_t = (1 − (1 − σ)·t)·x0 + t·x1 at the times of the range. */
+static void mix_at_times(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
+                         struct fs_view noise)
+{
+    float *const left = context->numbers[0];
+    const float *t = targets->t + range.first;
+    for (int i = 0; i < range.count; i++) {
+        left[i] = (float)(1 - (1 - FS_SIGMA) * (double)t[i]);
+    }
+    context->mix(context, rows_of(targets->x, range), left, noise, t, rows_of(context->data, range), 0);
+}
+
+void fs_flow_matching_rows(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
+                           float s)
+{
+    if (range.count == 0) {
+        return;
+    }
+    const struct fs_random_key times = random_key(context, FS_STREAM_TRAIN_TIME);
+    const struct fs_random_key dropout = random_key(context, FS_STREAM_LABEL_DROPOUT);
+    const int steps = context->plan.finest_steps;
+    for (int i = range.first; i < range.first + range.count; i++) {
+        const uint32_t row = global_row(context, i);
+        const bool drop = (double)fs_uniform(dropout, row, 0) < context->label_dropout;
+        targets->t[i] = (float)fs_random_below(times, row, 0, (uint32_t)steps) / (float)steps;
+        targets->s[i] = s;
+        targets->labels[i] = drop ? context->null_label : context->labels[i];
+        targets->weight[i] = 1;
+        targets->level[i] = context->plan.levels;
+    }
+    const struct fs_view noise =
+        context->phase->on_pairs ? rows_of(context->noise, range) : draw_noise(context, range, FS_STREAM_TRAIN_NOISE);
+    mix_at_times(context, targets, range, noise);
+    mix_evenly(context, rows_of(targets->target, range), 1, rows_of(context->data, range), -(1 - FS_SIGMA), noise, 0);
+}
+
+/* --- two half steps ----------------------------------------------------------------------------------------------- */
+
+static void draw_bootstrap(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
+                           bool conditioned)
+{
+    const struct fs_random_key times = random_key(context, FS_STREAM_BOOTSTRAP_TIME);
+    for (int i = range.first; i < range.first + range.count; i++) {
+        const uint32_t steps = (uint32_t)1 << targets->level[i]; /* 1/d */
+        targets->t[i] = (float)fs_random_below(times, global_row(context, i), 0, steps) / (float)steps;
+        targets->s[i] = conditioned ? (float)targets->level[i] : 0;
+        targets->labels[i] = context->labels[i];
+        targets->weight[i] = 1;
+    }
+    mix_at_times(context, targets, range, draw_noise(context, range, FS_STREAM_BOOTSTRAP_NOISE));
+}
+
+/* out = v(x, t, s, label), in the first `guided` rows v_null + scale·(v_label − v_null). Uses scratch[3]. */
+static void half_step_velocity(struct fs_method_context *context, const struct fs_half_steps *how, struct fs_view out,
+                               struct fs_view x, const float *t, const float *s, const int32_t *labels)
+{
+    const int64_t n = how->guided;
+    context->evaluate(context, how->network, out, x, t, s, labels);
+    if (n == 0) {
+        return;
+    }
+    const struct fs_view null = fs_view_rows(context->scratch[3], 0, n), guided = fs_view_rows(out, 0, n);
+    for (int64_t i = 0; i < n; i++) {
+        context->spare_labels[i] = context->null_label;
+    }
+    context->evaluate(context, how->network, null, fs_view_rows(x, 0, n), t, s, context->spare_labels);
+    mix_evenly(context, guided, context->guidance_scale, guided, 1 - context->guidance_scale, null, 0);
+}
+
+void fs_half_step_rows(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
+                       const struct fs_half_steps *how)
+{
+    if (range.count == 0) {
+        return;
+    }
+    draw_bootstrap(context, targets, range, how->conditioned);
+    const struct fs_view x = rows_of(targets->x, range);
+    const struct fs_view v1 = fs_view_rows(context->scratch[0], 0, range.count);
+    const struct fs_view middle = fs_view_rows(context->scratch[1], 0, range.count);
+    const struct fs_view v2 = fs_view_rows(context->scratch[2], 0, range.count);
+    const float *t = targets->t + range.first;
+    const int32_t *labels = targets->labels + range.first, *level = targets->level + range.first;
+    float *const half_level = context->numbers[2], *const later = context->numbers[3];
+    for (int i = 0; i < range.count; i++) {
+        half_level[i] = how->conditioned ? (float)(level[i] + 1) : 0;
+        later[i] = t[i] + ldexpf(1, -level[i] - 1);
+    }
+    half_step_velocity(context, how, v1, x, t, half_level, labels);
+    float *const one = context->numbers[0], *const half = context->numbers[1];
+    for (int i = 0; i < range.count; i++) {
+        one[i] = 1;
+        half[i] = ldexpf(1, -level[i] - 1); /* d/2 */
+    }
+    context->mix(context, middle, one, x, half, v1, FS_CLIP);
+    half_step_velocity(context, how, v2, middle, later, half_level, labels);
+    mix_evenly(context, rows_of(targets->target, range), 0.5, v1, 0.5, v2, FS_CLIP);
+}
