@@ -95,6 +95,6 @@ void fs_dataset_row(const struct fs_dataset *dataset, int64_t index, float *out)
     }
     const uint8_t *pixels = dataset->pixels + (size_t)index * dim;
     for (size_t i = 0; i < dim; i++) {
-        out[i] = (float)pixels[i] / 127.5f - 1.0f;
+        out[i] = (float)(2 * pixels[i] - 255) / 255.0f;
     }
 }
