@@ -326,3 +326,21 @@ fs_status fs_store_find_run(struct fs_store *store, const char *prefix, char id[
     }
     return status;
 }
+
+fs_status fs_store_find_half_trained(struct fs_store *store, const char *train_hash, int64_t seed,
+                                     const char *data_sha256, const char *source_hash, char id[65], bool *found,
+                                     struct fs_error *error)
+{
+    sqlite3_stmt *query;
+
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error,
+                         "SELECT id FROM runs WHERE train_hash = ?1 AND seed = ?2 AND data_sha256 = ?3 AND "
+                         "source_hash <> ?4 AND state IN ('training', 'failed') ORDER BY number DESC LIMIT 1",
+                         "titt", train_hash, seed, data_sha256, source_hash));
+    const fs_status status = fs_query_next(query, found, error);
+    if (status == FS_OK && *found) {
+        memcpy(id, fs_query_text(query, 0), 65);
+    }
+    sqlite3_finalize(query);
+    return status;
+}

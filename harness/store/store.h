@@ -35,7 +35,7 @@ struct fs_run_row {
     const char *id;
     const char *method, *dataset, *model;
     const char *config_json, *train_hash, *data_sha256, *source_hash;
-    const char *teacher; /* id of the teacher's run, or NULL */
+    const char *teacher; /* id of the teacher's run, which is in the store already; or NULL */
     bool is_teacher;     /* made only because others need it */
     int64_t seed, updates;
     double flops; /* of the whole training, teacher and pairs included */
@@ -67,7 +67,8 @@ fs_status fs_store_experiment(struct fs_store *store, const char *name, const ch
 /* Inserts the run unless it is there, and makes it a member of the experiment (0: of none). */
 fs_status fs_store_run(struct fs_store *store, const struct fs_run_row *run, int64_t experiment, int64_t environment,
                        struct fs_error *error);
-/* "training", "trained", "failed", with a message or NULL; adds wall seconds and remembers the peak resident set. */
+/* "new" (as inserted), "training", "trained" or "failed", with a message or NULL; adds wall seconds and remembers the
+ * peak resident set. */
 fs_status fs_store_run_state(struct fs_store *store, const char *run, const char *state, const char *message,
                              double seconds, double peak_bytes, struct fs_error *error);
 fs_status fs_store_checkpoint(struct fs_store *store, const char *run, int64_t update, const char *path,
@@ -90,5 +91,11 @@ fs_status fs_store_find_score(struct fs_store *store, const char *score_hash, in
  * when there is none or several (named). */
 fs_status fs_store_find_run(struct fs_store *store, const char *prefix, char id[65], char **config_json,
                             struct fs_error *error);
+
+/* The newest run of the same training (train_hash, seed, data) by another source that was begun and is not trained:
+ * *found, and then its id. */
+fs_status fs_store_find_half_trained(struct fs_store *store, const char *train_hash, int64_t seed,
+                                     const char *data_sha256, const char *source_hash, char id[65], bool *found,
+                                     struct fs_error *error);
 
 #endif

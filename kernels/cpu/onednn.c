@@ -3,6 +3,7 @@
 
 #include <dnnl.h>
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -548,4 +549,11 @@ fs_status fs_onednn_convolution(struct fs_onednn *onednn, const struct fs_convol
     const dnnl_status_t status = run_entry(onednn, entry, pointers);
     return status == dnnl_success ? FS_OK
                                   : fs_fail(error, FS_FAILED, "oneDNN's convolution failed (status %d)", (int)status);
+}
+
+void fs_onednn_version(char text[32])
+{
+    const dnnl_version_t *version = dnnl_version();
+
+    snprintf(text, 32, "%d.%d.%d", version->major, version->minor, version->patch);
 }

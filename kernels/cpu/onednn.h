@@ -40,4 +40,7 @@ struct fs_convolution {
 fs_status fs_onednn_convolution(struct fs_onednn *onednn, const struct fs_convolution *convolution,
                                 struct fs_error *error);
 
+/* "2.6.3": of the library that is loaded. */
+void fs_onednn_version(char text[32]);
+
 #endif

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "harness/store/environment.h"
 #include "harness/store/query.h"
 #include "harness/store/schema.h"
 #include "tests/support/database.h"
@@ -164,6 +165,56 @@ static void test_runs(void **state)
     assert_int_equal(fs_store_find_run(store, "abcde", found, &config, &place->error), FS_USAGE);
     assert_int_equal(fs_store_find_run(store, "123456", found, &config, &place->error), FS_USAGE);
     assert_int_equal(fs_store_find_run(store, "abcdeg01", found, &config, &place->error), FS_USAGE);
+    fs_store_close(store);
+}
+
+static void test_half_trained_runs_of_another_source_are_found(void **state)
+{
+    struct place *place = *state;
+    char id[65], newer[65], found_id[65];
+    int64_t experiment, environment;
+    struct fs_store *store = filled(place, id, &experiment, &environment);
+    struct fs_run_row row;
+    bool found;
+
+    test_id("abcdef02", newer);
+    row = test_run(newer);
+    good(fs_store_run(store, &row, experiment, environment, &place->error), &place->error);
+    good(fs_store_find_half_trained(store, "7a17", 0, "da7a", "new", found_id, &found, &place->error), &place->error);
+    assert_false(found); /* neither has begun */
+    good(fs_store_run_state(store, id, "training", NULL, 0, 0, &place->error), &place->error);
+    good(fs_store_run_state(store, newer, "failed", "full", 0, 0, &place->error), &place->error);
+    good(fs_store_find_half_trained(store, "7a17", 0, "da7a", "new", found_id, &found, &place->error), &place->error);
+    assert_true(found);
+    assert_string_equal(found_id, newer);
+    good(fs_store_run_state(store, newer, "trained", NULL, 0, 0, &place->error), &place->error);
+    good(fs_store_find_half_trained(store, "7a17", 0, "da7a", "new", found_id, &found, &place->error), &place->error);
+    assert_true(found);
+    assert_string_equal(found_id, id);
+    good(fs_store_find_half_trained(store, "7a17", 1, "da7a", "new", found_id, &found, &place->error), &place->error);
+    assert_false(found);
+    good(fs_store_find_half_trained(store, "7a17", 0, "da7a", row.source_hash, found_id, &found, &place->error),
+         &place->error);
+    assert_false(found);
+    fs_store_close(store);
+}
+
+static void test_this_environment_is_described(void **state)
+{
+    const struct fs_backend backend = {.name = "cpu", .variant = "avx2"};
+    struct place *place = *state;
+    struct fs_environment_texts texts;
+    const struct fs_environment about = fs_environment_collect(&backend, &texts);
+    struct fs_store *store = open_store(place, FS_STORE_WRITE);
+    int64_t id;
+
+    assert_int_equal(strlen(about.source_hash), 64);
+    assert_non_null(strstr(about.libraries, sqlite3_libversion()));
+    assert_null(strstr(about.libraries, "unknown"));
+    assert_in_range(about.threads, 1, 4096);
+    assert_true(about.host[0] && about.cpu[0] && about.compiler[0]);
+    good(fs_store_this_environment(store, &backend, &id, &place->error), &place->error);
+    assert_int_equal(whole(store, "SELECT count(*) FROM environments WHERE isa = 'avx2' AND device = 'cpu'"), 1);
     fs_store_close(store);
 }
 
@@ -557,6 +608,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_environments_and_experiments_are_stored_once),
         TEST(test_runs),
+        TEST(test_half_trained_runs_of_another_source_are_found),
+        TEST(test_this_environment_is_described),
         TEST(test_checkpoints_and_curves_are_replaced),
         TEST(test_scores),
         TEST(test_two_processes_write_at_once),
