@@ -95,6 +95,6 @@ fs_status fs_config_cost(const struct fs_config *config, struct fs_cost *cost, s
     const int rows = config->train.micro_batch > 0 ? config->train.micro_batch : config->train.batch;
     const double activations = count_activations(&config->model, shape.height, shape.width, shape.channels);
     cost->memory_bytes = (kept + 1) * cost->parameters * sizeof(float) + /* + 1: gradients */
-                         rows * activations * sizeof(float) + (double)shape.count * dim;
+                         rows * activations * sizeof(float);
     return FS_OK;
 }
