@@ -70,7 +70,8 @@ static void refuses(void **state)
         {"a: 1\n? {b: c}\n: 1\n", "x.yaml:2: a key must be plain text"},
         {"a: |\n  two\n  lines\n", "x.yaml:1: a text must be one line without control characters"},
         {"a: \"\\0\"\n", "x.yaml:1: a text must be one line without control characters"},
-        {"a: 1\nb: [1, 2\n", "x.yaml:3: not valid YAML: did not find expected ',' or ']' while parsing a flow sequence"},
+        {"a: 1\nb: [1, 2\n",
+         "x.yaml:3: not valid YAML: did not find expected ',' or ']' while parsing a flow sequence"},
         {"a: 1\nb: \x01\n", "x.yaml:2: not valid YAML: control characters are not allowed"},
         {"a: 1\n\n\xff\xfe\n", "x.yaml:3: not valid YAML: invalid leading UTF-8 octet"},
     };
@@ -181,7 +182,7 @@ static void survives_mutations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keeps_places),       cmocka_unit_test(puts_and_detaches), cmocka_unit_test(refuses),
+        cmocka_unit_test(keeps_places), cmocka_unit_test(puts_and_detaches),  cmocka_unit_test(refuses),
         cmocka_unit_test(keeps_limits), cmocka_unit_test(survives_mutations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,475 @@
+/* Resolved runs: hashes that must not change, defaults left out, numbers as text, the matrix, --set and --only, and the
+ * way back from stored JSON. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "harness/config/plan.h"
+#include "harness/config/schema.h"
+#include "harness/model/dit.h"
+#include "tests/support/folder.h"
+
+#define PLAIN "experiment: x\nmethod: flow-matching\ntrain: {updates: 10}\n"
+
+static int count(const char *const *list)
+{
+    int n = 0;
+    while (list != NULL && list[n] != NULL) {
+        n++;
+    }
+    return n;
+}
+
+/* `sets` and `only` end with NULL, or are NULL. */
+static void read_good(const char *text, const char *const *sets, const char *const *only,
+                      struct fs_experiment *experiment)
+{
+    const char *path = test_path("x.yaml");
+    struct fs_error error = {.text = ""};
+    test_write(path, text, strlen(text));
+    if (fs_experiment_read(path, sets, count(sets), only, count(only), experiment, &error) != FS_OK) {
+        fail_msg("%s", error.text);
+    }
+}
+
+static void assert_train_hash(const char *text, const char *expected)
+{
+    struct fs_experiment experiment;
+    read_good(text, NULL, NULL, &experiment);
+    assert_string_equal(experiment.runs[0].train_hash, expected);
+    fs_experiment_free(&experiment);
+}
+
+/* --- identity -------------------------------------------------------------------------------------------------------
+ */
+
+/* Each by sha256sum over the canonical JSON in the comment, not by this program. */
+static void golden_hashes(void **state)
+{
+    (void)state;
+    /* {"config_version":1,"method":"flow-matching","train":{"updates":10}} */
+    assert_train_hash(PLAIN, "ca19086e89a16255d0a939e5b4d32f8af90658253dc772e45cc526ef34f851ad");
+    /* {"config_version":1,"method":"shortcut","methods":{"shortcut":{"bootstrap_fraction":0.25,"max_step":"1/8"}},
+     * "model":{"depth":1,"heads":2,"hidden":16,"patch":7},"train":{"learning_rate":0.0003,"updates":10}} */
+    assert_train_hash("experiment: x\nmethod: shortcut\n"
+                      "model: {preset: tiny, patch: 7, hidden: 16, depth: 1, heads: 2}\n"
+                      "methods: {shortcut: {max_step: 1/8, bootstrap_fraction: 0.25}}\n"
+                      "train: {updates: 10, learning_rate: 3.0e-4}\n",
+                      "7adcc29c2d3475f9c0ba703d38b81ca4951d91116e8b41e954ea9d308e6cc30e");
+    /* {"config_version":1,"evaluate":{"guidance_scale":1.5},"method":"reflow",
+     * "train":{"label_dropout":0.1,"updates":100}}: the pairs are guided */
+    assert_train_hash("experiment: x\nmethod: reflow\ntrain: {updates: 100, label_dropout: 0.1}\n"
+                      "evaluate: {guidance_scale: 1.5}\n",
+                      "ceaef2cd1880abbaeec9af2dfac46083adf068a744cdbca1314f42e2d12229e8");
+    struct fs_error error;
+    char id[FS_HASH_TEXT];
+    const struct fs_config config = {.seed = 7, .train_hash = "t"};
+    /* {"data":"d","seed":7,"source":"s","train":"t"} */
+    assert_int_equal(fs_run_id(&config, "d", "s", id, &error), FS_OK);
+    assert_string_equal(id, "690f908c8f2555f55186447382d607e834c386ec5dfa770ac29fdec62ab03d10");
+}
+
+/* Writing a default out changes no hash; so does what moves no weight. Another value does. */
+static void hash_depends_on_training_alone(void **state)
+{
+    (void)state;
+    struct fs_experiment plain;
+    read_good(PLAIN, NULL, NULL, &plain);
+    static const char *const same[] = {
+        "train.batch=128",
+        "train.learning_rate=0.001",
+        "train.learning_rate=1e-3",
+        "train.beta2=0.9990",
+        "train.ema_warmup=true",
+        "train.micro_batch=32",
+        "train.checkpoint_every=5",
+        "train.precision=fp32",
+        "model.preset=dit-xs/4",
+        "model.attention_scale=inv_d",
+        "model.finest_steps=128",
+        "dataset.path=elsewhere",
+        "evaluate.samples=100",
+        "evaluate.steps=[1]",
+        "seed=3",
+        "experiment=y",
+        "device=cpu",
+        "methods.shortcut.bootstrap_fraction=0.5",
+        "evaluate.weights=raw",
+    };
+    static const char *const different[] = {
+        "train.batch=64",          "train.learning_rate=0.002",
+        "train.updates=11",        "train.schedule=cosine",
+        "train.ema=0.99",          "train.ema_warmup=false",
+        "train.weight_decay=0",    "train.clip_norm=1",
+        "train.warmup=0",          "model.classes=0",
+        "train.label_dropout=0.1", "train.precision=bf16",
+        "model.preset=dit-xs/7",   "model.attention_scale=inv_sqrt_d",
+        "method=reflow",           "train.beta1=0.8",
+        "train.beta2=0.99",
+    };
+    for (size_t i = 0; i < sizeof same / sizeof *same + sizeof different / sizeof *different; i++) {
+        const bool is_same = i < sizeof same / sizeof *same;
+        const char *const sets[] = {is_same ? same[i] : different[i - sizeof same / sizeof *same], NULL};
+        struct fs_experiment other;
+        read_good(PLAIN, sets, NULL, &other);
+        if ((strcmp(plain.runs[0].train_hash, other.runs[0].train_hash) == 0) != is_same) {
+            fail_msg("%s", sets[0]);
+        }
+        fs_experiment_free(&other);
+    }
+    fs_experiment_free(&plain);
+}
+
+/* Every key of the schema: the default written out as --set leaves hash and JSON as they were. */
+static void every_default_can_be_written(void **state)
+{
+    (void)state;
+    struct fs_schema schema;
+    struct fs_error error;
+    assert_int_equal(fs_schema_create(&schema, &error), FS_OK);
+    for (int i = 0; i < schema.count; i++) {
+        const struct fs_key *key = &schema.keys[i];
+        struct fs_config defaults = {.seed = 0};
+        assert_true(i == 0 || strcmp(schema.keys[i - 1].name, key->name) < 0);
+        if (fs_key_required(key) || (key->zero != NULL && strcmp(key->zero, "preset") == 0)) {
+            continue;
+        }
+        assert_int_equal(fs_key_default(key, &defaults, &error), FS_OK);
+        char *value = fs_key_text(key, &defaults, &error);
+        assert_non_null(value);
+        char base[256], set[512];
+        snprintf(base, sizeof base, "experiment: x\nmethod: %s\ntrain: {updates: 1000}\n",
+                 key->method == NULL ? "flow-matching" : key->method->name);
+        snprintf(set, sizeof set, "%s=%s", key->name, value);
+        struct fs_experiment plain, written;
+        read_good(base, NULL, NULL, &plain);
+        read_good(base, (const char *const[]){set, NULL}, NULL, &written);
+        assert_string_equal(plain.runs[0].json, written.runs[0].json);
+        assert_string_equal(plain.runs[0].train_hash, written.runs[0].train_hash);
+        fs_experiment_free(&plain);
+        fs_experiment_free(&written);
+        free(value);
+    }
+    fs_schema_destroy(&schema);
+}
+
+static void numbers_as_text(void **state)
+{
+    (void)state;
+    static const struct {
+        double value;
+        const char *text;
+    } cases[] = {
+        {0, "0"},
+        {-0.0, "0"},
+        {1, "1"},
+        {128, "128"},
+        {5000, "5000"},
+        {0.1, "0.1"},
+        {1e-3, "0.001"},
+        {1e-5, "1e-05"},
+        {0.999, "0.999"},
+        {0.9999, "0.9999"},
+        {1.0 / 3, "0.3333333333333333"},
+        {2.5, "2.5"},
+        {1e20, "1e+20"},
+        {0.1 + 0.2, "0.30000000000000004"},
+        {-1, "-1"},
+        {4294967295.0, "4294967295"},
+        {5e-324, "5e-324"},
+    };
+    char text[FS_NUMBER_TEXT];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_string_equal(fs_number_text(cases[i].value, text), cases[i].text);
+    }
+    uint64_t bits = 88172645463325252U; /* xorshift64, Marsaglia 2003 */
+    for (int i = 0; i < 20000; i++) {
+        bits ^= bits << 13;
+        bits ^= bits >> 7;
+        bits ^= bits << 17;
+        double value;
+        memcpy(&value, &bits, sizeof value);
+        if (value - value == 0) { /* finite */
+            assert_true(strtod(fs_number_text(value, text), NULL) == value);
+        }
+    }
+}
+
+static void json_holds_every_key(void **state)
+{
+    (void)state;
+    struct fs_experiment experiment;
+    read_good("experiment: \"a \\\"b\\\\ ü\"\nmethod: flow-matching\ntrain: {updates: 10, checkpoint_every: 2.5}\n",
+              NULL, NULL, &experiment);
+    assert_string_equal(
+        experiment.runs[0].json,
+        "{\"config_version\":1,\"dataset\":{\"name\":\"fashion-mnist\",\"path\":\"\"},\"device\":\"auto\",\"evaluate\":"
+        "{"
+        "\"extractors\":[\"fashion-cnn\"],\"guidance_scale\":1,\"metrics\":[\"fd\"],\"quantize\":true,\"samples\":5000,"
+        "\"steps\":[1,2,4,8,16,32,128],\"weights\":\"ema\"},\"experiment\":\"a \\\"b\\\\ ü\",\"method\":"
+        "\"flow-matching\",\"model\":{\"attention_scale\":\"inv_d\",\"classes\":10,\"depth\":4,\"finest_steps\":128,"
+        "\"heads\":4,\"hidden\":128,\"patch\":4,\"preset\":\"dit-xs/4\"},\"seed\":0,\"train\":{\"batch\":128,\"beta1\":"
+        "0.9,\"beta2\":0.999,\"checkpoint_every\":2.5,\"clip_norm\":0,\"ema\":0.999,\"ema_warmup\":true,"
+        "\"label_dropout\":0,\"learning_rate\":0.001,\"micro_batch\":0,\"precision\":\"fp32\",\"schedule\":"
+        "\"constant\","
+        "\"updates\":10,\"warmup\":200,\"weight_decay\":0.01}}");
+    fs_experiment_free(&experiment);
+}
+
+static void json_restores(void **state)
+{
+    (void)state;
+    struct fs_experiment experiment;
+    struct fs_error error = {.text = ""};
+    read_good("experiment: \"quoted \\\" ü\"\ntrain: {updates: 1000, learning_rate: 0.30000000000000004}\n"
+              "model: {preset: tiny, patch: 14, hidden: 24, depth: 2, heads: 3}\n"
+              "methods: {shortcut: {max_step: 1/4, target_ema: 0.97}, reflow: {init: scratch, pairs: 77}}\n"
+              "matrix: {method: [flow-matching, progressive-distillation, reflow, shortcut], seed: [4294967295]}\n",
+              NULL, NULL, &experiment);
+    assert_int_equal(experiment.run_count, 4);
+    for (int i = 0; i < experiment.run_count; i++) {
+        const struct fs_config *run = &experiment.runs[i];
+        struct fs_config back;
+        if (fs_config_from_json(run->json, &back, &error) != FS_OK) {
+            fail_msg("%s", error.text);
+        }
+        assert_string_equal(back.json, run->json);
+        assert_string_equal(back.train_hash, run->train_hash);
+        assert_ptr_equal(back.method, run->method);
+        assert_true(back.seed == 4294967295 && back.model.hidden == 24 && back.train.updates == 1000);
+        assert_true(back.train.learning_rate == 0.30000000000000004);
+        fs_config_free(&back);
+    }
+    assert_int_equal(experiment.runs[3].settings.shortcut.max_step_level, 2);
+    assert_int_equal(experiment.runs[2].settings.reflow.pairs, 77);
+    fs_experiment_free(&experiment);
+
+    struct fs_config config;
+    assert_int_equal(fs_config_from_json("{}", &config, &error), FS_USAGE);
+    assert_non_null(strstr(error.text, "config_version: is missing"));
+    assert_int_equal(fs_config_from_json("{\"config_version\":99}", &config, &error), FS_USAGE);
+    assert_non_null(strstr(error.text, "99 is newer than the 1"));
+    assert_int_equal(fs_config_from_json("[1", &config, &error), FS_USAGE);
+    assert_int_equal(fs_config_from_json("", &config, &error), FS_USAGE);
+}
+
+/* --- the matrix
+ * -------------------------------------------------------------------------------------------------------- */
+
+#define MATRIX                                                                                                         \
+    "experiment: x\ntrain: {updates: 1000}\nmethods: {shortcut: {bootstrap_fraction: 0.5}}\nmatrix:\n  method: "       \
+    "[shortcut, flow-matching]\n  seed: [5, 3]\n"                                                                      \
+    "  train.batch: [64, 32]\n"
+
+static void first_key_varies_slowest(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method;
+        int seed, batch;
+    } expected[] = {
+        {"shortcut", 5, 64},      {"shortcut", 5, 32},      {"shortcut", 3, 64},      {"shortcut", 3, 32},
+        {"flow-matching", 5, 64}, {"flow-matching", 5, 32}, {"flow-matching", 3, 64}, {"flow-matching", 3, 32},
+    };
+    struct fs_experiment experiment;
+    read_good(MATRIX, NULL, NULL, &experiment);
+    assert_int_equal(experiment.run_count, 8);
+    for (int i = 0; i < 8; i++) {
+        assert_string_equal(experiment.runs[i].method->name, expected[i].method);
+        assert_int_equal(experiment.runs[i].seed, expected[i].seed);
+        assert_int_equal(experiment.runs[i].train.batch, expected[i].batch);
+    }
+    assert_string_equal(experiment.name, "x");
+    assert_string_equal(experiment.ablated, "train.batch");
+    assert_string_equal(experiment.text, MATRIX);
+    fs_experiment_free(&experiment);
+}
+
+static void identical_runs_are_one(void **state)
+{
+    (void)state;
+    struct fs_experiment experiment;
+    read_good("experiment: x\ntrain: {updates: 1000}\nmatrix:\n  method: [flow-matching, shortcut]\n"
+              "  methods.shortcut.max_step: [1, 1/2, 1/64]\n",
+              NULL, NULL, &experiment);
+    assert_int_equal(experiment.run_count, 4);
+    assert_string_equal(experiment.runs[0].method->name, "flow-matching");
+    for (int i = 1; i < 4; i++) {
+        static const int levels[] = {0, 1, 6};
+        assert_int_equal(experiment.runs[i].settings.shortcut.max_step_level, levels[i - 1]);
+    }
+    fs_experiment_free(&experiment);
+}
+
+static void set_replaces(void **state)
+{
+    (void)state;
+    struct fs_experiment experiment;
+    static const char *const sets[] = {"train.batch=16",      "evaluate.steps=[1, 128]",
+                                       "train.micro_batch=8", "methods.shortcut.bootstrap_fraction=0.5",
+                                       "method=shortcut",     NULL};
+    read_good(MATRIX, sets, NULL, &experiment);
+    assert_int_equal(experiment.run_count, 2); /* the seeds */
+    assert_null(experiment.ablated);
+    for (int i = 0; i < 2; i++) {
+        const struct fs_config *run = &experiment.runs[i];
+        assert_string_equal(run->method->name, "shortcut");
+        assert_int_equal(run->train.batch, 16);
+        assert_int_equal(run->train.micro_batch, 8);
+        assert_int_equal(run->evaluate.step_count, 2);
+        assert_int_equal(run->evaluate.steps[1], 128);
+        assert_true(run->settings.shortcut.bootstrap_fraction == 0.5);
+    }
+    fs_experiment_free(&experiment);
+}
+
+static void only_filters(void **state)
+{
+    (void)state;
+    struct fs_experiment experiment;
+    read_good(MATRIX, NULL, (const char *const[]){"method=shortcut", "seed=3", NULL}, &experiment);
+    assert_int_equal(experiment.run_count, 2);
+    assert_int_equal(experiment.runs[0].seed, 3);
+    assert_int_equal(experiment.runs[1].train.batch, 32);
+    fs_experiment_free(&experiment);
+    /* A method's own key: runs of other methods have no such value. */
+    read_good(MATRIX, NULL, (const char *const[]){"methods.shortcut.max_step=1", NULL}, &experiment);
+    assert_int_equal(experiment.run_count, 4);
+    fs_experiment_free(&experiment);
+    read_good(MATRIX, NULL, (const char *const[]){"train.learning_rate=1e-3", "train.batch=64", NULL}, &experiment);
+    assert_int_equal(experiment.run_count, 4);
+    fs_experiment_free(&experiment);
+}
+
+/* --- teachers and costs
+ * --------------------------------------------------------------------------------------------------- */
+
+static void teachers_are_shared(void **state)
+{
+    (void)state;
+    struct fs_experiment experiment, alone;
+    struct fs_error error;
+    read_good(
+        "experiment: x\ntrain: {updates: 80, batch: 32}\nmethod: reflow\nmethods:\n  reflow: {teacher_share: 0.5}\n"
+        "  progressive-distillation: {teacher_share: 0.5}\n"
+        "matrix: {method: [reflow, progressive-distillation]}\n",
+        NULL, NULL, &experiment);
+    read_good("experiment: other\ntrain: {updates: 40, batch: 32}\nmethod: flow-matching\n", NULL, NULL, &alone);
+    for (int i = 0; i < 2; i++) {
+        struct fs_config teacher;
+        assert_int_equal(fs_config_teacher(&experiment.runs[i], &teacher, &error), FS_OK);
+        assert_int_equal(teacher.train.updates, 40);
+        assert_string_equal(teacher.train_hash, alone.runs[0].train_hash);
+        assert_int_equal(fs_config_plan(&experiment.runs[i]).updates, 40);
+        assert_int_equal(fs_config_plan(&experiment.runs[i]).levels, 7);
+        fs_config_free(&teacher);
+    }
+    fs_experiment_free(&experiment);
+    fs_experiment_free(&alone);
+}
+
+/* Against design 7: forward passes a sample and update are 3 for flow matching, 3.25 for shortcut at a share of 1/8, 5
+ * for progressive distillation, and 128 for each pair of Reflow. */
+static void costs_follow_the_forwards(void **state)
+{
+    (void)state;
+    struct fs_experiment experiment;
+    struct fs_error error;
+    read_good("experiment: x\ntrain: {updates: 1000, batch: 64}\nmethods: {reflow: {pairs: 300}}\n"
+              "evaluate: {steps: [1, 4], samples: 50}\n"
+              "matrix: {method: [flow-matching, shortcut, progressive-distillation, reflow]}\n",
+              NULL, NULL, &experiment);
+    static const double student[] = {3 * 64e3, 3.25 * 64e3, 5 * 32e3, 3 * 32e3};
+    static const double teacher[] = {0, 0, 3 * 32e3, 3 * 32e3}, pairs[] = {0, 0, 0, 128 * 300};
+    for (int i = 0; i < 4; i++) {
+        struct fs_cost cost;
+        assert_int_equal(fs_config_cost(&experiment.runs[i], &cost, &error), FS_OK);
+        const double forward = cost.forward_flops;
+        assert_true(forward == fs_dit_forward_flops(&experiment.runs[i].model, 28, 28, 1));
+        assert_true(fabs(cost.student_flops / forward - (student[i])) < 1e-3);
+        assert_true(fabs(cost.teacher_flops / forward - (teacher[i])) < 1e-3);
+        assert_true(fabs(cost.pair_flops / forward - (pairs[i])) < 1e-3);
+        assert_true(fabs(cost.score_flops / forward - (5 * 50)) < 1e-3);
+        assert_true(cost.checkpoint_bytes >= 16 * cost.parameters && cost.memory_bytes > cost.checkpoint_bytes);
+    }
+    fs_experiment_free(&experiment);
+}
+
+static void presets(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int patch, hidden, depth, heads;
+    } expected[] = {
+        {"dit-xs/4", 4, 128, 4, 4},  {"dit-ti/2", 2, 192, 6, 3},     {"dit-s/8", 8, 384, 12, 6},
+        {"dit-b/2", 2, 768, 12, 12}, {"dit-l/16", 16, 1024, 24, 16}, {"dit-xl/2", 2, 1152, 28, 16},
+    };
+    struct fs_error error;
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        struct fs_model_config model = {.patch = 0};
+        assert_int_equal(fs_model_preset(expected[i].name, &model, &error), FS_OK);
+        assert_int_equal(model.patch, expected[i].patch);
+        assert_int_equal(model.hidden, expected[i].hidden);
+        assert_int_equal(model.depth, expected[i].depth);
+        assert_int_equal(model.heads, expected[i].heads);
+    }
+    static const char *const bad[] = {"",      "/",        "dit-b",   "dit-b/",  "dit-b/0",    "dit-b/02",  "dit-b/2x",
+                                      "dit/2", "dit-b/-2", "dit-x/2", "DIT-B/2", "dit-b/1000", "dit-b/2/2", "dit-bb/2"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct fs_model_config model;
+        assert_int_equal(fs_model_preset(bad[i], &model, &error), FS_USAGE);
+        assert_non_null(strstr(error.text, "dit-xs, dit-ti, dit-s, dit-b, dit-l or dit-xl"));
+    }
+}
+
+static void experiments_of_the_repository(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *ablated;
+        int runs;
+    } cases[] = {
+        {"experiments/demo.yaml", NULL, 4},
+        {"experiments/fashion-table.yaml", NULL, 12},
+        {"experiments/ablation-max-step.yaml", "methods.shortcut.max_step", 21},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct fs_experiment experiment;
+        struct fs_error error;
+        if (fs_experiment_read(cases[i].path, NULL, 0, NULL, 0, &experiment, &error) != FS_OK) {
+            fail_msg("%s", error.text);
+        }
+        assert_int_equal(experiment.run_count, cases[i].runs);
+        assert_true((experiment.ablated == NULL) == (cases[i].ablated == NULL));
+        assert_true(cases[i].ablated == NULL || strcmp(experiment.ablated, cases[i].ablated) == 0);
+        fs_experiment_free(&experiment);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_hashes),
+        cmocka_unit_test(hash_depends_on_training_alone),
+        cmocka_unit_test(every_default_can_be_written),
+        cmocka_unit_test(numbers_as_text),
+        cmocka_unit_test(json_holds_every_key),
+        cmocka_unit_test(json_restores),
+        cmocka_unit_test(first_key_varies_slowest),
+        cmocka_unit_test(identical_runs_are_one),
+        cmocka_unit_test(set_replaces),
+        cmocka_unit_test(only_filters),
+        cmocka_unit_test(teachers_are_shared),
+        cmocka_unit_test(costs_follow_the_forwards),
+        cmocka_unit_test(presets),
+        cmocka_unit_test(experiments_of_the_repository),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
