@@ -35,7 +35,7 @@ fs_status fs_dataset_shape(const struct fs_dataset_config *config, struct fs_dat
     *shape = (struct fs_dataset){0};
     const struct fs_dataset_source *source = find_source(config->name, error);
     if (!source) {
-        return error->status;
+        return FS_USAGE;
     }
     snprintf(shape->name, sizeof shape->name, "%s", source->name);
     shape->height = source->height;

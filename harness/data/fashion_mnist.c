@@ -150,7 +150,7 @@ static fs_status read_rows(const char *path, enum fs_split split, const struct i
     fs_status status = idx_read_header(&file, kind, count, error);
     if (status == FS_OK) {
         *rows = fs_allocate((size_t)*count, kind->row_bytes, file.path, error);
-        status = *rows ? idx_read(&file, *rows, (size_t)*count * kind->row_bytes, error) : error->status;
+        status = *rows ? idx_read(&file, *rows, (size_t)*count * kind->row_bytes, error) : FS_FAILED;
     }
     if (status == FS_OK) {
         status = idx_finish(&file, *path ? NULL : kind->sha256[split], error);
@@ -164,7 +164,7 @@ static fs_status convert_labels(const char *path, const uint8_t *bytes, struct f
 {
     dataset->labels = fs_allocate((size_t)dataset->count, sizeof *dataset->labels, "labels", error);
     if (!dataset->labels) {
-        return error->status;
+        return FS_FAILED;
     }
     for (int64_t i = 0; i < dataset->count; i++) {
         if (bytes[i] >= CLASSES) {

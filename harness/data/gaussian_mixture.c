@@ -101,7 +101,7 @@ static fs_status gaussian_mixture_read(const char *path, enum fs_split split, st
     dataset->values = fs_allocate((size_t)dataset->count * (size_t)dim, sizeof *dataset->values, "mixture", error);
     dataset->labels = fs_allocate((size_t)dataset->count, sizeof *dataset->labels, "mixture", error);
     if (!dataset->values || !dataset->labels) {
-        return error->status;
+        return FS_FAILED;
     }
     for (int64_t i = 0; i < dataset->count; i++) {
         dataset->labels[i] = draw_row(&standard, split, i, dataset->values + i * dim);

@@ -79,7 +79,7 @@ fs_status fs_png_write_grid(const char *path, const float *samples, int rows, in
     const size_t row_bytes = (size_t)grid_width * (size_t)colours;
     uint8_t *pixels = fs_allocate((size_t)grid_height, row_bytes, path, error);
     if (!pixels) {
-        return error->status;
+        return FS_FAILED;
     }
     memset(pixels, GAP_GREY, (size_t)grid_height * row_bytes);
     for (int i = 0; i < rows; i++) {

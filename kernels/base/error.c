@@ -10,7 +10,7 @@ static void set_text(struct fs_error *error, const char *text)
     size_t length = 0;
     for (; text[length] && length + 1 < sizeof error->text; length++) {
         const unsigned char c = (unsigned char)text[length];
-        error->text[length] = c < ' ' || c == 127 ? ' ' : text[length];
+        error->text[length] = (char)(c < ' ' || c == 127 ? ' ' : c);
     }
     error->text[length] = '\0';
 }

@@ -195,7 +195,7 @@ fs_status fs_make_folder(const char *path, struct fs_error *error)
 {
     char *prefix = fs_copy_text(path, error);
     if (!prefix) {
-        return error->status;
+        return FS_FAILED;
     }
     int number = 0;
     for (char *end = prefix; *end && number == 0;) {

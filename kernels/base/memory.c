@@ -32,17 +32,19 @@ char *fs_copy_text(const char *text, struct fs_error *error)
 
 char *fs_format(struct fs_error *error, const char *format, ...)
 {
-    va_list arguments, again;
+    va_list arguments;
     va_start(arguments, format);
-    va_copy(again, arguments);
-    char *text = NULL;
     const int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
     if (length < 0) {
         fs_fail(error, FS_FAILED, "a text could not be formatted");
-    } else if ((text = fs_allocate((size_t)length + 1, 1, "text", error)) != NULL) {
-        vsnprintf(text, (size_t)length + 1, format, again);
+        return NULL;
     }
-    va_end(again);
-    va_end(arguments);
+    char *text = fs_allocate((size_t)length + 1, 1, "text", error);
+    if (text) {
+        va_start(arguments, format);
+        vsnprintf(text, (size_t)length + 1, format, arguments);
+        va_end(arguments);
+    }
     return text;
 }

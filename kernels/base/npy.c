@@ -196,7 +196,7 @@ static fs_status find_header(const char *path, const unsigned char *bytes, size_
     *data = prefix + length;
     *header = fs_allocate(length + 1, 1, path, error);
     if (!*header) {
-        return error->status;
+        return FS_FAILED;
     }
     memcpy(*header, bytes + prefix, length);
     return FS_OK;
@@ -215,7 +215,7 @@ fs_status fs_npy_parse(const char *path, const void *bytes, size_t size, struct 
     FS_TRY(check_size(path, array, size - data, &layout.count, error));
     array->data = fs_allocate((size_t)layout.count, types[array->type].size, path, error);
     if (!array->data) {
-        return error->status;
+        return FS_FAILED;
     }
     copy_elements((const unsigned char *)bytes + data, &layout, array);
     return FS_OK;

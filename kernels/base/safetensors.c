@@ -144,7 +144,7 @@ static fs_status parse_metadata(const char *path, json_t *object, struct fs_tens
     }
     file->metadata = fs_allocate(json_object_size(object), sizeof *file->metadata, path, error);
     if (!file->metadata) {
-        return error->status;
+        return FS_FAILED;
     }
     const char *key;
     json_t *value;
@@ -173,7 +173,7 @@ static fs_status read_header(const char *path, FILE *stream, uint64_t file_size,
     }
     char *text = fs_allocate((size_t)*header_size, 1, path, error);
     if (!text) {
-        return error->status;
+        return FS_FAILED;
     }
     if (fread(text, 1, (size_t)*header_size, stream) != *header_size) {
         free(text);
@@ -201,7 +201,7 @@ static fs_status parse_header(const char *path, uint64_t data_size, struct fs_te
     *extents = fs_allocate(json_object_size(header), sizeof **extents, path, error);
     file->tensors = fs_allocate(json_object_size(header), sizeof *file->tensors, path, error);
     if (!*extents || !file->tensors) {
-        return error->status;
+        return FS_FAILED;
     }
     const char *name;
     json_t *info;
@@ -226,7 +226,7 @@ static fs_status read_tensors(const char *path, FILE *stream, const struct exten
     }
     contents->data = fs_allocate(total, 1, path, error);
     if (!contents->data) {
-        return error->status;
+        return FS_FAILED;
     }
     unsigned char *place = contents->data;
     for (int i = 0; i < file->tensor_count; i++) {
@@ -249,7 +249,7 @@ static fs_status read_stream(const char *path, FILE *stream, struct fs_tensor_fi
     }
     struct contents *contents = file->owner = fs_allocate(1, sizeof *contents, path, error);
     if (!contents) {
-        return error->status;
+        return FS_FAILED;
     }
     const uint64_t file_size = (uint64_t)about.st_size;
     uint64_t header_size = 0;
