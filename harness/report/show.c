@@ -1,0 +1,116 @@
+/* Everything that the database knows of one run. */
+#include "harness/report/show.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/report/rows_json.h"
+#include "kernels/base/memory.h"
+
+#define OF_RUN " = (SELECT number FROM runs WHERE id = ?1)"
+
+static const struct {
+    const char *name, *sql;
+} parts[] = {
+    {"run", "SELECT id, method, dataset, model, seed, state, message, updates, flops, seconds, peak_bytes, is_teacher, "
+            "teacher, train_hash, data_sha256, source_hash, datetime(created, 'unixepoch') AS created, "
+            "datetime(changed, 'unixepoch') AS changed FROM runs WHERE id = ?1"},
+    {"environments",
+     "SELECT coalesce(e.commit_hash, 'unknown') || iif(e.dirty, '-dirty', '') AS \"commit\", "
+     "e.source_hash, e.compiler, e.flags, e.libraries, e.cpu, e.isa, e.device, e.threads, e.host "
+     "FROM run_environments m JOIN environments e ON e.id = m.environment WHERE m.run" OF_RUN " ORDER BY m.position"},
+    {"checkpoints",
+     "SELECT at_update AS \"update\", path, bytes, sha256 FROM checkpoints WHERE run" OF_RUN " ORDER BY at_update"},
+    {"scores", "SELECT metric, extractor, steps, value, low, high, samples, guidance_scale, weights, reference, "
+               "at_update AS \"update\", score_hash FROM scores WHERE run" OF_RUN
+               " ORDER BY metric, extractor, at_update, steps, number"},
+    {"last_points",
+     "SELECT name, max(at_update) AS \"update\", value FROM curves WHERE run" OF_RUN " GROUP BY name ORDER BY name"},
+    {"experiments", "SELECT e.name, e.path, e.ablated FROM experiment_runs m JOIN experiments e ON e.id = m.experiment "
+                    "WHERE m.run" OF_RUN " ORDER BY e.used DESC"},
+};
+
+/* A run that is a teacher only is made by those that need it. */
+#define ORIGIN                                                                                                         \
+    "SELECT r.method, r.seed, r.config_json, x.path, x.ablated, (SELECT e.commit_hash FROM run_environments n JOIN "   \
+    "environments e ON e.id = n.environment WHERE n.run = r.number ORDER BY n.position LIMIT 1) AS commit_hash "       \
+    "FROM runs r JOIN experiment_runs m ON m.run = r.number JOIN experiments x ON x.id = m.experiment "                \
+    "WHERE r.id = ?1 OR r.teacher = ?1 ORDER BY r.id = ?1 DESC, x.used DESC LIMIT 1"
+
+/* The command line that makes the run of an ORIGIN row again; owned by the caller. */
+static char *command_of(const json_t *origin, struct fs_error *error)
+{
+    const char *commit = json_string_value(json_object_get(origin, "commit_hash"));
+    const char *ablated = json_string_value(json_object_get(origin, "ablated"));
+    json_t *config = json_loads(json_string_value(json_object_get(origin, "config_json")), 0, NULL);
+    const json_t *value = ablated ? fs_json_at(config, ablated) : NULL;
+    char text[256] = "";
+
+    if (value) {
+        fs_json_text(value, text, sizeof(text));
+    }
+    char *command = fs_format(error, "%s%s%sbuild/fewstep run %s --only method=%s --only seed=%lld%s%s%s%s",
+                              commit ? "git checkout " : "", commit ? commit : "", commit ? " && make && " : "",
+                              json_string_value(json_object_get(origin, "path")),
+                              json_string_value(json_object_get(origin, "method")),
+                              (long long)json_integer_value(json_object_get(origin, "seed")), value ? " --only " : "",
+                              value ? ablated : "", value ? "=" : "", text);
+    json_decref(config);
+    return command;
+}
+
+static fs_status add_command(struct fs_store *store, const char *id, json_t *all, struct fs_error *error)
+{
+    json_t *rows;
+
+    FS_TRY(fs_rows_json(store, &rows, error, ORIGIN, "t", id));
+    if (json_array_size(rows) == 0) { /* scored or trained by hand, outside an experiment */
+        json_decref(rows);
+        return FS_OK;
+    }
+    char *command = command_of(json_array_get(rows, 0), error);
+    json_decref(rows);
+    if (!command) {
+        return FS_FAILED;
+    }
+    const int failed = json_object_set_new(all, "command", json_string(command));
+    free(command);
+    return failed ? fs_fail(error, FS_FAILED, "no memory for a run") : FS_OK;
+}
+
+static fs_status collect(struct fs_store *store, const char *id, const char *config_json, json_t *all,
+                         struct fs_error *error)
+{
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        json_t *rows;
+        FS_TRY(fs_rows_json(store, &rows, error, parts[i].sql, "t", id));
+        json_t *part = i == 0 ? json_incref(json_array_get(rows, 0)) : json_incref(rows);
+        json_decref(rows);
+        if (json_object_set_new(all, parts[i].name, part) != 0) {
+            return fs_fail(error, FS_FAILED, "no memory for a run");
+        }
+    }
+    json_t *config = json_loads(config_json, 0, NULL);
+    if (!config || json_object_set_new(all, "configuration", config) != 0) {
+        return fs_fail(error, FS_FAILED, "run %.8s: its configuration in the database is no JSON", id);
+    }
+    return add_command(store, id, all, error);
+}
+
+fs_status fs_show_print(struct fs_store *store, const char *prefix, bool json, FILE *stream, struct fs_error *error)
+{
+    char id[65], *config_json;
+
+    FS_TRY(fs_store_find_run(store, prefix, id, &config_json, error));
+    json_t *all = json_object();
+    const fs_status status = collect(store, id, config_json, all, error);
+    free(config_json);
+    if (status == FS_OK && json) {
+        json_dumpf(all, stream, JSON_COMPACT);
+        fputc('\n', stream);
+    } else if (status == FS_OK) {
+        fs_json_print(all, 0, stream);
+    }
+    json_decref(all);
+    return status;
+}
