@@ -1,0 +1,281 @@
+/* A training without a network. */
+#include "tests/support/mock_training.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void *room(size_t count, size_t size)
+{
+    void *memory = calloc(count ? count : 1, size);
+    assert_non_null(memory);
+    return memory;
+}
+
+void fs_mock_read(struct fs_backend *backend, struct fs_view view, double *values)
+{
+    const size_t bytes = (size_t)(view.rows * view.stride) * fs_type_size(view.type);
+    char *copy = room(bytes, 1);
+    backend->download(backend, copy, view.data, bytes);
+    for (int64_t i = 0; i < view.rows; i++) {
+        for (int64_t j = 0; j < view.cols; j++) {
+            const int64_t at = i * view.stride + j;
+            values[i * view.cols + j] = view.type == FS_F64 ? ((double *)copy)[at] : (double)((float *)copy)[at];
+        }
+    }
+    free(copy);
+}
+
+void fs_mock_write(struct fs_backend *backend, struct fs_view view, const double *values)
+{
+    assert_int_equal(view.stride, view.cols);
+    const size_t count = (size_t)(view.rows * view.cols);
+    if (view.type == FS_F64) {
+        backend->upload(backend, view.data, values, count * sizeof(double));
+        return;
+    }
+    float *copy = room(count, sizeof *copy);
+    for (size_t i = 0; i < count; i++) {
+        copy[i] = (float)values[i];
+    }
+    backend->upload(backend, view.data, copy, count * sizeof *copy);
+    free(copy);
+}
+
+static struct fs_view create_view(struct fs_backend *backend, int64_t rows, int64_t cols)
+{
+    struct fs_error error;
+    void *data = backend->allocate(backend, (size_t)(rows * cols) * fs_type_size(backend->real), &error);
+    assert_non_null(data);
+    return fs_view(data, backend->real, rows, cols);
+}
+
+/* --- what the context calls -------------------------------------------------------------------------------------- */
+
+static void evaluate(struct fs_method_context *context, enum fs_network network, struct fs_view out, struct fs_view x,
+                     const float *t, const float *s, const int32_t *labels)
+{
+    struct fs_mock_training *mock = context->owner;
+    assert_int_equal(out.rows, x.rows);
+    assert_true(x.rows > 0);
+    double *states = room((size_t)x.rows * (size_t)mock->dim, sizeof *states);
+    fs_mock_read(mock->backend, x, states);
+    for (int64_t i = 0; i < x.rows; i++) {
+        double velocity[64];
+        mock->velocity(states + i * mock->dim, (double)t[i], (double)s[i], labels[i], network, mock->dim, velocity);
+        memcpy(states + i * mock->dim, velocity, (size_t)mock->dim * sizeof *velocity);
+    }
+    fs_mock_write(mock->backend, out, states);
+    mock->rows_asked[network] += x.rows;
+    free(states);
+}
+
+static void mix(struct fs_method_context *context, struct fs_view out, const float *a, struct fs_view x, const float *c,
+                struct fs_view y, double clip)
+{
+    struct fs_backend *backend = context->backend;
+    double *left = room((size_t)out.rows, sizeof *left), *right = room((size_t)out.rows, sizeof *right);
+    for (int64_t i = 0; i < out.rows; i++) {
+        left[i] = (double)a[i];
+        right[i] = (double)c[i];
+    }
+    const struct fs_view by_x = create_view(backend, out.rows, 1), by_y = create_view(backend, out.rows, 1);
+    fs_mock_write(backend, by_x, left);
+    fs_mock_write(backend, by_y, right);
+    backend->mix(backend, out, by_x, x, by_y, y, clip);
+    backend->release(backend, by_x.data);
+    backend->release(backend, by_y.data);
+    free(left);
+    free(right);
+}
+
+/* --- a training --------------------------------------------------------------------------------------------------- */
+
+void fs_mock_default_settings(const struct fs_method *method, union fs_method_settings *settings)
+{
+    memset(settings, 0, sizeof *settings);
+    for (int i = 0; i < method->option_count; i++) {
+        const struct fs_option *option = &method->options[i];
+        char *field = (char *)settings + option->offset;
+        const int number = (int)option->fallback;
+        const int64_t whole = (int64_t)option->fallback;
+        const bool truth = option->fallback != 0;
+        switch (option->kind) {
+        case FS_OPTION_REAL:
+            memcpy(field, &option->fallback, sizeof option->fallback);
+            break;
+        case FS_OPTION_WHOLE:
+            memcpy(field, option->size == sizeof whole ? (const void *)&whole : &number, option->size);
+            break;
+        case FS_OPTION_BOOL:
+            memcpy(field, &truth, sizeof truth);
+            break;
+        case FS_OPTION_CHOICE:
+        case FS_OPTION_STEP:
+            memcpy(field, &number, sizeof number);
+            break;
+        }
+    }
+}
+
+void fs_mock_create(struct fs_mock_training *mock, struct fs_backend *backend, const struct fs_method *method,
+                    int levels, int batch, int dim, fs_mock_velocity velocity)
+{
+    *mock = (struct fs_mock_training){.backend = backend,
+                                      .method = method,
+                                      .seed = 5,
+                                      .update = 3,
+                                      .dim = dim,
+                                      .null_label = 4,
+                                      .velocity = velocity};
+    assert_true(dim <= 64);
+    fs_mock_default_settings(method, &mock->settings);
+    mock->plan = (struct fs_method_plan){.settings = &mock->settings,
+                                         .finest_steps = 1 << levels,
+                                         .levels = levels,
+                                         .batch = batch,
+                                         .updates = 1000,
+                                         .guidance_scale = 1};
+    const size_t values = (size_t)batch * (size_t)dim;
+    mock->data = room(values, sizeof *mock->data);
+    mock->noise = room(values, sizeof *mock->noise);
+    mock->labels = room((size_t)batch, sizeof *mock->labels);
+    for (int i = 0; i < batch; i++) {
+        mock->labels[i] = i % 4;
+    }
+    const struct fs_random_key key = {.seed = 1, .stream = FS_STREAM_TEST};
+    for (size_t i = 0; i < values; i++) {
+        float four[4];
+        fs_normals4(key, 0, (uint32_t)i, four);
+        mock->data[i] = (double)four[0];
+        mock->noise[i] = (double)four[1];
+    }
+}
+
+void fs_mock_destroy(struct fs_mock_training *mock)
+{
+    free(mock->data);
+    free(mock->noise);
+    free(mock->labels);
+}
+
+static struct fs_mock_targets create_targets(const struct fs_mock_training *mock)
+{
+    const size_t batch = (size_t)mock->plan.batch, values = batch * (size_t)mock->dim;
+    struct fs_mock_targets all = {
+        .x = room(values, sizeof(double)),
+        .target = room(values, sizeof(double)),
+        .t = room(batch, sizeof(float)),
+        .s = room(batch, sizeof(float)),
+        .weight = room(batch, sizeof(float)),
+        .labels = room(batch, sizeof(int32_t)),
+        .level = room(batch, sizeof(int32_t)),
+    };
+    for (size_t i = 0; i < batch; i++) {
+        all.t[i] = all.s[i] = all.weight[i] = NAN;
+        all.labels[i] = all.level[i] = -1;
+    }
+    return all;
+}
+
+void fs_mock_free_targets(struct fs_mock_targets *targets)
+{
+    free(targets->x);
+    free(targets->target);
+    free(targets->t);
+    free(targets->s);
+    free(targets->weight);
+    free(targets->labels);
+    free(targets->level);
+}
+
+/* A context for the rows first … first + rows − 1, with scratch that holds NaN. */
+static struct fs_method_context create_context(struct fs_mock_training *mock, const struct fs_phase *phase, int first,
+                                               int rows)
+{
+    struct fs_backend *backend = mock->backend;
+    struct fs_method_context context = {
+        .backend = backend,
+        .plan = mock->plan,
+        .phase = phase,
+        .update = mock->update,
+        .seed = mock->seed,
+        .rows = rows,
+        .first_row = first,
+        .dim = mock->dim,
+        .null_label = mock->null_label,
+        .label_dropout = mock->label_dropout,
+        .guidance_scale = mock->plan.guidance_scale,
+        .data = create_view(backend, rows, mock->dim),
+        .labels = mock->labels + first,
+        .spare_labels = room((size_t)rows, sizeof(int32_t)),
+        .evaluate = evaluate,
+        .mix = mix,
+        .owner = mock,
+    };
+    fs_mock_write(backend, context.data, mock->data + first * mock->dim);
+    if (phase->on_pairs) {
+        context.noise = create_view(backend, rows, mock->dim);
+        fs_mock_write(backend, context.noise, mock->noise + first * mock->dim);
+    }
+    for (int k = 0; k < 4; k++) {
+        context.scratch[k] = create_view(backend, rows, mock->dim);
+        backend->fill(backend, context.scratch[k], (double)NAN);
+        context.numbers[k] = room((size_t)rows, sizeof(float));
+    }
+    return context;
+}
+
+static void destroy_context(struct fs_method_context *context)
+{
+    struct fs_backend *backend = context->backend;
+    backend->release(backend, context->data.data);
+    if (context->noise.data) {
+        backend->release(backend, context->noise.data);
+    }
+    for (int k = 0; k < 4; k++) {
+        backend->release(backend, context->scratch[k].data);
+        free(context->numbers[k]);
+    }
+    free(context->spare_labels);
+}
+
+static void make_rows(struct fs_mock_training *mock, const struct fs_phase *phase, int first, int rows,
+                      struct fs_mock_targets *all)
+{
+    struct fs_backend *backend = mock->backend;
+    struct fs_error error;
+    struct fs_method_context context = create_context(mock, phase, first, rows);
+    struct fs_targets targets = {
+        .x = create_view(backend, rows, mock->dim),
+        .target = create_view(backend, rows, mock->dim),
+        .t = all->t + first,
+        .s = all->s + first,
+        .labels = all->labels + first,
+        .weight = all->weight + first,
+        .level = all->level + first,
+    };
+    backend->fill(backend, targets.x, (double)NAN);
+    backend->fill(backend, targets.target, (double)NAN);
+    mock->method->make_targets(&context, &targets);
+    assert_int_equal(backend->synchronise(backend, &error), FS_OK);
+    fs_mock_read(backend, targets.x, all->x + first * mock->dim);
+    fs_mock_read(backend, targets.target, all->target + first * mock->dim);
+    backend->release(backend, targets.x.data);
+    backend->release(backend, targets.target.data);
+    destroy_context(&context);
+}
+
+struct fs_mock_targets fs_mock_make(struct fs_mock_training *mock, const struct fs_phase *phase, int micro)
+{
+    struct fs_mock_targets all = create_targets(mock);
+    mock->plan.settings = &mock->settings;
+    for (int first = 0; first < mock->plan.batch; first += micro) {
+        const int rest = mock->plan.batch - first;
+        make_rows(mock, phase, first, rest < micro ? rest : micro, &all);
+    }
+    return all;
+}

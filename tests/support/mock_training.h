@@ -1,0 +1,50 @@
+/* A training without a network: what a method needs to make targets, with a function in place of the network. */
+#ifndef FEWSTEP_MOCK_TRAINING_H
+#define FEWSTEP_MOCK_TRAINING_H
+
+#include "methods/method.h"
+
+/* velocity [dim] at (x [dim], t, s, label). */
+typedef void (*fs_mock_velocity)(const double *x, double t, double s, int32_t label, enum fs_network network, int dim,
+                                 double *velocity);
+
+struct fs_mock_training {
+    struct fs_backend *backend;
+    const struct fs_method *method;
+    union fs_method_settings settings;
+    struct fs_method_plan plan;
+    uint32_t seed;
+    int64_t update;
+    int dim, null_label;
+    double label_dropout;
+    fs_mock_velocity velocity;
+    /* The global batch, [plan.batch, dim] and [plan.batch]; noise is read on pairs only. */
+    double *data, *noise;
+    int32_t *labels;
+    int64_t rows_asked[3]; /* rows that went through each network, counted up */
+};
+
+/* What make_targets gave for the global batch. */
+struct fs_mock_targets {
+    double *x, *target; /* [batch, dim] */
+    float *t, *s, *weight;
+    int32_t *labels, *level;
+};
+
+/* A method with its default settings, 2^levels steps at the finest, `batch` rows: rows of data and noise are normals,
+ * labels go round, the last is the null label. What is set afterwards in the struct counts. */
+void fs_mock_create(struct fs_mock_training *mock, struct fs_backend *backend, const struct fs_method *method,
+                    int levels, int batch, int dim, fs_mock_velocity velocity);
+void fs_mock_destroy(struct fs_mock_training *mock);
+void fs_mock_default_settings(const struct fs_method *method, union fs_method_settings *settings);
+
+/* Targets of the whole batch in a phase, `micro` rows at a time (the last piece may be shorter). Everything is NaN or
+ * −1 beforehand. Free with fs_mock_free_targets. */
+struct fs_mock_targets fs_mock_make(struct fs_mock_training *mock, const struct fs_phase *phase, int micro);
+void fs_mock_free_targets(struct fs_mock_targets *targets);
+
+/* Between the host's doubles and a view of FS_F32 or FS_F64. */
+void fs_mock_read(struct fs_backend *backend, struct fs_view view, double *values);
+void fs_mock_write(struct fs_backend *backend, struct fs_view view, const double *values);
+
+#endif
