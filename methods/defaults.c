@@ -13,6 +13,18 @@ double fs_train_average(const union fs_method_settings *settings)
     return -1;
 }
 
+bool fs_never_guided(const union fs_method_settings *settings)
+{
+    (void)settings;
+    return false;
+}
+
+bool fs_always_guided(const union fs_method_settings *settings)
+{
+    (void)settings;
+    return true;
+}
+
 double fs_no_extra_forwards(const struct fs_method_plan *plan, const struct fs_phase *phase)
 {
     (void)plan;

@@ -6,6 +6,8 @@
 
 double fs_no_teacher(const union fs_method_settings *settings);    /* teacher_share: 0 */
 double fs_train_average(const union fs_method_settings *settings); /* target_ema: train.ema */
+bool fs_never_guided(const union fs_method_settings *settings);    /* trains_guided: false */
+bool fs_always_guided(const union fs_method_settings *settings);   /* trains_guided: true */
 double fs_no_extra_forwards(const struct fs_method_plan *plan, const struct fs_phase *phase);
 float fs_unconditioned(const struct fs_method_plan *plan, int steps);  /* s = 0 at every number of steps */
 bool fs_inside_training(const struct fs_method_plan *plan, int steps); /* outside_training: nowhere */

@@ -44,6 +44,7 @@ const struct fs_method fs_flow_matching = {
     .make_targets = make_targets,
     .extra_forwards = fs_no_extra_forwards,
     .conditioning = fs_unconditioned,
+    .trains_guided = fs_never_guided,
     .guidance_allowed = guidance_allowed,
     .outside_training = outside_training,
 };

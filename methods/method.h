@@ -141,6 +141,9 @@ struct fs_method {
 
     /* The conditioning s that the sampler feeds at `steps` steps. */
     float (*conditioning)(const struct fs_method_plan *plan, int steps);
+    /* True where the weights learn guided velocities: guidance_scale is then part of what is trained, and scores ask
+     * for explicit guidance only where it is allowed besides. */
+    bool (*trains_guided)(const union fs_method_settings *settings);
     /* False, with the reason, where explicit guidance (v_null + scale·(v_label − v_null) while sampling) is meaningless
      * at `steps` steps. */
     bool (*guidance_allowed)(const struct fs_method_plan *plan, int steps, const char **reason);

@@ -109,6 +109,7 @@ const struct fs_method fs_progressive_distillation = {
     .make_targets = make_targets,
     .extra_forwards = extra_forwards,
     .conditioning = fs_unconditioned,
+    .trains_guided = fs_always_guided,
     .guidance_allowed = guidance_allowed,
     .outside_training = outside_training,
 };

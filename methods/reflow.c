@@ -86,6 +86,7 @@ const struct fs_method fs_reflow = {
     .make_targets = make_targets,
     .extra_forwards = fs_no_extra_forwards,
     .conditioning = fs_unconditioned,
+    .trains_guided = fs_always_guided,
     .guidance_allowed = guidance_allowed,
     .outside_training = fs_inside_training,
 };

@@ -166,6 +166,11 @@ static float conditioning(const struct fs_method_plan *plan, int steps)
     return (float)(level > coarsest ? level : coarsest);
 }
 
+static bool trains_guided(const union fs_method_settings *settings)
+{
+    return settings->shortcut.bootstrap_guidance;
+}
+
 static bool guidance_allowed(const struct fs_method_plan *plan, int steps, const char **reason)
 {
     if (steps < plan->finest_steps) {
@@ -188,6 +193,7 @@ const struct fs_method fs_shortcut = {
     .make_targets = make_targets,
     .extra_forwards = extra_forwards,
     .conditioning = conditioning,
+    .trains_guided = trains_guided,
     .guidance_allowed = guidance_allowed,
     .outside_training = fs_inside_training,
 };

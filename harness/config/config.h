@@ -107,6 +107,9 @@ void fs_config_free(struct fs_config *config);
  * are what is left. The plan points into `config`. */
 int64_t fs_config_teacher_updates(const struct fs_config *config);
 struct fs_method_plan fs_config_plan(const struct fs_config *config);
+/* The explicit guidance that the run is scored with at `steps`: evaluate.guidance_scale, or 1 where the weights have
+ * learned it already. */
+double fs_config_guidance(const struct fs_config *config, int steps);
 
 /* A run's id: SHA-256 over (train_hash, seed, data hash, source hash), in hexadecimal. */
 fs_status fs_run_id(const struct fs_config *config, const char *data_sha256, const char *source_hash,

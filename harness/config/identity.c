@@ -63,12 +63,12 @@ static fs_status default_config(const struct fs_schema *schema, const struct fs_
     return fs_model_preset(defaults->model.preset, &defaults->model, error);
 }
 
-/* Guided methods train on guided velocities (reflow's pairs, distillation's first phase, bootstrap guidance), so their
- * guidance scale is part of what is trained. Plain flow matching never sees it. */
+/* Where guided velocities are learned (reflow's pairs, distillation's first phase, bootstrap guidance), the scale is
+ * part of what is trained. */
 static bool moves_training(const struct fs_key *key, const struct fs_config *config)
 {
     return key->trains ||
-           (strcmp(key->name, "evaluate.guidance_scale") == 0 && strcmp(config->method->name, FS_TEACHER_METHOD) != 0);
+           (strcmp(key->name, "evaluate.guidance_scale") == 0 && config->method->trains_guided(&config->settings));
 }
 
 /* To be hashed: the key moves training and is not its default. */

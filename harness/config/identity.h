@@ -4,8 +4,6 @@
 
 #include "harness/config/schema.h"
 
-#define FS_TEACHER_METHOD "flow-matching"
-
 /* Fills train_hash (config_version and the keys that move the trained weights, without those equal to their default)
  * and json (every key). The caller frees the configuration. */
 fs_status fs_config_identify(const struct fs_schema *schema, struct fs_config *config, struct fs_error *error);

@@ -50,14 +50,15 @@ static double training_flops(const struct fs_config *config, double forward_flop
     return forwards * forward_flops;
 }
 
+/* Guided, a step asks the network twice: with the label and without. */
 static double scoring_forwards(const struct fs_config *config)
 {
-    double steps = 0;
+    double forwards = 0;
     for (int i = 0; i < config->evaluate.step_count; i++) {
-        steps += config->evaluate.steps[i];
+        const int steps = config->evaluate.steps[i];
+        forwards += steps * (fs_config_guidance(config, steps) == 1 ? 1.0 : 2.0);
     }
-    const int networks = config->evaluate.guidance_scale == 1 ? 1 : 2; /* with and without the label */
-    return steps * (double)config->evaluate.samples * networks;
+    return forwards * (double)config->evaluate.samples;
 }
 
 static fs_status add_teacher(const struct fs_config *config, struct fs_cost *cost, struct fs_error *error)

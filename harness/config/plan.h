@@ -14,7 +14,7 @@ struct fs_cost {
     double parameters;
     double checkpoint_bytes; /* one checkpoint: weights, EMA, both moments, and what the method adds */
     double pair_bytes;       /* the pairs' images on the disk */
-    double memory_bytes;     /* estimate for a training: flat buffers and the activations of a micro-batch; not the data set */
+    double memory_bytes;     /* estimate: flat buffers and a micro-batch's activations, without the data set */
 };
 
 fs_status fs_config_cost(const struct fs_config *config, struct fs_cost *cost, struct fs_error *error);

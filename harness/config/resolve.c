@@ -85,13 +85,20 @@ struct fs_method_plan fs_config_plan(const struct fs_config *config)
     };
 }
 
+double fs_config_guidance(const struct fs_config *config, int steps)
+{
+    const struct fs_method_plan plan = fs_config_plan(config);
+    const char *reason;
+    return config->method->guidance_allowed(&plan, steps, &reason) ? config->evaluate.guidance_scale : 1;
+}
+
 fs_status fs_config_teacher(const struct fs_config *config, struct fs_config *teacher, struct fs_error *error)
 {
     struct fs_schema schema;
     FS_TRY(fs_schema_create(&schema, error));
     *teacher = *config;
     teacher->json = NULL;
-    teacher->method = fs_method_find(FS_TEACHER_METHOD);
+    teacher->method = fs_method_find("flow-matching");
     teacher->settings = (union fs_method_settings){0};
     teacher->train.updates = fs_config_teacher_updates(config);
     fs_status status = FS_OK;

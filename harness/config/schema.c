@@ -372,8 +372,7 @@ fs_status fs_schema_refuse(const struct fs_schema *schema, const char *place, in
         *(dot == NULL ? section : dot) = '\0';
     } while (*section != '\0' && !is_section(schema, section));
     list_section(schema, section, list, sizeof list);
-    return fs_fail_at(error, place, line, shown, "unknown key; %s%shas: %s", *section ? section : "the file",
-                      *section ? " " : " ", list);
+    return fs_fail_at(error, place, line, shown, "unknown key; %s has: %s", *section ? section : "the file", list);
 }
 
 static fs_status check_map(const struct fs_schema *schema, const struct fs_node *map, const char *prefix,

@@ -159,7 +159,7 @@ static fs_status check_guidance(const struct check *check, int steps)
         return blame(check, "evaluate.guidance_scale",
                      "needs train.label_dropout above 0: without it the null label is never trained");
     }
-    if (!config->method->guidance_allowed(&plan, steps, &reason)) {
+    if (!config->method->trains_guided(&config->settings) && !config->method->guidance_allowed(&plan, steps, &reason)) {
         return blame(check, "evaluate.guidance_scale", "means nothing for %s at %d steps: %s", config->method->name,
                      steps, reason);
     }

@@ -401,6 +401,40 @@ static void costs_follow_the_forwards(void **state)
     fs_experiment_free(&experiment);
 }
 
+/* Scores ask for guidance where the weights have not learned it; there a step costs two forwards. */
+static void guidance_is_asked_for_once(void **state)
+{
+    (void)state;
+    struct fs_experiment experiment;
+    struct fs_error error;
+    read_good("experiment: x\ntrain: {updates: 1000, label_dropout: 0.1}\n"
+              "methods: {shortcut: {bootstrap_guidance: true}}\n"
+              "evaluate: {steps: [4, 128], samples: 10, guidance_scale: 1.5}\n"
+              "matrix: {method: [flow-matching, progressive-distillation, reflow, shortcut]}\n",
+              NULL, NULL, &experiment);
+    static const double at_4[] = {1.5, 1, 1, 1}, at_128[] = {1.5, 1, 1, 1.5};
+    static const double forwards[] = {2 * 132, 132, 132, 4 + 2 * 128};
+    for (int i = 0; i < 4; i++) {
+        struct fs_cost cost;
+        assert_true(fs_config_guidance(&experiment.runs[i], 4) == at_4[i]);
+        assert_true(fs_config_guidance(&experiment.runs[i], 128) == at_128[i]);
+        assert_int_equal(fs_config_cost(&experiment.runs[i], &cost, &error), FS_OK);
+        assert_true(fabs(cost.score_flops / cost.forward_flops - 10 * forwards[i]) < 1e-6);
+    }
+    fs_experiment_free(&experiment);
+
+    /* Flow matching is one training at every scale; where guidance is learned, another scale is another training. */
+    for (int i = 0; i < 2; i++) {
+        struct fs_experiment scales;
+        const char *const sets[] = {i == 0 ? "method=flow-matching" : "method=reflow", NULL};
+        read_good("experiment: x\ntrain: {updates: 1000, label_dropout: 0.1}\n"
+                  "matrix: {evaluate.guidance_scale: [1, 2]}\n",
+                  sets, NULL, &scales);
+        assert_int_equal(strcmp(scales.runs[0].train_hash, scales.runs[1].train_hash) == 0, i == 0);
+        fs_experiment_free(&scales);
+    }
+}
+
 static void presets(void **state)
 {
     (void)state;
@@ -468,6 +502,7 @@ int main(void)
         cmocka_unit_test(only_filters),
         cmocka_unit_test(teachers_are_shared),
         cmocka_unit_test(costs_follow_the_forwards),
+        cmocka_unit_test(guidance_is_asked_for_once),
         cmocka_unit_test(presets),
         cmocka_unit_test(experiments_of_the_repository),
     };

@@ -125,6 +125,10 @@ static const struct {
      ":6: evaluate.guidance_scale: needs labels, and model.classes is 0"},
     {"experiment: x\nmethod: reflow\ntrain: {updates: 1}\n",
      ":3: train.updates: 1 cannot be shared: the teacher would get 1 and the student 0"},
+    {"experiment: x\nmethod: shortcut\ntrain: {updates: 10, label_dropout: 0.1}\nevaluate: {guidance_scale: 2}\n",
+     ":4: evaluate.guidance_scale: means nothing for shortcut at 1 steps: a shortcut model is trained with the null "
+     "label "
+     "at its finest step only"},
     /* a method that was not chosen is read too */
     {TRAIN "methods:\n  shortcut: {max_step: 3}\n",
      ":6: methods.shortcut.max_step: expected a step size 1, 1/2, 1/4, 1/8 …, got '3'"},
@@ -268,7 +272,7 @@ static void survives_mutations(void **state)
                                 "matrix: { seed: [ 0 , 1 ], train.warmup: [ 1 , 2 ] }\n"
                                 "evaluate: { steps: [ 1 , 4 ], samples: 100 }\n";
     int taken = 0;
-    for (uint32_t seed = 1; seed <= 3000; seed++) {
+    for (uint32_t seed = 1; seed <= 2000; seed++) {
         char text[1024] = "";
         uint32_t random = seed * 2654435761U + 1;
         for (const char *at = valid; *at != '\0';) {
@@ -293,7 +297,7 @@ static void survives_mutations(void **state)
             assert_null(strchr(error.text, '\n'));
         }
     }
-    assert_in_range(taken, 100, 2900);
+    assert_in_range(taken, 100, 1900);
 }
 
 int main(void)
