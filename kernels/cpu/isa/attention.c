@@ -7,7 +7,6 @@
  * broadcast (so A may be transposed), B's rows are contiguous. */
 #include "kernels/cpu/isa/vector.h"
 
-#include <math.h>
 #include <omp.h>
 
 #define TILE_ROWS 6
@@ -224,6 +223,21 @@ static float softmax_row(float *row, int64_t count, float *largest_of_row)
     return vf_sum(sum);
 }
 
+/* lse = largest + ln(sum) of ``rows` ≤ QUERIES_A_BLOCK rows of head h. */
+static void keep_lse(const struct attention *op, int64_t first_row, int64_t h, int64_t rows, const float *largest,
+                     float *sum)
+{
+    float logarithm[QUERIES_A_BLOCK];
+    const struct span sums = {(char *)sum, false};
+    for (int64_t i = 0; i < rows; i += FS_WIDTH) {
+        vf_store(logarithm + i, vf_log(span_load(sums, i, rows - i)));
+    }
+    float *lse = (float *)op->lse.data + first_row * op->lse.stride + h;
+    for (int64_t i = 0; i < rows; i++) {
+        lse[i * op->lse.stride] = largest[i] + logarithm[i];
+    }
+}
+
 static size_t forward_floats(const struct attention *op)
 {
     return (size_t)(op->by_width * (2 * op->tokens + QUERIES_A_BLOCK) + op->by_tokens * (op->width + QUERIES_A_BLOCK));
@@ -243,18 +257,16 @@ static void forward_head(const struct attention *op, int64_t b, int64_t h, float
     for (int64_t first = 0; first < tokens; first += QUERIES_A_BLOCK) {
         const int64_t rows = tokens - first < QUERIES_A_BLOCK ? tokens - first : QUERIES_A_BLOCK;
         multiply(rows, tokens, op->width, (struct factor){q.data + first * q.stride, q.stride, 1}, keys, logits, false);
-        float inverse[QUERIES_A_BLOCK];
+        float largest[QUERIES_A_BLOCK], sum[QUERIES_A_BLOCK];
         for (int64_t i = 0; i < rows; i++) {
-            float largest;
-            const float sum = softmax_row(logits.data + i * logits.stride, tokens, &largest);
-            inverse[i] = 1 / sum;
-            if (op->lse.data != NULL) {
-                ((float *)op->lse.data)[(b * tokens + first + i) * op->lse.stride + h] = largest + logf(sum);
-            }
+            sum[i] = softmax_row(logits.data + i * logits.stride, tokens, &largest[i]);
+        }
+        if (op->lse.data != NULL) {
+            keep_lse(op, b * tokens + first, h, rows, largest, sum);
         }
         multiply(rows, op->width, tokens, (struct factor){logits.data, logits.stride, 1}, v, result, false);
         for (int64_t i = 0; i < rows; i++) {
-            unpack(fs_view_rows(out, first + i, 1), (struct matrix){result.data + i * result.stride, 0}, inverse[i]);
+            unpack(fs_view_rows(out, first + i, 1), (struct matrix){result.data + i * result.stride, 0}, 1 / sum[i]);
         }
     }
 }

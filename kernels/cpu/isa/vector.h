@@ -94,25 +94,20 @@ FS_INLINE vf vf_select(vi mask, vf a, vf b)
 /* Sum over the lanes, halving each time: the same order always. */
 FS_INLINE float vf_sum(vf v)
 {
-    float lanes[FS_WIDTH];
-    vf_store(lanes, v);
+#pragma GCC unroll 4
     for (int half = FS_WIDTH / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; i++) {
-            lanes[i] += lanes[i + half];
-        }
+        v += __builtin_shuffle(v, vi_lanes() ^ half);
     }
-    return lanes[0];
+    return v[0];
 }
 
 FS_INLINE float vf_largest(vf v)
 {
-    float lanes[FS_WIDTH];
-    vf_store(lanes, v);
-    float largest = lanes[0];
-    for (int i = 1; i < FS_WIDTH; i++) {
-        largest = lanes[i] > largest ? lanes[i] : largest;
+#pragma GCC unroll 4
+    for (int half = FS_WIDTH / 2; half > 0; half /= 2) {
+        v = vf_max(v, __builtin_shuffle(v, vi_lanes() ^ half));
     }
-    return largest;
+    return v[0];
 }
 
 /* A row, or a piece of one, of a view of any type. */
@@ -195,6 +190,19 @@ FS_INLINE vf vf_exp(vf x)
     p = vf_fma(p, r, vf_all(1.0f));
     p = vf_fma(p, r, vf_all(1.0f));
     return (vf)((vu)p + ((vu)shifted << 23));
+}
+
+/* ln x for normal x > 0: x = m·2^e with m in [√½, √2), and ln m = 2·artanh(u), u = (m − 1)/(m + 1), as a series. */
+FS_INLINE vf vf_log(vf x)
+{
+    const vu bits = (vu)x - 0x3f3504f3u; /* √½: the exponent field now changes there */
+    const vf e = __builtin_convertvector((vi)bits >> 23, vf);
+    const vf m = (vf)((bits & 0x7fffffu) + 0x3f3504f3u);
+    const vf u = (m - 1.0f) / (m + 1.0f), u2 = u * u;
+    vf series = vf_fma(u2, vf_all(2.0f / 9), vf_all(2.0f / 7));
+    series = vf_fma(series, u2, vf_all(2.0f / 5));
+    series = vf_fma(series, u2, vf_all(2.0f / 3));
+    return vf_fma(e, vf_all(0.693147181f), vf_fma(series * u2, u, 2.0f * u));
 }
 
 FS_INLINE vf vf_sigmoid(vf x)
