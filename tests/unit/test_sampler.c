@@ -1,0 +1,269 @@
+/* The sampler with the Gaussian mixture's exact velocity in the network's place. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "harness/data/dataset.h"
+#include "harness/sample/sampler.h"
+#include "tests/support/mock_training.h"
+
+#define DIM 4
+#define CAPACITY 500
+#define SHIFT 0.01 /* how the stand-in answers to s */
+
+struct setting {
+    struct fs_backend *backend;
+    struct fs_config config;
+    struct fs_sampler sampler;
+    struct fs_view x;
+};
+
+static void exact(const double *x, double t, double s, int32_t label, double *velocity)
+{
+    fs_mixture_velocity(fs_mixture_standard(), x, t, label, velocity);
+    for (int d = 0; d < DIM; d++) {
+        velocity[d] += SHIFT * s;
+    }
+}
+
+static void evaluate(struct fs_sampler *sampler, struct fs_view velocity, struct fs_view x, const float *t,
+                     const float *s, const int32_t *labels)
+{
+    double states[CAPACITY * DIM];
+    fs_mock_read(sampler->backend, x, states);
+    for (int64_t i = 0; i < x.rows; i++) {
+        double row[DIM];
+        exact(states + i * DIM, (double)t[i], (double)s[i], labels[i], row);
+        memcpy(states + i * DIM, row, sizeof row);
+    }
+    fs_mock_write(sampler->backend, velocity, states);
+}
+
+static void create(struct setting *setting, const char *method, int finest_steps)
+{
+    struct fs_error error;
+    *setting = (struct setting){.backend = fs_cpu_backend(1, &error)};
+    assert_non_null(setting->backend);
+    setting->config.method = fs_method_find(method);
+    setting->config.model.classes = 4;
+    setting->config.model.finest_steps = finest_steps;
+    setting->config.train.updates = 1000;
+    setting->config.train.batch = 128;
+    setting->config.evaluate.guidance_scale = 1;
+    fs_mock_default_settings(setting->config.method, &setting->config.settings);
+    setting->sampler = (struct fs_sampler){.backend = setting->backend,
+                                           .config = &setting->config,
+                                           .dim = DIM,
+                                           .capacity = CAPACITY,
+                                           .evaluate = evaluate};
+    assert_int_equal(fs_sampler_create(&setting->sampler, &error), FS_OK);
+    void *memory = setting->backend->allocate(setting->backend, CAPACITY * DIM * sizeof(float), &error);
+    assert_non_null(memory);
+    setting->x = fs_view(memory, FS_F32, CAPACITY, DIM);
+}
+
+static void destroy(struct setting *setting)
+{
+    fs_sampler_destroy(&setting->sampler);
+    setting->backend->release(setting->backend, setting->x.data);
+    setting->backend->destroy(setting->backend);
+}
+
+/* --- Euler
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* Draws with the sampler and by Euler in double from the same noise; the largest difference. */
+static double largest_difference(struct setting *setting, int rows, int steps, double s, double scale)
+{
+    struct fs_error error;
+    struct fs_backend *backend = setting->backend;
+    const struct fs_view view = fs_view_rows(setting->x, 0, rows);
+    double expected[CAPACITY * DIM], drawn[CAPACITY * DIM], largest = 0;
+    int32_t labels[CAPACITY];
+    fs_evaluation_noise(backend, view, 11, 3);
+    fs_mock_read(backend, view, expected);
+    for (int i = 0; i < rows; i++) {
+        double *x = expected + i * DIM;
+        labels[i] = i % 4;
+        for (int step = 0; step < steps; step++) {
+            double velocity[DIM], null[DIM];
+            exact(x, (double)step / steps, s, labels[i], velocity);
+            exact(x, (double)step / steps, s, 4, null);
+            for (int d = 0; d < DIM; d++) {
+                x[d] += (scale == 1 ? velocity[d] : null[d] + scale * (velocity[d] - null[d])) / steps;
+            }
+        }
+    }
+    assert_int_equal(fs_sample(&setting->sampler, view, labels, steps, scale, &error), FS_OK);
+    fs_mock_read(backend, view, drawn);
+    for (int i = 0; i < rows * DIM; i++) {
+        largest = fmax(largest, fabs(drawn[i] - expected[i]));
+    }
+    return largest;
+}
+
+static void euler_equals_double_precision(void **state)
+{
+    (void)state;
+    struct setting setting;
+    create(&setting, "flow-matching", 128);
+    for (int steps = 1; steps <= 128; steps *= 2) {
+        assert_true(largest_difference(&setting, 63, steps, 0, 1) < 2e-5);
+    }
+    destroy(&setting);
+    create(&setting, "shortcut", 128);
+    setting.config.settings.shortcut.max_step_level = 2;
+    for (int level = 0; level <= 7; level++) {
+        assert_true(largest_difference(&setting, 63, 1 << level, level > 2 ? level : 2, 1) < 2e-5);
+    }
+    destroy(&setting);
+}
+
+static void guidance_goes_from_the_null_label(void **state)
+{
+    (void)state;
+    struct setting setting;
+    create(&setting, "flow-matching", 128);
+    const double scales[] = {0, 0.5, 1.5, 3};
+    for (int k = 0; k < 4; k++) {
+        assert_true(largest_difference(&setting, 41, 16, 0, scales[k]) < 1e-4);
+        assert_true(largest_difference(&setting, 1, 128, 0, scales[k]) < 1e-4);
+    }
+    destroy(&setting);
+}
+
+/* --- transport
+ * ---------------------------------------------------------------------------------------------------------- */
+
+/* Mean and covariance of the mixture in closed form: Σ weight·(deviation²·I + mean·meanᵀ) − mean·meanᵀ. */
+static void closed_form(double mean[DIM], double covariance[DIM][DIM])
+{
+    const struct fs_mixture *mixture = fs_mixture_standard();
+    memset(mean, 0, DIM * sizeof *mean);
+    memset(covariance, 0, DIM * sizeof *covariance);
+    for (int k = 0; k < mixture->modes; k++) {
+        for (int i = 0; i < DIM; i++) {
+            mean[i] += mixture->weight[k] * mixture->mean[k][i];
+            covariance[i][i] += mixture->weight[k] * mixture->deviation[k] * mixture->deviation[k];
+            for (int j = 0; j < DIM; j++) {
+                covariance[i][j] += mixture->weight[k] * mixture->mean[k][i] * mixture->mean[k][j];
+            }
+        }
+    }
+    for (int i = 0; i < DIM; i++) {
+        for (int j = 0; j < DIM; j++) {
+            covariance[i][j] -= mean[i] * mean[j];
+        }
+    }
+}
+
+/* The largest errors of mean and covariance over 20 × CAPACITY samples of the whole mixture. */
+static void transport_error(struct setting *setting, int steps, double *mean_error, double *covariance_error)
+{
+    struct fs_error error;
+    double sum[DIM] = {0}, product[DIM][DIM] = {{0}}, mean[DIM], covariance[DIM][DIM];
+    int32_t labels[CAPACITY];
+    const double n = 20 * CAPACITY;
+    for (int i = 0; i < CAPACITY; i++) {
+        labels[i] = 4;
+    }
+    for (uint32_t part = 0; part < 20; part++) {
+        double drawn[CAPACITY * DIM];
+        fs_evaluation_noise(setting->backend, setting->x, 1, part * CAPACITY);
+        assert_int_equal(fs_sample(&setting->sampler, setting->x, labels, steps, 1, &error), FS_OK);
+        fs_mock_read(setting->backend, setting->x, drawn);
+        for (int k = 0; k < CAPACITY; k++) {
+            for (int i = 0; i < DIM; i++) {
+                sum[i] += drawn[k * DIM + i];
+                for (int j = 0; j < DIM; j++) {
+                    product[i][j] += drawn[k * DIM + i] * drawn[k * DIM + j];
+                }
+            }
+        }
+    }
+    closed_form(mean, covariance);
+    *mean_error = *covariance_error = 0;
+    for (int i = 0; i < DIM; i++) {
+        *mean_error = fmax(*mean_error, fabs(sum[i] / n - mean[i]));
+        for (int j = 0; j < DIM; j++) {
+            const double drawn = product[i][j] / n - sum[i] / n * sum[j] / n;
+            *covariance_error = fmax(*covariance_error, fabs(drawn - covariance[i][j]));
+        }
+    }
+}
+
+/* 10 000 samples with variances near 1: five standard errors are 0.05 for means and 0.08 for covariances. */
+static void noise_is_carried_to_the_mixture(void **state)
+{
+    (void)state;
+    struct setting setting;
+    create(&setting, "flow-matching", 256);
+    double mean, covariance, coarse_mean, coarse_covariance;
+    transport_error(&setting, 1, &coarse_mean, &coarse_covariance);
+    assert_true(coarse_covariance > 0.5); /* one Euler step ends in the mean of the data */
+    for (int steps = 128; steps <= 256; steps *= 2) {
+        transport_error(&setting, steps, &mean, &covariance);
+        assert_true(mean < 0.05);
+        assert_true(covariance < 0.08);
+    }
+    destroy(&setting);
+}
+
+/* --- refusals
+ * ------------------------------------------------------------------------------------------------------------- */
+
+static void wrong_requests_are_refused(void **state)
+{
+    (void)state;
+    struct setting setting;
+    struct fs_error error;
+    const int32_t labels[2] = {0, 1};
+    create(&setting, "shortcut", 128);
+    const struct fs_view rows = fs_view_rows(setting.x, 0, 2);
+    const int wrong[] = {0, -4, 3, 96, 256};
+    for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+        assert_int_equal(fs_sample(&setting.sampler, rows, labels, wrong[k], 1, &error), FS_USAGE);
+        assert_non_null(strstr(error.text, "power of two"));
+    }
+    assert_int_equal(fs_sample(&setting.sampler, rows, labels, 64, 1.5, &error), FS_USAGE);
+    assert_non_null(strstr(error.text, "null label"));
+    assert_int_equal(fs_sample(&setting.sampler, rows, labels, 128, 1.5, &error), FS_OK);
+    assert_int_equal(fs_sample(&setting.sampler, rows, labels, 64, 1, &error), FS_OK);
+    destroy(&setting);
+    create(&setting, "progressive-distillation", 128);
+    assert_int_equal(fs_sample(&setting.sampler, fs_view_rows(setting.x, 0, 2), labels, 1, 2, &error), FS_USAGE);
+    destroy(&setting);
+}
+
+/* --- the noise bank
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void noise_bank_is_one_table(void **state)
+{
+    (void)state;
+    struct setting setting;
+    double all[CAPACITY * DIM], part[3 * DIM];
+    create(&setting, "flow-matching", 128);
+    fs_evaluation_noise(setting.backend, setting.x, 7, 0);
+    fs_mock_read(setting.backend, setting.x, all);
+    fs_evaluation_noise(setting.backend, fs_view_rows(setting.x, 0, 3), 7, 101);
+    fs_mock_read(setting.backend, fs_view_rows(setting.x, 0, 3), part);
+    assert_memory_equal(part, all + 101 * DIM, sizeof part);
+    fs_evaluation_noise(setting.backend, fs_view_rows(setting.x, 0, 3), 8, 101);
+    fs_mock_read(setting.backend, fs_view_rows(setting.x, 0, 3), part);
+    assert_true(memcmp(part, all + 101 * DIM, sizeof part) != 0);
+    destroy(&setting);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(euler_equals_double_precision),   cmocka_unit_test(guidance_goes_from_the_null_label),
+        cmocka_unit_test(noise_is_carried_to_the_mixture), cmocka_unit_test(wrong_requests_are_refused),
+        cmocka_unit_test(noise_bank_is_one_table),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
