@@ -225,15 +225,18 @@ static void table_is_complete(void **state)
         const double share = method->teacher_share(&mock.settings);
         assert_true(share >= 0 && share < 1);
         assert_true(method->target_ema(&mock.settings) < 1);
-        bool inside = false;
+        bool inside = false, guided = method->trains_guided(&mock.settings);
         for (int steps = 1; steps <= 128; steps *= 2) {
             const char *reason = NULL;
             const float s = method->conditioning(&mock.plan, steps);
             assert_true(s >= 0 && s <= 7);
             inside = inside || !method->outside_training(&mock.plan, steps);
-            assert_true(method->guidance_allowed(&mock.plan, steps, &reason) || (reason && strlen(reason) > 0));
+            const bool allowed = method->guidance_allowed(&mock.plan, steps, &reason);
+            assert_true(allowed || (reason && strlen(reason) > 0));
+            guided = guided || allowed;
         }
         assert_true(inside);
+        assert_true(guided); /* learned, or asked for somewhere */
         fs_mock_destroy(&mock);
     }
     assert_null(fs_method_find("no-such-method"));
