@@ -42,8 +42,8 @@ static fs_status parse_assignment(struct builder *builder, const char *option, c
 
 static fs_status apply_set(struct builder *builder, const char *set)
 {
-    const struct fs_key *key;
-    struct fs_node *value;
+    const struct fs_key *key = NULL;
+    struct fs_node *value = NULL;
     FS_TRY(parse_assignment(builder, "--set", set, &key, &value));
     if (builder->matrix != NULL) {
         fs_node_detach(builder->matrix, key->name); /* one value in place of all */
@@ -54,8 +54,8 @@ static fs_status apply_set(struct builder *builder, const char *set)
 /* *kept turns false when the run has another value under the key. */
 static fs_status apply_only(struct builder *builder, const char *only, const struct fs_config *run, bool *kept)
 {
-    const struct fs_key *key;
-    struct fs_node *value;
+    const struct fs_key *key = NULL;
+    struct fs_node *value = NULL;
     struct fs_config wanted = {.seed = 0};
     FS_TRY(parse_assignment(builder, "--only", only, &key, &value));
     FS_TRY(fs_key_read(key, value, &wanted, builder->error));
@@ -119,12 +119,12 @@ static fs_status count_runs(const struct builder *builder, int *count)
     *count = 1;
     for (const struct fs_node *axis = builder->matrix == NULL ? NULL : builder->matrix->first; axis != NULL;
          axis = axis->next) {
-        const int values = child_count(axis);
-        if (values > RUNS_MAX / *count) {
+        const int64_t product = (int64_t)*count * child_count(axis);
+        if (product > RUNS_MAX) {
             return fs_fail_at(builder->error, builder->matrix->place, builder->matrix->key_line, "matrix",
                               "makes more than %d runs", RUNS_MAX);
         }
-        *count *= values;
+        *count = (int)product;
     }
     return FS_OK;
 }

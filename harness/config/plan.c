@@ -19,13 +19,14 @@ static double count_parameters(const struct fs_model_config *model, int channels
     return patch_embedding + scalar_embeddings + labels + model->depth * (modulation + attention + mlp) + final;
 }
 
-/* Floats that the backward pass of a sample needs: per token and block the residual stream twice, two normed inputs,
- * q, k, v, attention's output, both branches' outputs, and the MLP's hidden layer before and after GELU. */
+/* Floats of one sample: per token and block what the backward pass needs (the residual stream twice, two normed inputs,
+ * q, k, v, attention's output, both branches' outputs, the MLP's hidden layer before and after GELU), and once what
+ * stands around the blocks and the gradients inside one of them. */
 static double count_activations(const struct fs_model_config *model, int height, int width, int channels)
 {
-    const double tokens = (double)(height / model->patch) * (width / model->patch);
-    const double block = tokens * model->hidden * (2 + 2 + 3 + 1 + 2 + 8) + 6.0 * model->hidden;
-    return model->depth * block + 4 * tokens * model->hidden + 4.0 * height * width * channels;
+    const int tokens = (height / model->patch) * (width / model->patch);
+    const double block = (double)tokens * model->hidden * (2 + 2 + 3 + 1 + 2 + 8) + 6.0 * model->hidden;
+    return model->depth * block + 14.0 * tokens * model->hidden + 4.0 * height * width * channels;
 }
 
 static bool has_own_average(const struct fs_config *config)

@@ -317,8 +317,8 @@ static bool suggest(const struct fs_schema *schema, const char *name, char sugge
             snprintf(suggestion, FS_KEY_NAME, "%s", key);
         }
         for (const char *end = strchr(key, '.');; end = strchr(end + 1, '.')) {
-            char candidate[FS_KEY_NAME] = "";
-            memcpy(candidate, key, end == NULL ? strlen(key) : (size_t)(end - key));
+            char candidate[FS_KEY_NAME];
+            snprintf(candidate, sizeof candidate, "%.*s", end == NULL ? FS_KEY_NAME : (int)(end - key), key);
             if (distance(name, candidate) < best) {
                 best = distance(name, candidate);
                 snprintf(suggestion, FS_KEY_NAME, "%s", candidate);

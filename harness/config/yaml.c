@@ -80,7 +80,8 @@ fs_status fs_fail_at(struct fs_error *error, const char *place, int line, const 
     if (line > 0) {
         snprintf(where, sizeof where, ":%d", line);
     }
-    return fs_fail(error, FS_USAGE, "%s%s: %s%s%s", place, where, name, *name ? ": " : "", text);
+    fs_fail(error, FS_USAGE, "%s%s: %s%s%s", place, where, name, *name ? ": " : "", text);
+    return FS_USAGE;
 }
 
 const char *fs_node_describe(const struct fs_node *node, char description[FS_DESCRIPTION])

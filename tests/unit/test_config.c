@@ -401,6 +401,36 @@ static void costs_follow_the_forwards(void **state)
     fs_experiment_free(&experiment);
 }
 
+/* The formulas against the backbone's own tables: parameters exactly, activations as the estimate they are. */
+static void sizes_agree_with_the_backbone(void **state)
+{
+    (void)state;
+    struct fs_error error = {.text = ""};
+    struct fs_backend *backend = fs_cpu_backend(1, &error);
+    assert_non_null(backend);
+    static const char *const sets[] = {"model.preset=dit-xs/4", "model.preset=dit-xs/14", "model.preset=dit-ti/7"};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        struct fs_experiment experiment;
+        struct fs_cost cost;
+        read_good(PLAIN, (const char *const[]){sets[i], "train.batch=8", NULL}, NULL, &experiment);
+        assert_int_equal(fs_config_cost(&experiment.runs[0], &cost, &error), FS_OK);
+        struct fs_dit *dit = fs_dit_create(backend, &experiment.runs[0].model, 28, 28, 1, 8, true, FS_F32, &error);
+        assert_non_null(dit);
+        int parameter_count;
+        int64_t elements = 0;
+        const struct fs_parameter *parameters = fs_dit_parameters(dit, &parameter_count);
+        for (int k = 0; k < parameter_count; k++) {
+            elements += parameters[k].rows * parameters[k].cols;
+        }
+        assert_true(cost.parameters == (double)elements);
+        const double activations = cost.memory_bytes - 20 * cost.parameters;
+        assert_true(fabs(activations / (double)fs_dit_activation_bytes(dit) - 1) < 0.15);
+        fs_dit_destroy(dit);
+        fs_experiment_free(&experiment);
+    }
+    backend->destroy(backend);
+}
+
 /* Scores ask for guidance where the weights have not learned it; there a step costs two forwards. */
 static void guidance_is_asked_for_once(void **state)
 {
@@ -502,6 +532,7 @@ int main(void)
         cmocka_unit_test(only_filters),
         cmocka_unit_test(teachers_are_shared),
         cmocka_unit_test(costs_follow_the_forwards),
+        cmocka_unit_test(sizes_agree_with_the_backbone),
         cmocka_unit_test(guidance_is_asked_for_once),
         cmocka_unit_test(presets),
         cmocka_unit_test(experiments_of_the_repository),
