@@ -1,0 +1,680 @@
+/* The table: methods × steps, mean ± standard error over seeds. Scores come sorted (table_scores.h), so a section, a
+ * row and a cell are each a stretch of the list, found by walking on while the next score belongs to it. */
+#include "harness/report/table.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/config/config.h"
+#include "harness/report/number.h"
+#include "harness/report/rows_json.h"
+#include "harness/report/table_scores.h"
+#include "kernels/base/memory.h"
+
+#define COLUMNS_MAX 40 /* 16 step counts a run; several runs may differ */
+#define CELL_TEXT 112
+#define NONE "–"
+
+/* A stretch of the sorted list. */
+struct stretch {
+    const struct fs_table_score *first;
+    int count;
+};
+
+typedef bool together(const struct fs_table_score *a, const struct fs_table_score *b);
+
+static bool same_cell(const struct fs_table_score *a, const struct fs_table_score *b)
+{
+    return fs_same_row(a, b) && a->steps == b->steps;
+}
+
+/* The part of `whole` that begins at `at` and belongs together; *at moves behind it. False at the end. */
+static bool next_stretch(struct stretch whole, int *at, together *belong, struct stretch *part)
+{
+    *part = (struct stretch){whole.first + *at, 0};
+    while (*at < whole.count && belong(part->first, &whole.first[*at])) {
+        part->count++;
+        (*at)++;
+    }
+    return part->count > 0;
+}
+
+/* Mean over seeds and its standard error (sample deviation / √n); NAN for one seed. */
+static void mean_and_error(struct stretch cell, double *mean, double *error)
+{
+    double sum = 0, squares = 0;
+
+    for (int i = 0; i < cell.count; i++) {
+        sum += cell.first[i].value;
+    }
+    *mean = sum / cell.count;
+    for (int i = 0; i < cell.count; i++) {
+        squares += (cell.first[i].value - *mean) * (cell.first[i].value - *mean);
+    }
+    *error = cell.count > 1 ? sqrt(squares / (cell.count - 1) / cell.count) : (double)NAN;
+}
+
+/* --- sets of words --------------------------------------------------------------------------------------------------
+ */
+
+static bool has_word(const char *set, const char *word, size_t length)
+{
+    for (; *set; set += strcspn(set, " "), set += strspn(set, " ")) {
+        if (strcspn(set, " ") == length && strncmp(set, word, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Puts `word` into a set of words with spaces between them, unless it is there. */
+static fs_status add_word(char **set, const char *word, size_t length, struct fs_error *error)
+{
+    if (*set && has_word(*set, word, length)) {
+        return FS_OK;
+    }
+    char *longer = fs_format(error, "%s%s%.*s", *set ? *set : "", *set ? " " : "", (int)length, word);
+    free(*set);
+    *set = longer;
+    return longer ? FS_OK : FS_FAILED;
+}
+
+/* Adds the commits and the sources of "commit:source commit:source". */
+static fs_status add_origins(char **commits, char **sources, const char *origins, struct fs_error *error)
+{
+    while (*origins) {
+        const size_t length = strcspn(origins, " "), commit = strcspn(origins, ":");
+        FS_TRY(add_word(commits, origins, commit, error));
+        FS_TRY(add_word(sources, origins + commit + 1, length - commit - 1, error));
+        origins += length;
+        origins += strspn(origins, " ");
+    }
+    return FS_OK;
+}
+
+/* --- names
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* FID is only what the 2015 Inception weights give; the same formula on other features is an FD of its extractor. */
+static void metric_label(const struct fs_table_score *score, char *text, size_t size)
+{
+    const char *metric = score->text[FS_TEXT_METRIC];
+
+    if (strcmp(metric, "fid") == 0) {
+        snprintf(text, size, "FID");
+    } else {
+        snprintf(text, size, "%s (%s)", strcmp(metric, "fd") == 0 ? "FD" : metric, score->text[FS_TEXT_EXTRACTOR]);
+    }
+}
+
+static const char *method_label(const char *name)
+{
+    const struct fs_method *method = fs_method_find(name);
+
+    return method ? method->label : name;
+}
+
+/* The value of the ablated key in a run's configuration; NONE where its method has no such key. */
+static void ablated_value(const struct fs_table_score *score, const char *key, char *text, size_t size)
+{
+    json_t *config = json_loads(score->text[FS_TEXT_CONFIG], 0, NULL);
+
+    fs_json_text(fs_json_at(config, key), text, size);
+    json_decref(config);
+}
+
+/* "test" of "dataset:fashion-mnist:test". */
+static const char *split_name(const struct fs_table_score *floor)
+{
+    const char *colon = strrchr(floor->text[FS_TEXT_DATASET], ':');
+
+    return colon ? colon + 1 : floor->text[FS_TEXT_DATASET];
+}
+
+/* The data's own score by the same measure: with as many samples where there is one, else the newest. */
+static const struct fs_table_score *find_floor(const struct fs_table_scores *scores, const struct fs_table_score *of)
+{
+    static const enum fs_table_text alike[] = {FS_TEXT_EXTRACTOR, FS_TEXT_TAP, FS_TEXT_METRIC, FS_TEXT_REFERENCE};
+    const struct fs_table_score *found = NULL;
+    char dataset[128];
+
+    const int length = snprintf(dataset, sizeof(dataset), "dataset:%s:", of->text[FS_TEXT_DATASET]);
+    for (int i = 0; i < scores->floor_count; i++) {
+        const struct fs_table_score *floor = &scores->floors[i];
+        bool fits = strncmp(floor->text[FS_TEXT_DATASET], dataset, (size_t)length) == 0;
+        for (size_t k = 0; k < sizeof(alike) / sizeof(alike[0]); k++) {
+            fits = fits && strcmp(floor->text[alike[k]], of->text[alike[k]]) == 0;
+        }
+        if (fits && (!found || (floor->samples == of->samples && found->samples != of->samples))) {
+            found = floor;
+        }
+    }
+    return found;
+}
+
+/* --- one section as a grid of texts
+ * ------------------------------------------------------------------------------------- */
+
+struct grid {
+    char (*cells)[CELL_TEXT]; /* [rows, columns]; the first row is the heading */
+    int rows, columns;
+    int left;    /* columns that are aligned to the left */
+    char *notes; /* lines below the table */
+    bool any_error, any_outside;
+};
+
+struct section {
+    const struct fs_table_scores *scores;
+    const struct fs_experiment_name *experiment;
+    struct stretch all;
+    const struct fs_table_score *floor; /* or NULL */
+    int64_t steps[COLUMNS_MAX];
+    int step_count;
+};
+
+static int compare_steps(const void *a, const void *b)
+{
+    const int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+
+    return (left > right) - (left < right);
+}
+
+static void collect_steps(struct section *section)
+{
+    for (int i = 0; i < section->all.count; i++) {
+        const int64_t steps = section->all.first[i].steps;
+        int known = 0;
+        while (known < section->step_count && section->steps[known] != steps) {
+            known++;
+        }
+        if (known == section->step_count && known < COLUMNS_MAX) {
+            section->steps[section->step_count++] = steps;
+        }
+    }
+    qsort(section->steps, (size_t)section->step_count, sizeof(section->steps[0]), compare_steps);
+}
+
+static char *cell_at(struct grid *grid, int row, int column)
+{
+    return grid->cells[row * grid->columns + column];
+}
+
+static fs_status add_note(struct grid *grid, const char *note, struct fs_error *error)
+{
+    char *longer = note ? fs_format(error, "%s%s\n", grid->notes ? grid->notes : "", note) : NULL;
+
+    if (!longer) {
+        return FS_FAILED;
+    }
+    free(grid->notes);
+    grid->notes = longer;
+    return FS_OK;
+}
+
+/* Adds a formatted note, and frees it. */
+static fs_status add_made_note(struct grid *grid, char *note, struct fs_error *error)
+{
+    const fs_status status = add_note(grid, note, error);
+
+    free(note);
+    return status;
+}
+
+static void write_cell(struct grid *grid, char text[CELL_TEXT], struct stretch cell, bool outside)
+{
+    char value[FS_NUMBER_TEXT], deviation[FS_NUMBER_TEXT];
+    double mean, error;
+
+    mean_and_error(cell, &mean, &error);
+    fs_three_digits(mean, value);
+    fs_three_digits(error, deviation);
+    const char *open = outside ? "(" : "", *close = outside ? ")" : "";
+    if (cell.count == 1) {
+        snprintf(text, CELL_TEXT, "%s%s%s", open, value, close);
+    } else {
+        snprintf(text, CELL_TEXT, "%s%s ± %s%s (%d)", open, value, deviation, close, cell.count);
+    }
+    grid->any_error |= cell.count > 1;
+    grid->any_outside |= outside;
+}
+
+/* Where each sample set alone could have led: the bootstrap intervals of a row of single runs. */
+static fs_status note_intervals(const struct section *section, struct grid *grid, struct stretch row, int grid_row,
+                                struct fs_error *error)
+{
+    struct stretch cell;
+    char *line = NULL;
+
+    for (int at = 0; next_stretch(row, &at, same_cell, &cell);) {
+        char low[FS_NUMBER_TEXT], high[FS_NUMBER_TEXT];
+        if (cell.count > 1 || !isfinite(cell.first->low) || !isfinite(cell.first->high)) {
+            continue;
+        }
+        fs_three_digits(cell.first->low, low);
+        fs_three_digits(cell.first->high, high);
+        char *longer = fs_format(error, "%s%s %s – %s (%" PRId64 ")", line ? line : "", line ? "," : "", low, high,
+                                 cell.first->steps);
+        free(line);
+        line = longer;
+        if (!line) {
+            return FS_FAILED;
+        }
+    }
+    if (!line) {
+        return FS_OK;
+    }
+    const char *ablated = section->experiment->ablated[0] ? cell_at(grid, grid_row, 1) : "";
+    char *note = fs_format(error, "95 %% interval over samples, %s%s%s:%s", cell_at(grid, grid_row, 0),
+                           *ablated ? " " : "", ablated, line);
+    free(line);
+    return add_made_note(grid, note, error);
+}
+
+static fs_status fill_row(const struct section *section, struct grid *grid, int grid_row, struct stretch row,
+                          struct fs_error *error)
+{
+    struct fs_config config = {0};
+    struct fs_error unreadable;
+    struct stretch cell;
+    int column = 0;
+
+    snprintf(cell_at(grid, grid_row, column++), CELL_TEXT, "%s", method_label(row.first->text[FS_TEXT_METHOD]));
+    if (section->experiment->ablated[0]) {
+        ablated_value(row.first, section->experiment->ablated, cell_at(grid, grid_row, column++), CELL_TEXT);
+    }
+    const bool known = fs_config_from_json(row.first->text[FS_TEXT_CONFIG], &config, &unreadable) == FS_OK;
+    const struct fs_method_plan plan = known ? fs_config_plan(&config) : (struct fs_method_plan){0};
+    for (int at = 0; next_stretch(row, &at, same_cell, &cell);) {
+        const int64_t steps = cell.first->steps;
+        for (int i = 0; i < section->step_count; i++) {
+            if (section->steps[i] == steps) {
+                write_cell(grid, cell_at(grid, grid_row, column + i), cell,
+                           known && config.method->outside_training(&plan, (int)steps));
+            }
+        }
+    }
+    fs_config_free(&config);
+    column += section->step_count;
+    snprintf(cell_at(grid, grid_row, column++), CELL_TEXT, "%" PRId64, row.first->updates);
+    fs_three_digits(row.first->flops * 1e-12, cell_at(grid, grid_row, column));
+    if (!known) {
+        FS_TRY(add_made_note(grid,
+                             fs_format(error, "%s: no parentheses, this build cannot read its configuration",
+                                       cell_at(grid, grid_row, 0)),
+                             error));
+    }
+    return note_intervals(section, grid, row, grid_row, error);
+}
+
+static void fill_heading(const struct section *section, struct grid *grid)
+{
+    const char *ablated = section->experiment->ablated, *dot = strrchr(ablated, '.');
+    int column = 0;
+
+    snprintf(cell_at(grid, 0, column++), CELL_TEXT, "method");
+    if (*ablated) {
+        snprintf(cell_at(grid, 0, column++), CELL_TEXT, "%s", dot ? dot + 1 : ablated);
+    }
+    grid->left = column;
+    for (int i = 0; i < section->step_count; i++) {
+        snprintf(cell_at(grid, 0, column++), CELL_TEXT, "%" PRId64 " step%s", section->steps[i],
+                 section->steps[i] == 1 ? "" : "s");
+    }
+    snprintf(cell_at(grid, 0, column++), CELL_TEXT, "updates");
+    snprintf(cell_at(grid, 0, column), CELL_TEXT, "TFLOP");
+}
+
+static fs_status fill_floor(const struct section *section, struct grid *grid, struct fs_error *error)
+{
+    const struct fs_table_score *floor = section->floor;
+    const int row = grid->rows - 1;
+
+    snprintf(cell_at(grid, row, 0), CELL_TEXT, "data: %s split", split_name(floor));
+    /* Data is drawn in no steps: its score is the floor of every column. */
+    for (int i = 0; i < section->step_count; i++) {
+        fs_three_digits(floor->value, cell_at(grid, row, grid->left + i));
+    }
+    return floor->samples == section->all.first->samples
+               ? FS_OK
+               : add_made_note(
+                     grid, fs_format(error, "data: %" PRId64 " samples (fewer samples score higher)", floor->samples),
+                     error);
+}
+
+/* Which builds the numbers come from. */
+static fs_status note_origins(const struct section *section, struct grid *grid, struct fs_error *error)
+{
+    char *origins = NULL, *line = NULL;
+    fs_status status = FS_OK;
+
+    for (int i = 0; i < section->all.count + (section->floor != NULL) && status == FS_OK; i++) {
+        const struct fs_table_score *score = i < section->all.count ? &section->all.first[i] : section->floor;
+        for (const char *word = score->text[FS_TEXT_ORIGINS]; *word && status == FS_OK;) {
+            status = add_word(&origins, word, strcspn(word, " "), error);
+            word += strcspn(word, " ");
+            word += strspn(word, " ");
+        }
+    }
+    for (const char *word = origins ? origins : ""; *word && status == FS_OK;) {
+        const char *source = word + strcspn(word, ":") + 1;
+        const size_t commit = (size_t)(source - 1 - word);
+        const bool dirty = commit > 6 && strncmp(source - 7, "-dirty", 6) == 0;
+        char *longer = fs_format(error, "%s%s %.*s%s (source %.12s)", line ? line : "from commit", line ? "," : "",
+                                 commit < 12 ? (int)commit : 12, word, dirty && commit > 12 ? "-dirty" : "", source);
+        free(line);
+        line = longer;
+        status = line ? FS_OK : FS_FAILED;
+        word += strcspn(word, " ");
+        word += strspn(word, " ");
+    }
+    if (status == FS_OK) {
+        status = add_note(grid, line, error);
+    }
+    free(origins);
+    free(line);
+    return status;
+}
+
+static fs_status add_notes(const struct section *section, struct grid *grid, struct fs_error *error)
+{
+    if (grid->any_error) {
+        FS_TRY(add_note(grid, "mean ± standard error (seeds)", error));
+    }
+    if (grid->any_outside) {
+        FS_TRY(add_note(grid, "in parentheses: at a number of steps that the method was not trained for", error));
+    }
+    FS_TRY(add_note(grid, "updates and TFLOP are of one training, its teacher's share included", error));
+    FS_TRY(note_origins(section, grid, error));
+    return section->scores->older == 0
+               ? FS_OK
+               : add_made_note(grid,
+                               fs_format(error, "%d older run%s of other sources left out", section->scores->older,
+                                         section->scores->older == 1 ? "" : "s"),
+                               error);
+}
+
+static fs_status fill_grid(const struct section *section, struct grid *grid, struct fs_error *error)
+{
+    struct stretch row;
+    int grid_row = 1, rows = 1 + (section->floor != NULL);
+
+    for (int at = 0; next_stretch(section->all, &at, fs_same_row, &row);) {
+        rows++;
+    }
+    grid->rows = rows;
+    grid->columns = 3 + (section->experiment->ablated[0] != 0) + section->step_count;
+    grid->cells = fs_allocate((size_t)rows * (size_t)grid->columns, CELL_TEXT, "a table", error);
+    if (!grid->cells) {
+        return FS_FAILED;
+    }
+    for (int i = 0; i < rows * grid->columns; i++) {
+        snprintf(grid->cells[i], CELL_TEXT, "%s", NONE);
+    }
+    fill_heading(section, grid);
+    for (int at = 0; next_stretch(section->all, &at, fs_same_row, &row);) {
+        FS_TRY(fill_row(section, grid, grid_row++, row, error));
+    }
+    if (section->floor) {
+        FS_TRY(fill_floor(section, grid, error));
+    }
+    return add_notes(section, grid, error);
+}
+
+/* --- printing
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* Characters, not bytes: what UTF-8 continues does not count. */
+static int text_width(const char *text)
+{
+    int width = 0;
+
+    for (; *text; text++) {
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    }
+    return width;
+}
+
+static void print_title(const struct section *section, bool markdown, FILE *stream)
+{
+    const struct fs_table_score *of = section->all.first;
+    const char *strong = markdown ? "**" : "";
+    char metric[96], guidance[64] = "";
+
+    metric_label(of, metric, sizeof(metric));
+    if (of->guidance_scale != 1) {
+        snprintf(guidance, sizeof(guidance), ", guidance %g", of->guidance_scale);
+    }
+    fprintf(stream, "%s%s%s: %s, %s, %s to %s, %" PRId64 " samples, %s weights%s%s\n\n", strong,
+            section->experiment->name, strong, of->text[FS_TEXT_DATASET], of->text[FS_TEXT_MODEL], metric,
+            of->text[FS_TEXT_REFERENCE], of->samples, strcmp(of->text[FS_TEXT_WEIGHTS], "ema") == 0 ? "EMA" : "raw",
+            guidance, of->quantize ? "" : ", not rounded to 8 bits");
+}
+
+static void print_aligned(struct grid *grid, FILE *stream)
+{
+    for (int row = 0; row < grid->rows; row++) {
+        for (int column = 0; column < grid->columns; column++) {
+            const char *text = cell_at(grid, row, column);
+            int width = 0;
+            for (int other = 0; other < grid->rows; other++) {
+                const int its = text_width(cell_at(grid, other, column));
+                width = its > width ? its : width;
+            }
+            const int space = width - text_width(text);
+            const bool left = column < grid->left;
+            fprintf(stream, "%s%*s%s%*s", column ? "  " : "", left ? 0 : space, "", text, left ? space : 0, "");
+        }
+        fputc('\n', stream);
+    }
+}
+
+static void print_markdown(struct grid *grid, FILE *stream)
+{
+    for (int row = 0; row < grid->rows; row++) {
+        for (int column = 0; column < grid->columns; column++) {
+            fprintf(stream, "| %s ", cell_at(grid, row, column));
+        }
+        fputs("|\n", stream);
+        for (int column = 0; row == 0 && column < grid->columns; column++) {
+            fputs(column < grid->left ? "|---" : "|--:", stream);
+        }
+        fputs(row == 0 ? "|\n" : "", stream);
+    }
+}
+
+/* A line of text a note; in Markdown a list. */
+static void print_notes(const struct grid *grid, bool markdown, FILE *stream)
+{
+    fputc('\n', stream);
+    for (const char *line = grid->notes; *line; line += strcspn(line, "\n") + 1) {
+        fprintf(stream, "%s%.*s\n", markdown ? "- " : "", (int)strcspn(line, "\n"), line);
+    }
+}
+
+static fs_status print_grid(const struct section *section, bool markdown, FILE *stream, struct fs_error *error)
+{
+    struct grid grid = {0};
+    const fs_status status = fill_grid(section, &grid, error);
+
+    if (status == FS_OK) {
+        print_title(section, markdown, stream);
+        if (markdown) {
+            print_markdown(&grid, stream);
+        } else {
+            print_aligned(&grid, stream);
+        }
+        print_notes(&grid, markdown, stream);
+    }
+    free(grid.cells);
+    free(grid.notes);
+    return status;
+}
+
+/* --- long form
+ * ------------------------------------------------------------------------------------------------------------- */
+
+/* RFC 4180: quoted only where it must be. */
+static void print_field(const char *text, FILE *stream)
+{
+    if (!strpbrk(text, ",\"\r\n")) {
+        fputs(text, stream);
+        return;
+    }
+    fputc('"', stream);
+    for (; *text; text++) {
+        fputs(*text == '"' ? "\"\"" : (char[]){*text, 0}, stream);
+    }
+    fputc('"', stream);
+}
+
+static void print_fields(FILE *stream, const char *const *fields, int count)
+{
+    for (int i = 0; i < count; i++) {
+        fputs(i ? "," : "", stream);
+        print_field(fields[i], stream);
+    }
+}
+
+static void print_csv_heading(const struct fs_experiment_name *experiment, FILE *stream)
+{
+    fputs("experiment,dataset,model,method,steps,guidance_scale,extractor,metric,n_seeds,mean,std_error,samples,"
+          "train_updates,train_flops,commit,source_hash,run_ids",
+          stream);
+    if (experiment->ablated[0]) { /* without it the rows of an ablation could not be told apart */
+        fputc(',', stream);
+        print_field(experiment->ablated, stream);
+    }
+    fputc('\n', stream);
+}
+
+static void print_number(double value, FILE *stream)
+{
+    char text[FS_NUMBER_TEXT] = "";
+
+    if (isfinite(value)) {
+        fs_shortest(value, text);
+    }
+    fprintf(stream, "%s,", text);
+}
+
+/* Where a cell comes from: builds and runs, each a set of words. */
+struct provenance {
+    char *commits, *sources, *runs;
+};
+
+static fs_status collect_provenance(struct stretch cell, struct provenance *from, struct fs_error *error)
+{
+    for (int i = 0; i < cell.count; i++) {
+        const char *run = cell.first[i].text[FS_TEXT_RUN];
+        FS_TRY(add_origins(&from->commits, &from->sources, cell.first[i].text[FS_TEXT_ORIGINS], error));
+        FS_TRY(add_word(&from->runs, run, strlen(run), error));
+    }
+    return FS_OK;
+}
+
+static void print_csv_row(const struct section *section, struct stretch cell, const struct provenance *from,
+                          FILE *stream)
+{
+    const struct fs_table_score *of = cell.first, *named = section->all.first;
+    const bool floor = of == section->floor; /* data has neither method nor steps nor training */
+    const char *const names[] = {section->experiment->name, named->text[FS_TEXT_DATASET], named->text[FS_TEXT_MODEL],
+                                 floor ? "data" : of->text[FS_TEXT_METHOD]};
+    const char *const measure[] = {of->text[FS_TEXT_EXTRACTOR], of->text[FS_TEXT_METRIC]};
+    const char *const origin[] = {from->commits ? from->commits : "", from->sources ? from->sources : "", from->runs};
+    char ablated[CELL_TEXT] = NONE;
+    double mean, deviation;
+
+    mean_and_error(cell, &mean, &deviation);
+    print_fields(stream, names, 4);
+    fputc(',', stream);
+    print_number(floor ? (double)NAN : (double)of->steps, stream);
+    print_number(floor ? (double)NAN : of->guidance_scale, stream);
+    print_fields(stream, measure, 2);
+    fprintf(stream, ",%d,", cell.count);
+    print_number(mean, stream);
+    print_number(deviation, stream);
+    print_number((double)of->samples, stream);
+    print_number(floor ? (double)NAN : (double)of->updates, stream);
+    print_number(floor ? (double)NAN : of->flops, stream);
+    print_fields(stream, origin, 3);
+    if (section->experiment->ablated[0]) {
+        if (!floor) {
+            ablated_value(of, section->experiment->ablated, ablated, sizeof(ablated));
+        }
+        fputc(',', stream);
+        print_field(strcmp(ablated, NONE) == 0 ? "" : ablated, stream);
+    }
+    fputc('\n', stream);
+}
+
+static fs_status print_csv_cell(const struct section *section, struct stretch cell, FILE *stream,
+                                struct fs_error *error)
+{
+    struct provenance from = {0};
+    const fs_status status = collect_provenance(cell, &from, error);
+
+    if (status == FS_OK) {
+        print_csv_row(section, cell, &from, stream);
+    }
+    free(from.commits);
+    free(from.sources);
+    free(from.runs);
+    return status;
+}
+
+static fs_status print_csv(const struct section *section, FILE *stream, struct fs_error *error)
+{
+    struct stretch cell;
+
+    for (int at = 0; next_stretch(section->all, &at, same_cell, &cell);) {
+        FS_TRY(print_csv_cell(section, cell, stream, error));
+    }
+    return section->floor ? print_csv_cell(section, (struct stretch){section->floor, 1}, stream, error) : FS_OK;
+}
+
+/* --- the whole
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+static fs_status print_sections(const struct fs_experiment_name *experiment, const struct fs_table_scores *scores,
+                                enum fs_table_format format, FILE *stream, struct fs_error *error)
+{
+    const struct stretch all = {scores->runs, scores->run_count};
+    struct stretch part;
+
+    if (all.count == 0) {
+        return fs_fail(error, FS_USAGE, "%s: no run of it has a score yet; `fewstep run` with its file makes them",
+                       experiment->name);
+    }
+    if (format == FS_TABLE_CSV) {
+        print_csv_heading(experiment, stream);
+    }
+    for (int at = 0; next_stretch(all, &at, fs_same_section, &part);) {
+        struct section section = {.scores = scores, .experiment = experiment, .all = part};
+        section.floor = find_floor(scores, part.first);
+        collect_steps(&section);
+        if (format == FS_TABLE_CSV) {
+            FS_TRY(print_csv(&section, stream, error));
+        } else {
+            fputs(part.first == all.first ? "" : "\n", stream);
+            FS_TRY(print_grid(&section, format == FS_TABLE_MARKDOWN, stream, error));
+        }
+    }
+    return FS_OK;
+}
+
+fs_status fs_table_print(struct fs_store *store, const char *experiment, enum fs_table_format format, FILE *stream,
+                         struct fs_error *error)
+{
+    struct fs_experiment_name found;
+    struct fs_table_scores scores;
+
+    FS_TRY(fs_experiment_find(store, experiment, &found, error));
+    fs_status status = fs_table_scores_read(store, found.id, &scores, error);
+    if (status == FS_OK) {
+        status = print_sections(&found, &scores, format, stream, error);
+    }
+    fs_table_scores_free(&scores);
+    return status;
+}

@@ -1,0 +1,161 @@
+/* The scores that a table is made of: chosen and sorted by SQL. */
+#include "harness/report/table_scores.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/store/query.h"
+#include "kernels/base/memory.h"
+
+/* Builds of a run and of its score. */
+#define ORIGINS(run)                                                                                                   \
+    "(SELECT group_concat(origin, ' ') FROM (SELECT DISTINCT coalesce(commit_hash, 'unknown') || "                     \
+    "iif(dirty, '-dirty', '') || ':' || source_hash AS origin FROM environments WHERE id = s.environment" run          \
+    " ORDER BY id))"
+
+static const char run_scores[] =
+    "WITH scored AS (SELECT s.* FROM scores s JOIN experiment_scores m ON m.score = s.number WHERE "
+    "m.experiment = ?1), "
+    "newest AS (SELECT max(number) AS number FROM runs WHERE number IN (SELECT run FROM scored) AND "
+    "is_teacher = 0 "
+    "  GROUP BY train_hash, seed), "
+    "ranked AS (SELECT r.*, min(m.position) OVER (PARTITION BY r.train_hash) AS place FROM runs r "
+    "  JOIN newest USING (number) LEFT JOIN experiment_runs m ON m.run = r.number AND m.experiment = ?1) "
+    "SELECT r.dataset, r.model, s.extractor, s.tap, s.metric, s.reference, s.weights, r.train_hash, r.method, "
+    "r.config_json, r.id, " ORIGINS(" OR id IN (SELECT environment FROM run_environments WHERE run = "
+                                    "r.number)") ", "
+                                                 "r.seed, s.steps, s.samples, r.updates, s.quantize, "
+                                                 "s.guidance_scale, r.flops, s.value, s.low, s.high "
+                                                 "FROM ranked r JOIN scored s ON s.run = r.number "
+                                                 "ORDER BY 1, 2, 3, 4, 5, 6, 7, s.samples, s.guidance_scale, "
+                                                 "s.quantize, r.place, r.train_hash, s.steps, r.seed, "
+                                                 "s.at_update DESC, s.number DESC";
+
+static const char floor_scores[] =
+    "SELECT s.source, '', s.extractor, s.tap, s.metric, s.reference, s.weights, '', '', '', '', " ORIGINS(
+        "") ", 0, 0, "
+            "s.samples, 0, s.quantize, s.guidance_scale, 0, s.value, s.low, s.high "
+            "FROM scores s JOIN experiment_scores m ON m.score = s.number WHERE m.experiment = ?1 AND s.run IS NULL "
+            "ORDER BY s.number DESC";
+
+static const char older_runs[] =
+    "SELECT count(*) - count(DISTINCT train_hash || ' ' || seed) FROM runs WHERE is_teacher = 0 AND number IN "
+    "(SELECT s.run FROM scores s JOIN experiment_scores m ON m.score = s.number WHERE m.experiment = ?1)";
+
+bool fs_same_section(const struct fs_table_score *a, const struct fs_table_score *b)
+{
+    for (int i = 0; i < FS_TEXT_TRAIN_HASH; i++) {
+        if (strcmp(a->text[i], b->text[i]) != 0) {
+            return false;
+        }
+    }
+    return a->samples == b->samples && a->quantize == b->quantize && a->guidance_scale == b->guidance_scale;
+}
+
+bool fs_same_row(const struct fs_table_score *a, const struct fs_table_score *b)
+{
+    return fs_same_section(a, b) && strcmp(a->text[FS_TEXT_TRAIN_HASH], b->text[FS_TEXT_TRAIN_HASH]) == 0;
+}
+
+static void clear(struct fs_table_score *score)
+{
+    for (int i = 0; i < FS_TEXT_COUNT; i++) {
+        free(score->text[i]);
+        score->text[i] = NULL;
+    }
+}
+
+static fs_status read_score(sqlite3_stmt *query, struct fs_table_score *score, struct fs_error *error)
+{
+    int column = FS_TEXT_COUNT;
+
+    for (int i = 0; i < FS_TEXT_COUNT; i++) {
+        score->text[i] = fs_copy_text(fs_query_text(query, i), error);
+        if (!score->text[i]) {
+            clear(score);
+            return FS_FAILED;
+        }
+    }
+    score->seed = sqlite3_column_int64(query, column++);
+    score->steps = sqlite3_column_int64(query, column++);
+    score->samples = sqlite3_column_int64(query, column++);
+    score->updates = sqlite3_column_int64(query, column++);
+    score->quantize = sqlite3_column_int(query, column++);
+    score->guidance_scale = sqlite3_column_double(query, column++);
+    score->flops = sqlite3_column_double(query, column++);
+    score->value = sqlite3_column_double(query, column++);
+    score->low = fs_query_real(query, column++);
+    score->high = fs_query_real(query, column++);
+    return FS_OK;
+}
+
+/* A later row of the same run and steps is an earlier checkpoint, or was scored by an older build. */
+static bool is_repeated(const struct fs_table_score *last, const struct fs_table_score *score)
+{
+    return fs_same_row(last, score) && last->steps == score->steps && last->seed == score->seed;
+}
+
+static fs_status read_all(sqlite3_stmt *query, bool once, struct fs_table_score **list, int *count,
+                          struct fs_error *error)
+{
+    int capacity = 0;
+    bool row;
+
+    FS_TRY(fs_query_next(query, &row, error));
+    while (row) {
+        if (*count == capacity) {
+            capacity = capacity ? 2 * capacity : 64;
+            struct fs_table_score *grown = realloc(*list, (size_t)capacity * sizeof(**list));
+            if (!grown) {
+                return fs_fail(error, FS_FAILED, "no memory for the scores of a table");
+            }
+            *list = grown;
+        }
+        struct fs_table_score *score = &(*list)[*count];
+        FS_TRY(read_score(query, score, error));
+        if (once && *count > 0 && is_repeated(score - 1, score)) {
+            clear(score);
+        } else {
+            (*count)++;
+        }
+        FS_TRY(fs_query_next(query, &row, error));
+    }
+    return FS_OK;
+}
+
+static fs_status read_list(struct fs_store *store, const char *sql, int64_t experiment, bool once,
+                           struct fs_table_score **list, int *count, struct fs_error *error)
+{
+    sqlite3_stmt *query;
+
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, sql, "i", experiment));
+    const fs_status status = read_all(query, once, list, count, error);
+    sqlite3_finalize(query);
+    return status;
+}
+
+fs_status fs_table_scores_read(struct fs_store *store, int64_t experiment, struct fs_table_scores *scores,
+                               struct fs_error *error)
+{
+    int64_t older;
+
+    *scores = (struct fs_table_scores){0};
+    FS_TRY(read_list(store, run_scores, experiment, true, &scores->runs, &scores->run_count, error));
+    FS_TRY(read_list(store, floor_scores, experiment, false, &scores->floors, &scores->floor_count, error));
+    FS_TRY(fs_query_whole(fs_store_handle(store), &older, 0, error, older_runs, "i", experiment));
+    scores->older = (int)older;
+    return FS_OK;
+}
+
+void fs_table_scores_free(struct fs_table_scores *scores)
+{
+    for (int i = 0; i < scores->run_count; i++) {
+        clear(&scores->runs[i]);
+    }
+    for (int i = 0; i < scores->floor_count; i++) {
+        clear(&scores->floors[i]);
+    }
+    free(scores->runs);
+    free(scores->floors);
+    *scores = (struct fs_table_scores){0};
+}

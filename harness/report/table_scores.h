@@ -1,0 +1,47 @@
+/* The scores that a table is made of: chosen and sorted, so that its sections, rows and cells are stretches of one
+ * list. */
+#ifndef FEWSTEP_TABLE_SCORES_H
+#define FEWSTEP_TABLE_SCORES_H
+
+#include "harness/store/store.h"
+
+enum fs_table_text {
+    FS_TEXT_DATASET, /* the first seven, with samples, guidance and quantize, make a section */
+    FS_TEXT_MODEL,
+    FS_TEXT_EXTRACTOR,
+    FS_TEXT_TAP,
+    FS_TEXT_METRIC,
+    FS_TEXT_REFERENCE,
+    FS_TEXT_WEIGHTS,
+    FS_TEXT_TRAIN_HASH, /* makes a row of the section */
+    FS_TEXT_METHOD,
+    FS_TEXT_CONFIG,
+    FS_TEXT_RUN,
+    FS_TEXT_ORIGINS, /* "commit:source" of each build that trained or scored it, with spaces between */
+    FS_TEXT_COUNT,
+};
+
+struct fs_table_score {
+    char *text[FS_TEXT_COUNT];
+    int64_t seed, steps, samples, updates;
+    bool quantize;
+    double guidance_scale, flops, value, low, high;
+};
+
+struct fs_table_scores {
+    struct fs_table_score *runs;   /* one a (section, row, steps, seed), in this order */
+    struct fs_table_score *floors; /* scores of data, newest first */
+    int run_count, floor_count;
+    int older; /* runs that are left out because a newer source has made them again */
+};
+
+/* The scores of an experiment, of each (train_hash, seed) the newest run's. Free with fs_table_scores_free, also after
+ * a failure. */
+fs_status fs_table_scores_read(struct fs_store *store, int64_t experiment, struct fs_table_scores *scores,
+                               struct fs_error *error);
+void fs_table_scores_free(struct fs_table_scores *scores);
+
+bool fs_same_section(const struct fs_table_score *a, const struct fs_table_score *b);
+bool fs_same_row(const struct fs_table_score *a, const struct fs_table_score *b);
+
+#endif

@@ -1,0 +1,469 @@
+/* The table from a small database filled by hand; means and standard errors worked out by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/report/number.h"
+#include "harness/report/runs_list.h"
+#include "harness/report/show.h"
+#include "harness/report/table.h"
+#include "tests/support/database.h"
+
+#define COMMIT "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00"
+#define SOURCE "5011ce005011ce005011ce005011ce005011ce005011ce005011ce005011ce00"
+
+struct place {
+    char folder[256], path[300], output[16384];
+    struct fs_store *store;
+    int64_t experiment, environment;
+    int scores;
+    struct fs_error error;
+};
+
+static int setup(void **state)
+{
+    struct place *place = calloc(1, sizeof(*place));
+    const struct fs_environment about = test_environment();
+
+    test_folder_make(place->folder);
+    snprintf(place->path, sizeof(place->path), "%s/fewstep.db", place->folder);
+    *state = place;
+    return fs_store_open(place->path, FS_STORE_WRITE, &place->store, &place->error) ||
+           fs_store_environment(place->store, &about, &place->environment, &place->error);
+}
+
+static int teardown(void **state)
+{
+    struct place *place = *state;
+
+    fs_store_close(place->store);
+    test_folder_remove(place->folder);
+    free(place);
+    return 0;
+}
+
+static void good(struct place *place, fs_status status)
+{
+    if (status != FS_OK) {
+        fail_msg("%s", place->error.text);
+    }
+}
+
+static void add_experiment(struct place *place, const char *name, const char *text, const char *ablated)
+{
+    good(place, fs_store_experiment(place->store, name, "experiments/x.yaml", text, ablated, &place->experiment,
+                                    &place->error));
+}
+
+/* A run whose train_hash is its method and what `own` says of it; its id is `digits` repeated. */
+static void add_run(struct place *place, const char *digits, const char *method, const char *own, int seed,
+                    double tflop)
+{
+    char id[65], config[512], train_hash[128];
+
+    test_id(digits, id);
+    snprintf(config, sizeof(config),
+             "{\"config_version\":1,\"dataset\":{\"name\":\"fashion-mnist\"},\"experiment\":\"t\",\"method\":\"%s\","
+             "\"methods\":{\"%s\":{%s}},\"model\":{\"classes\":10,\"finest_steps\":128,\"preset\":\"dit-xs/4\"},"
+             "\"seed\":%d,\"train\":{\"updates\":4000}}",
+             method, method, own, seed);
+    snprintf(train_hash, sizeof(train_hash), "%s %s", method, own);
+    struct fs_run_row row = test_run(id);
+    row.method = method;
+    row.config_json = config;
+    row.train_hash = train_hash;
+    row.seed = seed;
+    row.flops = tflop * 1e12;
+    good(place, fs_store_run(place->store, &row, place->experiment, place->environment, &place->error));
+}
+
+static void add_score_row(struct place *place, struct fs_score_row score)
+{
+    char hash[32];
+
+    snprintf(hash, sizeof(hash), "%d", place->scores++);
+    score.score_hash = hash;
+    good(place, fs_store_score(place->store, &score, place->experiment, place->environment, &place->error));
+}
+
+/* A score of the run with these digits; no interval. */
+static void add_score(struct place *place, const char *digits, int steps, double value)
+{
+    char id[65];
+
+    test_id(digits, id);
+    struct fs_score_row score = test_score("", id);
+    score.steps = steps;
+    score.value = value;
+    score.low = score.high = (double)NAN;
+    add_score_row(place, score);
+}
+
+static void add_floor(struct place *place, int64_t samples, double value)
+{
+    struct fs_score_row score = test_score("", NULL);
+
+    score.source = "dataset:fashion-mnist:test";
+    score.steps = 0;
+    score.update = 0;
+    score.samples = samples;
+    score.value = value;
+    score.low = score.high = (double)NAN;
+    add_score_row(place, score);
+}
+
+static void prints(struct place *place, const char *experiment, enum fs_table_format format, const char *expected)
+{
+    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
+
+    good(place, fs_table_print(place->store, experiment, format, stream, &place->error));
+    fclose(stream);
+    assert_string_equal(place->output, expected);
+}
+
+/* Flow matching at two seeds, the shortcut model at three, and the floor. */
+static void fill_small(struct place *place)
+{
+    add_experiment(place, "small", "a", NULL);
+    add_run(place, "f0", "flow-matching", "", 0, 123.4);
+    add_run(place, "f1", "flow-matching", "", 1, 123.4);
+    add_run(place, "50", "shortcut", "", 0, 140);
+    add_run(place, "51", "shortcut", "", 1, 140);
+    add_run(place, "52", "shortcut", "", 2, 140);
+    add_score(place, "f0", 1, 1200); /* 1234 ± 34 */
+    add_score(place, "f1", 1, 1268);
+    add_score(place, "f0", 128, 7.2); /* 7.3 ± 0.1 */
+    add_score(place, "f1", 128, 7.4);
+    add_score(place, "50", 1, 50); /* 52 ± √(((−2)² + 0² + 2²)/2/3) = 1.1547 */
+    add_score(place, "51", 1, 52);
+    add_score(place, "52", 1, 54);
+    add_score(place, "50", 4, 33.333); /* a single seed; nothing at 128 */
+    add_floor(place, 10000, 1.0949);
+}
+
+/* --- numbers
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static void test_three_significant_digits(void **state)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } cases[] = {
+        {99.95, "100"},     {99.94, "99.9"},    {0.001234, "0.00123"}, {1234, "1230"},
+        {1235.1, "1240"},   {7.3, "7.30"},      {0, "0.00"},           {9.996, "10.0"},
+        {999.6, "1000"},    {-12.345, "-12.3"}, {618, "618"},          {0.5, "0.500"},
+        {123456, "123000"}, {1e-9, "1.00e-09"}, {2.5e12, "2.50e+12"},  {INFINITY, "inf"},
+    };
+    char text[FS_NUMBER_TEXT];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        fs_three_digits(cases[i].value, text);
+        assert_string_equal(text, cases[i].text);
+    }
+    fs_three_digits((double)NAN, text);
+    assert_string_equal(text, "nan");
+}
+
+static void test_durations_and_sizes(void **state)
+{
+    char text[FS_NUMBER_TEXT];
+
+    (void)state;
+    fs_duration(59, text);
+    assert_string_equal(text, "59 s");
+    fs_duration(7200, text);
+    assert_string_equal(text, "2 h");
+    fs_duration(86400 * 12 + 5, text);
+    assert_string_equal(text, "12 d");
+    fs_byte_size(999, text);
+    assert_string_equal(text, "999 B");
+    fs_byte_size(999600, text);
+    assert_string_equal(text, "1.00 MB");
+    fs_byte_size(12345678, text);
+    assert_string_equal(text, "12.3 MB");
+    fs_shortest(0.1, text);
+    assert_string_equal(text, "0.1");
+    fs_shortest(1.0 / 3, text);
+    assert_true(strtod(text, NULL) == 1.0 / 3);
+}
+
+/* --- the three formats
+ * ---------------------------------------------------------------------------------------------------- */
+
+static void test_text(void **state)
+{
+    struct place *place = *state;
+
+    fill_small(place);
+    prints(
+        place, "small", FS_TABLE_TEXT,
+        "small: fashion-mnist, dit-xs/4, FD (fashion-cnn) to dataset:fashion-mnist:train, 5000 samples, EMA weights\n"
+        "\n"
+        "method                            1 step  4 steps         128 steps  updates  TFLOP\n"
+        "Flow matching (Euler)  (1230 ± 34.0) (2)        –  7.30 ± 0.100 (2)     4000    123\n"
+        "Shortcut model           52.0 ± 1.15 (3)     33.3                 –     4000    140\n"
+        "data: test split                    1.09     1.09              1.09        –      –\n"
+        "\n"
+        "data: 10000 samples (fewer samples score higher)\n"
+        "mean ± standard error (seeds)\n"
+        "in parentheses: at a number of steps that the method was not trained for\n"
+        "updates and TFLOP are of one training, its teacher's share included\n"
+        "from commit c0ffee00c0ff (source 5011ce005011)\n");
+}
+
+static void test_markdown(void **state)
+{
+    struct place *place = *state;
+
+    fill_small(place);
+    add_floor(place, 5000, 2); /* as many as the samples: taken, and no note */
+    add_floor(place, 2500, 3);
+    prints(place, NULL, FS_TABLE_MARKDOWN,
+           "**small**: fashion-mnist, dit-xs/4, FD (fashion-cnn) to dataset:fashion-mnist:train, 5000 samples, EMA "
+           "weights\n"
+           "\n"
+           "| method | 1 step | 4 steps | 128 steps | updates | TFLOP |\n"
+           "|---|--:|--:|--:|--:|--:|\n"
+           "| Flow matching (Euler) | (1230 ± 34.0) (2) | – | 7.30 ± 0.100 (2) | 4000 | 123 |\n"
+           "| Shortcut model | 52.0 ± 1.15 (3) | 33.3 | – | 4000 | 140 |\n"
+           "| data: test split | 2.00 | 2.00 | 2.00 | – | – |\n"
+           "\n"
+           "- mean ± standard error (seeds)\n"
+           "- in parentheses: at a number of steps that the method was not trained for\n"
+           "- updates and TFLOP are of one training, its teacher's share included\n"
+           "- from commit c0ffee00c0ff (source 5011ce005011)\n");
+}
+
+static void test_csv(void **state)
+{
+    struct place *place = *state;
+    char expected[4096], f0[65], f1[65], s0[65];
+
+    test_id("f0", f0);
+    test_id("f1", f1);
+    test_id("50", s0);
+    add_experiment(place, "a \"quoted\", name", "a", NULL);
+    add_run(place, "f0", "flow-matching", "", 0, 123.4);
+    add_run(place, "f1", "flow-matching", "", 1, 123.4);
+    add_run(place, "50", "shortcut", "", 0, 140);
+    add_score(place, "f0", 4, 1.5); /* 2 ± 0.5 */
+    add_score(place, "f1", 4, 2.5);
+    add_score(place, "50", 4, 0.1);
+    add_floor(place, 10000, 1.25);
+    snprintf(expected, sizeof(expected),
+             "experiment,dataset,model,method,steps,guidance_scale,extractor,metric,n_seeds,mean,std_error,samples,"
+             "train_updates,train_flops,commit,source_hash,run_ids\n"
+             "\"a \"\"quoted\"\", name\",fashion-mnist,dit-xs/4,flow-matching,4,1,fashion-cnn,fd,2,2,0.5,5000,4000,"
+             "123400000000000," COMMIT "," SOURCE ",%s %s\n"
+             "\"a \"\"quoted\"\", name\",fashion-mnist,dit-xs/4,shortcut,4,1,fashion-cnn,fd,1,0.1,,5000,4000,"
+             "140000000000000," COMMIT "," SOURCE ",%s\n"
+             "\"a \"\"quoted\"\", name\",fashion-mnist,dit-xs/4,data,,,fashion-cnn,fd,1,1.25,,10000,,," COMMIT
+             "," SOURCE ",\n",
+             f0, f1, s0);
+    prints(place, NULL, FS_TABLE_CSV, expected);
+}
+
+/* --- what is chosen
+ * -------------------------------------------------------------------------------------------------------- */
+
+static void test_an_ablation_has_a_row_for_each_value(void **state)
+{
+    struct place *place = *state;
+
+    add_experiment(place, "ablation", "a", "methods.shortcut.max_step");
+    add_run(place, "50", "shortcut", "\"max_step\":1", 0, 140);
+    add_run(place, "51", "shortcut", "\"max_step\":\"1/8\"", 0, 140);
+    add_run(place, "f0", "flow-matching", "", 0, 120);
+    add_score(place, "50", 16, 60);
+    add_score(place, "51", 16, 80);
+    add_score(place, "51", 8, 30);
+    add_score(place, "f0", 8, 70);
+    prints(place, "ablation", FS_TABLE_MARKDOWN,
+           "**ablation**: fashion-mnist, dit-xs/4, FD (fashion-cnn) to dataset:fashion-mnist:train, 5000 samples, EMA "
+           "weights\n"
+           "\n"
+           "| method | max_step | 8 steps | 16 steps | updates | TFLOP |\n"
+           "|---|---|--:|--:|--:|--:|\n"
+           "| Shortcut model | 1 | – | 60.0 | 4000 | 140 |\n"
+           "| Shortcut model | 1/8 | 30.0 | 80.0 | 4000 | 140 |\n"
+           "| Flow matching (Euler) | – | (70.0) | – | 4000 | 120 |\n"
+           "\n"
+           "- in parentheses: at a number of steps that the method was not trained for\n"
+           "- updates and TFLOP are of one training, its teacher's share included\n"
+           "- from commit c0ffee00c0ff (source 5011ce005011)\n");
+    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
+    good(place, fs_table_print(place->store, "ablation", FS_TABLE_CSV, stream, &place->error));
+    fclose(stream);
+    assert_non_null(strstr(place->output, "run_ids,methods.shortcut.max_step\n"));
+    assert_non_null(strstr(place->output, "5151,1/8\n"));
+    assert_non_null(strstr(place->output, "f0f0,\n"));
+}
+
+/* The newest source's run counts, the last checkpoint's score, and a teacher's runs do not. */
+static void test_the_newest_run_and_its_last_checkpoint_count(void **state)
+{
+    struct place *place = *state;
+    struct fs_environment other = test_environment();
+    struct fs_score_row score;
+    char id[65];
+
+    add_experiment(place, "twice", "a", NULL);
+    add_run(place, "0a", "shortcut", "", 0, 100);
+    add_score(place, "0a", 1, 99);
+    other.commit = "beef";
+    other.dirty = true;
+    other.source_hash = "feed";
+    good(place, fs_store_environment(place->store, &other, &place->environment, &place->error));
+    add_run(place, "0b", "shortcut", "", 0, 100);
+    add_score(place, "0b", 1, 11);
+    test_id("0b", id);
+    score = test_score("", id);
+    score.steps = 1;
+    score.update = 3000;
+    score.value = 77;
+    add_score_row(place, score);
+    struct fs_run_row teacher = test_run(id);
+    test_id("0c", id);
+    teacher.is_teacher = true;
+    good(place, fs_store_run(place->store, &teacher, 0, place->environment, &place->error));
+    add_score(place, "0c", 1, 55);
+    prints(place, "twice", FS_TABLE_MARKDOWN,
+           "**twice**: fashion-mnist, dit-xs/4, FD (fashion-cnn) to dataset:fashion-mnist:train, 5000 samples, EMA "
+           "weights\n"
+           "\n"
+           "| method | 1 step | updates | TFLOP |\n"
+           "|---|--:|--:|--:|\n"
+           "| Shortcut model | 11.0 | 4000 | 100 |\n"
+           "\n"
+           "- updates and TFLOP are of one training, its teacher's share included\n"
+           "- from commit beef-dirty (source feed)\n"
+           "- 1 older run of other sources left out\n");
+}
+
+static void test_sections_and_intervals(void **state)
+{
+    struct place *place = *state;
+    struct fs_score_row score;
+    char id[65];
+
+    add_experiment(place, "two", "a", NULL);
+    add_run(place, "50", "shortcut", "", 0, 140);
+    test_id("50", id);
+    for (int guided = 0; guided < 2; guided++) {
+        score = test_score("", id);
+        score.guidance_scale = guided ? 1.5 : 1;
+        score.steps = 128;
+        score.weights = "raw";
+        score.quantize = !guided;
+        score.metric = guided ? "fid" : "fd";
+        score.low = 11.849;
+        add_score_row(place, score);
+    }
+    prints(place, "two", FS_TABLE_TEXT,
+           "two: fashion-mnist, dit-xs/4, FD (fashion-cnn) to dataset:fashion-mnist:train, 5000 samples, raw weights\n"
+           "\n"
+           "method          128 steps  updates  TFLOP\n"
+           "Shortcut model       12.5     4000    140\n"
+           "\n"
+           "95 % interval over samples, Shortcut model: 11.8 – 13.0 (128)\n"
+           "updates and TFLOP are of one training, its teacher's share included\n"
+           "from commit c0ffee00c0ff (source 5011ce005011)\n"
+           "\n"
+           "two: fashion-mnist, dit-xs/4, FID to dataset:fashion-mnist:train, 5000 samples, raw weights, guidance 1.5, "
+           "not rounded to 8 bits\n"
+           "\n"
+           "method          128 steps  updates  TFLOP\n"
+           "Shortcut model       12.5     4000    140\n"
+           "\n"
+           "95 % interval over samples, Shortcut model: 11.8 – 13.0 (128)\n"
+           "updates and TFLOP are of one training, its teacher's share included\n"
+           "from commit c0ffee00c0ff (source 5011ce005011)\n");
+}
+
+static void test_wrong_names_are_said(void **state)
+{
+    struct place *place = *state;
+
+    assert_int_equal(fs_table_print(place->store, NULL, FS_TABLE_TEXT, stdout, &place->error), FS_USAGE);
+    add_experiment(place, "one", "a", NULL);
+    add_experiment(place, "two", "b", NULL);
+    assert_int_equal(fs_table_print(place->store, "three", FS_TABLE_TEXT, stdout, &place->error), FS_USAGE);
+    assert_non_null(strstr(place->error.text, "one, two"));
+    assert_int_equal(fs_table_print(place->store, "one", FS_TABLE_CSV, stdout, &place->error), FS_USAGE);
+    assert_int_equal(fs_runs_print(place->store, "three", false, stdout, &place->error), FS_USAGE);
+}
+
+/* --- runs and show
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static void test_runs_and_show(void **state)
+{
+    struct place *place = *state;
+    const struct fs_curve_point points[] = {{"loss", 100, 0.5}, {"loss", 200, 0.25}};
+    char id[65];
+
+    add_experiment(place, "ablation", "a", "methods.shortcut.max_step");
+    add_run(place, "abcdef01", "shortcut", "\"max_step\":\"1/8\"", 3, 140);
+    test_id("abcdef01", id);
+    good(place, fs_store_curve(place->store, id, points, 2, &place->error));
+    good(place, fs_store_checkpoint(place->store, id, 150, "out/c.safetensors", "c5", 1000, &place->error));
+    add_score(place, "abcdef01", 4, 12.5);
+
+    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
+    good(place, fs_runs_print(place->store, "ablation", false, stream, &place->error));
+    fclose(stream);
+    assert_non_null(strstr(place->output, "\nabcdef01  shortcut"));
+    assert_non_null(strstr(place->output, " 200/4000      140      0 s  c0ffee00c0ff\n"));
+
+    stream = fmemopen(place->output, sizeof(place->output), "w");
+    good(place, fs_show_print(place->store, "abcdef", false, stream, &place->error));
+    fclose(stream);
+    static const char *const lines[] = {
+        "\n    shortcut:\n      max_step: 1/8\n",
+        "\n  - update 150, path out/c.safetensors, bytes 1000, sha256 c5\n",
+        "\n  - metric fd, extractor fashion-cnn, steps 4, value 12.5,",
+        "\n  - name loss, update 200, value 0.25\n",
+        "\n  - name ablation, path experiments/x.yaml, ablated methods.shortcut.max_step\n",
+        "\ncommand: git checkout " COMMIT
+        " && make && build/fewstep run experiments/x.yaml --only method=shortcut --only "
+        "seed=3 --only methods.shortcut.max_step=1/8\n",
+    };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        if (!strstr(place->output, lines[i])) {
+            fail_msg("no '%s' in:\n%s", lines[i], place->output);
+        }
+    }
+    stream = fmemopen(place->output, sizeof(place->output), "w");
+    good(place, fs_show_print(place->store, "abcdef", true, stream, &place->error));
+    fclose(stream);
+    assert_ptr_equal(strchr(place->output, '\n'), place->output + strlen(place->output) - 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_three_significant_digits),
+        cmocka_unit_test(test_durations_and_sizes),
+        TEST(test_text),
+        TEST(test_markdown),
+        TEST(test_csv),
+        TEST(test_an_ablation_has_a_row_for_each_value),
+        TEST(test_the_newest_run_and_its_last_checkpoint_count),
+        TEST(test_sections_and_intervals),
+        TEST(test_wrong_names_are_said),
+        TEST(test_runs_and_show),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
