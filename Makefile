@@ -68,4 +68,61 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_SUPPORT) $(LIBRARY)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 .PRECIOUS: $(BUILD)/tests/%.o $(BUILD)/%.o
 
+# --- CUDA ----------------------------------------------------------------------------------------------------------------
+# On the host: the .cu files by the host's compiler with the address and undefined-behaviour sanitisers; needs no
+# toolkit and no device.
+
+CUDA_SOURCES := $(wildcard kernels/cuda/*.cu)
+CUDA_HOST_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
+CUDA_HOST_FLAGS := -std=c++17 -O1 -g -ffp-contract=off $(CUDA_HOST_SAN) -fsanitize-sections=cuda_shared \
+                   -Wall -Wextra -Wno-missing-field-initializers -Itests/cuda_host/include
+CUDA_HOST_OBJECTS := $(patsubst %,$(BUILD)/cuda_host/%.o,$(CUDA_SOURCES) $(wildcard tests/cuda_host/*.cpp))
+CUDA_HOST_TEST := $(BUILD)/tests/cuda_host/test_cuda_host
+
+$(BUILD)/cuda_host/%.o: %
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) $(CUDA_HOST_FLAGS) -x c++ -c -o $@ $<
+$(CUDA_HOST_TEST): $(CUDA_HOST_TEST).o $(CUDA_HOST_OBJECTS) $(TEST_SUPPORT) $(LIBRARY)
+	$(CXX) $(CUDA_HOST_SAN) -fopenmp -o $@ $^ $(LDLIBS) -lcmocka
+
+.PHONY: test-cuda-host test-planted-bugs test-cuda-build test-gpu
+test-cuda-host: $(CUDA_HOST_TEST)
+	ASAN_OPTIONS=detect_leaks=0 $(CUDA_HOST_TEST)
+# Puts known mistakes into a copy of the kernels, one at a time: the tests above must see each.
+test-planted-bugs: $(CUDA_HOST_TEST)
+	FLAGS="$(CUDA_HOST_FLAGS)" SUPPORT="$(TEST_SUPPORT)" LIBS="$(LDLIBS)" sh tests/cuda_host/planted_bugs.sh $(BUILD)
+
+# With the toolkit: the shared object that is loaded at run time. No contraction (mix and the normals promise bits), and
+# a spilled register is an error.
+
+NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
+CUDA_ARCHITECTURES ?= 80 86 89 90 100 120
+CUDA_CODE := $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
+             -gencode arch=compute_$(lastword $(CUDA_ARCHITECTURES)),code=compute_$(lastword $(CUDA_ARCHITECTURES))
+CUDA_FLAGS := -std=c++17 -O3 -fmad=false -Werror all-warnings -Xptxas -warn-spills \
+              -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Wno-missing-field-initializers
+CUDA_OBJECTS := $(CUDA_SOURCES:%=$(BUILD)/cuda/%.o) $(BUILD)/cuda/kernels/base/error.o $(BUILD)/cuda/kernels/base/memory.o
+CUDA_LIBRARY := $(BUILD)/libfewstep_cuda.so
+
+$(BUILD)/cuda/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(NVCC) -I. -MMD -MP $(CUDA_FLAGS) $(CUDA_CODE) -c -o $@ $<
+$(BUILD)/cuda/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
+$(CUDA_LIBRARY): $(CUDA_OBJECTS)
+	$(NVCC) -shared $(CUDA_CODE) -Xlinker --no-undefined,-rpath,$(dir $(NVCC))../lib64 -o $@ $^ -lcublasLt
+
+ifeq ($(NVCC),)
+test-cuda-build test-gpu:
+	@echo "$@: skipped, there is no nvcc"
+else
+test-cuda-build: $(CUDA_LIBRARY)
+	sh tests/cuda_host/runtime_calls.sh $(CUDA_OBJECTS)
+$(BUILD)/test_gpu: $(BUILD)/tests/gpu/test_gpu.o $(TEST_SUPPORT) $(LIBRARY)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+test-gpu: $(CUDA_LIBRARY) $(BUILD)/test_gpu
+	$(BUILD)/test_gpu
+endif
+
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

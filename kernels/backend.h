@@ -48,10 +48,10 @@ enum fs_pooling { FS_POOL_MAX, FS_POOL_AVERAGE_PADDED, FS_POOL_AVERAGE_UNPADDED 
 /* One AdamW update (Loshchilov & Hutter 2019) and the moving averages that follow it, in one pass. */
 struct fs_adamw {
     float learning_rate, beta1, beta2, epsilon, weight_decay;
-    int64_t update;         /* 1 for the first: the exponent of the bias correction */
-    float clip_norm;        /* 0: no clipping. Else gradients are scaled by min(1, clip_norm / √norm2) */
-    struct fs_view norm2;   /* 1 × 1: the gradients' squared norm, from sum_squares; read only when clipping */
-    float ema_decay[2];     /* average ← decay·average + (1 − decay)·new weights, for each average given */
+    int64_t update;       /* 1 for the first: the exponent of the bias correction */
+    float clip_norm;      /* 0: no clipping. Else gradients are scaled by min(1, clip_norm / √norm2) */
+    struct fs_view norm2; /* 1 × 1: the gradients' squared norm, from sum_squares; read only when clipping */
+    float ema_decay[2];   /* average ← decay·average + (1 − decay)·new weights, for each average given */
 };
 
 struct fs_backend {
@@ -71,7 +71,7 @@ struct fs_backend {
     void (*download)(struct fs_backend *backend, void *host, const void *device, size_t bytes); /* waits */
     void (*fill)(struct fs_backend *backend, struct fs_view out, double value);
     void (*copy)(struct fs_backend *backend, struct fs_view out, struct fs_view in); /* converts between any types */
-    fs_status (*synchronise)(struct fs_backend *backend, struct fs_error *error); /* also clears a fault */
+    fs_status (*synchronise)(struct fs_backend *backend, struct fs_error *error);    /* also clears a fault */
 
     /* --- random numbers ----------------------------------------------------------------------------------- */
     /* out[i][j] ~ N(0, 1): element j of row first_row + i of the stream at `key`. */
@@ -94,9 +94,8 @@ struct fs_backend {
      * for the backward pass (when given). qkv and out of any type; lse is `real`. */
     void (*attention_forward)(struct fs_backend *backend, struct fs_view out, struct fs_view lse, struct fs_view qkv,
                               int64_t tokens, int64_t heads, double scale);
-    void (*attention_backward)(struct fs_backend *backend, struct fs_view dqkv, struct fs_view dout,
-                               struct fs_view qkv, struct fs_view out, struct fs_view lse, int64_t tokens,
-                               int64_t heads, double scale);
+    void (*attention_backward)(struct fs_backend *backend, struct fs_view dqkv, struct fs_view dout, struct fs_view qkv,
+                               struct fs_view out, struct fs_view lse, int64_t tokens, int64_t heads, double scale);
 
     /* --- layer norm with modulation: y = x̂·(1 + scale) + shift, x̂ = (x − mean)/√(var + 1e-6) ------------------ */
     /* x, y [B·T, D]; shift, scale [B, D]; statistics [B·T, 2] keeps (mean, 1/√(var + ε)) when given. */
@@ -167,8 +166,8 @@ struct fs_backend {
     void (*convolution_backward)(struct fs_backend *backend, struct fs_view dx, struct fs_view dw, struct fs_view dbias,
                                  struct fs_view dy, struct fs_view x, struct fs_view y, struct fs_view w,
                                  const struct fs_window *window);
-    void (*pool_forward)(struct fs_backend *backend, struct fs_view y, struct fs_view x,
-                         const struct fs_window *window, enum fs_pooling pooling);
+    void (*pool_forward)(struct fs_backend *backend, struct fs_view y, struct fs_view x, const struct fs_window *window,
+                         enum fs_pooling pooling);
 };
 
 static inline struct fs_view fs_no_view(void)
@@ -201,8 +200,34 @@ static inline struct fs_view fs_view_cols(struct fs_view view, int64_t first, in
     return view;
 }
 
+static inline bool fs_same_shape(struct fs_view a, struct fs_view b)
+{
+    return a.rows == b.rows && a.cols == b.cols;
+}
+
+static inline bool fs_is_f32(struct fs_view view)
+{
+    return view.data != NULL && view.type == FS_F32;
+}
+
+/* F32 or BF16, and there. */
+static inline bool fs_is_any(struct fs_view view)
+{
+    return view.data != NULL && (view.type == FS_F32 || view.type == FS_BF16);
+}
+
+/* `per_sample` has a row for each group of rows of `x`. */
+static inline bool fs_groups_rows(struct fs_view per_sample, struct fs_view x)
+{
+    return per_sample.rows > 0 && x.rows % per_sample.rows == 0;
+}
+
 /* The CPU backend with `threads` OpenMP threads (0: all), on the best instruction set that this CPU and the
  * environment variable FEWSTEP_CPU (baseline, avx2, avx512) allow. */
 struct fs_backend *fs_cpu_backend(int threads, struct fs_error *error);
+
+/* The CUDA backend from libfewstep_cuda.so in the program's folder; NULL, with one line that says why, without the file,
+ * a driver or a device. */
+struct fs_backend *fs_load_cuda_backend(struct fs_error *error);
 
 #endif

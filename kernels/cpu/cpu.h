@@ -38,28 +38,6 @@ struct fs_cpu *fs_cpu_begin(struct fs_backend *backend, const char *operation, b
 /* 64-byte aligned memory until the next operation; NULL (and a fault) when there is none. */
 void *fs_cpu_scratch(struct fs_cpu *cpu, const char *operation, size_t bytes);
 
-static inline bool fs_same_shape(struct fs_view a, struct fs_view b)
-{
-    return a.rows == b.rows && a.cols == b.cols;
-}
-
-static inline bool fs_is_f32(struct fs_view view)
-{
-    return view.data != NULL && view.type == FS_F32;
-}
-
-/* F32 or BF16, and there. */
-static inline bool fs_is_any(struct fs_view view)
-{
-    return view.data != NULL && (view.type == FS_F32 || view.type == FS_BF16);
-}
-
-/* `per_sample` has a row for each group of rows of `x`. */
-static inline bool fs_groups_rows(struct fs_view per_sample, struct fs_view x)
-{
-    return per_sample.rows > 0 && x.rows % per_sample.rows == 0;
-}
-
 /* Put the operations of linear.c and convolution.c into the table. */
 void fs_cpu_install_linear(struct fs_backend *backend);
 void fs_cpu_install_convolution(struct fs_backend *backend);

@@ -1,0 +1,50 @@
+/* The CUDA backend lives in a shared object beside the program, so that the program runs where there is no CUDA. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/backend.h"
+
+#define LIBRARY "libfewstep_cuda.so"
+
+/* LIBRARY in the folder of the running program. */
+static fs_status library_path(char path[4096], struct fs_error *error)
+{
+    const ssize_t length = readlink("/proc/self/exe", path, 4096 - sizeof LIBRARY - 1);
+    if (length <= 0) {
+        return fs_fail(error, FS_FAILED, "cuda: cannot tell where this program lies, and so not where " LIBRARY " is");
+    }
+    path[length] = '\0';
+    memcpy(strrchr(path, '/') + 1, LIBRARY, sizeof LIBRARY);
+    return FS_OK;
+}
+
+struct fs_backend *fs_load_cuda_backend(struct fs_error *error)
+{
+    char path[4096];
+    if (library_path(path, error) != FS_OK) {
+        return NULL;
+    }
+    if (access(path, F_OK) != 0) {
+        fs_fail(error, FS_USAGE, "cuda: this build has no CUDA backend (%s is not there; make with nvcc builds it)",
+                path);
+        return NULL;
+    }
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL) {
+        fs_fail(error, FS_USAGE, "cuda: %s", dlerror());
+        return NULL;
+    }
+    struct fs_backend *(*create)(struct fs_error *);
+    *(void **)&create = dlsym(library, "fs_cuda_backend"); /* as POSIX says to convert it */
+    struct fs_backend *backend = create ? create(error) : NULL;
+    if (create == NULL) {
+        fs_fail(error, FS_USAGE, "cuda: %s is not the CUDA backend of this program", path);
+    } else if (backend != NULL && backend->abi != FS_BACKEND_ABI) {
+        fs_fail(error, FS_USAGE, "cuda: %s was built for interface %u, this program has %u: build both again", path,
+                backend->abi, FS_BACKEND_ABI);
+        backend = NULL; /* nothing of it may be called, so it stays */
+    }
+    return backend; /* and the library stays loaded: the backend's functions are in it */
+}

@@ -1,0 +1,251 @@
+/* Attention by cuBLASLt's batched products and a softmax kernel between them: any type, any head width. Heads are
+ * first laid apart, so that a batch has one stride; samples go in chunks, so that the logits fit into scratch memory.
+ */
+#include "kernels/cuda/device.cuh"
+
+#define SCRATCH_LIMIT ((int64_t)512 << 20) /* bytes; at least one sample is taken */
+
+/* --- heads apart
+ * ------------------------------------------------------------------------------------------------------- */
+
+/* Row (sample, head, token) of `apart` [B·heads·T, head_width] is a piece of row (sample, token) of `together`,
+ * `first_col` columns in. One of them is written. */
+struct move_heads {
+    struct span apart, together;
+    int64_t tokens, heads, head_width, first_col;
+    bool to_apart;
+    __device__ void piece(int64_t row, int64_t col, int count) const
+    {
+        const int64_t sample = row / (heads * tokens), head = row / tokens % heads, token = row % tokens;
+        const int64_t other = sample * tokens + token, at = first_col + head * head_width + col;
+        struct span source = to_apart ? together : apart, target = to_apart ? apart : together;
+        source.wide = source.wide && (!to_apart || at % FS_PIECE == 0);
+        target.wide = target.wide && (to_apart || at % FS_PIECE == 0);
+        store_piece(target, to_apart ? row : other, to_apart ? col : at, count,
+                    load_piece(source, to_apart ? other : row, to_apart ? at : col, count));
+    }
+};
+
+/* --- softmax, a warp for each row
+ * --------------------------------------------------------------------------------------- */
+
+/* p = softmax(s), lse = log Σ exp(s). p may be s. lse's row is (sample, token), its column the head. */
+static __global__ void __launch_bounds__(FS_THREADS)
+    softmax_rows(struct span p, struct span lse, struct span s, unsigned rows, unsigned tokens, unsigned heads)
+{
+    const unsigned row = (unsigned)row_of_warp();
+    if (row >= rows) {
+        return;
+    }
+    const unsigned lane = threadIdx.x % FS_WARP;
+    float largest = -INFINITY, sum = 0;
+    for (unsigned col = lane; col < tokens; col += FS_WARP) {
+        largest = fmaxf(largest, load(s, row, col));
+    }
+    largest = warp_largest(largest);
+    for (unsigned col = lane; col < tokens; col += FS_WARP) {
+        sum += expf(load(s, row, col) - largest);
+    }
+    sum = warp_sum(sum);
+    for (unsigned col = lane; col < tokens; col += FS_WARP) {
+        store(p, row, col, expf(load(s, row, col) - largest) / sum);
+    }
+    if (lane == 0 && lse.data != NULL) {
+        const unsigned sample = row / (heads * tokens), head = row / tokens % heads;
+        store(lse, sample * tokens + row % tokens, head, largest + logf(sum));
+    }
+}
+
+/* p = exp(s − lse), ds = p·(dp − Σ p·dp); p may be s, ds may be dp. */
+static __global__ void __launch_bounds__(FS_THREADS)
+    softmax_rows_backward(struct span p, struct span ds, struct span s, struct span dp, struct span lse, unsigned rows,
+                          unsigned tokens, unsigned heads)
+{
+    const unsigned row = (unsigned)row_of_warp();
+    if (row >= rows) {
+        return;
+    }
+    const unsigned lane = threadIdx.x % FS_WARP;
+    const unsigned sample = row / (heads * tokens), head = row / tokens % heads;
+    const float log_sum = load(lse, sample * tokens + row % tokens, head);
+    float sum = 0;
+    for (unsigned col = lane; col < tokens; col += FS_WARP) {
+        sum += expf(load(s, row, col) - log_sum) * load(dp, row, col);
+    }
+    sum = warp_sum(sum);
+    for (unsigned col = lane; col < tokens; col += FS_WARP) {
+        const float weight = expf(load(s, row, col) - log_sum);
+        store(ds, row, col, weight * (load(dp, row, col) - sum));
+        store(p, row, col, weight);
+    }
+}
+
+/* --- one chunk of samples
+ * ------------------------------------------------------------------------------------------------- */
+
+struct attention {
+    struct fs_view out, lse, qkv, dout, dqkv; /* the gradients only backward */
+    int64_t tokens, heads, head_width, samples;
+    float scale;
+};
+
+/* Takes rows × cols of a type from scratch memory; each part begins on 256 bytes. */
+static struct fs_view take(char **memory, enum fs_type type, int64_t rows, int64_t cols)
+{
+    const struct fs_view view = fs_view(*memory, type, rows, cols);
+    *memory += ((size_t)(rows * cols) * fs_type_size(type) + 255) / 256 * 256;
+    return view;
+}
+
+static void move(struct fs_cuda *cuda, const struct attention *op, struct fs_view apart, struct fs_view together,
+                 int64_t first_col, bool to_apart)
+{
+    for_each_piece(
+        cuda, move_heads{span_of(apart), span_of(together), op->tokens, op->heads, op->head_width, first_col, to_apart},
+        apart.rows, apart.cols);
+}
+
+static struct fs_matrices each_head(const struct attention *op, struct fs_view view)
+{
+    return {view.data, view.type, op->tokens, view.cols, view.stride, op->tokens * view.stride};
+}
+
+/* out = alpha·op(a)·op(b) for each sample and head. */
+static void multiply(struct fs_cuda *cuda, const struct attention *op, struct fs_view out, float alpha,
+                     struct fs_view a, bool transpose_a, struct fs_view b, bool transpose_b)
+{
+    struct fs_cuda_product product = {};
+    product.out = each_head(op, out);
+    product.a = each_head(op, a);
+    product.b = each_head(op, b);
+    product.transpose_a = transpose_a;
+    product.transpose_b = transpose_b;
+    product.batch = op->samples * op->heads;
+    product.alpha = alpha;
+    if (!fs_gemm_product(cuda, &product) && cuda->fault.status == FS_OK) {
+        fs_fail(&cuda->fault, FS_FAILED, "cuda: %s: cuBLASLt has no algorithm for %lld tokens of head width %lld",
+                cuda->operation, (long long)op->tokens, (long long)op->head_width);
+    }
+}
+
+/* Rounds up as `take` does. */
+static int64_t bytes_of_sample(const struct attention *op, bool backward)
+{
+    const int64_t type = (int64_t)fs_type_size(op->qkv.type), square = op->heads * op->tokens * op->tokens,
+                  row = op->tokens * op->heads * op->head_width;
+    const int64_t squares = square * (backward ? 8 : 4) + (type == 2 ? square * (backward ? 4 : 2) : 0);
+    return squares + (backward ? 7 * row * type + row * 4 : 4 * row * type) + 16 * 256;
+}
+
+static void forward_chunk(struct fs_cuda *cuda, const struct attention *op, char *memory)
+{
+    const int64_t rows = op->samples * op->heads * op->tokens, width = op->heads * op->head_width;
+    const enum fs_type type = op->qkv.type;
+    struct fs_view parts[3];
+    for (int i = 0; i < 3; i++) {
+        parts[i] = take(&memory, type, rows, op->head_width);
+        move(cuda, op, parts[i], op->qkv, i * width, true);
+    }
+    const struct fs_view out = take(&memory, type, rows, op->head_width);
+    const struct fs_view s = take(&memory, FS_F32, rows, op->tokens);
+    const struct fs_view p = type == FS_F32 ? s : take(&memory, type, rows, op->tokens);
+    multiply(cuda, op, s, op->scale, parts[0], false, parts[1], true);
+    FS_LAUNCH(cuda, softmax_rows, blocks_for_rows(rows), FS_THREADS, span_of(p), span_of(op->lse), span_of(s),
+              (unsigned)rows, (unsigned)op->tokens, (unsigned)op->heads);
+    multiply(cuda, op, out, 1, p, false, parts[2], false);
+    move(cuda, op, out, op->out, 0, false);
+}
+
+/* With p = softmax(scale·q·kᵀ): dv = pᵀ·dout, dp = dout·vᵀ, ds = p·(dp − Σ p·dp), dq = scale·ds·k, dk = scale·dsᵀ·q. */
+static void backward_chunk(struct fs_cuda *cuda, const struct attention *op, char *memory)
+{
+    const int64_t rows = op->samples * op->heads * op->tokens, width = op->heads * op->head_width;
+    const enum fs_type type = op->qkv.type;
+    struct fs_view parts[3], gradients[3];
+    for (int i = 0; i < 3; i++) {
+        parts[i] = take(&memory, type, rows, op->head_width);
+        gradients[i] = take(&memory, type, rows, op->head_width);
+        move(cuda, op, parts[i], op->qkv, i * width, true);
+    }
+    const struct fs_view dout = take(&memory, type, rows, op->head_width);
+    move(cuda, op, dout, op->dout, 0, true);
+    const struct fs_view s = take(&memory, FS_F32, rows, op->tokens), dp = take(&memory, FS_F32, rows, op->tokens);
+    const struct fs_view p = type == FS_F32 ? s : take(&memory, type, rows, op->tokens),
+                         ds = type == FS_F32 ? dp : take(&memory, type, rows, op->tokens);
+    multiply(cuda, op, s, op->scale, parts[0], false, parts[1], true);
+    multiply(cuda, op, dp, 1, dout, false, parts[2], true);
+    FS_LAUNCH(cuda, softmax_rows_backward, blocks_for_rows(rows), FS_THREADS, span_of(p), span_of(ds), span_of(s),
+              span_of(dp), span_of(op->lse), (unsigned)rows, (unsigned)op->tokens, (unsigned)op->heads);
+    multiply(cuda, op, gradients[0], op->scale, ds, false, parts[1], false);
+    multiply(cuda, op, gradients[1], op->scale, ds, true, parts[0], false);
+    multiply(cuda, op, gradients[2], 1, p, true, dout, false);
+    for (int i = 0; i < 3; i++) {
+        move(cuda, op, gradients[i], op->dqkv, i * width, false);
+    }
+}
+
+static struct fs_view rows_or_nothing(struct fs_view view, int64_t first, int64_t rows)
+{
+    return view.data == NULL ? view : fs_view_rows(view, first, rows);
+}
+
+static void run_chunks(struct fs_cuda *cuda, const struct attention *op, bool backward)
+{
+    const int64_t samples = op->qkv.rows / op->tokens, a_sample = bytes_of_sample(op, backward);
+    int64_t chunk = SCRATCH_LIMIT / a_sample;
+    chunk = chunk < 1 ? 1 : chunk < samples ? chunk : samples;
+    char *memory = (char *)fs_cuda_scratch(cuda, (size_t)(chunk * a_sample));
+    for (int64_t first = 0; memory != NULL && first < samples; first += chunk) {
+        struct attention part = *op;
+        part.samples = samples - first < chunk ? samples - first : chunk;
+        const int64_t row = first * op->tokens, rows = part.samples * op->tokens;
+        part.qkv = fs_view_rows(op->qkv, row, rows);
+        part.out = fs_view_rows(op->out, row, rows);
+        part.lse = rows_or_nothing(op->lse, row, rows);
+        part.dout = rows_or_nothing(op->dout, row, rows);
+        part.dqkv = rows_or_nothing(op->dqkv, row, rows);
+        (backward ? backward_chunk : forward_chunk)(cuda, &part, memory);
+    }
+}
+
+static bool operands_fit(struct fs_view out, struct fs_view qkv, int64_t tokens, int64_t heads)
+{
+    return fs_is_any(out) && fs_is_any(qkv) && tokens > 0 && heads > 0 && out.rows == qkv.rows &&
+           qkv.cols == 3 * out.cols && out.cols % heads == 0 && out.rows % tokens == 0;
+}
+
+static bool lse_fits(struct fs_view lse, struct fs_view out, int64_t heads)
+{
+    return fs_is_f32(lse) && lse.rows == out.rows && lse.cols == heads;
+}
+
+static void attention_forward(struct fs_backend *backend, struct fs_view out, struct fs_view lse, struct fs_view qkv,
+                              int64_t tokens, int64_t heads, double scale)
+{
+    struct fs_cuda *cuda =
+        fs_cuda_begin(backend, "attention_forward",
+                      operands_fit(out, qkv, tokens, heads) && (lse.data == NULL || lse_fits(lse, out, heads)));
+    if (cuda != NULL) {
+        const struct attention op = {out, lse,         qkv, fs_no_view(), fs_no_view(), tokens, heads, out.cols / heads,
+                                     0,   (float)scale};
+        run_chunks(cuda, &op, false);
+    }
+}
+
+static void attention_backward(struct fs_backend *backend, struct fs_view dqkv, struct fs_view dout, struct fs_view qkv,
+                               struct fs_view out, struct fs_view lse, int64_t tokens, int64_t heads, double scale)
+{
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "attention_backward",
+                                         operands_fit(out, qkv, tokens, heads) && lse_fits(lse, out, heads) &&
+                                             operands_fit(dout, dqkv, tokens, heads) && fs_same_shape(out, dout));
+    if (cuda != NULL) {
+        const struct attention op = {out, lse, qkv, dout, dqkv, tokens, heads, out.cols / heads, 0, (float)scale};
+        run_chunks(cuda, &op, true);
+    }
+}
+
+void fs_cuda_install_attention(struct fs_backend *backend)
+{
+    backend->attention_forward = attention_forward;
+    backend->attention_backward = attention_backward;
+}

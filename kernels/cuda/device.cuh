@@ -1,0 +1,215 @@
+/* What kernels share: rows of either type in pieces of eight elements, sums over a warp, and the two shapes of most
+ * kernels (a thread for each piece, a block for some columns of one sample). */
+#ifndef FEWSTEP_CUDA_DEVICE_CUH
+#define FEWSTEP_CUDA_DEVICE_CUH
+
+#include "kernels/cuda/cuda.h"
+
+#define FS_WARP 32
+#define FS_ALL_LANES 0xffffffffu
+#define FS_PIECE 8 /* elements that a thread takes at once: two 16-byte accesses of float32, one of bf16 */
+#define FS_THREADS 256
+#define FS_WARPS (FS_THREADS / FS_WARP)
+
+/* A view on the device. `wide`: each row begins on 16 bytes, so a whole piece may be read at once. */
+struct span {
+    char *data;
+    int64_t stride;
+    bool half, wide;
+};
+
+static inline struct span span_of(struct fs_view view)
+{
+    const bool rows_fit = view.rows == 1 || view.stride % FS_PIECE == 0;
+    return {(char *)view.data, view.stride, view.type == FS_BF16, rows_fit && (uintptr_t)view.data % 16 == 0};
+}
+
+struct piece {
+    float v[FS_PIECE];
+};
+
+static __device__ inline unsigned bf16_bits(float value)
+{
+    return __bfloat16_as_ushort(__float2bfloat16_rn(value));
+}
+
+static __device__ inline float load(struct span from, int64_t row, int64_t col)
+{
+    const int64_t at = row * from.stride + col;
+    return from.half ? __uint_as_float((unsigned)((const unsigned short *)from.data)[at] << 16)
+                     : ((const float *)from.data)[at];
+}
+
+static __device__ inline void store(struct span to, int64_t row, int64_t col, float value)
+{
+    const int64_t at = row * to.stride + col;
+    if (to.half) {
+        ((unsigned short *)to.data)[at] = (unsigned short)bf16_bits(value);
+    } else {
+        ((float *)to.data)[at] = value;
+    }
+}
+
+static __device__ inline void unpack(struct piece *piece, int k, unsigned pair)
+{
+    piece->v[k] = __uint_as_float(pair << 16);
+    piece->v[k + 1] = __uint_as_float(pair & 0xffff0000u);
+}
+
+/* Elements col … col + count − 1 of a row; zero behind them. col is a multiple of 8. */
+static __device__ inline struct piece load_piece(struct span from, int64_t row, int64_t col, int count)
+{
+    const int64_t at = row * from.stride + col;
+    struct piece piece;
+    if (from.wide && count >= FS_PIECE && from.half) {
+        const uint4 pairs = *(const uint4 *)(from.data + 2 * at);
+        unpack(&piece, 0, pairs.x);
+        unpack(&piece, 2, pairs.y);
+        unpack(&piece, 4, pairs.z);
+        unpack(&piece, 6, pairs.w);
+    } else if (from.wide && count >= FS_PIECE) {
+        const float4 low = ((const float4 *)(from.data + 4 * at))[0], high = ((const float4 *)(from.data + 4 * at))[1];
+        piece = {{low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}};
+    } else {
+        for (int k = 0; k < FS_PIECE; k++) {
+            piece.v[k] = k < count ? load(from, row, col + k) : 0;
+        }
+    }
+    return piece;
+}
+
+static __device__ inline void store_piece(struct span to, int64_t row, int64_t col, int count, struct piece piece)
+{
+    const int64_t at = row * to.stride + col;
+    const float *v = piece.v;
+    if (to.wide && count >= FS_PIECE && to.half) {
+        *(uint4 *)(to.data + 2 * at) =
+            make_uint4(bf16_bits(v[0]) | bf16_bits(v[1]) << 16, bf16_bits(v[2]) | bf16_bits(v[3]) << 16,
+                       bf16_bits(v[4]) | bf16_bits(v[5]) << 16, bf16_bits(v[6]) | bf16_bits(v[7]) << 16);
+    } else if (to.wide && count >= FS_PIECE) {
+        ((float4 *)(to.data + 4 * at))[0] = make_float4(v[0], v[1], v[2], v[3]);
+        ((float4 *)(to.data + 4 * at))[1] = make_float4(v[4], v[5], v[6], v[7]);
+    } else {
+        for (int k = 0; k < FS_PIECE; k++) {
+            if (k < count) {
+                store(to, row, col + k, v[k]);
+            }
+        }
+    }
+}
+
+/* The sum over a warp's lanes, in all of them, in an order that is always the same. */
+static __device__ inline float warp_sum(float value)
+{
+    for (int distance = FS_WARP / 2; distance > 0; distance /= 2) {
+        value += __shfl_xor_sync(FS_ALL_LANES, value, distance);
+    }
+    return value;
+}
+
+static __device__ inline float warp_largest(float value)
+{
+    for (int distance = FS_WARP / 2; distance > 0; distance /= 2) {
+        value = fmaxf(value, __shfl_xor_sync(FS_ALL_LANES, value, distance));
+    }
+    return value;
+}
+
+/* --- a thread for each piece ---------------------------------------------------------------------------------------
+ */
+
+/* An operation is a structure with `__device__ void piece(int64_t row, int64_t col, int count) const`. */
+template <class Operation>
+static __global__ void __launch_bounds__(FS_THREADS) each_piece(Operation operation, unsigned rows, int64_t cols)
+{
+    const unsigned pieces = (unsigned)((cols + FS_PIECE - 1) / FS_PIECE);
+    const unsigned index = blockIdx.x * FS_THREADS + threadIdx.x;
+    const unsigned row = index / pieces;
+    if (row < rows) {
+        const int64_t col = (int64_t)(index - row * pieces) * FS_PIECE;
+        operation.piece(row, col, (int)(cols - col < FS_PIECE ? cols - col : FS_PIECE));
+    }
+}
+
+/* Runs it over rows × cols; a fault beyond 2³² pieces. */
+template <class Operation>
+static void for_each_piece(struct fs_cuda *cuda, const Operation &operation, int64_t rows, int64_t cols)
+{
+    const int64_t count = rows * ((cols + FS_PIECE - 1) / FS_PIECE);
+    if (count > 0xffffff00) {
+        fs_fail(&cuda->fault, FS_FAILED, "cuda: %s: %lld × %lld elements are more than one launch can count",
+                cuda->operation, (long long)rows, (long long)cols);
+        return;
+    }
+    FS_LAUNCH(cuda, (each_piece<Operation>), (count + FS_THREADS - 1) / FS_THREADS, FS_THREADS, operation,
+              (unsigned)rows, cols);
+}
+
+/* --- a warp for each row -------------------------------------------------------------------------------------------
+ */
+
+/* The row that this thread's warp works on. */
+static __device__ inline int64_t row_of_warp()
+{
+    return (int64_t)blockIdx.x * FS_WARPS + threadIdx.x / FS_WARP;
+}
+
+static inline int64_t blocks_for_rows(int64_t rows)
+{
+    return (rows + FS_WARPS - 1) / FS_WARPS;
+}
+
+/* --- sums over the rows of a sample, by column -----------------------------------------------------------------------
+ */
+
+struct pair {
+    float first, second;
+};
+
+/* Each lane's column summed over the warps of the block, in warp 0. */
+static __device__ inline struct pair sum_over_warps(struct pair sums)
+{
+    __shared__ struct pair partial[FS_WARPS][FS_WARP];
+    const int lane = threadIdx.x % FS_WARP, warp = threadIdx.x / FS_WARP;
+    partial[warp][lane] = sums;
+    __syncthreads();
+    for (int other = 1; other < FS_WARPS && warp == 0; other++) {
+        sums.first += partial[other][lane].first;
+        sums.second += partial[other][lane].second;
+    }
+    return sums;
+}
+
+/* An operation has `__device__ pair term(int64_t row, int64_t group, int64_t col) const`, for each row of a group (a
+ * sample's tokens; the last group may be short) and each column, and `void finish(int64_t group, int64_t col, pair
+ * sums) const`. A block takes 32 columns of a group; its 8 warps take rows in turn. */
+template <class Operation>
+static __global__ void __launch_bounds__(FS_THREADS)
+    column_sums(Operation operation, int64_t rows, int64_t rows_a_group, int64_t cols)
+{
+    const int64_t strips = (cols + FS_WARP - 1) / FS_WARP;
+    const int64_t group = blockIdx.x / strips, col = blockIdx.x % strips * FS_WARP + threadIdx.x % FS_WARP;
+    const int64_t first = group * rows_a_group, warp = threadIdx.x / FS_WARP;
+    const int64_t end = first + rows_a_group < rows ? first + rows_a_group : rows;
+    struct pair sums = {0, 0};
+    for (int64_t row = first + warp; row < end && col < cols; row += FS_WARPS) {
+        const struct pair term = operation.term(row, group, col);
+        sums.first += term.first;
+        sums.second += term.second;
+    }
+    sums = sum_over_warps(sums);
+    if (warp == 0 && col < cols) {
+        operation.finish(group, col, sums);
+    }
+}
+
+template <class Operation>
+static void sum_columns(struct fs_cuda *cuda, const Operation &operation, int64_t rows, int64_t rows_a_group,
+                        int64_t cols)
+{
+    const int64_t groups = (rows + rows_a_group - 1) / rows_a_group;
+    FS_LAUNCH(cuda, (column_sums<Operation>), groups * ((cols + FS_WARP - 1) / FS_WARP), FS_THREADS, operation, rows,
+              rows_a_group, cols);
+}
+
+#endif

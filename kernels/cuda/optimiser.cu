@@ -1,0 +1,150 @@
+/* AdamW with the moving averages in one pass over the flat buffers, and the squared norm for clipping. */
+#include "kernels/cuda/device.cuh"
+
+/* --- the squared norm
+ * ---------------------------------------------------------------------------------------------------- */
+
+#define CHUNK (FS_THREADS * FS_PIECE * 8) /* elements of one block; fixed, so the sum does not depend on the device */
+
+/* The block's sum, in thread 0. */
+static __device__ double block_sum(double value)
+{
+    __shared__ double partial[FS_THREADS];
+    partial[threadIdx.x] = value;
+    __syncthreads();
+    for (unsigned half = FS_THREADS / 2; half > 0; half /= 2) {
+        if (threadIdx.x < half) {
+            partial[threadIdx.x] += partial[threadIdx.x + half];
+        }
+        __syncthreads();
+    }
+    return partial[0];
+}
+
+static __global__ void __launch_bounds__(FS_THREADS) squares_of_chunks(double *sums, struct span x, int64_t count)
+{
+    double sum = 0;
+    for (int i = 0; i < CHUNK / (FS_THREADS * FS_PIECE); i++) {
+        const int64_t at = (int64_t)blockIdx.x * CHUNK + (i * FS_THREADS + (int)threadIdx.x) * FS_PIECE;
+        if (at < count) {
+            const struct piece p = load_piece(x, 0, at, (int)min(count - at, (int64_t)FS_PIECE));
+            for (int k = 0; k < FS_PIECE; k++) {
+                sum += (double)p.v[k] * (double)p.v[k];
+            }
+        }
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) {
+        sums[blockIdx.x] = sum;
+    }
+}
+
+/* One block. */
+static __global__ void __launch_bounds__(FS_THREADS)
+    sum_of_chunks(struct span result, const double *sums, int64_t count)
+{
+    double sum = 0;
+    for (int64_t i = threadIdx.x; i < count; i += FS_THREADS) {
+        sum += sums[i];
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) {
+        store(result, 0, 0, (float)sum);
+    }
+}
+
+static void sum_squares(struct fs_backend *backend, struct fs_view result, struct fs_view x)
+{
+    struct fs_cuda *cuda =
+        fs_cuda_begin(backend, "sum_squares", fs_is_f32(result) && fs_is_any(x) && (x.rows == 1 || x.stride == x.cols));
+    if (cuda == NULL) {
+        return;
+    }
+    const struct fs_view row = fs_view(x.data, x.type, 1, x.rows * x.cols);
+    const int64_t chunks = (row.cols + CHUNK - 1) / CHUNK;
+    double *sums = (double *)fs_cuda_scratch(cuda, (size_t)chunks * sizeof *sums);
+    if (sums != NULL) {
+        FS_LAUNCH(cuda, squares_of_chunks, chunks, FS_THREADS, sums, span_of(row), row.cols);
+        FS_LAUNCH(cuda, sum_of_chunks, 1, FS_THREADS, span_of(result), sums, chunks);
+    }
+}
+
+/* --- AdamW
+ * ----------------------------------------------------------------------------------------------------------------- */
+
+struct adamw_operation {
+    struct span parameters, gradients, moment1, moment2, averages[2];
+    struct span norm2; /* stays on the device: an update waits for nothing */
+    float clip_norm, beta1, beta2, epsilon;
+    float rate;        /* learning rate / (1 − beta1^update) */
+    float correction2; /* 1 / (1 − beta2^update) */
+    float decay;       /* learning rate · weight decay */
+    float ema_decay[2];
+    __device__ void piece(int64_t row, int64_t col, int count) const
+    {
+        float clip = 1;
+        if (clip_norm > 0) {
+            const float norm = sqrtf(load(norm2, 0, 0));
+            clip = norm > clip_norm ? clip_norm / norm : 1;
+        }
+        const struct piece g = load_piece(gradients, row, col, count);
+        struct piece w = load_piece(parameters, row, col, count), m = load_piece(moment1, row, col, count),
+                     v = load_piece(moment2, row, col, count);
+        for (int k = 0; k < FS_PIECE; k++) {
+            const float gradient = clip * g.v[k];
+            m.v[k] += (1 - beta1) * (gradient - m.v[k]);
+            v.v[k] += (1 - beta2) * (gradient * gradient - v.v[k]);
+            w.v[k] -= rate * m.v[k] / (sqrtf(v.v[k] * correction2) + epsilon) + decay * w.v[k];
+        }
+        store_piece(moment1, row, col, count, m);
+        store_piece(moment2, row, col, count, v);
+        store_piece(parameters, row, col, count, w);
+        for (int i = 0; i < 2; i++) {
+            if (averages[i].data != NULL) {
+                struct piece average = load_piece(averages[i], row, col, count);
+                for (int k = 0; k < FS_PIECE; k++) {
+                    average.v[k] += (1 - ema_decay[i]) * (w.v[k] - average.v[k]);
+                }
+                store_piece(averages[i], row, col, count, average);
+            }
+        }
+    }
+};
+
+static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, struct fs_view parameters,
+                  struct fs_view gradients, struct fs_view moment1, struct fs_view moment2,
+                  const struct fs_view averages[2])
+{
+    bool fit = fs_is_f32(parameters) && fs_is_f32(gradients) && fs_is_f32(moment1) && fs_is_f32(moment2) &&
+               parameters.rows == 1 && fs_same_shape(parameters, gradients) && fs_same_shape(parameters, moment1) &&
+               fs_same_shape(parameters, moment2) && (settings->clip_norm <= 0 || fs_is_f32(settings->norm2));
+    for (int k = 0; k < 2; k++) {
+        fit = fit && (averages[k].data == NULL || (fs_is_f32(averages[k]) && fs_same_shape(averages[k], parameters)));
+    }
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "adamw", fit);
+    if (cuda == NULL) {
+        return;
+    }
+    const double rate = settings->learning_rate, update = (double)settings->update;
+    const struct adamw_operation operation = {span_of(parameters),
+                                              span_of(gradients),
+                                              span_of(moment1),
+                                              span_of(moment2),
+                                              {span_of(averages[0]), span_of(averages[1])},
+                                              span_of(settings->norm2),
+                                              settings->clip_norm,
+                                              settings->beta1,
+                                              settings->beta2,
+                                              settings->epsilon,
+                                              (float)(rate / (1 - pow(settings->beta1, update))),
+                                              (float)(1 / (1 - pow(settings->beta2, update))),
+                                              (float)(rate * settings->weight_decay),
+                                              {settings->ema_decay[0], settings->ema_decay[1]}};
+    for_each_piece(cuda, operation, 1, parameters.cols);
+}
+
+void fs_cuda_install_optimiser(struct fs_backend *backend)
+{
+    backend->sum_squares = sum_squares;
+    backend->adamw = adamw;
+}

@@ -1,0 +1,38 @@
+/* CUDA on the host: kernels/cuda/ compiled by the host's compiler, on a machine without a GPU or the toolkit.
+ * include/ stands in for the toolkit's headers, fibers.cpp runs blocks and threads, runtime.cpp and cublaslt.cpp
+ * replace the calls that the backend makes, after their documentation. Here is what a test can set and ask. */
+#ifndef FEWSTEP_CUDA_HOST_H
+#define FEWSTEP_CUDA_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum cuda_host_order { CUDA_HOST_FORWARD, CUDA_HOST_REVERSE, CUDA_HOST_RANDOM };
+
+struct cuda_host_settings {
+    enum cuda_host_order order; /* of the blocks of a grid and the threads of a block */
+    uint32_t seed;              /* of the random order */
+    bool refuse_epilogues;      /* cuBLASLt has no fused epilogue, as for some shapes and types on some devices */
+    size_t memory;              /* the device's, in bytes */
+    int devices, driver, compute_major; /* what the runtime answers: a count, 13000 for CUDA 13.0, 8 for sm_80 */
+    int fail_allocation, fail_copy, fail_launch; /* which one from now on fails: 1 the next; 0 none */
+};
+extern struct cuda_host_settings cuda_host;
+
+/* A good device, in forward order; and the device without errors or memory in use (as in a new process). */
+void cuda_host_reset(void);
+/* The first thing wrong that a kernel or a call did since the reset, or "". */
+const char *cuda_host_report(void);
+/* Bytes of device memory in use. */
+size_t cuda_host_memory_used(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

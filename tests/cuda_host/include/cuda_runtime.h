@@ -1,0 +1,140 @@
+/* The part of CUDA's language and runtime that kernels/cuda/ uses, for the host's compiler. */
+#ifndef CUDA_HOST_RUNTIME_H
+#define CUDA_HOST_RUNTIME_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <tuple>
+#include <type_traits>
+
+/* --- the language
+ * ------------------------------------------------------------------------------------------------------ */
+
+#define __global__
+#define __device__
+#define __host__
+#define __launch_bounds__(...)
+/* One block runs at a time, so its shared memory may be static; the section is poisoned before each block. */
+#define __shared__ static __attribute__((section("cuda_shared")))
+
+struct cuda_host_index {
+    unsigned x;
+};
+extern struct cuda_host_index threadIdx, blockIdx, blockDim, gridDim;
+
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
+
+static inline float4 make_float4(float x, float y, float z, float w)
+{
+    return {x, y, z, w};
+}
+
+static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w)
+{
+    return {x, y, z, w};
+}
+
+template <class Number> static inline Number min(Number a, Number b)
+{
+    return a < b ? a : b;
+}
+
+template <class Number> static inline Number max(Number a, Number b)
+{
+    return a > b ? a : b;
+}
+
+static inline float __uint_as_float(unsigned bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* Where threads meet. The place in the source tells one meeting from another. */
+#define __syncthreads() cuda_host_barrier(__FILE__, __LINE__)
+#define __shfl_xor_sync(mask, value, lanes) cuda_host_shuffle_xor(mask, value, lanes, __FILE__, __LINE__)
+
+void cuda_host_barrier(const char *file, int line);
+uint64_t cuda_host_exchange(unsigned mask, uint64_t bits, unsigned source_lane, const char *file, int line);
+
+template <class Value>
+static inline Value cuda_host_shuffle_xor(unsigned mask, Value value, int lanes, const char *file, int line)
+{
+    uint64_t bits = 0;
+    static_assert(sizeof value <= sizeof bits, "a shuffle moves at most eight bytes");
+    memcpy(&bits, &value, sizeof value);
+    bits = cuda_host_exchange(mask, bits, (threadIdx.x % 32) ^ (unsigned)lanes, file, line);
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* --- the runtime
+ * ------------------------------------------------------------------------------------------------------- */
+
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInvalidConfiguration = 9,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100,
+    cudaErrorInvalidResourceHandle = 400,
+    cudaErrorLaunchFailure = 719,
+};
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
+typedef struct cuda_host_stream *cudaStream_t;
+struct cudaDeviceProp {
+    char name[256];
+    int major, minor;
+};
+
+cudaError_t cudaGetDeviceCount(int *count);
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int device);
+cudaError_t cudaDriverGetVersion(int *version);
+cudaError_t cudaRuntimeGetVersion(int *version);
+cudaError_t cudaMemGetInfo(size_t *available, size_t *total);
+cudaError_t cudaMalloc(void **memory, size_t bytes);
+cudaError_t cudaFree(void *memory);
+cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t stream);
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaStreamCreate(cudaStream_t *stream);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaGetLastError(void);
+const char *cudaGetErrorString(cudaError_t error);
+
+/* --- launches
+ * ---------------------------------------------------------------------------------------------------------- */
+
+void cuda_host_run(unsigned blocks, unsigned threads, cudaStream_t stream, void (*body)(const void *),
+                   const void *data);
+
+/* kernel<<<blocks, threads, 0, stream>>>(arguments …); the arguments are taken by value, once. */
+template <class... Parameters, class... Arguments>
+static void cuda_host_launch(void (*kernel)(Parameters...), unsigned blocks, unsigned threads, cudaStream_t stream,
+                             Arguments... arguments)
+{
+    struct call {
+        void (*kernel)(Parameters...);
+        std::tuple<Parameters...> arguments;
+    };
+    const struct call call = {kernel, std::tuple<Parameters...>(arguments...)};
+    cuda_host_run(
+        blocks, threads, stream,
+        [](const void *data) {
+            const struct call *own = (const struct call *)data;
+            std::apply(own->kernel, own->arguments);
+        },
+        &call);
+}
+
+#endif

@@ -1,0 +1,51 @@
+#!/bin/sh
+# Puts known mistakes into a copy of the kernels, one at a time, and demands that test_cuda_host fails on each.
+# Usage: planted_bugs.sh BUILD, from the repository's root, after the tests were built.
+set -eu
+build=$1
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+missed=0
+
+# Name, file, the mistake as a sed script.
+plant()
+{
+    rm -rf "$copy/tree"
+    mkdir -p "$copy/tree"
+    cp -r Makefile kernels methods metrics harness tests "$copy/tree"
+    sed -i "$3" "$copy/tree/$2"
+    if cmp -s "$2" "$copy/tree/$2"; then
+        echo "$1: the line that it changes is no longer in $2" >&2
+        missed=1
+        return
+    fi
+    object=$copy/changed.o
+    g++ $FLAGS -I"$copy/tree" -x c++ -c -o "$object" "$copy/tree/${4:-$2}"
+    others=$(find "$build/cuda_host" -name '*.o' ! -path "*/${4:-$2}.o")
+    g++ -fsanitize=address,undefined -fopenmp -o "$copy/test" "$build/tests/cuda_host/test_cuda_host.o" "$object" $others \
+        $SUPPORT "$build/libfewstep.a" $LIBS -lcmocka
+    if ASAN_OPTIONS=detect_leaks=0 timeout 300 "$copy/test" >"$copy/log" 2>&1; then
+        echo "MISSED: $1"
+        missed=1
+    else
+        echo "caught: $1: $(grep -aE 'ERROR|runtime error' "$copy/log" | grep -av 'LINE' | head -n 1)"
+    fi
+}
+
+plant 'a missing barrier' kernels/cuda/device.cuh '/partial\[warp\]\[lane\] = sums;/{n;d}' kernels/cuda/norm.cu
+plant 'a missing barrier in a loop' kernels/cuda/optimiser.cu '/partial\[threadIdx.x + half\];/{n;n;d}'
+plant 'a barrier that not all threads reach' kernels/cuda/optimiser.cu '/if (threadIdx.x < half) {/a __syncthreads();'
+plant 'a row too many' kernels/cuda/norm.cu 's/if (row >= rows) {/if (row > rows) {/'
+plant 'a row too few' kernels/cuda/loss.cu 's/if (row >= rows) {/if (row + 1 >= rows) {/'
+plant 'a column too many' kernels/cuda/device.cuh 's/&& col < cols; row += FS_WARPS/; row += FS_WARPS/' kernels/cuda/norm.cu
+plant 'a wrong leading dimension' kernels/cuda/gemm_lt.cu 's/shape.ldb = b->stride;/shape.ldb = b->cols;/'
+plant 'a swapped transpose' kernels/cuda/gemm_lt.cu 's/shape.transpose_a = product->transpose_b;/shape.transpose_a = !product->transpose_b;/'
+plant 'an alignment that is not there' kernels/cuda/gemm_lt.cu 's/shape.align_b = alignment_of(b->data);/shape.align_b = 256;/'
+plant 'a wrong step between batches' kernels/cuda/attention.cu 's/op->tokens \* view.stride}/op->tokens * op->head_width}/'
+plant 'memory that nothing wrote' kernels/cuda/cuda.cu 's/cudaMemsetAsync(memory, 0, bytes > 0 ? bytes : 1, cuda->stream)/cudaSuccess/'
+plant 'shared memory that nothing wrote' kernels/cuda/optimiser.cu '/^    partial\[threadIdx.x\] = value;/d'
+plant 'a misaligned vector load' kernels/cuda/device.cuh 's/ && (uintptr_t)view.data % 16 == 0//; s/rows_fit};/true};/; s/view.stride % FS_PIECE == 0/view.stride > 0/' kernels/cuda/elementwise.cu
+plant 'a shuffle without half of its lanes' kernels/cuda/device.cuh 's/#define FS_ALL_LANES 0xffffffffu/#define FS_ALL_LANES 0x0000ffffu/' kernels/cuda/norm.cu
+plant 'a shuffle over half of the warp' kernels/cuda/device.cuh 's/int distance = FS_WARP \/ 2;/int distance = FS_WARP \/ 4;/' kernels/cuda/loss.cu
+plant 'the host reads device memory' kernels/cuda/optimiser.cu 's/const double rate = settings->learning_rate,/const double rate = settings->learning_rate + 0 * *(float *)gradients.data,/'
+exit $missed

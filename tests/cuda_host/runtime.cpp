@@ -1,0 +1,287 @@
+/* The CUDA runtime's calls: device memory that is poisoned when fresh, copies that check both sides, errors that stay.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <map>
+
+#include "tests/cuda_host/device.hpp"
+
+#if defined __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
+#endif
+
+struct cuda_host_stream {
+    int unused;
+};
+
+struct cuda_host_settings cuda_host;
+
+static struct {
+    std::map<uintptr_t, size_t> memory; /* address → bytes */
+    size_t used;
+    cudaError_t error;  /* for cudaGetLastError */
+    cudaError_t sticky; /* a broken device answers nothing else */
+    char report[1024];
+    struct cuda_host_stream stream;
+    bool has_stream;
+} device;
+
+/* --- errors
+ * -------------------------------------------------------------------------------------------------------------- */
+
+cudaError_t device_fault(cudaError_t error, const char *format, ...)
+{
+    if (device.report[0] == '\0') {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(device.report, sizeof device.report, format, arguments);
+        va_end(arguments);
+    }
+    device.error = error;
+    if (error == cudaErrorLaunchFailure) {
+        device.sticky = error;
+    }
+    return error;
+}
+
+cudaError_t device_error()
+{
+    return device.sticky;
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    const cudaError_t error = device.sticky != cudaSuccess ? device.sticky : device.error;
+    device.error = cudaSuccess;
+    return error;
+}
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    switch (error) {
+    case cudaSuccess:
+        return "no error";
+    case cudaErrorInvalidValue:
+        return "invalid argument";
+    case cudaErrorMemoryAllocation:
+        return "out of memory";
+    case cudaErrorInvalidConfiguration:
+        return "invalid configuration argument";
+    case cudaErrorInsufficientDriver:
+        return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorNoDevice:
+        return "no CUDA-capable device is detected";
+    case cudaErrorInvalidResourceHandle:
+        return "invalid resource handle";
+    case cudaErrorLaunchFailure:
+        return "unspecified launch failure";
+    }
+    return "unrecognized error code";
+}
+
+extern "C" const char *cuda_host_report(void)
+{
+    return device.report;
+}
+
+extern "C" size_t cuda_host_memory_used(void)
+{
+    return device.used;
+}
+
+extern "C" void cuda_host_reset(void)
+{
+    cuda_host = {};
+    cuda_host.memory = (size_t)4 << 30;
+    cuda_host.devices = 1;
+    cuda_host.driver = 13000;
+    cuda_host.compute_major = 8;
+    device.error = device.sticky = cudaSuccess;
+    device.report[0] = '\0';
+}
+
+/* --- the device
+ * ---------------------------------------------------------------------------------------------------------- */
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    *count = 0;
+    if (cuda_host.driver < 13000) {
+        return cudaErrorInsufficientDriver;
+    }
+    *count = cuda_host.devices;
+    return *count > 0 ? cudaSuccess : cudaErrorNoDevice;
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int number)
+{
+    if (number < 0 || number >= cuda_host.devices) {
+        return cudaErrorInvalidValue;
+    }
+    *properties = {};
+    snprintf(properties->name, sizeof properties->name, "CUDA on the host");
+    properties->major = cuda_host.compute_major;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = cuda_host.driver;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *version)
+{
+    *version = 13000;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t *stream)
+{
+    device.has_stream = true;
+    *stream = &device.stream;
+    return device.sticky;
+}
+
+bool device_has_stream(cudaStream_t stream)
+{
+    return device.has_stream && stream == &device.stream;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    if (!device_has_stream(stream)) {
+        return cudaErrorInvalidResourceHandle;
+    }
+    device.has_stream = false;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    return device_has_stream(stream) ? device.sticky : cudaErrorInvalidResourceHandle;
+}
+
+/* --- memory
+ * -------------------------------------------------------------------------------------------------------------- */
+
+bool device_owns(const void *memory, size_t bytes)
+{
+    auto after = device.memory.upper_bound((uintptr_t)memory);
+    if (after == device.memory.begin()) {
+        return false;
+    }
+    const auto found = std::prev(after);
+    const size_t offset = (uintptr_t)memory - found->first;
+    return offset <= found->second && bytes <= found->second - offset;
+}
+
+static void touchable(uintptr_t address, size_t bytes, bool yes)
+{
+    if (yes) {
+        ASAN_UNPOISON_MEMORY_REGION((void *)address, bytes);
+    } else {
+        ASAN_POISON_MEMORY_REGION((void *)address, bytes);
+    }
+}
+
+void device_open()
+{
+    for (const auto &one : device.memory) {
+        touchable(one.first, one.second, true);
+    }
+}
+
+void device_close()
+{
+    for (const auto &one : device.memory) {
+        touchable(one.first, one.second, false);
+    }
+}
+
+static size_t unused()
+{
+    return cuda_host.memory > device.used ? cuda_host.memory - device.used : 0;
+}
+
+cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
+{
+    *total = cuda_host.memory;
+    *available = unused();
+    return device.sticky;
+}
+
+cudaError_t cudaMalloc(void **memory, size_t bytes)
+{
+    if (device.sticky != cudaSuccess) {
+        return device.sticky;
+    }
+    *memory = NULL;
+    if (device_fails_now(&cuda_host.fail_allocation) || bytes > unused() ||
+        (bytes > 0 && posix_memalign(memory, 256, bytes) != 0)) {
+        device.error = cudaErrorMemoryAllocation;
+        return cudaErrorMemoryAllocation;
+    }
+    if (bytes > 0) {
+        memset(*memory, 0xff, bytes); /* NaN in each type */
+        device.memory[(uintptr_t)*memory] = bytes;
+        device.used += bytes;
+        touchable((uintptr_t)*memory, bytes, false);
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *memory)
+{
+    if (memory == NULL) {
+        return device.sticky;
+    }
+    const auto found = device.memory.find((uintptr_t)memory);
+    if (found == device.memory.end()) {
+        return device_fault(cudaErrorInvalidValue, "cudaFree of %p, which cudaMalloc did not give", memory);
+    }
+    touchable(found->first, found->second, true);
+    device.used -= found->second;
+    device.memory.erase(found);
+    free(memory);
+    return device.sticky;
+}
+
+cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t stream)
+{
+    if (device.sticky != cudaSuccess) {
+        return device.sticky;
+    }
+    if (!device_has_stream(stream) || !device_owns(memory, bytes)) {
+        return device_fault(cudaErrorInvalidValue, "cudaMemsetAsync of %zu bytes outside device memory", bytes);
+    }
+    device_open();
+    memset(memory, byte, bytes);
+    device_close();
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream)
+{
+    if (device.sticky != cudaSuccess) {
+        return device.sticky;
+    }
+    if (device_fails_now(&cuda_host.fail_copy)) {
+        return device_fault(cudaErrorLaunchFailure, "a copy fails because the test asked for it");
+    }
+    const bool up = kind == cudaMemcpyHostToDevice;
+    const void *theirs = up ? to : from, *ours = up ? from : to;
+    if (!device_has_stream(stream) || !device_owns(theirs, bytes) || device_owns(ours, 1)) {
+        return device_fault(cudaErrorInvalidValue,
+                            "cudaMemcpyAsync of %zu bytes: the pointers do not fit its direction", bytes);
+    }
+    device_open();
+    memcpy(to, from, bytes);
+    device_close();
+    return cudaSuccess;
+}

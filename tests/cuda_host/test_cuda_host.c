@@ -1,0 +1,244 @@
+/* The CUDA backend from its own source, without a GPU: every operation and the network against the float64 reference,
+ * with a block's threads in several orders and with and without cuBLASLt's fused epilogues; a short training; and what
+ * goes wrong on a device. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tests/cuda_host/cuda_host.h"
+#include "tests/support/backend_network.h"
+#include "tests/support/backend_ops.h"
+#include "tests/support/network.h"
+
+struct fs_backend *fs_cuda_backend(struct fs_error *error);
+
+static size_t used_before; /* by a test that failed earlier */
+
+static struct fs_backend *open_backend(void)
+{
+    struct fs_error error;
+    struct fs_backend *backend = fs_cuda_backend(&error);
+    if (backend == NULL) {
+        fail_msg("%s", error.text);
+    }
+    assert_int_equal(backend->abi, FS_BACKEND_ABI);
+    return backend;
+}
+
+static void close_backend(struct fs_backend *backend)
+{
+    backend->destroy(backend);
+    assert_int_equal(cuda_host_memory_used(), used_before);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    cuda_host_reset();
+    used_before = cuda_host_memory_used();
+    return 0;
+}
+
+/* --- operations ----------------------------------------------------------------------------------------------------
+ */
+
+static void operations(enum cuda_host_order order, bool refuse_epilogues)
+{
+    cuda_host.order = order;
+    cuda_host.seed = (uint32_t)time(NULL);
+    cuda_host.refuse_epilogues = refuse_epilogues;
+    struct fs_backend *backend = open_backend();
+    test_backend_ops(backend);
+    assert_string_equal(cuda_host_report(), "");
+    close_backend(backend);
+}
+
+static void test_operations_forward(void **state)
+{
+    (void)state;
+    operations(CUDA_HOST_FORWARD, false);
+}
+
+static void test_operations_reverse_unfused(void **state)
+{
+    (void)state;
+    operations(CUDA_HOST_REVERSE, true);
+}
+
+static void test_operations_random(void **state)
+{
+    (void)state;
+    operations(CUDA_HOST_RANDOM, false);
+}
+
+/* --- the network ---------------------------------------------------------------------------------------------------
+ */
+
+static void test_network(void **state)
+{
+    (void)state;
+    struct fs_backend *backend = open_backend();
+    test_backend_network(backend, FS_F32, 2e-5);
+    test_backend_network(backend, FS_BF16, 0.05);
+    test_backend_training(backend);
+    assert_string_equal(cuda_host_report(), "");
+    close_backend(backend);
+}
+
+/* No bit of a gradient depends on the order of blocks and threads. */
+static void test_orders(void **state)
+{
+    (void)state;
+    double *first = NULL;
+    for (int order = CUDA_HOST_FORWARD; order <= CUDA_HOST_RANDOM; order++) {
+        cuda_host.order = (enum cuda_host_order)order;
+        cuda_host.seed = (uint32_t)time(NULL);
+        struct fs_backend *cuda = open_backend();
+        struct test_network network = test_network_create(cuda, &test_network_config, 3, FS_F32, 0.3, 1);
+        test_network_pass(&network, 0, 3);
+        double *gradients = test_download(cuda, network.gradients);
+        const size_t bytes = (size_t)network.gradients.cols * sizeof *gradients;
+        if (first == NULL) {
+            first = gradients;
+        } else {
+            assert_memory_equal(first, gradients, bytes);
+            free(gradients);
+        }
+        test_network_destroy(&network);
+        close_backend(cuda);
+    }
+    free(first);
+}
+
+/* --- what goes wrong -------------------------------------------------------------------------------------------------
+ */
+
+static struct fs_view zeros(struct fs_backend *backend, int64_t rows, int64_t cols)
+{
+    struct fs_error error;
+    void *data = backend->allocate(backend, (size_t)(rows * cols) * fs_type_size(backend->real), &error);
+    assert_non_null(data);
+    return fs_view(data, backend->real, rows, cols);
+}
+
+static void expect_no_backend(const char *text)
+{
+    struct fs_error error;
+    assert_null(fs_cuda_backend(&error));
+    assert_non_null(strstr(error.text, text));
+    assert_null(strchr(error.text, '\n'));
+    cuda_host_reset();
+}
+
+static void test_no_device(void **state)
+{
+    (void)state;
+    cuda_host.devices = 0;
+    expect_no_backend("no CUDA-capable device");
+    cuda_host.driver = 0;
+    expect_no_backend("no NVIDIA driver");
+    cuda_host.driver = 12040;
+    expect_no_backend("for CUDA 12.4, this build needs 13.0");
+    cuda_host.compute_major = 7;
+    expect_no_backend("compute capability 7.0");
+    cuda_host.memory = 1 << 20;
+    expect_no_backend("no device memory");
+    assert_int_equal(cuda_host_memory_used(), used_before);
+}
+
+/* A network whose every allocation fails once: each time a clean error, and nothing left behind. */
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    struct fs_backend *backend = open_backend();
+    const size_t used = cuda_host_memory_used();
+    int failures = 0;
+    for (bool made = false; !made; failures++) {
+        struct fs_error error = {FS_OK, ""};
+        cuda_host.fail_allocation = failures + 1;
+        struct fs_dit *dit = fs_dit_create(backend, &test_network_config, TEST_NETWORK_HEIGHT, TEST_NETWORK_WIDTH,
+                                           TEST_NETWORK_CHANNELS, 3, true, FS_F32, &error);
+        made = dit != NULL;
+        if (made) {
+            fs_dit_destroy(dit);
+        } else {
+            assert_non_null(strstr(error.text, "no device memory"));
+        }
+        assert_int_equal(cuda_host_memory_used(), used);
+        assert_true(failures < 100);
+    }
+    assert_true(failures > 1);
+    cuda_host.fail_allocation = 0;
+    cuda_host.memory = used + 1000;
+    struct fs_error error;
+    assert_null(backend->allocate(backend, (size_t)5 << 20, &error));
+    assert_non_null(strstr(error.text, "5 MiB asked for"));
+    assert_non_null(strstr(error.text, "train.batch"));
+    close_backend(backend);
+}
+
+/* A device that breaks stays broken; the first operation that saw it is named, and nothing crashes after it. */
+static void test_broken_device(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        cuda_host_reset();
+        struct fs_backend *backend = open_backend();
+        const struct fs_view a = zeros(backend, 8, 8);
+        float host[64] = {0};
+        struct fs_error error;
+        cuda_host.fail_copy = i == 0;
+        cuda_host.fail_launch = i == 1;
+        if (i == 0) {
+            backend->upload(backend, a.data, host, sizeof host);
+        } else {
+            backend->silu_forward(backend, a, a);
+        }
+        backend->add(backend, a, a, a);
+        assert_int_equal(backend->synchronise(backend, &error), FS_FAILED);
+        assert_non_null(strstr(error.text, i == 0 ? "upload" : "silu_forward"));
+        assert_non_null(strstr(error.text, "unspecified launch failure"));
+        assert_int_equal(backend->synchronise(backend, &error), FS_FAILED);
+        backend->download(backend, host, a.data, sizeof host);
+        assert_int_equal(backend->synchronise(backend, &error), FS_FAILED);
+        backend->release(backend, a.data);
+        close_backend(backend);
+    }
+}
+
+static void test_no_convolution(void **state)
+{
+    (void)state;
+    struct fs_backend *backend = open_backend();
+    const struct fs_view x = zeros(backend, 1, 16);
+    const struct fs_window window = {4, 4, 1, 1, 1, 1, 1, 0, 0};
+    struct fs_error error;
+    backend->convolution_forward(backend, x, x, x, fs_no_view(), &window, false);
+    assert_int_equal(backend->synchronise(backend, &error), FS_FAILED);
+    assert_non_null(strstr(error.text, "no convolution"));
+    assert_null(backend->convolution_backward);
+    backend->release(backend, x.data);
+    close_backend(backend);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_operations_forward, start),
+        cmocka_unit_test_setup(test_operations_reverse_unfused, start),
+        cmocka_unit_test_setup(test_operations_random, start),
+        cmocka_unit_test_setup(test_network, start),
+        cmocka_unit_test_setup(test_orders, start),
+        cmocka_unit_test_setup(test_no_device, start),
+        cmocka_unit_test_setup(test_out_of_memory, start),
+        cmocka_unit_test_setup(test_broken_device, start),
+        cmocka_unit_test_setup(test_no_convolution, start),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
