@@ -73,13 +73,13 @@ static void sum_squares(struct fs_backend *backend, struct fs_view result, struc
  * ----------------------------------------------------------------------------------------------------------------- */
 
 struct adamw_operation {
-    struct span parameters, gradients, moment1, moment2, averages[2];
+    struct span parameters, gradients, moment1, moment2, average1, average2;
     struct span norm2; /* stays on the device: an update waits for nothing */
     float clip_norm, beta1, beta2, epsilon;
     float rate;        /* learning rate / (1 − beta1^update) */
     float correction2; /* 1 / (1 − beta2^update) */
     float decay;       /* learning rate · weight decay */
-    float ema_decay[2];
+    float ema_decay1, ema_decay2;
     __device__ void piece(int64_t row, int64_t col, int count) const
     {
         float clip = 1;
@@ -99,14 +99,18 @@ struct adamw_operation {
         store_piece(moment1, row, col, count, m);
         store_piece(moment2, row, col, count, v);
         store_piece(parameters, row, col, count, w);
-        for (int i = 0; i < 2; i++) {
-            if (averages[i].data != NULL) {
-                struct piece average = load_piece(averages[i], row, col, count);
-                for (int k = 0; k < FS_PIECE; k++) {
-                    average.v[k] += (1 - ema_decay[i]) * (w.v[k] - average.v[k]);
-                }
-                store_piece(averages[i], row, col, count, average);
+        follow(average1, ema_decay1, w, row, col, count);
+        follow(average2, ema_decay2, w, row, col, count);
+    }
+    __device__ static void follow(struct span average, float decay, const struct piece &w, int64_t row, int64_t col,
+                                  int count)
+    {
+        if (average.data != NULL) {
+            struct piece p = load_piece(average, row, col, count);
+            for (int k = 0; k < FS_PIECE; k++) {
+                p.v[k] += (1 - decay) * (w.v[k] - p.v[k]);
             }
+            store_piece(average, row, col, count, p);
         }
     }
 };
@@ -130,7 +134,8 @@ static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, s
                                               span_of(gradients),
                                               span_of(moment1),
                                               span_of(moment2),
-                                              {span_of(averages[0]), span_of(averages[1])},
+                                              span_of(averages[0]),
+                                              span_of(averages[1]),
                                               span_of(settings->norm2),
                                               settings->clip_norm,
                                               settings->beta1,
@@ -139,7 +144,8 @@ static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, s
                                               (float)(rate / (1 - pow(settings->beta1, update))),
                                               (float)(1 / (1 - pow(settings->beta2, update))),
                                               (float)(rate * settings->weight_decay),
-                                              {settings->ema_decay[0], settings->ema_decay[1]}};
+                                              settings->ema_decay[0],
+                                              settings->ema_decay[1]};
     for_each_piece(cuda, operation, 1, parameters.cols);
 }
 

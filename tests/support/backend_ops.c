@@ -231,7 +231,7 @@ static void attention_shape(struct fixture *f, int64_t samples, int64_t tokens, 
     const struct pair dqkv = operand(f, f->any, rows, 3 * d), dout = operand(f, f->any, rows, d);
     f->cpu->attention_backward(f->cpu, dqkv.cpu, dout.cpu, qkv.cpu, out.cpu, lse.cpu, tokens, heads, scale);
     f->reference->attention_backward(f->reference, dqkv.ref, dout.ref, qkv.ref, out.ref, lse.ref, tokens, heads, scale);
-    expect_near(f, dqkv, 1e-5, "attention_backward");
+    expect_near(f, dqkv, 3e-5, "attention_backward"); /* logits near 100 carry a rounding of 1e-5 into exp */
     f->cpu->attention_forward(f->cpu, out.cpu, fs_no_view(), qkv.cpu, tokens, heads, scale);
     expect_near(f, out, 3e-6, "attention_forward without lse");
     give_back(f);
@@ -290,9 +290,11 @@ static void norm_and_gate_of(struct fixture *f)
 {
     norm_shape(f, 3, 49, 32);
     norm_shape(f, 2, 131, 37);
+    norm_shape(f, 2, 3, 531);
     norm_shape(f, 1, 1, 3);
     gate_shape(f, 3, 49, 32);
     gate_shape(f, 2, 131, 37);
+    gate_shape(f, 2, 3, 531);
     gate_shape(f, 4, 1, 3);
 }
 
@@ -390,7 +392,7 @@ static void tokens_of(struct fixture *f)
 
 static void training_of(struct fixture *f)
 {
-    const struct pair p = operand(f, f->any, 13, 101), t = operand(f, f->any, 13, 101), d = operand(f, f->any, 13, 101),
+    const struct pair p = operand(f, f->any, 13, 301), t = operand(f, f->any, 13, 301), d = operand(f, f->any, 13, 301),
                       weights = operand(f, FS_F32, 13, 1), loss = operand(f, FS_F32, 13, 1);
     f->cpu->mse(f->cpu, loss.cpu, d.cpu, p.cpu, t.cpu, weights.cpu);
     f->reference->mse(f->reference, loss.ref, d.ref, p.ref, t.ref, weights.ref);
