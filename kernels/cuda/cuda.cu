@@ -9,8 +9,7 @@ extern "C" {
 
 #define MEBIBYTE ((size_t)1 << 20)
 
-/* --- faults
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- faults ------------------------------------------------------------------------------------------------------ */
 
 struct fs_cuda *fs_cuda_begin(struct fs_backend *backend, const char *operation, bool operands_fit)
 {
@@ -53,8 +52,7 @@ static fs_status synchronise(struct fs_backend *backend, struct fs_error *error)
     return status;
 }
 
-/* --- memory
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------ */
 
 /* Device memory that is not zeroed; NULL when there is none, with what would help. */
 static void *take_memory(size_t bytes, const char *what, struct fs_error *error)
@@ -129,22 +127,7 @@ static void download(struct fs_backend *backend, void *host, const void *device,
     }
 }
 
-/* --- what there is only on the CPU
- * ------------------------------------------------------------------------------------------ */
-
-static void convolution_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view w,
-                                struct fs_view bias, const struct fs_window *window, bool relu)
-{
-    (void)y, (void)x, (void)w, (void)bias, (void)window, (void)relu;
-    struct fs_cuda *cuda = (struct fs_cuda *)backend->state;
-    if (cuda->fault.status == FS_OK) {
-        fs_fail(&cuda->fault, FS_FAILED,
-                "cuda: convolution_forward: this backend has no convolution: extract features with device: cpu");
-    }
-}
-
-/* --- life
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- life -------------------------------------------------------------------------------------------------------- */
 
 static void destroy(struct fs_backend *backend)
 {
@@ -166,8 +149,8 @@ static void install(struct fs_backend *backend)
     backend->upload = upload;
     backend->download = download;
     backend->synchronise = synchronise;
-    backend->convolution_forward = convolution_forward;
     fs_cuda_install_attention(backend);
+    fs_cuda_install_convolution(backend);
     fs_cuda_install_elementwise(backend);
     fs_cuda_install_linear(backend);
     fs_cuda_install_loss(backend);

@@ -100,6 +100,7 @@ void fs_cuda_finish_gradient(struct fs_cuda *cuda, struct fs_view dx, struct fs_
 
 /* Put the operations of each file into the table. */
 void fs_cuda_install_attention(struct fs_backend *backend);
+void fs_cuda_install_convolution(struct fs_backend *backend);
 void fs_cuda_install_elementwise(struct fs_backend *backend);
 void fs_cuda_install_linear(struct fs_backend *backend);
 void fs_cuda_install_loss(struct fs_backend *backend);

@@ -212,21 +212,6 @@ static void test_broken_device(void **state)
     }
 }
 
-static void test_no_convolution(void **state)
-{
-    (void)state;
-    struct fs_backend *backend = open_backend();
-    const struct fs_view x = zeros(backend, 1, 16);
-    const struct fs_window window = {4, 4, 1, 1, 1, 1, 1, 0, 0};
-    struct fs_error error;
-    backend->convolution_forward(backend, x, x, x, fs_no_view(), &window, false);
-    assert_int_equal(backend->synchronise(backend, &error), FS_FAILED);
-    assert_non_null(strstr(error.text, "no convolution"));
-    assert_null(backend->convolution_backward);
-    backend->release(backend, x.data);
-    close_backend(backend);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,7 +223,6 @@ int main(void)
         cmocka_unit_test_setup(test_no_device, start),
         cmocka_unit_test_setup(test_out_of_memory, start),
         cmocka_unit_test_setup(test_broken_device, start),
-        cmocka_unit_test_setup(test_no_convolution, start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
 
 #include "kernels/backend.h"
 
-/* Fails the test that it is called in. Convolutions are left out where the backend has no gradient of them. */
+/* Fails the test that it is called in. Gradients of convolutions are left out where the backend has none. */
 void test_backend_ops(struct fs_backend *backend);
 
 #endif
