@@ -206,7 +206,7 @@ fs_status fs_npy_parse(const char *path, const void *bytes, size_t size, struct 
 {
     *array = (struct fs_array){0};
     struct layout layout = {0};
-    char *header;
+    char *header = NULL;
     size_t data = 0;
     FS_TRY(find_header(path, bytes, size, &header, &data, error));
     const fs_status status = parse_header(path, header, array, &layout, error);

@@ -1,0 +1,227 @@
+/* Checkpoints: the whole state of a training in one safetensors file. */
+#include "harness/train/checkpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/base/memory.h"
+#include "kernels/base/safetensors.h"
+
+static const char *const prefixes[FS_COPIES] = {"", "ema.", "target.", "teacher.", "opt.m.", "opt.v."};
+
+#define NAME_MAX_LENGTH 64
+
+static void checkpoint_path(const char *folder, int64_t update, char path[1024])
+{
+    snprintf(path, 1024, "%s/checkpoint-%" PRId64 ".safetensors", folder, update);
+}
+
+/* --- writing -------------------------------------------------------------------------------------------------------
+ */
+
+static fs_status write_tensors(const char *path, const struct fs_dit *dit, const struct fs_checkpoint *checkpoint,
+                               const struct fs_tensor_metadata *metadata, int metadata_count, struct fs_tensor *tensors,
+                               char (*names)[NAME_MAX_LENGTH], float *values, struct fs_error *error)
+{
+    int parameters, count = 0;
+    const struct fs_parameter *table = fs_dit_parameters(dit, &parameters);
+    for (int c = 0; c < FS_COPIES; c++) {
+        for (int i = 0; checkpoint->copies[c] && i < parameters; i++, count++) {
+            snprintf(names[count], NAME_MAX_LENGTH, "%s%s", prefixes[c], table[i].name);
+            tensors[count] = (struct fs_tensor){.name = names[count], .type = FS_F32, .data = values};
+            tensors[count].rank = fs_dit_export_shape(dit, &table[i], tensors[count].shape);
+            fs_dit_export_parameter(dit, &table[i], checkpoint->copies[c], values);
+            values += table[i].rows * table[i].cols;
+        }
+    }
+    return fs_tensor_file_write(path, tensors, count, metadata, metadata_count, error);
+}
+
+fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, const struct fs_config *config,
+                              const struct fs_checkpoint *checkpoint, char path[1024], struct fs_error *error)
+{
+    char update[24];
+    snprintf(update, sizeof update, "%" PRId64, checkpoint->update);
+    checkpoint_path(folder, checkpoint->update, path);
+    const bool inv_d = config->model.attention_scale == FS_SCALE_INV_D;
+    const struct fs_tensor_metadata metadata[] = {
+        {"attention_scale", inv_d ? "inv_d" : "inv_sqrt_d"},
+        {"config", config->json},
+        {"format", "fewstep-checkpoint-1"},
+        {"run", checkpoint->run},
+        {"source_hash", checkpoint->source_hash},
+        {"time", "raw: t in [0, 1] is not multiplied by 1000, 0 is noise"},
+        {"update", update},
+    };
+    int parameters, copies = 0;
+    (void)fs_dit_parameters(dit, &parameters);
+    for (int c = 0; c < FS_COPIES; c++) {
+        copies += checkpoint->copies[c] != NULL;
+    }
+    const size_t count = (size_t)(parameters * copies);
+    const size_t values_count = (size_t)copies * (size_t)fs_dit_parameter_count(dit);
+    struct fs_tensor *tensors = fs_allocate(count, sizeof *tensors, "a checkpoint", error);
+    char(*names)[NAME_MAX_LENGTH] = fs_allocate(count, sizeof *names, "a checkpoint", error);
+    float *values = fs_allocate(values_count, sizeof(float), "a checkpoint", error);
+    const fs_status status = tensors && names && values
+                                 ? write_tensors(path, dit, checkpoint, metadata, sizeof metadata / sizeof *metadata,
+                                                 tensors, names, values, error)
+                                 : error->status;
+    free(values);
+    free(names);
+    free(tensors);
+    return status;
+}
+
+/* --- reading -------------------------------------------------------------------------------------------------------
+ */
+
+static fs_status check_tensor(const char *path, const struct fs_tensor *tensor, const char *name,
+                              const struct fs_parameter *parameter, struct fs_error *error)
+{
+    if (!tensor) {
+        return fs_fail(error, FS_USAGE, "%s: there is no %s: a checkpoint of another model or program", path, name);
+    }
+    int64_t count = 1;
+    for (int i = 0; i < tensor->rank; i++) {
+        count *= tensor->shape[i];
+    }
+    if (tensor->type != FS_F32 || count != parameter->rows * parameter->cols) {
+        return fs_fail(error, FS_USAGE,
+                       "%s: %s has %lld numbers, this model needs %lld float32: a checkpoint of another model", path,
+                       name, (long long)count, (long long)(parameter->rows * parameter->cols));
+    }
+    const float *values = tensor->data;
+    for (int64_t i = 0; i < count; i++) {
+        if (!isfinite(values[i])) {
+            return fs_fail(error, FS_USAGE, "%s: %s: number %lld is not finite: take an earlier checkpoint", path, name,
+                           (long long)i);
+        }
+    }
+    return FS_OK;
+}
+
+static fs_status read_update(const char *path, const struct fs_tensor_file *file, int64_t *update,
+                             struct fs_error *error)
+{
+    const char *text = fs_tensor_metadata_find(file, "update");
+    char *end = NULL;
+    errno = 0;
+    *update = text ? strtoll(text, &end, 10) : -1;
+    if (!text || end == text || *end || errno || *update < 0) {
+        return fs_fail(error, FS_USAGE, "%s: its metadata has no 'update': not a checkpoint of fewstep", path);
+    }
+    return FS_OK;
+}
+
+static fs_status read_tensors(const char *path, const struct fs_tensor_file *file, const struct fs_dit *dit,
+                              struct fs_checkpoint *checkpoint, struct fs_error *error)
+{
+    int parameters;
+    const struct fs_parameter *table = fs_dit_parameters(dit, &parameters);
+    for (int c = 0; c < FS_COPIES; c++) {
+        for (int i = 0; checkpoint->copies[c] && i < parameters; i++) {
+            char name[NAME_MAX_LENGTH];
+            snprintf(name, sizeof name, "%s%s", prefixes[c], table[i].name);
+            const struct fs_tensor *tensor = fs_tensor_find(file, name);
+            FS_TRY(check_tensor(path, tensor, name, &table[i], error));
+            fs_dit_import_parameter(dit, &table[i], tensor->data, checkpoint->copies[c]);
+        }
+    }
+    return read_update(path, file, &checkpoint->update, error);
+}
+
+fs_status fs_checkpoint_read(const char *path, const struct fs_dit *dit, struct fs_checkpoint *checkpoint,
+                             struct fs_error *error)
+{
+    struct fs_tensor_file file;
+    FS_TRY(fs_tensor_file_read(path, &file, error));
+    const fs_status status = read_tensors(path, &file, dit, checkpoint, error);
+    fs_tensor_file_free(&file);
+    return status;
+}
+
+static void copy_metadata(const struct fs_tensor_file *file, const char *key, char text[FS_HASH_TEXT])
+{
+    const char *value = fs_tensor_metadata_find(file, key);
+    snprintf(text, FS_HASH_TEXT, "%s", value ? value : "");
+}
+
+fs_status fs_checkpoint_metadata(const char *path, char **config_json, char run[FS_HASH_TEXT],
+                                 char source_hash[FS_HASH_TEXT], int64_t *update, struct fs_error *error)
+{
+    struct fs_tensor_file file;
+    FS_TRY(fs_tensor_file_read(path, &file, error));
+    fs_status status = read_update(path, &file, update, error);
+    const char *config = fs_tensor_metadata_find(&file, "config");
+    if (status == FS_OK && !config) {
+        status = fs_fail(error, FS_USAGE, "%s: its metadata has no 'config': not a checkpoint of fewstep", path);
+    }
+    if (status == FS_OK) {
+        copy_metadata(&file, "run", run);
+        copy_metadata(&file, "source_hash", source_hash);
+        *config_json = fs_copy_text(config, error);
+        status = *config_json ? FS_OK : error->status;
+    }
+    fs_tensor_file_free(&file);
+    return status;
+}
+
+/* --- the folder ------------------------------------------------------------------------------------------------------
+ */
+
+/* The update in a checkpoint's file name, or −1. */
+static int64_t update_of(const char *name)
+{
+    long long update = -1;
+    int length = 0;
+    if (sscanf(name, "checkpoint-%lld.safetensors%n", &update, &length) != 1 || name[length] || length == 0) {
+        return -1;
+    }
+    return update;
+}
+
+fs_status fs_checkpoint_newest(const char *folder, char path[1024], int64_t *update, struct fs_error *error)
+{
+    *update = -1;
+    DIR *directory = opendir(folder);
+    if (!directory) {
+        return errno == ENOENT ? FS_OK : fs_fail(error, FS_USAGE, "%s: %s", folder, strerror(errno));
+    }
+    for (const struct dirent *entry; (entry = readdir(directory));) {
+        const int64_t found = update_of(entry->d_name);
+        *update = found > *update ? found : *update;
+    }
+    closedir(directory);
+    if (*update >= 0) {
+        checkpoint_path(folder, *update, path);
+    }
+    return FS_OK;
+}
+
+void fs_checkpoint_prune(const char *folder, const int64_t *keep, int keep_count)
+{
+    DIR *directory = opendir(folder);
+    if (!directory) {
+        return;
+    }
+    for (const struct dirent *entry; (entry = readdir(directory));) {
+        const int64_t update = update_of(entry->d_name);
+        bool kept = update < 0;
+        for (int i = 0; i < keep_count; i++) {
+            kept = kept || update == keep[i];
+        }
+        if (!kept) {
+            char path[1024];
+            checkpoint_path(folder, update, path);
+            unlink(path);
+        }
+    }
+    closedir(directory);
+}

@@ -1,0 +1,46 @@
+/* Checkpoints: the whole state of a training in one safetensors file, under the DiT repository's parameter names with
+ * the prefixes `ema.`, `target.`, `teacher.`, `opt.m.` and `opt.v.` for those copies. The metadata holds no time, host
+ * or number of resumes: the same training gives the same bytes. */
+#ifndef FEWSTEP_CHECKPOINT_H
+#define FEWSTEP_CHECKPOINT_H
+
+#include "harness/model/dit.h"
+
+/* The flat buffers of a training, on the host. A NULL one is not part of the checkpoint. */
+enum fs_copy {
+    FS_COPY_MODEL,
+    FS_COPY_EMA,
+    FS_COPY_TARGET,
+    FS_COPY_TEACHER,
+    FS_COPY_MOMENT1,
+    FS_COPY_MOMENT2,
+    FS_COPIES
+};
+
+struct fs_checkpoint {
+    float *copies[FS_COPIES]; /* [parameter count] each */
+    int64_t update;           /* of the stage */
+    const char *run;          /* id */
+    const char *source_hash;
+};
+
+/* Writes OUT/runs/ID/checkpoint-UPDATE.safetensors atomically: `path` [1024] receives its name. */
+fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, const struct fs_config *config,
+                              const struct fs_checkpoint *checkpoint, char path[1024], struct fs_error *error);
+
+/* Reads the copies that are not NULL in `checkpoint` (each must be there; wrong shapes, missing parameters, another
+ * model or a NaN are FS_USAGE) and the update. `run` and `source_hash` are left alone. */
+fs_status fs_checkpoint_read(const char *path, const struct fs_dit *dit, struct fs_checkpoint *checkpoint,
+                             struct fs_error *error);
+
+/* The newest checkpoint of a folder: its path, or *update = −1 when there is none. */
+fs_status fs_checkpoint_newest(const char *folder, char path[1024], int64_t *update, struct fs_error *error);
+
+/* Removes all checkpoints of a folder but those at `keep`. */
+void fs_checkpoint_prune(const char *folder, const int64_t *keep, int keep_count);
+
+/* The resolved configuration and identity in a checkpoint's metadata (owned, free()). */
+fs_status fs_checkpoint_metadata(const char *path, char **config_json, char run[FS_HASH_TEXT],
+                                 char source_hash[FS_HASH_TEXT], int64_t *update, struct fs_error *error);
+
+#endif

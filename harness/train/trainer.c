@@ -1,0 +1,673 @@
+/* Training one run: its phases, the optimiser, the averages, checkpoints and curves. */
+#include "harness/train/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "harness/data/loader.h"
+#include "harness/train/checkpoint.h"
+#include "harness/train/pairs.h"
+#include "harness/train/schedule.h"
+#include "kernels/base/memory.h"
+
+/* A network that always answers 0 has a loss of about 1.5: data within ±1 and unit noise. */
+#define LOSS_EXPLODED 100.0
+#define CURVE_POINTS 400
+#define LEVELS_MAX 12
+
+/* The rows that go through the network at once, on the host and on the device. */
+struct rows {
+    float *host_data, *host_noise;
+    float *t, *s, *weight, *numbers[4];
+    int32_t *labels, *target_labels, *spare_labels, *level;
+    int64_t *indices;
+    struct fs_view data, noise, x, target, velocity, dvelocity, loss, weights, coefficients, scratch[4];
+};
+
+/* Sums since the last point of the curves. */
+struct window {
+    double loss, seconds, flops;
+    int64_t updates;
+    double level_loss[LEVELS_MAX];
+    int64_t level_rows[LEVELS_MAX];
+};
+
+struct trainer {
+    const struct fs_training *training;
+    struct fs_backend *backend;
+    struct fs_comm comm;
+    struct fs_dit *dit;
+    struct fs_method_plan plan;
+    struct fs_phase phases[FS_PHASES_MAX];
+    int phase_count;
+    bool separate_target; /* targets use a faster average than the scored one */
+    bool uses_teacher;
+
+    struct fs_weights model, ema, target, teacher;
+    struct fs_view gradients, moment1, moment2, norm2;
+    struct fs_pairs pairs;
+    struct rows rows;
+    int micro;
+    int64_t dim, update;
+    double forward_flops;
+
+    struct window window;
+    double last_write, write_seconds;
+    int64_t saved_update;
+};
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* --- buffers ----------------------------------------------------------------------------------------------------- */
+
+static fs_status device_view(struct fs_backend *backend, int64_t rows, int64_t cols, struct fs_view *view,
+                             struct fs_error *error)
+{
+    void *data = backend->allocate(backend, (size_t)(rows * cols) * fs_type_size(backend->real), error);
+    if (!data) {
+        return error->status;
+    }
+    *view = fs_view(data, backend->real, rows, cols);
+    return FS_OK;
+}
+
+static fs_status create_rows(struct trainer *trainer, struct fs_error *error)
+{
+    struct rows *rows = &trainer->rows;
+    const size_t n = (size_t)trainer->micro, values = n * (size_t)trainer->dim;
+    float **const reals[] = {&rows->t,          &rows->s,          &rows->weight,    &rows->numbers[0],
+                             &rows->numbers[1], &rows->numbers[2], &rows->numbers[3]};
+    int32_t **const wholes[] = {&rows->labels, &rows->target_labels, &rows->spare_labels, &rows->level};
+    bool good = (rows->host_data = fs_allocate(values, sizeof(float), "a batch", error)) != NULL &&
+                (rows->host_noise = fs_allocate(values, sizeof(float), "a batch", error)) != NULL &&
+                (rows->indices = fs_allocate(n, sizeof(int64_t), "a batch", error)) != NULL;
+    for (size_t i = 0; good && i < sizeof reals / sizeof *reals; i++) {
+        good = (*reals[i] = fs_allocate(n, sizeof(float), "a batch", error)) != NULL;
+    }
+    for (size_t i = 0; good && i < sizeof wholes / sizeof *wholes; i++) {
+        good = (*wholes[i] = fs_allocate(n, sizeof(int32_t), "a batch", error)) != NULL;
+    }
+    if (!good) {
+        return error->status;
+    }
+    struct fs_view *wide[] = {&rows->data,       &rows->noise,     &rows->x,          &rows->target,
+                              &rows->velocity,   &rows->dvelocity, &rows->scratch[0], &rows->scratch[1],
+                              &rows->scratch[2], &rows->scratch[3]};
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+        FS_TRY(device_view(trainer->backend, trainer->micro, trainer->dim, wide[i], error));
+    }
+    FS_TRY(device_view(trainer->backend, trainer->micro, 1, &rows->loss, error));
+    FS_TRY(device_view(trainer->backend, trainer->micro, 1, &rows->weights, error));
+    return device_view(trainer->backend, trainer->micro, 2, &rows->coefficients, error);
+}
+
+static void destroy_rows(struct trainer *trainer)
+{
+    struct rows *rows = &trainer->rows;
+    struct fs_backend *backend = trainer->backend;
+    void *const host[] = {rows->host_data, rows->host_noise,    rows->indices,      rows->t,          rows->s,
+                          rows->weight,    rows->numbers[0],    rows->numbers[1],   rows->numbers[2], rows->numbers[3],
+                          rows->labels,    rows->target_labels, rows->spare_labels, rows->level};
+    for (size_t i = 0; i < sizeof host / sizeof *host; i++) {
+        free(host[i]);
+    }
+    struct fs_view *views[] = {&rows->data,        &rows->noise,      &rows->x,          &rows->target,
+                               &rows->velocity,    &rows->dvelocity,  &rows->loss,       &rows->weights,
+                               &rows->scratch[0],  &rows->scratch[1], &rows->scratch[2], &rows->scratch[3],
+                               &rows->coefficients};
+    for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
+        backend->release(backend, views[i]->data);
+    }
+}
+
+static fs_status create_buffers(struct trainer *trainer, struct fs_error *error)
+{
+    struct fs_backend *backend = trainer->backend;
+    const int64_t count = fs_dit_parameter_count(trainer->dit);
+    FS_TRY(fs_weights_create(trainer->dit, &trainer->model, error));
+    FS_TRY(fs_weights_create(trainer->dit, &trainer->ema, error));
+    if (trainer->separate_target) {
+        FS_TRY(fs_weights_create(trainer->dit, &trainer->target, error));
+    }
+    if (trainer->uses_teacher) {
+        FS_TRY(fs_weights_create(trainer->dit, &trainer->teacher, error));
+    }
+    FS_TRY(device_view(backend, 1, count, &trainer->gradients, error));
+    FS_TRY(device_view(backend, 1, count, &trainer->moment1, error));
+    FS_TRY(device_view(backend, 1, count, &trainer->moment2, error));
+    FS_TRY(device_view(backend, 1, 1, &trainer->norm2, error));
+    return create_rows(trainer, error);
+}
+
+static void destroy_trainer(struct trainer *trainer)
+{
+    struct fs_backend *backend = trainer->backend;
+    if (trainer->dit) {
+        destroy_rows(trainer);
+        fs_weights_destroy(trainer->dit, &trainer->model);
+        fs_weights_destroy(trainer->dit, &trainer->ema);
+        fs_weights_destroy(trainer->dit, &trainer->target);
+        fs_weights_destroy(trainer->dit, &trainer->teacher);
+        backend->release(backend, trainer->gradients.data);
+        backend->release(backend, trainer->moment1.data);
+        backend->release(backend, trainer->moment2.data);
+        backend->release(backend, trainer->norm2.data);
+    }
+    fs_pairs_free(&trainer->pairs);
+    fs_dit_destroy(trainer->dit);
+}
+
+static void copy_weights(struct trainer *trainer, struct fs_weights *to, const struct fs_weights *from)
+{
+    if (to->values.data) {
+        trainer->backend->copy(trainer->backend, to->values, from->values);
+        fs_dit_refresh(trainer->dit, to);
+    }
+}
+
+/* --- checkpoints ------------------------------------------------------------------------------------------------- */
+
+static struct fs_view copy_view(struct trainer *trainer, enum fs_copy copy)
+{
+    switch (copy) {
+    case FS_COPY_MODEL:
+        return trainer->model.values;
+    case FS_COPY_EMA:
+        return trainer->ema.values;
+    case FS_COPY_TARGET:
+        return trainer->target.values;
+    case FS_COPY_TEACHER:
+        return trainer->teacher.values;
+    case FS_COPY_MOMENT1:
+        return trainer->moment1;
+    case FS_COPY_MOMENT2:
+        return trainer->moment2;
+    default:
+        return fs_no_view();
+    }
+}
+
+/* Host memory for every copy that this training has. */
+static fs_status host_copies(struct trainer *trainer, struct fs_checkpoint *checkpoint, struct fs_error *error)
+{
+    for (int i = 0; i < FS_COPIES; i++) {
+        if (copy_view(trainer, (enum fs_copy)i).data) {
+            const size_t count = (size_t)fs_dit_parameter_count(trainer->dit);
+            checkpoint->copies[i] = fs_allocate(count, sizeof(float), "a checkpoint", error);
+            if (!checkpoint->copies[i]) {
+                return error->status;
+            }
+        }
+    }
+    return FS_OK;
+}
+
+static void free_copies(struct fs_checkpoint *checkpoint)
+{
+    for (int i = 0; i < FS_COPIES; i++) {
+        free(checkpoint->copies[i]);
+    }
+}
+
+static fs_status all_finite(struct trainer *trainer, const struct fs_checkpoint *checkpoint, struct fs_error *error)
+{
+    const float *model = checkpoint->copies[FS_COPY_MODEL];
+    const int64_t count = fs_dit_parameter_count(trainer->dit);
+    for (int64_t i = 0; i < count; i++) {
+        if (!isfinite(model[i])) {
+            return fs_fail(
+                error, FS_FAILED,
+                "run %.8s: a weight is not finite at update %lld; the last good checkpoint is that of update "
+                "%lld in %s: lower train.learning_rate, or set train.clip_norm",
+                trainer->training->run, (long long)trainer->update, (long long)trainer->saved_update,
+                trainer->training->folder);
+        }
+    }
+    return FS_OK;
+}
+
+static fs_status save(struct trainer *trainer, struct fs_error *error)
+{
+    const struct fs_training *training = trainer->training;
+    const double begin = now();
+    struct fs_checkpoint checkpoint = {
+        .update = trainer->update, .run = training->run, .source_hash = training->source_hash};
+    char path[1024];
+    fs_status status = host_copies(trainer, &checkpoint, error);
+    for (int i = 0; status == FS_OK && i < FS_COPIES; i++) {
+        if (checkpoint.copies[i]) {
+            const struct fs_view view = copy_view(trainer, (enum fs_copy)i);
+            trainer->backend->download(trainer->backend, checkpoint.copies[i], view.data,
+                                       (size_t)view.cols * sizeof(float));
+        }
+    }
+    if (status == FS_OK) {
+        status = trainer->backend->synchronise(trainer->backend, error);
+    }
+    if (status == FS_OK) {
+        status = all_finite(trainer, &checkpoint, error);
+    }
+    if (status == FS_OK) {
+        status = fs_checkpoint_write(training->folder, trainer->dit, training->config, &checkpoint, path, error);
+    }
+    free_copies(&checkpoint);
+    FS_TRY(status);
+    const int64_t keep[] = {trainer->update, trainer->saved_update};
+    fs_checkpoint_prune(training->folder, keep, trainer->update == trainer->plan.updates ? 1 : 2);
+    trainer->saved_update = trainer->update;
+    trainer->last_write = now();
+    trainer->write_seconds = trainer->last_write - begin;
+    return training->checkpointed(training->owner, trainer->update, path, error);
+}
+
+static fs_status load(struct trainer *trainer, const char *path, struct fs_error *error)
+{
+    struct fs_checkpoint checkpoint = {0};
+    fs_status status = host_copies(trainer, &checkpoint, error);
+    if (status == FS_OK) {
+        status = fs_checkpoint_read(path, trainer->dit, &checkpoint, error);
+    }
+    for (int i = 0; status == FS_OK && i < FS_COPIES; i++) {
+        if (checkpoint.copies[i]) {
+            const struct fs_view view = copy_view(trainer, (enum fs_copy)i);
+            trainer->backend->upload(trainer->backend, view.data, checkpoint.copies[i],
+                                     (size_t)view.cols * sizeof(float));
+        }
+    }
+    free_copies(&checkpoint);
+    FS_TRY(status);
+    trainer->update = checkpoint.update;
+    trainer->saved_update = checkpoint.update;
+    fs_dit_refresh(trainer->dit, &trainer->model);
+    fs_dit_refresh(trainer->dit, &trainer->ema);
+    fs_dit_refresh(trainer->dit, &trainer->target);
+    fs_dit_refresh(trainer->dit, &trainer->teacher);
+    return trainer->backend->synchronise(trainer->backend, error);
+}
+
+/* --- the beginning ------------------------------------------------------------------------------------------------ */
+
+static fs_status initial_weights(struct trainer *trainer, struct fs_error *error)
+{
+    const struct fs_training *training = trainer->training;
+    const size_t count = (size_t)fs_dit_parameter_count(trainer->dit);
+    float *values = fs_allocate(count, sizeof(float), "initial weights", error);
+    if (!values) {
+        return error->status;
+    }
+    fs_status status = FS_OK;
+    if (training->teacher) {
+        struct fs_checkpoint teacher = {.copies = {[FS_COPY_EMA] = values}};
+        status = fs_checkpoint_read(training->teacher, trainer->dit, &teacher, error);
+        if (status == FS_OK && trainer->uses_teacher) {
+            trainer->backend->upload(trainer->backend, trainer->teacher.values.data, values, count * sizeof(float));
+            fs_dit_refresh(trainer->dit, &trainer->teacher);
+        }
+    }
+    if (status == FS_OK && trainer->phases[0].start == FS_START_FRESH) {
+        fs_dit_initialise(trainer->dit, (uint32_t)training->config->seed, values);
+    }
+    if (status == FS_OK) {
+        trainer->backend->upload(trainer->backend, trainer->model.values.data, values, count * sizeof(float));
+        fs_dit_refresh(trainer->dit, &trainer->model);
+        copy_weights(trainer, &trainer->ema, &trainer->model);
+        copy_weights(trainer, &trainer->target, &trainer->model);
+        status = trainer->backend->synchronise(trainer->backend, error);
+    }
+    free(values);
+    return status;
+}
+
+static fs_status create_trainer(struct trainer *trainer, const struct fs_training *training, struct fs_error *error)
+{
+    const struct fs_config *config = training->config;
+    const struct fs_dataset *data = training->data;
+    const double target_ema = config->method->target_ema(&config->settings);
+    *trainer = (struct trainer){.training = training, .backend = training->backend, .saved_update = -1};
+    trainer->comm = fs_comm_single();
+    trainer->plan = fs_config_plan(config);
+    trainer->phase_count = config->method->phases(&trainer->plan, trainer->phases);
+    trainer->separate_target = target_ema >= 0 && target_ema != config->train.ema;
+    trainer->uses_teacher = training->teacher && !trainer->phases[0].on_pairs;
+    trainer->dim = (int64_t)data->height * data->width * data->channels;
+    int first = 0, mine = 0;
+    fs_comm_rows(&trainer->comm, config->train.batch, &first, &mine);
+    trainer->micro =
+        config->train.micro_batch > 0 && config->train.micro_batch < mine ? config->train.micro_batch : mine;
+    const enum fs_type precision = config->train.precision == FS_PRECISION_BF16 ? FS_BF16 : trainer->backend->real;
+    if (precision == FS_BF16 && !trainer->backend->native_bf16) {
+        return fs_fail(error, FS_USAGE,
+                       "train.precision: this %s (%s) has no bf16 matrix instructions (AVX512-BF16 or AMX): use fp32",
+                       trainer->backend->name, trainer->backend->variant);
+    }
+    trainer->dit = fs_dit_create(trainer->backend, &config->model, data->height, data->width, data->channels,
+                                 trainer->micro, true, precision, error);
+    if (!trainer->dit) {
+        return error->status;
+    }
+    trainer->forward_flops = fs_dit_forward_flops(&config->model, data->height, data->width, data->channels);
+    FS_TRY(create_buffers(trainer, error));
+    if (trainer->phases[0].on_pairs) {
+        FS_TRY(fs_pairs_read(training->pairs, config->settings.reflow.pairs, trainer->dim, &trainer->pairs, error));
+    }
+    char path[1024];
+    int64_t update;
+    FS_TRY(fs_checkpoint_newest(training->folder, path, &update, error));
+    return update >= 0 ? load(trainer, path, error) : initial_weights(trainer, error);
+}
+
+/* --- one update --------------------------------------------------------------------------------------------------- */
+
+static void evaluate(struct fs_method_context *context, enum fs_network network, struct fs_view out, struct fs_view x,
+                     const float *t, const float *s, const int32_t *labels)
+{
+    struct trainer *trainer = context->owner;
+    const struct fs_weights *average = trainer->separate_target ? &trainer->target : &trainer->ema;
+    const struct fs_weights *weights = network == FS_NETWORK_CURRENT   ? &trainer->model
+                                       : network == FS_NETWORK_TEACHER ? &trainer->teacher
+                                                                       : average;
+    const struct fs_dit_input input = {x, t, s, labels};
+    fs_dit_forward(trainer->dit, weights, &input, out, false);
+}
+
+static void mix(struct fs_method_context *context, struct fs_view out, const float *a, struct fs_view x, const float *c,
+                struct fs_view y, double clip)
+{
+    struct trainer *trainer = context->owner;
+    struct fs_backend *backend = trainer->backend;
+    const int64_t n = out.rows;
+    float *device = trainer->rows.coefficients.data;
+    const struct fs_view a_view = fs_view(device, FS_F32, n, 1);
+    struct fs_view c_view = fs_no_view();
+    backend->upload(backend, device, a, (size_t)n * sizeof(float));
+    if (c) {
+        c_view = fs_view(device + trainer->micro, FS_F32, n, 1);
+        backend->upload(backend, c_view.data, c, (size_t)n * sizeof(float));
+    }
+    backend->mix(backend, out, a_view, x, c_view, y, clip);
+}
+
+/* The phase that `trainer->update` lies in, and its first update. */
+static const struct fs_phase *current_phase(const struct trainer *trainer, int64_t *begin)
+{
+    *begin = 0;
+    int i = 0;
+    while (i + 1 < trainer->phase_count && trainer->update >= *begin + trainer->phases[i].updates) {
+        *begin += trainer->phases[i].updates;
+        i++;
+    }
+    return &trainer->phases[i];
+}
+
+/* A phase begins: the averages restart from the weights, and the teacher may become the student that was. It is a
+ * function of the state before it, so a resume from a checkpoint of this very update repeats it exactly. */
+static void begin_phase(struct trainer *trainer, const struct fs_phase *phase)
+{
+    if (phase->teacher_is_previous) {
+        copy_weights(trainer, &trainer->teacher, &trainer->ema);
+    }
+    copy_weights(trainer, &trainer->ema, &trainer->model);
+    copy_weights(trainer, &trainer->target, &trainer->model);
+}
+
+static void load_rows(struct trainer *trainer, const struct fs_phase *phase, int first, int count)
+{
+    struct rows *rows = &trainer->rows;
+    struct fs_backend *backend = trainer->backend;
+    const struct fs_config *config = trainer->training->config;
+    const size_t bytes = (size_t)(count * trainer->dim) * sizeof(float);
+    if (phase->on_pairs) {
+        fs_data_order(trainer->pairs.count, (uint32_t)config->seed, trainer->update, config->train.batch, first, count,
+                      rows->indices);
+        for (int i = 0; i < count; i++) {
+            const int64_t from = rows->indices[i] * trainer->dim;
+            memcpy(rows->host_data + i * trainer->dim, trainer->pairs.data + from, bytes / (size_t)count);
+            memcpy(rows->host_noise + i * trainer->dim, trainer->pairs.noise + from, bytes / (size_t)count);
+            rows->labels[i] = trainer->pairs.labels[rows->indices[i]];
+        }
+        backend->upload(backend, rows->noise.data, rows->host_noise, bytes);
+    } else {
+        fs_load_rows(trainer->training->data, (uint32_t)config->seed, trainer->update, config->train.batch, first,
+                     count, rows->host_data, rows->labels);
+        for (int i = 0; config->model.classes == 0 && i < count; i++) {
+            rows->labels[i] = 0; /* without classes the null label, number 0, is the only one */
+        }
+    }
+    backend->upload(backend, rows->data.data, rows->host_data, bytes);
+}
+
+/* Targets, forward, loss and backward of some rows; their losses go to the window. */
+static double train_rows(struct trainer *trainer, const struct fs_phase *phase, int64_t phase_begin, int first,
+                         int count)
+{
+    const struct fs_config *config = trainer->training->config;
+    struct fs_backend *backend = trainer->backend;
+    struct rows *rows = &trainer->rows;
+    load_rows(trainer, phase, first, count);
+    struct fs_method_context context = {
+        .backend = backend,
+        .plan = trainer->plan,
+        .phase = phase,
+        .update = trainer->update,
+        .phase_update = trainer->update - phase_begin,
+        .seed = (uint32_t)config->seed,
+        .rows = count,
+        .first_row = first,
+        .dim = trainer->dim,
+        .null_label = config->model.classes,
+        .label_dropout = config->train.label_dropout,
+        .guidance_scale = config->evaluate.guidance_scale,
+        .data = fs_view_rows(rows->data, 0, count),
+        .noise = phase->on_pairs ? fs_view_rows(rows->noise, 0, count) : fs_no_view(),
+        .labels = rows->labels,
+        .spare_labels = rows->spare_labels,
+        .evaluate = evaluate,
+        .mix = mix,
+        .owner = trainer,
+    };
+    for (int i = 0; i < 4; i++) {
+        context.numbers[i] = rows->numbers[i];
+        context.scratch[i] = fs_view_rows(rows->scratch[i], 0, count);
+    }
+    struct fs_targets targets = {
+        .x = fs_view_rows(rows->x, 0, count),
+        .target = fs_view_rows(rows->target, 0, count),
+        .t = rows->t,
+        .s = rows->s,
+        .labels = rows->target_labels,
+        .weight = rows->weight,
+        .level = rows->level,
+    };
+    config->method->make_targets(&context, &targets);
+
+    const struct fs_view velocity = fs_view_rows(rows->velocity, 0, count);
+    const struct fs_view dvelocity = fs_view_rows(rows->dvelocity, 0, count);
+    const struct fs_view loss = fs_view_rows(rows->loss, 0, count);
+    const struct fs_view weights = fs_view_rows(rows->weights, 0, count);
+    const struct fs_dit_input input = {targets.x, targets.t, targets.s, targets.labels};
+    fs_dit_forward(trainer->dit, &trainer->model, &input, velocity, true);
+    for (int i = 0; i < count; i++) {
+        rows->weight[i] /= (float)config->train.batch;
+    }
+    backend->upload(backend, weights.data, rows->weight, (size_t)count * sizeof(float));
+    backend->mse(backend, loss, dvelocity, velocity, targets.target, weights);
+    fs_dit_backward(trainer->dit, &trainer->model, dvelocity, trainer->gradients);
+
+    float *losses = rows->host_noise; /* free again: pairs' noise has been uploaded */
+    backend->download(backend, losses, loss.data, (size_t)count * sizeof(float));
+    double total = 0;
+    for (int i = 0; i < count; i++) {
+        total += (double)rows->weight[i] * (double)losses[i];
+        trainer->window.level_loss[rows->level[i]] += (double)losses[i];
+        trainer->window.level_rows[rows->level[i]]++;
+    }
+    return total;
+}
+
+static void optimise(struct trainer *trainer, int64_t phase_begin)
+{
+    const struct fs_config *config = trainer->training->config;
+    const struct fs_train_config *train = &config->train;
+    const int64_t phase_update = trainer->update - phase_begin;
+    const double target_ema = config->method->target_ema(&config->settings);
+    const struct fs_adamw adamw = {
+        .learning_rate = (float)fs_learning_rate(train, trainer->update, trainer->plan.updates),
+        .beta1 = (float)train->beta1,
+        .beta2 = (float)train->beta2,
+        .epsilon = 1e-8f,
+        .weight_decay = (float)train->weight_decay,
+        .update = trainer->update + 1,
+        .clip_norm = (float)train->clip_norm,
+        .norm2 = trainer->norm2,
+        .ema_decay = {(float)fs_ema_decay(train->ema, train->ema_warmup, phase_update),
+                      (float)fs_ema_decay(target_ema, train->ema_warmup, phase_update)},
+    };
+    const struct fs_view averages[2] = {trainer->ema.values, trainer->target.values};
+    trainer->backend->adamw(trainer->backend, &adamw, trainer->model.values, trainer->gradients, trainer->moment1,
+                            trainer->moment2, averages);
+    fs_dit_refresh(trainer->dit, &trainer->model);
+    fs_dit_refresh(trainer->dit, &trainer->ema);
+    fs_dit_refresh(trainer->dit, &trainer->target);
+}
+
+static fs_status one_update(struct trainer *trainer, double *loss, struct fs_error *error)
+{
+    struct fs_backend *backend = trainer->backend;
+    int64_t phase_begin;
+    const struct fs_phase *phase = current_phase(trainer, &phase_begin);
+    if (trainer->update == phase_begin) {
+        begin_phase(trainer, phase);
+    }
+    backend->fill(backend, trainer->gradients, 0);
+    int first, mine;
+    fs_comm_rows(&trainer->comm, trainer->plan.batch, &first, &mine);
+    *loss = 0;
+    for (int done = 0; done < mine; done += trainer->micro) {
+        const int count = mine - done < trainer->micro ? mine - done : trainer->micro;
+        *loss += train_rows(trainer, phase, phase_begin, first + done, count);
+    }
+    trainer->comm.all_reduce_sum(&trainer->comm, trainer->gradients);
+    backend->sum_squares(backend, trainer->norm2, trainer->gradients);
+    optimise(trainer, phase_begin);
+    FS_TRY(backend->synchronise(backend, error));
+    if (!(*loss < LOSS_EXPLODED)) {
+        char saved[64] = "there is no checkpoint yet";
+        if (trainer->saved_update >= 0) {
+            snprintf(saved, sizeof saved, "the last good checkpoint is that of update %lld",
+                     (long long)trainer->saved_update);
+        }
+        return fs_fail(error, FS_FAILED,
+                       "run %.8s: the loss is %g at update %lld, training stopped; %s (%s): lower train.learning_rate, "
+                       "or set train.clip_norm",
+                       trainer->training->run, *loss, (long long)trainer->update, saved, trainer->training->folder);
+    }
+    const double forwards = 3.0 + trainer->training->config->method->extra_forwards(&trainer->plan, phase);
+    trainer->window.flops += forwards * trainer->forward_flops * mine;
+    trainer->window.loss += *loss;
+    trainer->window.updates++;
+    trainer->update++;
+    return FS_OK;
+}
+
+/* --- curves and progress --------------------------------------------------------------------------------------------
+ */
+
+static double norm_of(struct trainer *trainer, struct fs_view view)
+{
+    float sum = 0;
+    trainer->backend->sum_squares(trainer->backend, trainer->norm2, view);
+    trainer->backend->download(trainer->backend, &sum, trainer->norm2.data, sizeof sum);
+    return sqrt((double)sum);
+}
+
+static fs_status write_curves(struct trainer *trainer, struct fs_error *error)
+{
+    const struct fs_training *training = trainer->training;
+    struct window *window = &trainer->window;
+    struct fs_curve_point points[LEVELS_MAX + 5];
+    char names[LEVELS_MAX][24];
+    int count = 0;
+    points[count++] = (struct fs_curve_point){"loss", trainer->update, window->loss / (double)window->updates};
+    points[count++] = (struct fs_curve_point){"gradient_norm", trainer->update, norm_of(trainer, trainer->gradients)};
+    points[count++] = (struct fs_curve_point){"weight_norm", trainer->update, norm_of(trainer, trainer->model.values)};
+    points[count++] =
+        (struct fs_curve_point){"updates_per_second", trainer->update, (double)window->updates / window->seconds};
+    if (training->peak_flops > 0) {
+        points[count++] = (struct fs_curve_point){"peak_share", trainer->update,
+                                                  window->flops / window->seconds / training->peak_flops};
+    }
+    for (int level = 0; level < LEVELS_MAX; level++) {
+        if (window->level_rows[level] > 0) {
+            snprintf(names[level], sizeof names[level], "loss/level/%d", level);
+            points[count++] = (struct fs_curve_point){names[level], trainer->update,
+                                                      window->level_loss[level] / (double)window->level_rows[level]};
+        }
+    }
+    *window = (struct window){0};
+    return training->curve(training->owner, points, count, error);
+}
+
+static void report(const struct trainer *trainer, double loss)
+{
+    const struct window *window = &trainer->window;
+    const double rate = window->seconds > 0 ? (double)window->updates / window->seconds : 0;
+    const struct fs_train_progress progress = {
+        .update = trainer->update,
+        .updates = trainer->plan.updates,
+        .loss = loss,
+        .updates_per_second = rate,
+        .flops_per_second = window->seconds > 0 ? window->flops / window->seconds : 0,
+        .seconds_left = rate > 0 ? (double)(trainer->plan.updates - trainer->update) / rate : 0,
+    };
+    trainer->training->progress(trainer->training->owner, &progress);
+}
+
+static bool checkpoint_due(const struct trainer *trainer)
+{
+    const double configured = trainer->training->config->train.checkpoint_every;
+    const double every = configured > 0 ? configured : fmax(60.0, 20.0 * trainer->write_seconds);
+    return now() - trainer->last_write >= every;
+}
+
+static fs_status train_all(struct trainer *trainer, bool *finished, struct fs_error *error)
+{
+    const struct fs_training *training = trainer->training;
+    const int64_t updates = trainer->plan.updates;
+    const int64_t every = updates > CURVE_POINTS ? updates / CURVE_POINTS : 1;
+    trainer->last_write = now();
+    while (trainer->update < updates && !*training->stop) {
+        const double begin = now();
+        double loss;
+        FS_TRY(one_update(trainer, &loss, error));
+        trainer->window.seconds += now() - begin;
+        report(trainer, loss);
+        if (trainer->update % every == 0 || trainer->update == updates) {
+            FS_TRY(write_curves(trainer, error));
+        }
+        if (trainer->update < updates && checkpoint_due(trainer)) {
+            FS_TRY(save(trainer, error));
+        }
+    }
+    *finished = trainer->update >= updates;
+    return trainer->saved_update == trainer->update ? FS_OK : save(trainer, error);
+}
+
+fs_status fs_train(const struct fs_training *training, bool *finished, struct fs_error *error)
+{
+    struct trainer trainer;
+    *finished = false;
+    fs_status status = create_trainer(&trainer, training, error);
+    if (status == FS_OK) {
+        status = train_all(&trainer, finished, error);
+    }
+    destroy_trainer(&trainer);
+    return status;
+}

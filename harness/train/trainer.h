@@ -1,0 +1,44 @@
+/* Training one run: its phases, the optimiser, the averages, checkpoints and curves. */
+#ifndef FEWSTEP_TRAINER_H
+#define FEWSTEP_TRAINER_H
+
+#include <signal.h>
+
+#include "harness/data/dataset.h"
+#include "harness/model/dit.h"
+#include "harness/store/store.h"
+#include "harness/train/comm.h"
+
+struct fs_train_progress {
+    int64_t update, updates;
+    double loss;               /* of this update */
+    double updates_per_second; /* recent */
+    double flops_per_second;
+    double seconds_left;
+};
+
+/* What a training needs and whom it tells. */
+struct fs_training {
+    struct fs_backend *backend;
+    const struct fs_config *config;
+    const struct fs_dataset *data;
+    const char *run;             /* id */
+    const char *source_hash;     /* of this build */
+    const char *folder;          /* OUT/runs/ID, there already */
+    const char *teacher;         /* the teacher's last checkpoint, or NULL */
+    const char *pairs;           /* folder of the pairs, for methods trained on them, or NULL */
+    double peak_flops;           /* of this machine, for the share; 0: unknown */
+    volatile sig_atomic_t *stop; /* set: write a checkpoint and leave */
+
+    void *owner;
+    void (*progress)(void *owner, const struct fs_train_progress *progress);
+    fs_status (*curve)(void *owner, const struct fs_curve_point *points, int count, struct fs_error *error);
+    fs_status (*checkpointed)(void *owner, int64_t update, const char *path, struct fs_error *error);
+};
+
+/* Trains from the newest checkpoint, or from the beginning, to the end (*finished = true, the last checkpoint is
+ * checkpoint-UPDATES.safetensors) or until *stop. A loss that is not finite, or explodes, is FS_FAILED and says at
+ * which update, and which checkpoint was last good. */
+fs_status fs_train(const struct fs_training *training, bool *finished, struct fs_error *error);
+
+#endif
