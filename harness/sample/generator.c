@@ -1,0 +1,155 @@
+/* A trained network ready to draw samples: a checkpoint's weights behind a sampler. */
+#include "harness/sample/generator.h"
+
+#include <stdlib.h>
+
+#include "harness/train/checkpoint.h"
+#include "kernels/base/memory.h"
+
+/* Tokens that go through the network at once: enough for the matrix products, little enough to stay in the cache. */
+#define TOKENS_AT_ONCE 8192
+#define CAPACITY_MAX 128
+
+static int capacity_of(const struct fs_config *config, const struct fs_dataset *shape)
+{
+    const int patch = config->model.patch;
+    const int tokens = (shape->height / patch) * (shape->width / patch);
+    const int capacity = TOKENS_AT_ONCE / tokens;
+    return capacity < 1 ? 1 : capacity > CAPACITY_MAX ? CAPACITY_MAX : capacity;
+}
+
+static void evaluate(struct fs_sampler *sampler, struct fs_view velocity, struct fs_view x, const float *t,
+                     const float *s, const int32_t *labels)
+{
+    struct fs_generator *generator = sampler->owner;
+    const struct fs_dit_input input = {x, t, s, labels};
+    fs_dit_forward(generator->dit, &generator->weights, &input, velocity, false);
+}
+
+static fs_status load_weights(struct fs_generator *generator, struct fs_backend *backend, const char *path,
+                              enum fs_weights_kind kind, struct fs_error *error)
+{
+    FS_TRY(fs_weights_create(generator->dit, &generator->weights, error));
+    const size_t count = (size_t)fs_dit_parameter_count(generator->dit);
+    float *values = fs_allocate(count, sizeof(float), "weights", error);
+    if (!values) {
+        return error->status;
+    }
+    struct fs_checkpoint checkpoint = {0};
+    checkpoint.copies[kind == FS_WEIGHTS_EMA ? FS_COPY_EMA : FS_COPY_MODEL] = values;
+    const fs_status status = fs_checkpoint_read(path, generator->dit, &checkpoint, error);
+    if (status == FS_OK) {
+        backend->upload(backend, generator->weights.values.data, values, count * sizeof(float));
+        fs_dit_refresh(generator->dit, &generator->weights);
+        generator->update = checkpoint.update;
+    }
+    free(values);
+    return status;
+}
+
+static fs_status open_parts(struct fs_generator *generator, struct fs_backend *backend, const struct fs_config *config,
+                            const struct fs_dataset *shape, const char *checkpoint, enum fs_weights_kind kind,
+                            struct fs_error *error)
+{
+    const int capacity = capacity_of(config, shape);
+    const int64_t dim = (int64_t)shape->height * shape->width * shape->channels;
+    const enum fs_type precision = config->train.precision == FS_PRECISION_BF16 ? FS_BF16 : FS_F32;
+    generator->dit = fs_dit_create(backend, &config->model, shape->height, shape->width, shape->channels, capacity,
+                                   false, precision, error);
+    if (!generator->dit) {
+        return error->status;
+    }
+    FS_TRY(load_weights(generator, backend, checkpoint, kind, error));
+    void *memory = backend->allocate(backend, (size_t)(capacity * dim) * sizeof(float), error);
+    if (!memory) {
+        return error->status;
+    }
+    generator->x = fs_view(memory, FS_F32, capacity, dim);
+    generator->sampler = (struct fs_sampler){
+        .backend = backend,
+        .config = config,
+        .dim = dim,
+        .capacity = capacity,
+        .owner = generator,
+        .evaluate = evaluate,
+    };
+    return fs_sampler_create(&generator->sampler, error);
+}
+
+fs_status fs_generator_open(struct fs_generator *generator, struct fs_backend *backend, const struct fs_config *config,
+                            const struct fs_dataset *shape, const char *checkpoint, enum fs_weights_kind kind,
+                            struct fs_error *error)
+{
+    *generator = (struct fs_generator){.sampler = {.backend = backend}};
+    const fs_status status = open_parts(generator, backend, config, shape, checkpoint, kind, error);
+    if (status != FS_OK) {
+        fs_generator_close(generator);
+    }
+    return status;
+}
+
+void fs_generator_close(struct fs_generator *generator)
+{
+    struct fs_backend *backend = generator->sampler.backend;
+    if (generator->dit) {
+        fs_sampler_destroy(&generator->sampler);
+        backend->release(backend, generator->x.data);
+        fs_weights_destroy(generator->dit, &generator->weights);
+        fs_dit_destroy(generator->dit);
+    }
+    *generator = (struct fs_generator){0};
+}
+
+/* The rows already in generator->x become samples on the host. */
+static fs_status sample_rows(struct fs_generator *generator, const int32_t *labels, int64_t n, int steps,
+                             double guidance_scale, float *samples, struct fs_error *error)
+{
+    struct fs_backend *backend = generator->sampler.backend;
+    const struct fs_view rows = fs_view_rows(generator->x, 0, n);
+    FS_TRY(fs_sample(&generator->sampler, rows, labels, steps, guidance_scale, error));
+    backend->download(backend, samples, rows.data, (size_t)(n * rows.cols) * sizeof(float));
+    return backend->synchronise(backend, error);
+}
+
+fs_status fs_generate(struct fs_generator *generator, uint32_t seed, int64_t first, int64_t n, int label, int steps,
+                      double guidance_scale, float *samples, struct fs_error *error)
+{
+    const struct fs_sampler *sampler = &generator->sampler;
+    const int classes = sampler->config->model.classes;
+    int32_t labels[CAPACITY_MAX];
+    for (int64_t done = 0; done < n; done += sampler->capacity) {
+        const int64_t count = n - done < sampler->capacity ? n - done : sampler->capacity;
+        for (int64_t i = 0; i < count; i++) {
+            labels[i] = label >= 0 ? label : classes ? (int32_t)((first + done + i) % classes) : 0;
+        }
+        fs_evaluation_noise(sampler->backend, fs_view_rows(generator->x, 0, count), seed, (uint32_t)(first + done));
+        FS_TRY(sample_rows(generator, labels, count, steps, guidance_scale, samples + done * sampler->dim, error));
+    }
+    return FS_OK;
+}
+
+fs_status fs_generate_from(struct fs_generator *generator, const float *noise, const int32_t *labels, int64_t n,
+                           int steps, double guidance_scale, float *samples, struct fs_error *error)
+{
+    const struct fs_sampler *sampler = &generator->sampler;
+    for (int64_t done = 0; done < n; done += sampler->capacity) {
+        const int64_t count = n - done < sampler->capacity ? n - done : sampler->capacity;
+        sampler->backend->upload(sampler->backend, generator->x.data, noise + done * sampler->dim,
+                                 (size_t)(count * sampler->dim) * sizeof(float));
+        FS_TRY(
+            sample_rows(generator, labels + done, count, steps, guidance_scale, samples + done * sampler->dim, error));
+    }
+    return FS_OK;
+}
+
+fs_status fs_noise_bank(struct fs_generator *generator, uint32_t seed, int64_t n, float *noise, struct fs_error *error)
+{
+    struct fs_backend *backend = generator->sampler.backend;
+    const int64_t dim = generator->sampler.dim, capacity = generator->sampler.capacity;
+    for (int64_t done = 0; done < n; done += capacity) {
+        const int64_t count = n - done < capacity ? n - done : capacity;
+        fs_evaluation_noise(backend, fs_view_rows(generator->x, 0, count), seed, (uint32_t)done);
+        backend->download(backend, noise + done * dim, generator->x.data, (size_t)(count * dim) * sizeof(float));
+    }
+    return backend->synchronise(backend, error);
+}

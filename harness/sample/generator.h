@@ -1,0 +1,35 @@
+/* A trained network ready to draw samples: a checkpoint's weights behind a sampler. */
+#ifndef FEWSTEP_GENERATOR_H
+#define FEWSTEP_GENERATOR_H
+
+#include "harness/data/dataset.h"
+#include "harness/sample/sampler.h"
+
+struct fs_generator {
+    struct fs_dit *dit;
+    struct fs_weights weights;
+    struct fs_sampler sampler;
+    struct fs_view x; /* [capacity, dim] */
+    int64_t update;   /* of the checkpoint */
+};
+
+/* `config` and `backend` must outlive it; `shape` gives height, width and channels. FS_USAGE for a checkpoint that does
+ * not fit. It must not move in memory once opened. */
+fs_status fs_generator_open(struct fs_generator *generator, struct fs_backend *backend, const struct fs_config *config,
+                            const struct fs_dataset *shape, const char *checkpoint, enum fs_weights_kind kind,
+                            struct fs_error *error);
+void fs_generator_close(struct fs_generator *generator);
+
+/* Samples first … first + n − 1 of the noise bank at `seed`, with label i mod classes (or `label` when ≥ 0), to
+ * samples [n, dim] on the host, in data scale and not clipped. Any n. */
+fs_status fs_generate(struct fs_generator *generator, uint32_t seed, int64_t first, int64_t n, int label, int steps,
+                      double guidance_scale, float *samples, struct fs_error *error);
+
+/* The same from given noise [n, dim] and labels [n]. */
+fs_status fs_generate_from(struct fs_generator *generator, const float *noise, const int32_t *labels, int64_t n,
+                           int steps, double guidance_scale, float *samples, struct fs_error *error);
+
+/* The first n rows of the noise bank at `seed`, to noise [n, dim] on the host. */
+fs_status fs_noise_bank(struct fs_generator *generator, uint32_t seed, int64_t n, float *noise, struct fs_error *error);
+
+#endif
