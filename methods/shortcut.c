@@ -180,6 +180,12 @@ static bool guidance_allowed(const struct fs_method_plan *plan, int steps, const
     return true;
 }
 
+/* A step larger than max_step was never trained on. */
+static bool outside_training(const struct fs_method_plan *plan, int steps)
+{
+    return steps < 1 << plan->settings->shortcut.max_step_level;
+}
+
 const struct fs_method fs_shortcut = {
     .name = "shortcut",
     .label = "Shortcut model",
@@ -195,5 +201,5 @@ const struct fs_method fs_shortcut = {
     .conditioning = conditioning,
     .trains_guided = trains_guided,
     .guidance_allowed = guidance_allowed,
-    .outside_training = fs_inside_training,
+    .outside_training = outside_training,
 };
