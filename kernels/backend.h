@@ -226,8 +226,12 @@ static inline bool fs_groups_rows(struct fs_view per_sample, struct fs_view x)
  * environment variable FEWSTEP_CPU (baseline, avx2, avx512) allow. */
 struct fs_backend *fs_cpu_backend(int threads, struct fs_error *error);
 
-/* The CUDA backend from libfewstep_cuda.so in the program's folder; NULL, with one line that says why, without the file,
- * a driver or a device. */
+/* The CUDA backend from libfewstep_cuda.so in the program's folder; NULL, with one line that says why, without the
+ * file, a driver or a device. */
 struct fs_backend *fs_load_cuda_backend(struct fs_error *error);
+
+/* The float32 multiply-adds that this CPU can do in a second on the backend's threads, times two: measured, the best of
+ * a few short runs (about 0.1 s). */
+double fs_cpu_peak_flops(struct fs_backend *backend);
 
 #endif

@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "kernels/base/memory.h"
 #include "kernels/cpu/onednn.h"
@@ -188,4 +189,19 @@ struct fs_backend *fs_cpu_backend(int threads, struct fs_error *error)
         return NULL;
     }
     return backend;
+}
+
+double fs_cpu_peak_flops(struct fs_backend *backend)
+{
+    const struct fs_cpu *cpu = backend->state;
+    double best = 0;
+    for (int i = 0; i < 5; i++) {
+        struct timespec begin, end;
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        const double flops = cpu->peak_flops(cpu, 2000000);
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        const double seconds = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+        best = flops / seconds > best ? flops / seconds : best;
+    }
+    return best;
 }

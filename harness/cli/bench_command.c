@@ -1,0 +1,33 @@
+/* fewstep bench: how fast this machine runs each operation and a whole update. */
+#include "harness/cli/bench.h"
+
+#include "harness/cli/command.h"
+#include "harness/cli/options.h"
+
+fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
+{
+    const char *op = NULL, *model = NULL;
+    int64_t batch = 0;
+    bool json = false, help;
+    int count;
+    const struct fs_flag flags[] = {
+        {"--op", FS_FLAG_TEXT, &op, "NAME", "only operations whose name begins so; update: only whole updates"},
+        {"--model", FS_FLAG_TEXT, &model, "PRESET", "only this one (dit-xs/4 and dit-b/2)"},
+        {"--batch", FS_FLAG_WHOLE, &batch, "N", "rows (128 for dit-xs, else 4)"},
+        {"--json", FS_FLAG_SWITCH, &json, NULL, "one JSON object a line"},
+    };
+    const struct fs_usage usage = {
+        .command = "bench",
+        .arguments = "",
+        .summary = "Time, GFLOP/s, GB/s and share of this machine's peak, which is measured in the same run, for each\n"
+                   "operation, a whole update and a sampling forward.",
+        .example = "fewstep bench --model dit-xs/4 --op update",
+        .flags = flags,
+        .flag_count = sizeof flags / sizeof *flags,
+    };
+    FS_TRY(fs_options_parse(&usage, argc, argv, NULL, &count, &help, error));
+    if (help) {
+        return FS_OK;
+    }
+    return fs_bench(op, model, (int)(batch > 65536 ? 65536 : batch), json, stdout, error);
+}

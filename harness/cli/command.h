@@ -1,0 +1,21 @@
+/* The sub-commands, each in a file of its name. */
+#ifndef FEWSTEP_COMMAND_H
+#define FEWSTEP_COMMAND_H
+
+#include "kernels/base/error.h"
+
+/* argv without the program's and the command's name. Results go to stdout, progress to stderr. */
+typedef fs_status fs_command(int argc, char **argv, struct fs_error *error);
+
+fs_command fs_command_run;
+fs_command fs_command_eval;
+fs_command fs_command_sample;
+fs_command fs_command_table;
+fs_command fs_command_runs;
+fs_command fs_command_show;
+fs_command fs_command_gc;
+fs_command fs_command_bench;
+fs_command fs_command_doctor;
+fs_command fs_command_fashion_cnn;
+
+#endif

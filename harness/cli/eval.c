@@ -1,0 +1,93 @@
+/* fewstep eval: score a run or a checkpoint again. */
+#include <string.h>
+
+#include "harness/cli/command.h"
+#include "harness/cli/options.h"
+#include "harness/cli/road.h"
+#include "harness/cli/source.h"
+
+struct eval_options {
+    const char *source, *steps, *weights, *out, *db;
+    int64_t samples, experiment;
+    double guidance;
+    bool quiet, help;
+};
+
+static fs_status parse(int argc, char **argv, struct eval_options *options, struct fs_error *error)
+{
+    const struct fs_flag flags[] = {
+        {"--steps", FS_FLAG_TEXT, &options->steps, "1,4,128", "step counts (those of the run's configuration)"},
+        {"--samples", FS_FLAG_WHOLE, &options->samples, "N", "samples a score (those of the configuration)"},
+        {"--guidance", FS_FLAG_REAL, &options->guidance, "S", "guidance scale (that of the configuration)"},
+        {"--weights", FS_FLAG_TEXT, &options->weights, "ema|raw", "which weights (those of the configuration)"},
+        {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
+        {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where the runs are (out)"},
+        {"--quiet", FS_FLAG_SWITCH, &options->quiet, NULL, "no progress"},
+    };
+    const struct fs_usage usage = {
+        .command = "eval",
+        .arguments = "RUN|CHECKPOINT",
+        .summary =
+            "Scores again, perhaps at other step counts, and logs it. A score that is already there is not made again.",
+        .example = "fewstep eval 3fa9c1 --steps 1,4,128 --samples 5000",
+        .flags = flags,
+        .flag_count = sizeof flags / sizeof *flags,
+        .arguments_min = 1,
+        .arguments_max = 1,
+    };
+    int count;
+    return fs_options_parse(&usage, argc, argv, &options->source, &count, &options->help, error);
+}
+
+/* The options over what the run's configuration says. */
+static fs_status apply(const struct eval_options *options, struct fs_config *config, struct fs_error *error)
+{
+    struct fs_evaluate_config *evaluate = &config->evaluate;
+    if (options->steps) {
+        FS_TRY(
+            fs_parse_numbers("--steps", options->steps, evaluate->steps, FS_STEPS_MAX, &evaluate->step_count, error));
+    }
+    if (options->samples > 0) {
+        evaluate->samples = options->samples;
+    }
+    if (options->guidance >= 0) {
+        evaluate->guidance_scale = options->guidance;
+    }
+    return options->weights ? fs_parse_weights(options->weights, &evaluate->weights, error) : FS_OK;
+}
+
+fs_status fs_command_eval(int argc, char **argv, struct fs_error *error)
+{
+    struct eval_options options = {.guidance = -1};
+    struct fs_source source;
+    struct fs_session session;
+    struct fs_road road;
+    enum fs_road_end end = FS_ROAD_DONE;
+    FS_TRY(parse(argc, argv, &options, error));
+    if (options.help) {
+        return FS_OK;
+    }
+    fs_status status = fs_source_open(&source, options.source, options.out, options.db, error);
+    if (status == FS_OK) {
+        status = apply(&options, &source.config, error);
+    }
+    if (status == FS_OK) {
+        status = fs_session_open(&session, options.out, options.db, source.config.device, options.quiet, error);
+    }
+    if (status != FS_OK) {
+        fs_source_close(&source);
+        return status;
+    }
+    fs_catch_signals();
+    status = fs_road_open(&road, &session, &source.config, error);
+    if (status == FS_OK) {
+        status = fs_road_score(&road, &source.config, source.run, source.checkpoint, &end, error);
+        fs_road_close(&road);
+    }
+    if (status == FS_OK && end == FS_ROAD_STOPPED) {
+        status = fs_fail(error, FS_FAILED, "stopped; the scores that were reported are kept");
+    }
+    fs_session_close(&session);
+    fs_source_close(&source);
+    return status;
+}

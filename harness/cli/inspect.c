@@ -1,0 +1,95 @@
+/* fewstep runs, show and gc: what is in the database and on the disk. */
+#include "harness/cli/command.h"
+#include "harness/cli/options.h"
+#include "harness/cli/session.h"
+#include "harness/report/gc.h"
+#include "harness/report/runs_list.h"
+#include "harness/report/show.h"
+
+struct inspect_options {
+    const char *db, *out, *argument;
+    bool json, apply, help;
+};
+
+static fs_status parse(const struct fs_usage *shape, bool with_apply, int argc, char **argv,
+                       struct inspect_options *options, struct fs_error *error)
+{
+    const struct fs_flag flags[] = {
+        {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
+        {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where the runs are (out)"},
+        with_apply ? (struct fs_flag){"--apply", FS_FLAG_SWITCH, &options->apply, NULL, "remove it (else: only say)"}
+                   : (struct fs_flag){"--json", FS_FLAG_SWITCH, &options->json, NULL, "one JSON object a line"},
+    };
+    struct fs_usage usage = *shape;
+    usage.flags = flags;
+    usage.flag_count = sizeof flags / sizeof *flags;
+    int count;
+    return fs_options_parse(&usage, argc, argv, &options->argument, &count, &options->help, error);
+}
+
+static fs_status open_store(const struct inspect_options *options, struct fs_store **store, struct fs_error *error)
+{
+    char path[1024];
+    fs_database_path(options->out, options->db, path);
+    return fs_store_open(path, FS_STORE_READ, store, error);
+}
+
+fs_status fs_command_runs(int argc, char **argv, struct fs_error *error)
+{
+    const struct fs_usage usage = {.command = "runs",
+                                   .arguments = "[EXPERIMENT]",
+                                   .summary =
+                                       "A line a run: id, method, model, seed, state, updates, cost, age, commit.",
+                                   .example = "fewstep runs demo",
+                                   .arguments_max = 1};
+    struct inspect_options options = {0};
+    struct fs_store *store;
+    FS_TRY(parse(&usage, false, argc, argv, &options, error));
+    if (options.help) {
+        return FS_OK;
+    }
+    FS_TRY(open_store(&options, &store, error));
+    const fs_status status = fs_runs_print(store, options.argument, options.json, stdout, error);
+    fs_store_close(store);
+    return status;
+}
+
+fs_status fs_command_show(int argc, char **argv, struct fs_error *error)
+{
+    const struct fs_usage usage = {
+        .command = "show",
+        .arguments = "RUN",
+        .summary = "Everything about one run: where it came from, what it scored, how to make it again.\n"
+                   "RUN is the beginning of its id, 6 digits or more.",
+        .example = "fewstep show 3fa9c1",
+        .arguments_min = 1,
+        .arguments_max = 1};
+    struct inspect_options options = {0};
+    struct fs_store *store;
+    FS_TRY(parse(&usage, false, argc, argv, &options, error));
+    if (options.help) {
+        return FS_OK;
+    }
+    FS_TRY(open_store(&options, &store, error));
+    const fs_status status = fs_show_print(store, options.argument, options.json, stdout, error);
+    fs_store_close(store);
+    return status;
+}
+
+fs_status fs_command_gc(int argc, char **argv, struct fs_error *error)
+{
+    const struct fs_usage usage = {.command = "gc",
+                                   .arguments = "",
+                                   .summary = "What checkpoints and pairs cost on disk, and which may go.",
+                                   .example = "fewstep gc --apply"};
+    struct inspect_options options = {0};
+    struct fs_store *store;
+    FS_TRY(parse(&usage, true, argc, argv, &options, error));
+    if (options.help) {
+        return FS_OK;
+    }
+    FS_TRY(open_store(&options, &store, error));
+    const fs_status status = fs_gc(store, options.out ? options.out : "out", options.apply, stdout, error);
+    fs_store_close(store);
+    return status;
+}

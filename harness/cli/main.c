@@ -1,0 +1,77 @@
+/* fewstep: the command line. */
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/build_info.h"
+#include "harness/cli/command.h"
+
+struct entry {
+    const char *name;
+    fs_command *run;
+    const char *summary;
+};
+
+static const struct entry entries[] = {
+    {"run", fs_command_run, "train and score what an experiment file asks for; goes on where it was stopped"},
+    {"table", fs_command_table, "methods × steps, from the database"},
+    {"sample", fs_command_sample, "draw pictures from a run or a checkpoint"},
+    {"eval", fs_command_eval, "score a run or a checkpoint again"},
+    {"runs", fs_command_runs, "the runs in the database"},
+    {"show", fs_command_show, "everything about one run"},
+    {"gc", fs_command_gc, "what checkpoints cost on disk, and which may go"},
+    {"bench", fs_command_bench, "time of each operation and of a whole update, as a share of this machine's peak"},
+    {"doctor", fs_command_doctor, "compiler, libraries, instruction sets, data sets, weights: what is here"},
+    {"fashion-cnn", fs_command_fashion_cnn, "train the classifier behind the fashion-cnn features again"},
+};
+#define ENTRIES ((int)(sizeof entries / sizeof *entries))
+
+static void print_help(FILE *stream)
+{
+    fprintf(stream, "usage: fewstep COMMAND …\n\nFew-step generative models, trained, scored and compared.\n\n");
+    for (int i = 0; i < ENTRIES; i++) {
+        fprintf(stream, "  %-12s %s\n", entries[i].name, entries[i].summary);
+    }
+    fprintf(stream, "\nfewstep COMMAND --help says more. Exit status: 0 good, 2 wrong use, 3 the work failed.\n"
+                    "First steps:\n  fewstep run experiments/demo.yaml\n");
+}
+
+static int unknown_command(const char *name)
+{
+    fprintf(stderr, "fewstep: there is no command '%s'; there are:", name);
+    for (int i = 0; i < ENTRIES; i++) {
+        fprintf(stderr, "%s %s", i ? "," : "", entries[i].name);
+    }
+    fprintf(stderr, "\n");
+    return FS_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return FS_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return FS_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("fewstep, commit %.12s%s, source %.12s\n", *fs_build_info.commit ? fs_build_info.commit : "unknown",
+               fs_build_info.dirty ? " (changed)" : "", fs_build_info.source_hash);
+        return FS_OK;
+    }
+    for (int i = 0; i < ENTRIES; i++) {
+        if (strcmp(argv[1], entries[i].name) == 0) {
+            struct fs_error error = {0};
+            fs_status status = entries[i].run(argc - 2, argv + 2, &error);
+            if (status == FS_OK && (fflush(stdout) != 0 || ferror(stdout))) {
+                status = fs_fail(&error, FS_FAILED, "standard output: cannot be written: disk full, or closed?");
+            }
+            if (status != FS_OK) {
+                fprintf(stderr, "fewstep: %s\n", error.text);
+            }
+            return (int)status;
+        }
+    }
+    return unknown_command(argv[1]);
+}

@@ -1,0 +1,157 @@
+/* Command-line options from a table. */
+#include "harness/cli/options.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void print_help(const struct fs_usage *usage)
+{
+    printf("usage: fewstep %s %s%s\n\n%s\n", usage->command, usage->arguments, usage->flag_count ? " [options]" : "",
+           usage->summary);
+    for (int i = 0; i < usage->flag_count; i++) {
+        const struct fs_flag *flag = &usage->flags[i];
+        char left[64];
+        snprintf(left, sizeof left, "%s %s", flag->name, flag->argument ? flag->argument : "");
+        printf("%s  %-24s %s\n", i ? "" : "\n", left, flag->help);
+    }
+    printf("\nexample:\n  %s\n", usage->example);
+}
+
+static const struct fs_flag *find_flag(const struct fs_usage *usage, const char *text, size_t length)
+{
+    for (int i = 0; i < usage->flag_count; i++) {
+        const char *name = usage->flags[i].name;
+        if (strlen(name) == length && strncmp(name, text, length) == 0) {
+            return &usage->flags[i];
+        }
+    }
+    return NULL;
+}
+
+static fs_status set_number(const struct fs_usage *usage, const struct fs_flag *flag, const char *text,
+                            struct fs_error *error)
+{
+    char *end;
+    errno = 0;
+    if (flag->kind == FS_FLAG_WHOLE) {
+        const long long value = strtoll(text, &end, 10);
+        if (end == text || *end || errno || value < 0) {
+            return fs_fail(error, FS_USAGE, "fewstep %s: %s: expected a whole number ≥ 0, got '%s'", usage->command,
+                           flag->name, text);
+        }
+        *(int64_t *)flag->value = value;
+        return FS_OK;
+    }
+    const double value = strtod(text, &end);
+    if (end == text || *end || !isfinite(value)) {
+        return fs_fail(error, FS_USAGE, "fewstep %s: %s: expected a number, got '%s'", usage->command, flag->name,
+                       text);
+    }
+    *(double *)flag->value = value;
+    return FS_OK;
+}
+
+static fs_status set_flag(const struct fs_usage *usage, const struct fs_flag *flag, const char *text,
+                          struct fs_error *error)
+{
+    if (flag->kind == FS_FLAG_TEXT) {
+        *(const char **)flag->value = text;
+        return FS_OK;
+    }
+    if (flag->kind != FS_FLAG_LIST) {
+        return set_number(usage, flag, text, error);
+    }
+    struct fs_list *list = flag->value;
+    if (list->count == FS_LIST_MAX) {
+        return fs_fail(error, FS_USAGE, "fewstep %s: %s was given more than %d times", usage->command, flag->name,
+                       FS_LIST_MAX);
+    }
+    list->items[list->count++] = text;
+    return FS_OK;
+}
+
+/* One option at argv[*i], and its value, which may be the next word. */
+static fs_status take_option(const struct fs_usage *usage, int argc, char **argv, int *i, struct fs_error *error)
+{
+    const char *text = argv[*i], *equals = strchr(text, '=');
+    const size_t length = equals ? (size_t)(equals - text) : strlen(text);
+    const struct fs_flag *flag = find_flag(usage, text, length);
+    if (!flag) {
+        return fs_fail(error, FS_USAGE, "fewstep %s: there is no option '%.*s': see fewstep %s --help", usage->command,
+                       (int)length, text, usage->command);
+    }
+    if (flag->kind == FS_FLAG_SWITCH) {
+        if (equals) {
+            return fs_fail(error, FS_USAGE, "fewstep %s: %s takes no value", usage->command, flag->name);
+        }
+        *(bool *)flag->value = true;
+        return FS_OK;
+    }
+    if (!equals && *i + 1 >= argc) {
+        return fs_fail(error, FS_USAGE, "fewstep %s: %s needs a value: %s", usage->command, flag->name, flag->argument);
+    }
+    return set_flag(usage, flag, equals ? equals + 1 : argv[++*i], error);
+}
+
+fs_status fs_options_parse(const struct fs_usage *usage, int argc, char **argv, const char **arguments, int *count,
+                           bool *help, struct fs_error *error)
+{
+    *count = 0;
+    *help = false;
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_help(usage);
+            *help = true;
+            return FS_OK;
+        }
+    }
+    for (int i = 0; i < argc; i++) {
+        if (argv[i][0] == '-' && argv[i][1]) {
+            FS_TRY(take_option(usage, argc, argv, &i, error));
+        } else if (*count == usage->arguments_max) {
+            return fs_fail(error, FS_USAGE, "fewstep %s: one word too many: '%s': see fewstep %s --help",
+                           usage->command, argv[i], usage->command);
+        } else {
+            arguments[(*count)++] = argv[i];
+        }
+    }
+    if (*count < usage->arguments_min) {
+        return fs_fail(error, FS_USAGE, "fewstep %s: needs %s: see fewstep %s --help", usage->command, usage->arguments,
+                       usage->command);
+    }
+    return FS_OK;
+}
+
+fs_status fs_parse_numbers(const char *option, const char *text, int *numbers, int max, int *count,
+                           struct fs_error *error)
+{
+    *count = 0;
+    for (const char *at = text;;) {
+        char *end;
+        errno = 0;
+        const long value = strtol(at, &end, 10);
+        if (end == at || (*end && *end != ',') || errno || value < 1 || value > INT_MAX || *count == max) {
+            return fs_fail(error, FS_USAGE, "%s: expected at most %d whole numbers ≥ 1 with commas between, got '%s'",
+                           option, max, text);
+        }
+        numbers[(*count)++] = (int)value;
+        if (!*end) {
+            return FS_OK;
+        }
+        at = end + 1;
+    }
+}
+
+fs_status fs_parse_weights(const char *text, enum fs_weights_kind *kind, struct fs_error *error)
+{
+    const bool ema = strcmp(text, "ema") == 0;
+    if (!ema && strcmp(text, "raw") != 0) {
+        return fs_fail(error, FS_USAGE, "--weights: expected ema or raw, got '%s'", text);
+    }
+    *kind = ema ? FS_WEIGHTS_EMA : FS_WEIGHTS_RAW;
+    return FS_OK;
+}

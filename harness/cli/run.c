@@ -1,0 +1,185 @@
+/* fewstep run: an experiment file to trained, scored, logged runs, the table and the pictures. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/cli/command.h"
+#include "harness/cli/options.h"
+#include "harness/cli/road.h"
+#include "harness/config/plan.h"
+#include "harness/report/table.h"
+
+struct run_options {
+    struct fs_list sets, only;
+    const char *shard, *db, *out;
+    bool dry_run, adopt, quiet, help;
+    const char *experiment; /* the file */
+    int shard_index, shard_count;
+};
+
+static fs_status parse_shard(struct run_options *options, struct fs_error *error)
+{
+    int length = 0;
+    options->shard_index = options->shard_count = 1;
+    if (options->shard &&
+        (sscanf(options->shard, "%d/%d%n", &options->shard_index, &options->shard_count, &length) != 2 ||
+         options->shard[length] || options->shard_index < 1 || options->shard_index > options->shard_count)) {
+        return fs_fail(error, FS_USAGE, "--shard: expected i/n with 1 ≤ i ≤ n, such as 1/3, got '%s'", options->shard);
+    }
+    return FS_OK;
+}
+
+static fs_status parse(int argc, char **argv, struct run_options *options, struct fs_error *error)
+{
+    const struct fs_flag flags[] = {
+        {"--set", FS_FLAG_LIST, &options->sets, "a.b=c", "another value for a key of the file; may be repeated"},
+        {"--only", FS_FLAG_LIST, &options->only, "key=value", "only the runs for which this holds; may be repeated"},
+        {"--shard", FS_FLAG_TEXT, &options->shard, "i/n", "only every n-th run, from the i-th"},
+        {"--dry-run", FS_FLAG_SWITCH, &options->dry_run, NULL, "the runs, what they cost, what is already done"},
+        {"--adopt", FS_FLAG_SWITCH, &options->adopt, NULL, "go on with half-trained runs of another source"},
+        {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
+        {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where everything goes (out)"},
+        {"--quiet", FS_FLAG_SWITCH, &options->quiet, NULL, "no progress"},
+    };
+    const struct fs_usage usage = {
+        .command = "run",
+        .arguments = "EXPERIMENT.yaml",
+        .summary = "Expands the matrix, trains what is not trained, scores what is not scored, and prints the table.\n"
+                   "Stopped at any moment, the same command goes on from there.",
+        .example = "fewstep run experiments/fashion-table.yaml --set seed=0 --only method=shortcut",
+        .flags = flags,
+        .flag_count = sizeof flags / sizeof *flags,
+        .arguments_min = 1,
+        .arguments_max = 1,
+    };
+    int count;
+    FS_TRY(fs_options_parse(&usage, argc, argv, &options->experiment, &count, &options->help, error));
+    return options->help ? FS_OK : parse_shard(options, error);
+}
+
+static bool in_shard(const struct run_options *options, int run)
+{
+    return run % options->shard_count == options->shard_index - 1;
+}
+
+/* --- dry run --------------------------------------------------------------------------------------------------------
+ */
+
+static fs_status dry_run(const struct run_options *options, const struct fs_experiment *experiment,
+                         struct fs_error *error)
+{
+    double total = 0;
+    printf("%-26s %5s %8s %10s %10s %10s %10s %10s\n", "method", "seed", "updates", "train", "teacher", "pairs",
+           "scores", "memory");
+    for (int i = 0; i < experiment->run_count; i++) {
+        if (!in_shard(options, i)) {
+            continue;
+        }
+        const struct fs_config *config = &experiment->runs[i];
+        struct fs_cost cost;
+        FS_TRY(fs_config_cost(config, &cost, error));
+        printf("%-26s %5" PRId64 " %8" PRId64 " %7.1f TF %7.1f TF %7.1f TF %7.1f TF %7.0f MB\n", config->method->label,
+               config->seed, config->train.updates, cost.student_flops * 1e-12, cost.teacher_flops * 1e-12,
+               cost.pair_flops * 1e-12, cost.score_flops * 1e-12, cost.memory_bytes * 1e-6);
+        total += cost.student_flops + cost.teacher_flops + cost.pair_flops + cost.score_flops;
+    }
+    printf(
+        "at most %.1f TFLOP of matrix products in all (a shared teacher and its pairs are made once); a checkpoint is"
+        " kept a run\n",
+        total * 1e-12);
+    return FS_OK;
+}
+
+/* --- the runs -------------------------------------------------------------------------------------------------------
+ */
+
+static bool same_road(const struct fs_config *a, const struct fs_config *b)
+{
+    return strcmp(a->dataset.name, b->dataset.name) == 0 && strcmp(a->dataset.path, b->dataset.path) == 0 &&
+           strcmp(a->evaluate.extractors[0], b->evaluate.extractors[0]) == 0;
+}
+
+/* Opens the road for a run, or keeps the open one when it serves. */
+static fs_status road_for(struct fs_road *road, struct fs_session *session, const struct fs_config **opened,
+                          const struct fs_config *config, const struct fs_experiment *experiment, int64_t id,
+                          bool adopt, struct fs_error *error)
+{
+    if (*opened && same_road(*opened, config)) {
+        return FS_OK;
+    }
+    fs_road_close(road);
+    *opened = NULL;
+    FS_TRY(fs_road_open(road, session, config, error));
+    road->experiment = id;
+    road->experiment_name = experiment->name;
+    road->adopt = adopt;
+    *opened = config;
+    enum fs_road_end end;
+    return fs_road_floor(road, config, &end, error);
+}
+
+static fs_status run_all(const struct run_options *options, const struct fs_experiment *experiment,
+                         struct fs_session *session, bool *stopped, struct fs_error *error)
+{
+    int64_t id;
+    int taken = 0;
+    const struct fs_config *opened = NULL;
+    struct fs_road road = {0};
+    FS_TRY(fs_store_experiment(session->store, experiment->name, experiment->path, experiment->text,
+                               experiment->ablated, &id, error));
+    fs_status status = FS_OK;
+    for (int i = 0; status == FS_OK && !*stopped && i < experiment->run_count; i++) {
+        enum fs_road_end end = FS_ROAD_DONE;
+        if (!in_shard(options, i)) {
+            continue;
+        }
+        const struct fs_config *config = &experiment->runs[i];
+        status = road_for(&road, session, &opened, config, experiment, id, options->adopt, error);
+        if (status == FS_OK) {
+            status = fs_road_run(&road, config, &end, error);
+        }
+        taken += end == FS_ROAD_TAKEN;
+        *stopped = end == FS_ROAD_STOPPED || fs_stop;
+    }
+    fs_road_close(&road);
+    if (status == FS_OK && taken) {
+        fs_progress_note(&session->progress, "%d of the runs belong to another process at the moment", taken);
+    }
+    return status;
+}
+
+static fs_status run_and_print(const struct run_options *options, const struct fs_experiment *experiment,
+                               struct fs_error *error)
+{
+    struct fs_session session;
+    bool stopped = false;
+    FS_TRY(fs_session_open(&session, options->out, options->db, experiment->runs[0].device, options->quiet, error));
+    fs_catch_signals();
+    fs_status status = run_all(options, experiment, &session, &stopped, error);
+    if (status == FS_OK && stopped) {
+        status =
+            fs_fail(error, FS_FAILED, "stopped; nothing that was reported is lost: the same command goes on from here");
+    } else if (status == FS_OK) {
+        status = fs_table_print(session.store, experiment->name, FS_TABLE_TEXT, stdout, error);
+        printf("\npictures: %s/samples/%s/ (a row a step count, the same noise in every column)\ndatabase: %s\n",
+               session.out, experiment->name, session.db);
+    }
+    fs_session_close(&session);
+    return status;
+}
+
+fs_status fs_command_run(int argc, char **argv, struct fs_error *error)
+{
+    struct run_options options = {0};
+    struct fs_experiment experiment = {0};
+    FS_TRY(parse(argc, argv, &options, error));
+    if (options.help) {
+        return FS_OK;
+    }
+    FS_TRY(fs_experiment_read(options.experiment, options.sets.items, options.sets.count, options.only.items,
+                              options.only.count, &experiment, error));
+    const fs_status status =
+        options.dry_run ? dry_run(&options, &experiment, error) : run_and_print(&options, &experiment, error);
+    fs_experiment_free(&experiment);
+    return status;
+}

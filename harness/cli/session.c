@@ -1,0 +1,88 @@
+/* What a command that computes works with: a backend, the database, the folder that everything goes to. */
+#include "harness/cli/session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/store/environment.h"
+#include "kernels/base/file.h"
+
+volatile sig_atomic_t fs_stop;
+
+static void on_signal(int number)
+{
+    fs_stop = 1;
+    signal(number, SIG_DFL);
+}
+
+void fs_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = SIG_IGN; /* a full file is an error that write() reports */
+    sigaction(SIGXFSZ, &action, NULL);
+}
+
+fs_status fs_open_backend(enum fs_device_kind device, struct fs_backend **backend, struct fs_error *error)
+{
+    struct fs_error no_cuda;
+    *backend = device == FS_DEVICE_CPU ? NULL : fs_load_cuda_backend(device == FS_DEVICE_CUDA ? error : &no_cuda);
+    if (!*backend && device != FS_DEVICE_CUDA) {
+        *backend = fs_cpu_backend(0, error);
+    }
+    return *backend ? FS_OK : error->status;
+}
+
+void fs_database_path(const char *out, const char *db, char path[1024])
+{
+    snprintf(path, 1024, "%s%s", db ? db : out ? out : "out", db ? "" : "/fewstep.db");
+}
+
+static fs_status open_parts(struct fs_session *session, const char *out, const char *db, enum fs_device_kind device,
+                            struct fs_error *error)
+{
+    if (strlen(out) >= sizeof session->out) {
+        return fs_fail(error, FS_USAGE, "--out: the name of the folder is longer than %zu characters",
+                       sizeof session->out - 1);
+    }
+    snprintf(session->out, sizeof session->out, "%s", out);
+    fs_database_path(out, db, session->db);
+    FS_TRY(fs_make_folder(out, error));
+    FS_TRY(fs_open_backend(device, &session->backend, error));
+    FS_TRY(fs_store_open(session->db, FS_STORE_WRITE, &session->store, error));
+    session->host = session->backend;
+    if (strcmp(session->backend->name, "cpu") == 0) {
+        session->peak_flops = fs_cpu_peak_flops(session->backend);
+    } else {
+        session->host = fs_cpu_backend(0, error);
+        if (!session->host) {
+            return error->status;
+        }
+    }
+    return fs_store_this_environment(session->store, session->backend, &session->environment, error);
+}
+
+fs_status fs_session_open(struct fs_session *session, const char *out, const char *db, enum fs_device_kind device,
+                          bool quiet, struct fs_error *error)
+{
+    *session = (struct fs_session){0};
+    fs_progress_begin(&session->progress, quiet);
+    const fs_status status = open_parts(session, out ? out : "out", db, device, error);
+    if (status != FS_OK) {
+        fs_session_close(session);
+    }
+    return status;
+}
+
+void fs_session_close(struct fs_session *session)
+{
+    fs_store_close(session->store);
+    if (session->host && session->host != session->backend) {
+        session->host->destroy(session->host);
+    }
+    if (session->backend) {
+        session->backend->destroy(session->backend);
+    }
+    *session = (struct fs_session){0};
+}

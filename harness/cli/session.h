@@ -1,0 +1,37 @@
+/* What a command that computes works with: a backend, the database, the folder that everything goes to. */
+#ifndef FEWSTEP_SESSION_H
+#define FEWSTEP_SESSION_H
+
+#include <signal.h>
+
+#include "harness/cli/progress.h"
+#include "harness/config/config.h"
+#include "harness/store/store.h"
+#include "metrics/extractor.h"
+
+struct fs_session {
+    struct fs_backend *backend;
+    struct fs_backend *host; /* the CPU's, for feature extractors; the same as `backend` without a GPU */
+    struct fs_store *store;
+    int64_t environment; /* its row in the database */
+    char out[768], db[1024];
+    double peak_flops; /* of this CPU, measured when the session opens; 0 on a GPU */
+    struct fs_progress progress;
+};
+
+/* `out` and `db` may be NULL: out/ and OUT/fewstep.db. The folder is made. */
+fs_status fs_session_open(struct fs_session *session, const char *out, const char *db, enum fs_device_kind device,
+                          bool quiet, struct fs_error *error);
+void fs_session_close(struct fs_session *session);
+
+/* The backend that `device` asks for; FS_DEVICE_AUTO takes the CPU where CUDA is not to be had. */
+fs_status fs_open_backend(enum fs_device_kind device, struct fs_backend **backend, struct fs_error *error);
+
+/* Set by the first SIGINT or SIGTERM after fs_catch_signals; a second one ends the program. */
+extern volatile sig_atomic_t fs_stop;
+void fs_catch_signals(void);
+
+/* OUT/fewstep.db, or `db`. */
+void fs_database_path(const char *out, const char *db, char path[1024]);
+
+#endif

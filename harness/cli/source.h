@@ -1,0 +1,19 @@
+/* RUN|CHECKPOINT of the command line: a run of the database, or a checkpoint file by itself. */
+#ifndef FEWSTEP_SOURCE_H
+#define FEWSTEP_SOURCE_H
+
+#include "harness/config/config.h"
+
+struct fs_source {
+    struct fs_config config;
+    char run[FS_HASH_TEXT];
+    char checkpoint[1024];
+};
+
+/* A path that ends in .safetensors is a checkpoint; anything else the prefix of a run's id in the database at `db`,
+ * whose last checkpoint lies under `out`. */
+fs_status fs_source_open(struct fs_source *source, const char *text, const char *out, const char *db,
+                         struct fs_error *error);
+void fs_source_close(struct fs_source *source);
+
+#endif
