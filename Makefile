@@ -1,7 +1,9 @@
 # fewstep: `make demo` and `make test` are all that a newcomer needs; `make help` lists the rest.
 
 BUILD ?= build
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 SAN ?=
 OPTIMISE ?= -O2
 
@@ -29,8 +31,27 @@ TEST_SOURCES := $(wildcard tests/unit/test_*.c tests/op/test_*.c tests/golden/te
 TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c tests/reference/*.c))
 
-.PHONY: all help demo test test-san lint bench deps clean format FORCE
-all: $(PROGRAM)
+.DEFAULT_GOAL := all
+.PHONY: all help deps deps-lint demo test test-san lint format bench fashion-cnn results clean FORCE
+all: $(PROGRAM) ## build the program
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|'
+
+# --- what a fresh machine needs ----------------------------------------------------------------------------------
+
+PACKAGES := gcc make libdnnl-dev libopenblas-dev liblapacke-dev libfftw3-dev libyaml-dev libsqlite3-dev libjansson-dev \
+            zlib1g-dev libpng-dev libmd-dev libcmocka-dev sqlite3 dataset-fashion-mnist
+LINT_PACKAGES := clang-format clang-tidy cppcheck libomp-dev
+
+deps: ## install what is missing (apt; sudo where not root)
+	@sh harness/deps.sh $(PACKAGES)
+deps-lint: ## install the linters
+	@sh harness/deps.sh $(LINT_PACKAGES)
+
+demo: deps ## the main job on real data: four methods, one table, on the CPU in about ten minutes
+	@$(MAKE) --no-print-directory all
+	$(PROGRAM) run experiments/demo.yaml
 
 $(PROGRAM): $(BUILD)/harness/cli/main.o $(LIBRARY)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
@@ -67,6 +88,42 @@ $(BUILD)/build_info.o: $(BUILD)/build_info.c
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_SUPPORT) $(LIBRARY)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 .PRECIOUS: $(BUILD)/tests/%.o $(BUILD)/%.o
+
+test: ## build and run all tests
+	@$(MAKE) --no-print-directory -j$(shell nproc) tests-built
+	@sh tests/run.sh $(TESTS)
+.PHONY: tests-built
+tests-built: $(PROGRAM) $(TESTS)
+
+test-san: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory BUILD=build/san OPTIMISE=-O1 \
+	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" test
+
+# --- the code itself ------------------------------------------------------------------------------------------------
+
+OWN_FILES = $(shell git ls-files '*.c' '*.h')
+LINT_SOURCES = $(filter-out kernels/cpu/isa/%,$(filter %.c,$(OWN_FILES)))
+
+lint: ## clang-format, clang-tidy, cppcheck: no warning
+	clang-format --dry-run -Werror $(OWN_FILES)
+	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
+	    --suppressions-list=.cppcheck -I. --max-configs=4 $(filter %.c,$(OWN_FILES))
+	printf '%s\n' $(LINT_SOURCES) | xargs -P$(shell nproc) -n8 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- \
+	    -std=c17 -I. -fopenmp -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE 2>/dev/null' tidy
+format: ## format every file
+	clang-format -i $(OWN_FILES)
+
+# --- numbers ------------------------------------------------------------------------------------------------------
+
+bench: all ## time of each operation and of whole updates, as a share of this machine's peak
+	$(PROGRAM) bench
+fashion-cnn: all ## train the classifier behind the fashion-cnn features again (the committed file stays the extractor)
+	$(PROGRAM) fashion-cnn -o $(BUILD)/fashion-cnn.safetensors
+results: all ## results/ from out/fewstep.db: the compact database, the tables and the grids
+	sh harness/results.sh $(PROGRAM)
+
+clean: ## remove everything that was built (out/ stays)
+	rm -rf $(BUILD)
 
 # --- CUDA ----------------------------------------------------------------------------------------------------------------
 # On the host: the .cu files by the host's compiler with the address and undefined-behaviour sanitisers; needs no
