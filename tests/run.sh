@@ -2,6 +2,8 @@
 # Runs test programs one after the other and adds up what cmocka says: run.sh PROGRAM…
 # A program that fails is shown whole; skips are said aloud; the last line is "N passed, N failed".
 set -u
+# Threads that wait asleep: see let_threads_sleep in harness/cli/main.c.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 passed=0
 failed=0
 skipped=0

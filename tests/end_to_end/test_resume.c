@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +69,13 @@ static void show_log(const char *out)
     }
 }
 
+static void remove_folder(const char *path)
+{
+    char command[160];
+    snprintf(command, sizeof command, "rm -rf %s", path);
+    assert_int_equal(system(command), 0);
+}
+
 static void run_undisturbed(const char *out)
 {
     const int status = wait_for(start(out));
@@ -75,23 +83,6 @@ static void run_undisturbed(const char *out)
         show_log(out);
     }
     assert_int_equal(status, 0);
-}
-
-/* Kills the program at moments spread over the time that the undisturbed run took. */
-static void run_killed(const char *out, double seconds)
-{
-    int killed = 0;
-    for (int i = 0; i < KILLS; i++) {
-        const double wait = seconds * 1.2 / KILLS * (0.2 + 1.6 * (double)rand() / RAND_MAX);
-        const struct timespec pause = {(time_t)wait, (long)((wait - (double)(time_t)wait) * 1e9)};
-        const pid_t child = start(out);
-        nanosleep(&pause, NULL);
-        kill(child, SIGKILL);
-        killed += wait_for(child) == -1;
-    }
-    print_message("killed %d of %d times before its end\n", killed, KILLS);
-    assert_true(killed > 0);
-    run_undisturbed(out);
 }
 
 static const char last_checkpoints[] =
@@ -136,6 +127,41 @@ static void compare(const char *sql)
     assert_string_equal(calm, killed);
 }
 
+static void compare_results(void)
+{
+    compare(last_checkpoints);
+    compare(
+        "SELECT score_hash, steps, printf('%!.17g', value), printf('%!.17g', low), printf('%!.17g', high) FROM scores "
+        "ORDER BY score_hash");
+}
+
+static void sleep_for(double seconds)
+{
+    const struct timespec pause = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    nanosleep(&pause, NULL);
+}
+
+/* Kills the program KILLS times at random moments. A run that came to its end in between is compared, and begun anew.
+ */
+static void run_killed(const char *out, double seconds)
+{
+    const double longest = fmin(fmax(seconds / 2, 2), 5);
+    for (int killed = 0; killed < KILLS;) {
+        const pid_t child = start(out);
+        sleep_for(longest * (double)rand() / RAND_MAX);
+        kill(child, SIGKILL);
+        const int status = wait_for(child);
+        assert_true(status == 0 || status == -1);
+        killed += status == -1;
+        if (status == 0) {
+            compare_results();
+            remove_folder(out);
+        }
+    }
+    run_undisturbed(out);
+    compare_results();
+}
+
 static void test_killed_run_ends_the_same(void **state)
 {
     (void)state;
@@ -147,11 +173,6 @@ static void test_killed_run_ends_the_same(void **state)
     run_undisturbed(calm);
     clock_gettime(CLOCK_MONOTONIC, &end);
     run_killed(killed, (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec));
-
-    compare(last_checkpoints);
-    compare(
-        "SELECT score_hash, steps, printf('%!.17g', value), printf('%!.17g', low), printf('%!.17g', high) FROM scores "
-        "ORDER BY score_hash");
 }
 
 static void test_a_finished_run_is_not_repeated(void **state)
@@ -193,9 +214,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
+    remove_folder(folder);
+    return 0;
 }
 
 int main(int argc, char **argv)
