@@ -125,8 +125,9 @@ static void give_back(struct fixture *f)
 static void expect_near(struct fixture *f, struct pair p, double tolerance, const char *what)
 {
     struct fs_error error;
-    assert_int_equal(f->cpu->synchronise(f->cpu, &error), FS_OK);
-    assert_int_equal(f->reference->synchronise(f->reference, &error), FS_OK);
+    if (f->cpu->synchronise(f->cpu, &error) != FS_OK || f->reference->synchronise(f->reference, &error) != FS_OK) {
+        fail_msg("%s: %s", what, error.text);
+    }
     const struct fs_view got = buffer(f, f->reference, FS_F64, p.ref.rows, p.ref.cols, p.ref.cols);
     get(f, got, p.cpu);
     if (f->any == FS_BF16) {
