@@ -143,10 +143,12 @@ $(CUDA_HOST_TEST): $(CUDA_HOST_TEST).o $(CUDA_HOST_OBJECTS) $(TEST_SUPPORT) $(LI
 	$(CXX) $(CUDA_HOST_SAN) -fopenmp -o $@ $^ $(LDLIBS) -lcmocka
 
 .PHONY: test-cuda-host test-planted-bugs test-cuda-build test-gpu
-test-cuda-host: $(CUDA_HOST_TEST)
-	ASAN_OPTIONS=detect_leaks=0 $(CUDA_HOST_TEST)
+TESTS += $(CUDA_HOST_TEST)
+tests-built: $(CUDA_HOST_TEST)
+test-cuda-host: $(CUDA_HOST_TEST) ## the CUDA backend's own sources on the host (part of make test)
+	$(CUDA_HOST_TEST)
 # Puts known mistakes into a copy of the kernels, one at a time: the tests above must see each.
-test-planted-bugs: $(CUDA_HOST_TEST)
+test-planted-bugs: $(CUDA_HOST_TEST) ## five minutes: mistakes put into the kernels, each of which must be seen
 	FLAGS="$(CUDA_HOST_FLAGS)" SUPPORT="$(TEST_SUPPORT)" LIBS="$(LDLIBS)" sh tests/cuda_host/planted_bugs.sh $(BUILD)
 
 # With the toolkit: the shared object that is loaded at run time. No contraction (mix and the normals promise bits), and
@@ -174,11 +176,11 @@ ifeq ($(NVCC),)
 test-cuda-build test-gpu:
 	@echo "$@: skipped, there is no nvcc"
 else
-test-cuda-build: $(CUDA_LIBRARY)
+test-cuda-build: $(CUDA_LIBRARY) ## compile the CUDA backend for each architecture and link it
 	sh tests/cuda_host/runtime_calls.sh $(CUDA_OBJECTS)
 $(BUILD)/test_gpu: $(BUILD)/tests/gpu/test_gpu.o $(TEST_SUPPORT) $(LIBRARY)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
-test-gpu: $(CUDA_LIBRARY) $(BUILD)/test_gpu
+test-gpu: $(CUDA_LIBRARY) $(BUILD)/test_gpu ## the CUDA backend on a device
 	$(BUILD)/test_gpu
 endif
 
