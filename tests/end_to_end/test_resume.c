@@ -24,17 +24,18 @@
 
 static char folder[64], experiment[128], program[512];
 
-static const char experiment_text[] = "experiment: resume\n"
-                                      "dataset: {name: fashion-mnist}\n"
-                                      "model: {preset: dit-xs/14, classes: 10, finest_steps: 8}\n"
-                                      "train: {updates: 120, batch: 16, learning_rate: 1.0e-3, warmup: 5,"
-                                      " checkpoint_every: 0.05, ema: 0.99}\n"
-                                      "methods:\n"
-                                      "  shortcut: {bootstrap_fraction: 0.25, target_ema: 0.9}\n"
-                                      "  reflow: {pairs: 250, teacher_steps: 4}\n"
-                                      "matrix:\n"
-                                      "  method: [shortcut, progressive-distillation, reflow]\n"
-                                      "evaluate: {steps: [1, 8], samples: 200}\n";
+static const char experiment_text[] =
+    "experiment: resume\n"
+    "dataset: {name: fashion-mnist}\n"
+    "model: {preset: tiny, patch: 14, hidden: 32, depth: 2, heads: 2, classes: 10, finest_steps: 8}\n"
+    "train: {updates: 120, batch: 16, learning_rate: 1.0e-3, warmup: 5,"
+    " checkpoint_every: 0.05, ema: 0.99}\n"
+    "methods:\n"
+    "  shortcut: {bootstrap_fraction: 0.25, target_ema: 0.9}\n"
+    "  reflow: {pairs: 250, teacher_steps: 4}\n"
+    "matrix:\n"
+    "  method: [shortcut, progressive-distillation, reflow]\n"
+    "evaluate: {steps: [1, 8], samples: 200}\n";
 
 /* Starts `fewstep run` into `out`; its output goes to a file there. */
 static pid_t start(const char *out)
