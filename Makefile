@@ -40,7 +40,7 @@ help: ## this list
 
 # --- what a fresh machine needs ----------------------------------------------------------------------------------
 
-PACKAGES := gcc make libdnnl-dev libopenblas-dev liblapacke-dev libfftw3-dev libyaml-dev libsqlite3-dev libjansson-dev \
+PACKAGES := gcc g++ make libdnnl-dev libopenblas-dev liblapacke-dev libfftw3-dev libyaml-dev libsqlite3-dev libjansson-dev \
             zlib1g-dev libpng-dev libmd-dev libcmocka-dev sqlite3 dataset-fashion-mnist
 LINT_PACKAGES := clang-format clang-tidy cppcheck libomp-dev
 
@@ -171,6 +171,11 @@ $(BUILD)/cuda/%.o: %.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
 $(CUDA_LIBRARY): $(CUDA_OBJECTS)
 	$(NVCC) -shared $(CUDA_CODE) -Xlinker --no-undefined,-rpath,$(dir $(NVCC))../lib64 -o $@ $^ -lcublasLt
+
+# Where there is a device, the program is built with its backend.
+ifneq ($(and $(NVCC),$(wildcard /dev/nvidia0)),)
+all: $(CUDA_LIBRARY)
+endif
 
 ifeq ($(NVCC),)
 test-cuda-build test-gpu:
