@@ -94,9 +94,9 @@ struct fs_method_context {
     double label_dropout;
     double guidance_scale;
 
-    struct fs_view data;    /* x1 [rows, dim] */
-    struct fs_view noise;   /* x0 [rows, dim] on pairs; else not given */
-    const int32_t *labels;  /* [rows] */
+    struct fs_view data;       /* x1 [rows, dim] */
+    struct fs_view noise;      /* x0 [rows, dim] on pairs; else not given */
+    const int32_t *labels;     /* [rows] */
     struct fs_view scratch[4]; /* [rows, dim] each, free to use */
     float *numbers[4];         /* [rows] each, the host's, free to use */
     int32_t *spare_labels;     /* [rows], the host's, free to use */
@@ -121,8 +121,8 @@ struct fs_targets {
 };
 
 struct fs_method {
-    const char *name;     /* in YAML */
-    const char *label;    /* in tables */
+    const char *name;  /* in YAML */
+    const char *label; /* in tables */
     const char *citation;
     const struct fs_option *options;
     int option_count;

@@ -498,7 +498,7 @@ static fs_status ensure_trained(struct walk *walk, char checkpoint[1024], enum f
 {
     const struct fs_config *config = walk->config;
     const bool needs_teacher = config->method->teacher_share(&config->settings) > 0;
-    char teacher[FS_HASH_TEXT], teacher_checkpoint[1024], pairs[1024];
+    char teacher[FS_HASH_TEXT], teacher_checkpoint[1024], pairs[1024] = "";
     bool finished = trained_already(walk, checkpoint);
     *end = FS_ROAD_DONE;
     if (needs_teacher) {
@@ -556,7 +556,7 @@ fs_status fs_road_run(struct fs_road *road, const struct fs_config *config, enum
                       struct fs_error *error)
 {
     struct walk walk;
-    bool locked;
+    bool locked = false;
     FS_TRY(begin_walk(&walk, road, config, error));
     FS_TRY(take_lock(&walk, false, &locked, error));
     if (!locked) {

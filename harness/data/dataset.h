@@ -11,9 +11,9 @@ struct fs_dataset {
     int height, width, channels;
     int classes;
     int64_t count;
-    uint8_t *pixels;   /* [count, H·W·C], or NULL for real-valued data */
-    float *values;     /* [count, H·W·C], or NULL for pictures */
-    int32_t *labels;   /* [count] */
+    uint8_t *pixels;           /* [count, H·W·C], or NULL for real-valued data */
+    float *values;             /* [count, H·W·C], or NULL for pictures */
+    int32_t *labels;           /* [count] */
     char sha256[FS_HASH_TEXT]; /* over the decoded contents and shape */
 };
 

@@ -114,8 +114,8 @@ static void initialise_normal(const struct fs_parameter *parameter, struct fs_ra
                               float *values)
 {
     const int64_t count = parameter->rows * parameter->cols;
+    float four[4] = {0};
     for (int64_t i = 0; i < count; i++) {
-        float four[4];
         if (i % 4 == 0) {
             fs_normals4(key, row, (uint32_t)(i / 4), four);
         }

@@ -185,7 +185,7 @@ static fs_status apply_one(sqlite3 *database, const struct fs_migration *migrati
 
 fs_status fs_store_migrate(sqlite3 *database, const struct fs_migration *list, int count, struct fs_error *error)
 {
-    int version;
+    int version = 0;
 
     FS_TRY(fs_store_check_schema(database, count, &version, error));
     for (int i = version; i < count; i++) {

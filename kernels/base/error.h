@@ -25,12 +25,12 @@ fs_status fs_fail(struct fs_error *error, fs_status status, const char *format, 
 fs_status fs_fail_in(struct fs_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Leaves the function with the callee's status; for functions that hold nothing to give back. */
-#define FS_TRY(call)                                                                               \
-    do {                                                                                           \
-        const fs_status fs_try_status = (call);                                                    \
-        if (fs_try_status != FS_OK) {                                                              \
-            return fs_try_status;                                                                  \
-        }                                                                                          \
+#define FS_TRY(call)                                                                                                   \
+    do {                                                                                                               \
+        const fs_status fs_try_status = (call);                                                                        \
+        if (fs_try_status != FS_OK) {                                                                                  \
+            return fs_try_status;                                                                                      \
+        }                                                                                                              \
     } while (0)
 
 #endif

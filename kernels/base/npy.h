@@ -18,7 +18,8 @@ struct fs_array {
 
 /* From a file, or from memory that holds one (a member of an .npz). FS_USAGE with `path` for anything that is wrong. */
 fs_status fs_npy_read(const char *path, struct fs_array *array, struct fs_error *error);
-fs_status fs_npy_parse(const char *path, const void *bytes, size_t size, struct fs_array *array, struct fs_error *error);
+fs_status fs_npy_parse(const char *path, const void *bytes, size_t size, struct fs_array *array,
+                       struct fs_error *error);
 fs_status fs_npy_write(const char *path, const struct fs_array *array, struct fs_error *error); /* atomically */
 
 #endif
