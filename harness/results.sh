@@ -3,11 +3,13 @@
 #   results/fewstep.db            the compact database: one file without a write-ahead log
 #   results/EXPERIMENT.{txt,md,csv}   the tables of every experiment in it
 #   results/samples/EXPERIMENT/   the grids of seed 0
-# It takes out/fewstep.db (or the file that FEWSTEP_DB names). Where there is none, the committed database stays and only the
+# It takes out/fewstep.db (or the file that FEWSTEP_DB names) and the samples/ beside it. Where there is none, the committed database stays and only the
 # tables are made again from it.
 set -eu
 program=$1
 source=${FEWSTEP_DB:-out/fewstep.db}
+samples=$(dirname "$source")/samples
+mkdir -p results
 if [ -f "$source" ]; then
     rm -f results/fewstep.db.new
     sqlite3 "$source" "VACUUM INTO 'results/fewstep.db.new'"
@@ -22,10 +24,10 @@ for experiment in $(sqlite3 -readonly results/fewstep.db 'SELECT DISTINCT name F
         "$program" table "$experiment" --db results/fewstep.db --format "${format%:*}" \
             > "results/$experiment.${format#*:}"
     done
-    if [ -d "out/samples/$experiment" ]; then
+    if [ -d "$samples/$experiment" ]; then
         mkdir -p "results/samples/$experiment"
         rm -f "results/samples/$experiment"/*.png
-        cp "out/samples/$experiment"/*-seed0.png "results/samples/$experiment/"
+        cp "$samples/$experiment"/*-seed0.png "results/samples/$experiment/"
     fi
     echo "results/$experiment.txt, .md, .csv" >&2
 done
