@@ -57,8 +57,21 @@ static void let_threads_sleep(char **argv)
     }
 }
 
+/* The exit status, once what was printed is known to have arrived; the error, if any, goes to stderr. */
+static int finish(fs_status status, struct fs_error *error)
+{
+    if (status == FS_OK && (fflush(stdout) != 0 || ferror(stdout))) {
+        status = fs_fail(error, FS_FAILED, "standard output: cannot be written: disk full, or closed?");
+    }
+    if (status != FS_OK) {
+        fprintf(stderr, "fewstep: %s\n", error->text);
+    }
+    return (int)status;
+}
+
 int main(int argc, char **argv)
 {
+    struct fs_error error = {0};
     let_threads_sleep(argv);
     if (argc < 2) {
         print_help(stderr);
@@ -66,24 +79,17 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         print_help(stdout);
-        return FS_OK;
+        return finish(FS_OK, &error);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("fewstep, commit %.12s%s, source %.12s\n", *fs_build_info.commit ? fs_build_info.commit : "unknown",
                fs_build_info.dirty ? " (changed)" : "", fs_build_info.source_hash);
-        return FS_OK;
+        return finish(FS_OK, &error);
     }
     for (int i = 0; i < ENTRIES; i++) {
         if (strcmp(argv[1], entries[i].name) == 0) {
-            struct fs_error error = {0};
-            fs_status status = entries[i].run(argc - 2, argv + 2, &error);
-            if (status == FS_OK && (fflush(stdout) != 0 || ferror(stdout))) {
-                status = fs_fail(&error, FS_FAILED, "standard output: cannot be written: disk full, or closed?");
-            }
-            if (status != FS_OK) {
-                fprintf(stderr, "fewstep: %s\n", error.text);
-            }
-            return (int)status;
+            const fs_status status = entries[i].run(argc - 2, argv + 2, &error);
+            return finish(status, &error);
         }
     }
     return unknown_command(argv[1]);
