@@ -97,20 +97,33 @@ static fs_status collect(struct fs_store *store, const char *id, const char *con
     return add_command(store, id, all, error);
 }
 
-fs_status fs_show_print(struct fs_store *store, const char *prefix, bool json, FILE *stream, struct fs_error *error)
+fs_status fs_run_json(struct fs_store *store, const char *prefix, json_t **all, struct fs_error *error)
 {
     char id[65], *config_json;
 
+    *all = NULL;
     FS_TRY(fs_store_find_run(store, prefix, id, &config_json, error));
-    json_t *all = json_object();
-    const fs_status status = collect(store, id, config_json, all, error);
+    *all = json_object();
+    const fs_status status = collect(store, id, config_json, *all, error);
     free(config_json);
-    if (status == FS_OK && json) {
+    if (status != FS_OK) {
+        json_decref(*all);
+        *all = NULL;
+    }
+    return status;
+}
+
+fs_status fs_show_print(struct fs_store *store, const char *prefix, bool json, FILE *stream, struct fs_error *error)
+{
+    json_t *all;
+
+    FS_TRY(fs_run_json(store, prefix, &all, error));
+    if (json) {
         json_dumpf(all, stream, JSON_COMPACT);
         fputc('\n', stream);
-    } else if (status == FS_OK) {
+    } else {
         fs_json_print(all, 0, stream);
     }
     json_decref(all);
-    return status;
+    return FS_OK;
 }

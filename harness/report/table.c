@@ -7,54 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/config/config.h"
 #include "harness/report/number.h"
 #include "harness/report/rows_json.h"
-#include "harness/report/table_scores.h"
+#include "harness/report/table_cells.h"
 #include "kernels/base/memory.h"
 
-#define COLUMNS_MAX 40 /* 16 step counts a run; several runs may differ */
 #define CELL_TEXT 112
-#define NONE "–"
-
-/* A stretch of the sorted list. */
-struct stretch {
-    const struct fs_table_score *first;
-    int count;
-};
-
-typedef bool together(const struct fs_table_score *a, const struct fs_table_score *b);
-
-static bool same_cell(const struct fs_table_score *a, const struct fs_table_score *b)
-{
-    return fs_same_row(a, b) && a->steps == b->steps;
-}
-
-/* The part of `whole` that begins at `at` and belongs together; *at moves behind it. False at the end. */
-static bool next_stretch(struct stretch whole, int *at, together *belong, struct stretch *part)
-{
-    *part = (struct stretch){whole.first + *at, 0};
-    while (*at < whole.count && belong(part->first, &whole.first[*at])) {
-        part->count++;
-        (*at)++;
-    }
-    return part->count > 0;
-}
-
-/* Mean over seeds and its standard error (sample deviation / √n); NAN for one seed. */
-static void mean_and_error(struct stretch cell, double *mean, double *error)
-{
-    double sum = 0, squares = 0;
-
-    for (int i = 0; i < cell.count; i++) {
-        sum += cell.first[i].value;
-    }
-    *mean = sum / cell.count;
-    for (int i = 0; i < cell.count; i++) {
-        squares += (cell.first[i].value - *mean) * (cell.first[i].value - *mean);
-    }
-    *error = cell.count > 1 ? sqrt(squares / (cell.count - 1) / cell.count) : (double)NAN;
-}
 
 /* --- sets of words --------------------------------------------------------------------------------------------------
  */
@@ -94,66 +52,6 @@ static fs_status add_origins(char **commits, char **sources, const char *origins
     return FS_OK;
 }
 
-/* --- names
- * ------------------------------------------------------------------------------------------------------------ */
-
-/* FID is only what the 2015 Inception weights give; the same formula on other features is an FD of its extractor. */
-static void metric_label(const struct fs_table_score *score, char *text, size_t size)
-{
-    const char *metric = score->text[FS_TEXT_METRIC];
-
-    if (strcmp(metric, "fid") == 0) {
-        snprintf(text, size, "FID");
-    } else {
-        snprintf(text, size, "%s (%s)", strcmp(metric, "fd") == 0 ? "FD" : metric, score->text[FS_TEXT_EXTRACTOR]);
-    }
-}
-
-static const char *method_label(const char *name)
-{
-    const struct fs_method *method = fs_method_find(name);
-
-    return method ? method->label : name;
-}
-
-/* The value of the ablated key in a run's configuration; NONE where its method has no such key. */
-static void ablated_value(const struct fs_table_score *score, const char *key, char *text, size_t size)
-{
-    json_t *config = json_loads(score->text[FS_TEXT_CONFIG], 0, NULL);
-
-    fs_json_text(fs_json_at(config, key), text, size);
-    json_decref(config);
-}
-
-/* "test" of "dataset:fashion-mnist:test". */
-static const char *split_name(const struct fs_table_score *floor)
-{
-    const char *colon = strrchr(floor->text[FS_TEXT_DATASET], ':');
-
-    return colon ? colon + 1 : floor->text[FS_TEXT_DATASET];
-}
-
-/* The data's own score by the same measure: with as many samples where there is one, else the newest. */
-static const struct fs_table_score *find_floor(const struct fs_table_scores *scores, const struct fs_table_score *of)
-{
-    static const enum fs_table_text alike[] = {FS_TEXT_EXTRACTOR, FS_TEXT_TAP, FS_TEXT_METRIC, FS_TEXT_REFERENCE};
-    const struct fs_table_score *found = NULL;
-    char dataset[128];
-
-    const int length = snprintf(dataset, sizeof(dataset), "dataset:%s:", of->text[FS_TEXT_DATASET]);
-    for (int i = 0; i < scores->floor_count; i++) {
-        const struct fs_table_score *floor = &scores->floors[i];
-        bool fits = strncmp(floor->text[FS_TEXT_DATASET], dataset, (size_t)length) == 0;
-        for (size_t k = 0; k < sizeof(alike) / sizeof(alike[0]); k++) {
-            fits = fits && strcmp(floor->text[alike[k]], of->text[alike[k]]) == 0;
-        }
-        if (fits && (!found || (floor->samples == of->samples && found->samples != of->samples))) {
-            found = floor;
-        }
-    }
-    return found;
-}
-
 /* --- one section as a grid of texts
  * ------------------------------------------------------------------------------------- */
 
@@ -168,33 +66,11 @@ struct grid {
 struct section {
     const struct fs_table_scores *scores;
     const struct fs_experiment_name *experiment;
-    struct stretch all;
+    struct fs_stretch all;
     const struct fs_table_score *floor; /* or NULL */
-    int64_t steps[COLUMNS_MAX];
+    int64_t steps[FS_TABLE_STEPS_MAX];
     int step_count;
 };
-
-static int compare_steps(const void *a, const void *b)
-{
-    const int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
-
-    return (left > right) - (left < right);
-}
-
-static void collect_steps(struct section *section)
-{
-    for (int i = 0; i < section->all.count; i++) {
-        const int64_t steps = section->all.first[i].steps;
-        int known = 0;
-        while (known < section->step_count && section->steps[known] != steps) {
-            known++;
-        }
-        if (known == section->step_count && known < COLUMNS_MAX) {
-            section->steps[section->step_count++] = steps;
-        }
-    }
-    qsort(section->steps, (size_t)section->step_count, sizeof(section->steps[0]), compare_steps);
-}
 
 static char *cell_at(struct grid *grid, int row, int column)
 {
@@ -222,12 +98,12 @@ static fs_status add_made_note(struct grid *grid, char *note, struct fs_error *e
     return status;
 }
 
-static void write_cell(struct grid *grid, char text[CELL_TEXT], struct stretch cell, bool outside)
+static void write_cell(struct grid *grid, char text[CELL_TEXT], struct fs_stretch cell, bool outside)
 {
     char value[FS_NUMBER_TEXT], deviation[FS_NUMBER_TEXT];
     double mean, error;
 
-    mean_and_error(cell, &mean, &error);
+    fs_mean_and_error(cell, &mean, &error);
     fs_three_digits(mean, value);
     fs_three_digits(error, deviation);
     const char *open = outside ? "(" : "", *close = outside ? ")" : "";
@@ -241,13 +117,13 @@ static void write_cell(struct grid *grid, char text[CELL_TEXT], struct stretch c
 }
 
 /* Where each sample set alone could have led: the bootstrap intervals of a row of single runs. */
-static fs_status note_intervals(const struct section *section, struct grid *grid, struct stretch row, int grid_row,
+static fs_status note_intervals(const struct section *section, struct grid *grid, struct fs_stretch row, int grid_row,
                                 struct fs_error *error)
 {
-    struct stretch cell;
+    struct fs_stretch cell;
     char *line = NULL;
 
-    for (int at = 0; next_stretch(row, &at, same_cell, &cell);) {
+    for (int at = 0; fs_next_stretch(row, &at, fs_same_cell, &cell);) {
         char low[FS_NUMBER_TEXT], high[FS_NUMBER_TEXT];
         if (cell.count > 1 || !isfinite(cell.first->low) || !isfinite(cell.first->high)) {
             continue;
@@ -272,30 +148,25 @@ static fs_status note_intervals(const struct section *section, struct grid *grid
     return add_made_note(grid, note, error);
 }
 
-static fs_status fill_row(const struct section *section, struct grid *grid, int grid_row, struct stretch row,
+static fs_status fill_row(const struct section *section, struct grid *grid, int grid_row, struct fs_stretch row,
                           struct fs_error *error)
 {
-    struct fs_config config = {0};
-    struct fs_error unreadable;
-    struct stretch cell;
+    struct fs_stretch cell;
     int column = 0;
+    bool known = true;
 
-    snprintf(cell_at(grid, grid_row, column++), CELL_TEXT, "%s", method_label(row.first->text[FS_TEXT_METHOD]));
+    snprintf(cell_at(grid, grid_row, column++), CELL_TEXT, "%s", fs_method_label(row.first->text[FS_TEXT_METHOD]));
     if (section->experiment->ablated[0]) {
-        ablated_value(row.first, section->experiment->ablated, cell_at(grid, grid_row, column++), CELL_TEXT);
+        fs_ablated_value(row.first, section->experiment->ablated, cell_at(grid, grid_row, column++), CELL_TEXT);
     }
-    const bool known = fs_config_from_json(row.first->text[FS_TEXT_CONFIG], &config, &unreadable) == FS_OK;
-    const struct fs_method_plan plan = known ? fs_config_plan(&config) : (struct fs_method_plan){0};
-    for (int at = 0; next_stretch(row, &at, same_cell, &cell);) {
+    for (int at = 0; fs_next_stretch(row, &at, fs_same_cell, &cell);) {
         const int64_t steps = cell.first->steps;
         for (int i = 0; i < section->step_count; i++) {
             if (section->steps[i] == steps) {
-                write_cell(grid, cell_at(grid, grid_row, column + i), cell,
-                           known && config.method->outside_training(&plan, (int)steps));
+                write_cell(grid, cell_at(grid, grid_row, column + i), cell, fs_outside_training(cell.first, &known));
             }
         }
     }
-    fs_config_free(&config);
     column += section->step_count;
     snprintf(cell_at(grid, grid_row, column++), CELL_TEXT, "%" PRId64, row.first->updates);
     fs_three_digits(row.first->flops * 1e-12, cell_at(grid, grid_row, column));
@@ -331,7 +202,7 @@ static fs_status fill_floor(const struct section *section, struct grid *grid, st
     const struct fs_table_score *floor = section->floor;
     const int row = grid->rows - 1;
 
-    snprintf(cell_at(grid, row, 0), CELL_TEXT, "data: %s split", split_name(floor));
+    snprintf(cell_at(grid, row, 0), CELL_TEXT, "data: %s split", fs_split_name(floor));
     /* Data is drawn in no steps: its score is the floor of every column. */
     for (int i = 0; i < section->step_count; i++) {
         fs_three_digits(floor->value, cell_at(grid, row, grid->left + i));
@@ -397,10 +268,10 @@ static fs_status add_notes(const struct section *section, struct grid *grid, str
 
 static fs_status fill_grid(const struct section *section, struct grid *grid, struct fs_error *error)
 {
-    struct stretch row;
+    struct fs_stretch row;
     int grid_row = 1, rows = 1 + (section->floor != NULL);
 
-    for (int at = 0; next_stretch(section->all, &at, fs_same_row, &row);) {
+    for (int at = 0; fs_next_stretch(section->all, &at, fs_same_row, &row);) {
         rows++;
     }
     grid->rows = rows;
@@ -410,10 +281,10 @@ static fs_status fill_grid(const struct section *section, struct grid *grid, str
         return FS_FAILED;
     }
     for (int i = 0; i < rows * grid->columns; i++) {
-        snprintf(grid->cells[i], CELL_TEXT, "%s", NONE);
+        snprintf(grid->cells[i], CELL_TEXT, "%s", FS_NO_VALUE);
     }
     fill_heading(section, grid);
-    for (int at = 0; next_stretch(section->all, &at, fs_same_row, &row);) {
+    for (int at = 0; fs_next_stretch(section->all, &at, fs_same_row, &row);) {
         FS_TRY(fill_row(section, grid, grid_row++, row, error));
     }
     if (section->floor) {
@@ -438,18 +309,11 @@ static int text_width(const char *text)
 
 static void print_title(const struct section *section, bool markdown, FILE *stream)
 {
-    const struct fs_table_score *of = section->all.first;
     const char *strong = markdown ? "**" : "";
-    char metric[96], guidance[64] = "";
+    char about[512];
 
-    metric_label(of, metric, sizeof(metric));
-    if (of->guidance_scale != 1) {
-        snprintf(guidance, sizeof(guidance), ", guidance %g", of->guidance_scale);
-    }
-    fprintf(stream, "%s%s%s: %s, %s, %s to %s, %" PRId64 " samples, %s weights%s%s\n\n", strong,
-            section->experiment->name, strong, of->text[FS_TEXT_DATASET], of->text[FS_TEXT_MODEL], metric,
-            of->text[FS_TEXT_REFERENCE], of->samples, strcmp(of->text[FS_TEXT_WEIGHTS], "ema") == 0 ? "EMA" : "raw",
-            guidance, of->quantize ? "" : ", not rounded to 8 bits");
+    fs_section_title(section->all.first, about, sizeof(about));
+    fprintf(stream, "%s%s%s: %s\n\n", strong, section->experiment->name, strong, about);
 }
 
 static void print_aligned(struct grid *grid, FILE *stream)
@@ -564,7 +428,7 @@ struct provenance {
     char *commits, *sources, *runs;
 };
 
-static fs_status collect_provenance(struct stretch cell, struct provenance *from, struct fs_error *error)
+static fs_status collect_provenance(struct fs_stretch cell, struct provenance *from, struct fs_error *error)
 {
     for (int i = 0; i < cell.count; i++) {
         const char *run = cell.first[i].text[FS_TEXT_RUN];
@@ -574,7 +438,7 @@ static fs_status collect_provenance(struct stretch cell, struct provenance *from
     return FS_OK;
 }
 
-static void print_csv_row(const struct section *section, struct stretch cell, const struct provenance *from,
+static void print_csv_row(const struct section *section, struct fs_stretch cell, const struct provenance *from,
                           FILE *stream)
 {
     const struct fs_table_score *of = cell.first, *named = section->all.first;
@@ -583,10 +447,10 @@ static void print_csv_row(const struct section *section, struct stretch cell, co
                                  floor ? "data" : of->text[FS_TEXT_METHOD]};
     const char *const measure[] = {of->text[FS_TEXT_EXTRACTOR], of->text[FS_TEXT_METRIC]};
     const char *const origin[] = {from->commits ? from->commits : "", from->sources ? from->sources : "", from->runs};
-    char ablated[CELL_TEXT] = NONE;
+    char ablated[CELL_TEXT] = FS_NO_VALUE;
     double mean, deviation;
 
-    mean_and_error(cell, &mean, &deviation);
+    fs_mean_and_error(cell, &mean, &deviation);
     print_fields(stream, names, 4);
     fputc(',', stream);
     print_number(floor ? (double)NAN : (double)of->steps, stream);
@@ -601,15 +465,15 @@ static void print_csv_row(const struct section *section, struct stretch cell, co
     print_fields(stream, origin, 3);
     if (section->experiment->ablated[0]) {
         if (!floor) {
-            ablated_value(of, section->experiment->ablated, ablated, sizeof(ablated));
+            fs_ablated_value(of, section->experiment->ablated, ablated, sizeof(ablated));
         }
         fputc(',', stream);
-        print_field(strcmp(ablated, NONE) == 0 ? "" : ablated, stream);
+        print_field(strcmp(ablated, FS_NO_VALUE) == 0 ? "" : ablated, stream);
     }
     fputc('\n', stream);
 }
 
-static fs_status print_csv_cell(const struct section *section, struct stretch cell, FILE *stream,
+static fs_status print_csv_cell(const struct section *section, struct fs_stretch cell, FILE *stream,
                                 struct fs_error *error)
 {
     struct provenance from = {0};
@@ -626,12 +490,12 @@ static fs_status print_csv_cell(const struct section *section, struct stretch ce
 
 static fs_status print_csv(const struct section *section, FILE *stream, struct fs_error *error)
 {
-    struct stretch cell;
+    struct fs_stretch cell;
 
-    for (int at = 0; next_stretch(section->all, &at, same_cell, &cell);) {
+    for (int at = 0; fs_next_stretch(section->all, &at, fs_same_cell, &cell);) {
         FS_TRY(print_csv_cell(section, cell, stream, error));
     }
-    return section->floor ? print_csv_cell(section, (struct stretch){section->floor, 1}, stream, error) : FS_OK;
+    return section->floor ? print_csv_cell(section, (struct fs_stretch){section->floor, 1}, stream, error) : FS_OK;
 }
 
 /* --- the whole
@@ -640,8 +504,8 @@ static fs_status print_csv(const struct section *section, FILE *stream, struct f
 static fs_status print_sections(const struct fs_experiment_name *experiment, const struct fs_table_scores *scores,
                                 enum fs_table_format format, FILE *stream, struct fs_error *error)
 {
-    const struct stretch all = {scores->runs, scores->run_count};
-    struct stretch part;
+    const struct fs_stretch all = {scores->runs, scores->run_count};
+    struct fs_stretch part;
 
     if (all.count == 0) {
         return fs_fail(error, FS_USAGE, "%s: no run of it has a score yet; `fewstep run` with its file makes them",
@@ -650,10 +514,10 @@ static fs_status print_sections(const struct fs_experiment_name *experiment, con
     if (format == FS_TABLE_CSV) {
         print_csv_heading(experiment, stream);
     }
-    for (int at = 0; next_stretch(all, &at, fs_same_section, &part);) {
+    for (int at = 0; fs_next_stretch(all, &at, fs_same_section, &part);) {
         struct section section = {.scores = scores, .experiment = experiment, .all = part};
-        section.floor = find_floor(scores, part.first);
-        collect_steps(&section);
+        section.floor = fs_find_floor(scores, part.first);
+        section.step_count = fs_collect_steps(part, section.steps);
         if (format == FS_TABLE_CSV) {
             FS_TRY(print_csv(&section, stream, error));
         } else {

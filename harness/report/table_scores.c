@@ -25,7 +25,7 @@ static const char run_scores[] =
     "r.config_json, r.id, " ORIGINS(" OR id IN (SELECT environment FROM run_environments WHERE run = "
                                     "r.number)") ", "
                                                  "r.seed, s.steps, s.samples, r.updates, s.quantize, "
-                                                 "s.guidance_scale, r.flops, s.value, s.low, s.high "
+                                                 "s.guidance_scale, r.flops, s.value, s.low, s.high, s.number "
                                                  "FROM ranked r JOIN scored s ON s.run = r.number "
                                                  "ORDER BY 1, 2, 3, 4, 5, 6, 7, s.samples, s.guidance_scale, "
                                                  "s.quantize, r.place, r.train_hash, s.steps, r.seed, "
@@ -34,7 +34,7 @@ static const char run_scores[] =
 static const char floor_scores[] =
     "SELECT s.source, '', s.extractor, s.tap, s.metric, s.reference, s.weights, '', '', '', '', " ORIGINS(
         "") ", 0, 0, "
-            "s.samples, 0, s.quantize, s.guidance_scale, 0, s.value, s.low, s.high "
+            "s.samples, 0, s.quantize, s.guidance_scale, 0, s.value, s.low, s.high, s.number "
             "FROM scores s JOIN experiment_scores m ON m.score = s.number WHERE m.experiment = ?1 AND s.run IS NULL "
             "ORDER BY s.number DESC";
 
@@ -86,6 +86,7 @@ static fs_status read_score(sqlite3_stmt *query, struct fs_table_score *score, s
     score->value = sqlite3_column_double(query, column++);
     score->low = fs_query_real(query, column++);
     score->high = fs_query_real(query, column++);
+    score->number = sqlite3_column_int64(query, column++);
     return FS_OK;
 }
 

@@ -23,6 +23,7 @@ enum fs_table_text {
 
 struct fs_table_score {
     char *text[FS_TEXT_COUNT];
+    int64_t number; /* its row in the database */
     int64_t seed, steps, samples, updates;
     bool quantize;
     double guidance_scale, flops, value, low, high;
