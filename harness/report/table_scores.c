@@ -7,36 +7,35 @@
 #include "harness/store/query.h"
 #include "kernels/base/memory.h"
 
-/* Builds of a run and of its score. */
-#define ORIGINS(run)                                                                                                   \
+/* Builds: of a score, and of the run before it. */
+#define ORIGINS(where)                                                                                                 \
     "(SELECT group_concat(origin, ' ') FROM (SELECT DISTINCT coalesce(commit_hash, 'unknown') || "                     \
-    "iif(dirty, '-dirty', '') || ':' || source_hash AS origin FROM environments WHERE id = s.environment" run          \
-    " ORDER BY id))"
+    "iif(dirty, '-dirty', '') || ':' || source_hash AS origin FROM environments WHERE " where " ORDER BY id))"
+#define SCORE_ORIGINS ORIGINS("id = s.environment")
+#define RUN_ORIGINS                                                                                                    \
+    ORIGINS("id = s.environment OR id IN (SELECT environment FROM run_environments WHERE run = r.number)")
 
+/* ?1: the experiment, ?2: enum fs_table_history, 0 for none */
 static const char run_scores[] =
-    "WITH scored AS (SELECT s.* FROM scores s JOIN experiment_scores m ON m.score = s.number WHERE "
-    "m.experiment = ?1), "
-    "newest AS (SELECT max(number) AS number FROM runs WHERE number IN (SELECT run FROM scored) AND "
-    "is_teacher = 0 "
-    "  GROUP BY train_hash, seed), "
-    "ranked AS (SELECT r.*, min(m.position) OVER (PARTITION BY r.train_hash) AS place FROM runs r "
+    "WITH scored AS (SELECT s.* FROM scores s JOIN experiment_scores m ON m.score = s.number WHERE m.experiment = ?1), "
+    "newest AS (SELECT max(number) AS number FROM runs WHERE number IN (SELECT run FROM scored) AND is_teacher = 0 "
+    "  GROUP BY train_hash, seed, iif(?2 = 2, source_hash, '')), "
+    "ranked AS (SELECT r.*, min(m.position) OVER (PARTITION BY r.train_hash) AS place, "
+    "  min(r.number) OVER (PARTITION BY r.source_hash) AS source_place, "
+    "  (SELECT coalesce(max(t.updates), 0) FROM runs t WHERE t.id = r.teacher) AS before FROM runs r "
     "  JOIN newest USING (number) LEFT JOIN experiment_runs m ON m.run = r.number AND m.experiment = ?1) "
     "SELECT r.dataset, r.model, s.extractor, s.tap, s.metric, s.reference, s.weights, r.train_hash, r.method, "
-    "r.config_json, r.id, " ORIGINS(" OR id IN (SELECT environment FROM run_environments WHERE run = "
-                                    "r.number)") ", "
-                                                 "r.seed, s.steps, s.samples, r.updates, s.quantize, "
-                                                 "s.guidance_scale, r.flops, s.value, s.low, s.high, s.number "
-                                                 "FROM ranked r JOIN scored s ON s.run = r.number "
-                                                 "ORDER BY 1, 2, 3, 4, 5, 6, 7, s.samples, s.guidance_scale, "
-                                                 "s.quantize, r.place, r.train_hash, s.steps, r.seed, "
-                                                 "s.at_update DESC, s.number DESC";
+    "r.config_json, r.id, r.source_hash, " RUN_ORIGINS ", r.seed, s.steps, s.samples, r.updates, "
+    "r.before + s.at_update, s.quantize, s.guidance_scale, r.flops, s.value, s.low, s.high, s.number "
+    "FROM ranked r JOIN scored s ON s.run = r.number "
+    "ORDER BY 1, 2, 3, 4, 5, 6, 7, s.samples, s.guidance_scale, s.quantize, r.place, r.train_hash, s.steps, "
+    "CASE ?2 WHEN 1 THEN s.at_update WHEN 2 THEN r.source_place END, r.seed, s.at_update DESC, s.number DESC";
 
 static const char floor_scores[] =
-    "SELECT s.source, '', s.extractor, s.tap, s.metric, s.reference, s.weights, '', '', '', '', " ORIGINS(
-        "") ", 0, 0, "
-            "s.samples, 0, s.quantize, s.guidance_scale, 0, s.value, s.low, s.high, s.number "
-            "FROM scores s JOIN experiment_scores m ON m.score = s.number WHERE m.experiment = ?1 AND s.run IS NULL "
-            "ORDER BY s.number DESC";
+    "SELECT s.source, '', s.extractor, s.tap, s.metric, s.reference, s.weights, '', '', '', '', "
+    "s.source_hash, " SCORE_ORIGINS ", 0, 0, s.samples, 0, 0, s.quantize, s.guidance_scale, 0, s.value, s.low, s.high, "
+    "s.number FROM scores s JOIN experiment_scores m ON m.score = s.number WHERE m.experiment = ?1 AND s.run IS NULL "
+    "ORDER BY s.number DESC";
 
 static const char older_runs[] =
     "SELECT count(*) - count(DISTINCT train_hash || ' ' || seed) FROM runs WHERE is_teacher = 0 AND number IN "
@@ -80,6 +79,7 @@ static fs_status read_score(sqlite3_stmt *query, struct fs_table_score *score, s
     score->steps = sqlite3_column_int64(query, column++);
     score->samples = sqlite3_column_int64(query, column++);
     score->updates = sqlite3_column_int64(query, column++);
+    score->at_update = sqlite3_column_int64(query, column++);
     score->quantize = sqlite3_column_int(query, column++);
     score->guidance_scale = sqlite3_column_double(query, column++);
     score->flops = sqlite3_column_double(query, column++);
@@ -91,12 +91,16 @@ static fs_status read_score(sqlite3_stmt *query, struct fs_table_score *score, s
 }
 
 /* A later row of the same run and steps is an earlier checkpoint, or was scored by an older build. */
-static bool is_repeated(const struct fs_table_score *last, const struct fs_table_score *score)
+static bool is_repeated(const struct fs_table_score *last, const struct fs_table_score *score, int history)
 {
-    return fs_same_row(last, score) && last->steps == score->steps && last->seed == score->seed;
+    return fs_same_row(last, score) && last->steps == score->steps && last->seed == score->seed &&
+           (history != FS_EVERY_UPDATE || last->at_update == score->at_update) &&
+           (history != FS_EVERY_SOURCE || strcmp(last->text[FS_TEXT_SOURCE], score->text[FS_TEXT_SOURCE]) == 0);
 }
 
-static fs_status read_all(sqlite3_stmt *query, bool once, struct fs_table_score **list, int *count,
+#define NOT_RUNS (-1) /* in place of a history: scores of data, which all count */
+
+static fs_status read_all(sqlite3_stmt *query, int history, struct fs_table_score **list, int *count,
                           struct fs_error *error)
 {
     int capacity = 0;
@@ -114,7 +118,7 @@ static fs_status read_all(sqlite3_stmt *query, bool once, struct fs_table_score 
         }
         struct fs_table_score *score = &(*list)[*count];
         FS_TRY(read_score(query, score, error));
-        if (once && *count > 0 && is_repeated(score - 1, score)) {
+        if (history != NOT_RUNS && *count > 0 && is_repeated(score - 1, score, history)) {
             clear(score);
         } else {
             (*count)++;
@@ -124,15 +128,33 @@ static fs_status read_all(sqlite3_stmt *query, bool once, struct fs_table_score 
     return FS_OK;
 }
 
-static fs_status read_list(struct fs_store *store, const char *sql, int64_t experiment, bool once,
-                           struct fs_table_score **list, int *count, struct fs_error *error)
+static fs_status read_runs(struct fs_store *store, int64_t experiment, int history, struct fs_table_scores *scores,
+                           struct fs_error *error)
 {
     sqlite3_stmt *query;
 
-    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, sql, "i", experiment));
-    const fs_status status = read_all(query, once, list, count, error);
+    *scores = (struct fs_table_scores){0};
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, run_scores, "ii", experiment, (int64_t)history));
+    const fs_status status = read_all(query, history, &scores->runs, &scores->run_count, error);
     sqlite3_finalize(query);
     return status;
+}
+
+static fs_status read_floors(struct fs_store *store, int64_t experiment, struct fs_table_scores *scores,
+                             struct fs_error *error)
+{
+    sqlite3_stmt *query;
+
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, floor_scores, "i", experiment));
+    const fs_status status = read_all(query, NOT_RUNS, &scores->floors, &scores->floor_count, error);
+    sqlite3_finalize(query);
+    return status;
+}
+
+fs_status fs_table_scores_history(struct fs_store *store, int64_t experiment, enum fs_table_history history,
+                                  struct fs_table_scores *scores, struct fs_error *error)
+{
+    return read_runs(store, experiment, (int)history, scores, error);
 }
 
 fs_status fs_table_scores_read(struct fs_store *store, int64_t experiment, struct fs_table_scores *scores,
@@ -140,9 +162,8 @@ fs_status fs_table_scores_read(struct fs_store *store, int64_t experiment, struc
 {
     int64_t older;
 
-    *scores = (struct fs_table_scores){0};
-    FS_TRY(read_list(store, run_scores, experiment, true, &scores->runs, &scores->run_count, error));
-    FS_TRY(read_list(store, floor_scores, experiment, false, &scores->floors, &scores->floor_count, error));
+    FS_TRY(read_runs(store, experiment, 0, scores, error));
+    FS_TRY(read_floors(store, experiment, scores, error));
     FS_TRY(fs_query_whole(fs_store_handle(store), &older, 0, error, older_runs, "i", experiment));
     scores->older = (int)older;
     return FS_OK;

@@ -17,6 +17,7 @@ enum fs_table_text {
     FS_TEXT_METHOD,
     FS_TEXT_CONFIG,
     FS_TEXT_RUN,
+    FS_TEXT_SOURCE,  /* source hash of the program that began the run */
     FS_TEXT_ORIGINS, /* "commit:source" of each build that trained or scored it, with spaces between */
     FS_TEXT_COUNT,
 };
@@ -25,6 +26,7 @@ struct fs_table_score {
     char *text[FS_TEXT_COUNT];
     int64_t number; /* its row in the database */
     int64_t seed, steps, samples, updates;
+    int64_t at_update; /* of the scored checkpoint, its teacher's updates counted before it */
     bool quantize;
     double guidance_scale, flops, value, low, high;
 };
@@ -40,6 +42,11 @@ struct fs_table_scores {
  * a failure. */
 fs_status fs_table_scores_read(struct fs_store *store, int64_t experiment, struct fs_table_scores *scores,
                                struct fs_error *error);
+/* The same with more than the last word: each scored update of these runs (sorted by update before the seed), or the
+ * last score of each source (oldest source first, before the seed). */
+enum fs_table_history { FS_EVERY_UPDATE = 1, FS_EVERY_SOURCE };
+fs_status fs_table_scores_history(struct fs_store *store, int64_t experiment, enum fs_table_history history,
+                                  struct fs_table_scores *scores, struct fs_error *error);
 void fs_table_scores_free(struct fs_table_scores *scores);
 
 bool fs_same_section(const struct fs_table_score *a, const struct fs_table_score *b);
