@@ -14,6 +14,7 @@ fs_command fs_command_table;
 fs_command fs_command_runs;
 fs_command fs_command_show;
 fs_command fs_command_gc;
+fs_command fs_command_merge;
 fs_command fs_command_bench;
 fs_command fs_command_doctor;
 fs_command fs_command_fashion_cnn;

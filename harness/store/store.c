@@ -71,7 +71,7 @@ static fs_status prepare_writer(sqlite3 *database, const char *path, struct fs_e
     return fs_store_migrate(database, migrations, count, error);
 }
 
-static fs_status check_reader(sqlite3 *database, const char *path, struct fs_error *error)
+static fs_status check_reader(sqlite3 *database, const char *path, bool older, struct fs_error *error)
 {
     int count, version;
 
@@ -80,7 +80,7 @@ static fs_status check_reader(sqlite3 *database, const char *path, struct fs_err
     if (version == 0) {
         return fs_fail(error, FS_USAGE, "%s: empty, no database yet; `fewstep run` makes one", path);
     }
-    if (version < count) {
+    if (version < count && !older) {
         return fs_fail(error, FS_USAGE,
                        "%s: its schema is version %d and this build's is %d; any `fewstep run` on it brings it up to "
                        "date",
@@ -137,7 +137,8 @@ static char *read_only_uri(const char *path, bool immutable, struct fs_error *er
     return uri;
 }
 
-static fs_status open_reader(const char *path, sqlite3 **database, struct fs_error *error)
+/* `older`: of an older schema, too. *database is to be closed also after a failure. */
+static fs_status open_reader(const char *path, bool older, sqlite3 **database, struct fs_error *error)
 {
     bool immutable = false;
 
@@ -153,7 +154,7 @@ static fs_status open_reader(const char *path, sqlite3 **database, struct fs_err
                        sqlite3_errstr(result));
     }
     sqlite3_busy_timeout(*database, BUSY_MILLISECONDS);
-    return check_reader(*database, path, error);
+    return check_reader(*database, path, older, error);
 }
 
 static fs_status open_writer(const char *path, sqlite3 **database, struct fs_error *error)
@@ -175,7 +176,7 @@ fs_status fs_store_open(const char *path, enum fs_store_mode mode, struct fs_sto
         return FS_FAILED;
     }
     (*store)->mode = mode;
-    const fs_status status = mode == FS_STORE_READ ? open_reader(path, &(*store)->database, error)
+    const fs_status status = mode == FS_STORE_READ ? open_reader(path, false, &(*store)->database, error)
                                                    : open_writer(path, &(*store)->database, error);
     if (status != FS_OK) {
         sqlite3_close((*store)->database);
@@ -199,4 +200,23 @@ void fs_store_close(struct fs_store *store)
     }
     sqlite3_close(store->database);
     free(store);
+}
+
+fs_status fs_store_copy(const char *from, const char *to, struct fs_error *error)
+{
+    sqlite3 *database = NULL;
+    struct fs_store *copy;
+
+    fs_status status = open_reader(from, true, &database, error);
+    if (status == FS_OK) {
+        status = fs_execute(database, error, "VACUUM INTO ?1", "t", to);
+    }
+    sqlite3_close(database);
+    if (status == FS_OK) {
+        status = fs_store_open(to, FS_STORE_WRITE, &copy, error);
+    }
+    if (status == FS_OK) {
+        fs_store_close(copy);
+    }
+    return status;
 }

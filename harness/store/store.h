@@ -18,6 +18,9 @@ enum fs_store_mode {
 /* FS_USAGE: not a database, of a newer schema, cannot be written. */
 fs_status fs_store_open(const char *path, enum fs_store_mode mode, struct fs_store **store, struct fs_error *error);
 void fs_store_close(struct fs_store *store);
+/* Copies a database, which is only read and may be of an older schema, to the new file `to` and brings the copy up to
+ * this build's schema. */
+fs_status fs_store_copy(const char *from, const char *to, struct fs_error *error);
 /* The SQLite handle, for report/'s queries (read only). */
 struct sqlite3 *fs_store_handle(struct fs_store *store);
 
