@@ -23,7 +23,7 @@ ISA_FLAGS_avx2 := -mavx2 -mfma -mf16c
 ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
 ISAS := baseline avx2 avx512
 
-OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(foreach isa,$(ISAS),$(ISA_SOURCES:%.c=$(BUILD)/%.$(isa).o)) $(BUILD)/build_info.o
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(foreach isa,$(ISAS),$(ISA_SOURCES:%.c=$(BUILD)/%.$(isa).o)) $(BUILD)/build_info.o $(BUILD)/page_assets.o
 LIBRARY := $(BUILD)/libfewstep.a
 PROGRAM := $(BUILD)/fewstep
 
@@ -80,7 +80,10 @@ $(BUILD)/build_info.c: FORCE
 	@mkdir -p $(@D)
 	@sh harness/build_info.sh "$(CC)" "$(strip $(CFLAGS))" $(NUMBER_SOURCES) > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
-$(BUILD)/build_info.o: $(BUILD)/build_info.c
+$(BUILD)/page_assets.c: harness/report/page_assets.sh harness/report/page.css harness/report/page.js
+	@mkdir -p $(@D)
+	sh harness/report/page_assets.sh page_css harness/report/page.css page_js harness/report/page.js > $@
+$(BUILD)/build_info.o $(BUILD)/page_assets.o: %.o: %.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # --- tests -------------------------------------------------------------------------------------------------------------

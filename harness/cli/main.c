@@ -16,6 +16,7 @@ struct entry {
 static const struct entry entries[] = {
     {"run", fs_command_run, "train and score what an experiment file asks for; goes on where it was stopped"},
     {"table", fs_command_table, "methods × steps, from the database"},
+    {"report", fs_command_report, "one page with tables, charts, samples, and where each number comes from"},
     {"sample", fs_command_sample, "draw pictures from a run or a checkpoint"},
     {"eval", fs_command_eval, "score a run or a checkpoint again"},
     {"runs", fs_command_runs, "the runs in the database"},

@@ -1,0 +1,244 @@
+/* The charts of the page over sampling steps and over an ablated key, and what all its charts share. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/report/html.h"
+#include "harness/report/page_model.h"
+#include "kernels/base/memory.h"
+
+#define BAND_NOTE "Bands: ± the standard error over seeds, or of a single seed the 95 %% interval over its samples. "
+
+struct fs_chart_point fs_page_point(const struct fs_page *page, int number, double x)
+{
+    const struct fs_page_number *of = fs_page_number(page, number);
+    struct fs_chart_point point = {.x = x, .y = of->mean, .low = of->low, .high = of->high, .hollow = of->outside};
+
+    snprintf(point.link, sizeof(point.link), "n%d", number);
+    return point;
+}
+
+bool fs_page_logarithmic(const struct fs_chart_line *lines, int line_count)
+{
+    double low = INFINITY, high = -INFINITY;
+
+    for (int i = 0; i < line_count; i++) {
+        for (int k = 0; k < lines[i].count; k++) {
+            low = fmin(low, lines[i].points[k].y);
+            high = fmax(high, lines[i].points[k].y);
+        }
+    }
+    return low > 0 && high > 4 * low;
+}
+
+struct fs_chart_line *fs_page_lines(int count, int points, struct fs_error *error)
+{
+    struct fs_chart_line *lines = fs_allocate((size_t)count, sizeof(*lines), "a chart", error);
+
+    for (int i = 0; lines && i < count; i++) {
+        lines[i].points = fs_allocate((size_t)points, sizeof(*lines[i].points), "a chart", error);
+        if (!lines[i].points) {
+            fs_page_lines_free(lines, count);
+            return NULL;
+        }
+    }
+    return lines;
+}
+
+void fs_page_lines_free(struct fs_chart_line *lines, int count)
+{
+    for (int i = 0; lines && i < count; i++) {
+        free(lines[i].points);
+    }
+    free(lines);
+}
+
+void fs_page_figure(const struct fs_page *page, struct fs_chart *chart, const char *caption)
+{
+    chart->description = caption;
+    fs_html(page->out, "<figure id=\"%s\"><h3>%s</h3>\n", chart->id, chart->title);
+    fs_chart_print(chart, page->out);
+    fs_html(page->out, "<figcaption>%s</figcaption></figure>\n", caption);
+}
+
+static bool any_outside(const struct fs_chart_line *lines, int line_count)
+{
+    for (int i = 0; i < line_count; i++) {
+        for (int k = 0; k < lines[i].count; k++) {
+            if (lines[i].points[k].hollow) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* --- over steps --- */
+
+static int line_limit(const struct fs_page_section *section)
+{
+    return section->row_count < FS_CHART_LINES_MAX ? section->row_count : FS_CHART_LINES_MAX;
+}
+
+static void fill_steps_lines(const struct fs_page *page, const struct fs_page_section *section,
+                             struct fs_chart_line *lines, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const struct fs_page_row *row = &section->rows[i];
+        snprintf(lines[i].label, sizeof(lines[i].label), "%s", row->label);
+        for (int k = 0; k < section->step_count; k++) {
+            if (row->numbers[k]) {
+                lines[i].points[lines[i].count++] = fs_page_point(page, row->numbers[k], (double)section->steps[k]);
+            }
+        }
+    }
+}
+
+fs_status fs_page_steps_chart(struct fs_page *page, const struct fs_page_section *section, struct fs_error *error)
+{
+    const int count = line_limit(section);
+    double ticks[FS_TABLE_STEPS_MAX];
+    char id[32], title[160], caption[512];
+    struct fs_chart_line *lines = fs_page_lines(count, section->step_count, error);
+
+    if (!lines) {
+        return FS_FAILED;
+    }
+    fill_steps_lines(page, section, lines, count);
+    for (int i = 0; i < section->step_count; i++) {
+        ticks[i] = (double)section->steps[i];
+    }
+    const struct fs_page_row *first = &section->rows[0];
+    snprintf(id, sizeof(id), "steps-%d", section->measure);
+    snprintf(title, sizeof(title), "%s against sampling steps", section->metric);
+    snprintf(caption, sizeof(caption), "%s over the number of sampling steps, a line a method. " BAND_NOTE "%s%s",
+             section->metric, any_outside(lines, count) ? "Hollow marks: not trained for that number of steps. " : "",
+             section->row_count > count ? "Only the first lines are drawn; the table has them all." : "");
+    struct fs_chart chart = {
+        .id = id,
+        .title = title,
+        .x_title = "sampling steps",
+        .y_title = section->metric,
+        .log_x = true,
+        .log_y = fs_page_logarithmic(lines, count),
+        .sequential = count > 1 && strcmp(first->scores.first->text[FS_TEXT_METHOD],
+                                          section->rows[1].scores.first->text[FS_TEXT_METHOD]) == 0,
+        .markers = true,
+        .ticks = ticks,
+        .tick_count = section->step_count,
+        .lines = lines,
+        .line_count = count,
+        .floor = section->floor ? section->floor->value : (double)NAN,
+        .floor_label = section->floor ? fs_page_number(page, section->floor_number)->what : "",
+    };
+    fs_page_figure(page, &chart, caption);
+    fs_page_lines_free(lines, count);
+    return FS_OK;
+}
+
+/* --- over an ablated key --- */
+
+/* "1/8" is 0.125; NAN for what is no number. */
+static double value_of(const char *text)
+{
+    char *end;
+    const double top = strtod(text, &end);
+
+    if (end == text) {
+        return NAN;
+    }
+    return *end == '/' ? top / strtod(end + 1, NULL) : top;
+}
+
+struct ablated {
+    char text[48];
+    double value;
+    const struct fs_page_row *row;
+};
+
+/* Numbers ascending; other values stay in the order of the matrix. */
+static int compare_ablated(const void *a, const void *b)
+{
+    const struct ablated *left = a, *right = b;
+
+    if (isfinite(left->value) && isfinite(right->value) && left->value != right->value) {
+        return left->value < right->value ? -1 : 1;
+    }
+    return (left->row > right->row) - (left->row < right->row);
+}
+
+static int collect_ablated(const struct fs_page_section *section, const char *key, struct ablated *values)
+{
+    int count = 0;
+
+    for (int i = 0; i < section->row_count; i++) {
+        struct ablated *value = &values[count];
+        fs_ablated_value(section->rows[i].scores.first, key, value->text, sizeof(value->text));
+        value->value = value_of(value->text);
+        value->row = &section->rows[i];
+        count += strcmp(value->text, FS_NO_VALUE) != 0; /* a method without the key is no part of the ablation */
+    }
+    qsort(values, (size_t)count, sizeof(*values), compare_ablated);
+    return count;
+}
+
+static void draw_ablation(struct fs_page *page, const struct fs_page_section *section, const char *key,
+                          const struct ablated *values, int count, struct fs_chart_line *lines)
+{
+    const char *names[FS_TABLE_STEPS_MAX];
+    double ticks[FS_TABLE_STEPS_MAX];
+    char id[32], title[192], caption[512];
+    const int line_count = section->step_count < FS_CHART_LINES_MAX ? section->step_count : FS_CHART_LINES_MAX;
+    const char *dot = strrchr(key, '.');
+
+    for (int k = 0; k < line_count; k++) {
+        snprintf(lines[k].label, sizeof(lines[k].label), "%ld step%s", (long)section->steps[k],
+                 section->steps[k] == 1 ? "" : "s");
+        for (int i = 0; i < count; i++) {
+            if (values[i].row->numbers[k]) {
+                lines[k].points[lines[k].count++] = fs_page_point(page, values[i].row->numbers[k], i);
+            }
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        names[i] = values[i].text;
+        ticks[i] = i;
+    }
+    snprintf(id, sizeof(id), "ablation-%d", section->measure);
+    snprintf(title, sizeof(title), "Ablation: %s against %s", section->metric, dot ? dot + 1 : key);
+    snprintf(caption, sizeof(caption), "%s over %s, a line a number of sampling steps. " BAND_NOTE, section->metric,
+             key);
+    struct fs_chart chart = {.id = id,
+                             .title = title,
+                             .x_title = dot ? dot + 1 : key,
+                             .y_title = section->metric,
+                             .log_y = fs_page_logarithmic(lines, line_count),
+                             .sequential = true,
+                             .markers = true,
+                             .ticks = ticks,
+                             .tick_names = names,
+                             .tick_count = count,
+                             .lines = lines,
+                             .line_count = line_count,
+                             .floor = section->floor ? section->floor->value : (double)NAN,
+                             .floor_label = section->floor ? fs_page_number(page, section->floor_number)->what : ""};
+    fs_page_figure(page, &chart, caption);
+}
+
+fs_status fs_page_ablation_chart(struct fs_page *page, const struct fs_page_experiment *experiment,
+                                 const struct fs_page_section *section, struct fs_error *error)
+{
+    struct ablated *values = fs_allocate((size_t)section->row_count, sizeof(*values), "an ablation", error);
+    struct fs_chart_line *lines = fs_page_lines(section->step_count, section->row_count, error);
+    const bool ready = values && lines;
+
+    if (ready) {
+        const int count = collect_ablated(section, experiment->name.ablated, values);
+        if (count > 1 && count <= FS_TABLE_STEPS_MAX) {
+            draw_ablation(page, section, experiment->name.ablated, values, count, lines);
+        }
+    }
+    fs_page_lines_free(lines, section->step_count);
+    free(values);
+    return ready ? FS_OK : FS_FAILED;
+}

@@ -1,0 +1,257 @@
+/* Where the numbers of the page come from: what was measured, each number's scores, and each run with the command that
+ * makes it again. The page's script shows these entries beside a number; without it, links lead to them. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/report/html.h"
+#include "harness/report/number.h"
+#include "harness/report/page_model.h"
+#include "harness/report/show.h"
+#include "kernels/base/memory.h"
+
+/* A term and its value; nothing for a value that is not there. */
+static void print_term(FILE *out, const char *term, const json_t *value)
+{
+    char text[1024];
+
+    if (value && !json_is_null(value)) {
+        fs_json_text(value, text, sizeof(text));
+        fs_html(out, "<dt>%s<dd>%s\n", term, text);
+    }
+}
+
+/* --- what was measured --- */
+
+static const char measure_terms[] =
+    "SELECT metric, extractor AS features, extractor_sha256 AS \"features’ SHA-256\", tap, reference AS \"compared "
+    "with\", reference_sha256 AS \"its SHA-256\", samples, labels, noise_seed AS \"noise bank’s seed\", weights, "
+    "guidance_scale AS guidance, iif(quantize, 'yes', 'no') AS \"rounded to 8 bits\", resize, precision, device "
+    "FROM scores WHERE number = CAST(?1 AS INTEGER)";
+
+static fs_status print_measure(struct fs_page *page, const struct fs_page_section *section, struct fs_error *error)
+{
+    char number[24];
+    const char *term;
+    const json_t *value;
+    json_t *rows;
+
+    snprintf(number, sizeof(number), "%" PRId64, section->scores.first->number);
+    FS_TRY(fs_rows_json(page->store, &rows, error, measure_terms, "t", number));
+    fs_html(page->out, "<article id=\"m%d\"><h4>%s</h4><dl>", section->measure, section->title);
+    json_object_foreach(json_array_get(rows, 0), term, value)
+    {
+        print_term(page->out, term, value);
+    }
+    fs_html(page->out, "</dl></article>\n");
+    json_decref(rows);
+    return FS_OK;
+}
+
+/* --- numbers --- */
+
+/* The last of "commit:source commit:source": the build that scored came last. */
+static void print_commits(const struct fs_table_score *score, FILE *out)
+{
+    for (const char *word = score->text[FS_TEXT_ORIGINS]; *word;) {
+        const int commit = (int)strcspn(word, ":"), dirty = commit > 6 && strncmp(word + commit - 6, "-dirty", 6) == 0;
+        fs_html(out, "%s<code>%.*s%s</code>", word == score->text[FS_TEXT_ORIGINS] ? ", commit " : " ",
+                commit < 12 ? commit : 12, word, dirty && commit > 12 ? "-dirty" : "");
+        word += strcspn(word, " ");
+        word += strspn(word, " ");
+    }
+}
+
+static void print_score(const struct fs_table_score *score, FILE *out)
+{
+    char value[FS_NUMBER_TEXT], low[FS_NUMBER_TEXT], high[FS_NUMBER_TEXT];
+    const char *run = score->text[FS_TEXT_RUN];
+
+    fs_shortest(score->value, value);
+    if (*run) {
+        fs_html(out, "<li>seed %ld: <b>%s</b>", (long)score->seed, value);
+    } else {
+        fs_html(out, "<li><b>%s</b> of %s", value, score->text[FS_TEXT_DATASET]);
+    }
+    if (isfinite(score->low) && isfinite(score->high)) {
+        fs_three_digits(score->low, low);
+        fs_three_digits(score->high, high);
+        fs_html(out, " (%s to %s)", low, high);
+    }
+    if (*run) {
+        fs_html(out, ", run <a href=\"#run-%.8s\">%.8s</a>, update %ld of all", run, run, (long)score->at_update);
+    }
+    print_commits(score, out);
+}
+
+static void print_entry(const struct fs_page *page, int place, FILE *out)
+{
+    const struct fs_page_number *number = &page->numbers[place];
+    char value[112];
+
+    fs_page_value(number, value);
+    fs_html(out, "<tr id=\"n%d\"><th scope=row>%s<td>%s<td><a href=\"#m%d\">m%d</a><td><ul>", place + 1, number->what,
+            value, number->measure, number->measure);
+    for (int i = 0; i < number->scores.count; i++) {
+        print_score(&number->scores.first[i], out);
+    }
+    fs_html(out, "</ul>\n");
+}
+
+/* --- runs --- */
+
+/* Ids of all runs behind the numbers, as the keys of an object. */
+static fs_status collect_runs(const struct fs_page *page, json_t *runs, struct fs_error *error)
+{
+    int failed = 0;
+
+    for (int i = 0; i < page->number_count; i++) {
+        for (int k = 0; k < page->numbers[i].scores.count; k++) {
+            const char *run = page->numbers[i].scores.first[k].text[FS_TEXT_RUN];
+            if (*run && !json_object_get(runs, run)) {
+                failed |= json_object_set_new(runs, run, json_null());
+            }
+        }
+    }
+    return failed ? fs_fail(error, FS_FAILED, "no memory for a list of runs") : FS_OK;
+}
+
+/* Seconds and bytes as people read them. */
+static void print_cost(FILE *out, const json_t *run)
+{
+    char text[FS_NUMBER_TEXT];
+
+    fs_three_digits(json_number_value(json_object_get(run, "flops")) * 1e-12, text);
+    fs_html(out, "<dt>work<dd>%ld updates, %s TFLOP, teacher included\n",
+            (long)json_integer_value(json_object_get(run, "updates")), text);
+    fs_duration((int64_t)json_number_value(json_object_get(run, "seconds")), text);
+    fs_html(out, "<dt>wall time<dd>%s\n", text);
+    fs_byte_size((int64_t)json_number_value(json_object_get(run, "peak_bytes")), text);
+    fs_html(out, "<dt>peak memory<dd>%s\n", text);
+}
+
+static void print_environment(FILE *out, const json_t *environment)
+{
+    static const char *const keys[] = {"compiler", "libraries", "cpu", "isa", "device", "threads"};
+    char text[512];
+
+    fs_json_text(json_object_get(environment, "commit"), text, sizeof(text));
+    fs_html(out, "<dt>commit<dd><code>%s</code>\n", text);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        print_term(out, keys[i], json_object_get(environment, keys[i]));
+    }
+}
+
+static fs_status print_configuration(FILE *out, const json_t *configuration, struct fs_error *error)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+
+    if (!memory) {
+        return fs_fail(error, FS_FAILED, "no memory for a configuration");
+    }
+    fs_json_print(configuration, 0, memory);
+    fclose(memory);
+    fs_html(out, "<details><summary>its whole configuration</summary><pre>%s</pre></details>", text);
+    free(text);
+    return FS_OK;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text ? text : "";
+}
+
+static fs_status print_run(FILE *out, const json_t *all, struct fs_error *error)
+{
+    const json_t *run = json_object_get(all, "run"), *item;
+    const char *command = text_of(all, "command"), *id = text_of(run, "id"), *teacher = text_of(run, "teacher");
+    size_t i;
+
+    fs_html(out, "<article id=\"run-%.8s\"><h4>run %.8s: %s, seed %ld</h4>\n", id, id,
+            fs_method_label(text_of(run, "method")), (long)json_integer_value(json_object_get(run, "seed")));
+    if (*command) {
+        fs_html(out, "<p>To make it again:<br><code class=command tabindex=0>%s</code>\n", command);
+    }
+    fs_html(out, "<dl><dt>id<dd><code>%s</code>\n", id);
+    if (*teacher) {
+        fs_html(out, "<dt>teacher<dd>run <a href=\"#run-%.8s\">%.8s</a>\n", teacher, teacher);
+    }
+    print_term(out, "model", json_object_get(run, "model"));
+    print_term(out, "data", json_object_get(run, "dataset"));
+    print_term(out, "data’s SHA-256", json_object_get(run, "data_sha256"));
+    print_cost(out, run);
+    json_array_foreach(json_object_get(all, "checkpoints"), i, item)
+    {
+        fs_html(out, "<dt>weights<dd>update %ld, %s, SHA-256 %s\n",
+                (long)json_integer_value(json_object_get(item, "update")), text_of(item, "path"),
+                text_of(item, "sha256"));
+    }
+    json_array_foreach(json_object_get(all, "environments"), i, item)
+    {
+        print_environment(out, item);
+    }
+    print_term(out, "source’s hash", json_object_get(run, "source_hash"));
+    print_term(out, "begun", json_object_get(run, "created"));
+    fs_html(out, "</dl>");
+    FS_TRY(print_configuration(out, json_object_get(all, "configuration"), error));
+    fs_html(out, "</article>\n");
+    return FS_OK;
+}
+
+/* Runs in the order of the numbers, each teacher after the first that needs it. */
+static fs_status print_runs(struct fs_page *page, json_t *runs, struct fs_error *error)
+{
+    const char *id;
+    json_t *ignored;
+    void *next;
+
+    json_object_foreach_safe(runs, next, id, ignored)
+    {
+        json_t *all;
+        FS_TRY(fs_run_json(page->store, id, &all, error));
+        fs_status status = print_run(page->out, all, error);
+        const char *teacher = text_of(json_object_get(all, "run"), "teacher");
+        if (status == FS_OK && *teacher && !json_object_get(runs, teacher)) {
+            json_t *its;
+            json_object_set_new(runs, teacher, json_true());
+            status = fs_run_json(page->store, teacher, &its, error);
+            if (status == FS_OK) {
+                status = print_run(page->out, its, error);
+                json_decref(its);
+            }
+        }
+        json_decref(all);
+        FS_TRY(status);
+    }
+    return FS_OK;
+}
+
+fs_status fs_page_provenance(struct fs_page *page, struct fs_error *error)
+{
+    FILE *out = page->out;
+    json_t *runs = json_object();
+    fs_status status = collect_runs(page, runs, error);
+
+    fs_html(out, "<section id=provenance><h2>Where the numbers come from</h2>\n<h3>Numbers</h3><div class=scroll "
+                 "tabindex=0 role=region aria-label=\"All numbers\"><table class=entries><thead><tr><th scope=col>"
+                 "number<th scope=col>value<th scope=col>measure<th scope=col>scores<tbody>\n");
+    for (int i = 0; i < page->number_count; i++) {
+        print_entry(page, i, out);
+    }
+    fs_html(out, "</table></div>\n<h3>Measures</h3>\n");
+    for (int i = 0; i < page->experiment_count && status == FS_OK; i++) {
+        for (int k = 0; k < page->experiments[i].section_count && status == FS_OK; k++) {
+            status = print_measure(page, &page->experiments[i].sections[k], error);
+        }
+    }
+    fs_html(out, "<h3>Runs</h3>\n");
+    status = status == FS_OK ? print_runs(page, runs, error) : status;
+    fs_html(out, "</section>\n");
+    json_decref(runs);
+    return status;
+}

@@ -1,0 +1,182 @@
+/* Pictures in a page: PNG files read, cut up, and written into the text. */
+#include "harness/report/picture.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <png.h>
+
+#include "kernels/base/memory.h"
+
+#define GAP 1
+#define ZOOM_MAX 16
+#define PIXELS_MAX ((size_t)1 << 28)
+
+fs_status fs_picture_read(const char *path, struct fs_picture *picture, struct fs_error *error)
+{
+    png_image image = {.version = PNG_IMAGE_VERSION};
+
+    *picture = (struct fs_picture){0};
+    if (!png_image_begin_read_from_file(&image, path)) {
+        return fs_fail(error, FS_USAGE, "%s: cannot be read as a PNG: %s", path, image.message);
+    }
+    image.format = image.format & PNG_FORMAT_FLAG_COLOR ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
+    const int channels = image.format == PNG_FORMAT_RGB ? 3 : 1;
+    if ((size_t)image.width * image.height > PIXELS_MAX) {
+        png_image_free(&image);
+        return fs_fail(error, FS_USAGE, "%s: a picture of more than %zu pixels", path, PIXELS_MAX);
+    }
+    picture->pixels = fs_allocate((size_t)image.width * image.height, (size_t)channels, path, error);
+    if (!picture->pixels) {
+        png_image_free(&image);
+        return FS_FAILED;
+    }
+    if (!png_image_finish_read(&image, &(png_color){0}, picture->pixels, 0, NULL)) {
+        free(picture->pixels);
+        picture->pixels = NULL;
+        return fs_fail(error, FS_USAGE, "%s: cannot be read as a PNG: %s", path, image.message);
+    }
+    picture->height = (int)image.height;
+    picture->width = (int)image.width;
+    picture->channels = channels;
+    return FS_OK;
+}
+
+/* --- grids --- */
+
+static const uint8_t *pixel_at(const struct fs_picture *picture, int y, int x)
+{
+    return picture->pixels + ((size_t)y * (size_t)picture->width + (size_t)x) * (size_t)picture->channels;
+}
+
+/* Whether every zoom × zoom block of each sample is of one colour. */
+static bool is_enlarged(const struct fs_sample_grid *grid, int zoom)
+{
+    const struct fs_picture *picture = &grid->picture;
+    const int pitch = grid->side + GAP;
+
+    for (int y = 0; y < picture->height; y++) {
+        for (int x = 0; x < picture->width; x++) {
+            const int in_y = y % pitch, in_x = x % pitch;
+            if (in_y < grid->side && in_x < grid->side &&
+                memcmp(pixel_at(picture, y, x), pixel_at(picture, y - in_y % zoom, x - in_x % zoom),
+                       (size_t)picture->channels) != 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+fs_status fs_sample_grid_read(const char *path, int rows, int columns, struct fs_sample_grid *grid,
+                              struct fs_error *error)
+{
+    *grid = (struct fs_sample_grid){.rows = rows, .columns = columns};
+    FS_TRY(fs_picture_read(path, &grid->picture, error));
+    const int height = grid->picture.height + GAP, width = grid->picture.width + GAP;
+    if (rows < 1 || columns < 1 || width % columns != 0 || height % rows != 0 || width / columns != height / rows) {
+        free(grid->picture.pixels);
+        grid->picture.pixels = NULL;
+        return fs_fail(error, FS_USAGE, "%s: no grid of %d × %d samples; remove it, and `fewstep run` draws it again",
+                       path, rows, columns);
+    }
+    grid->side = width / columns - GAP;
+    grid->zoom = ZOOM_MAX;
+    while (grid->zoom > 1 && (grid->side % grid->zoom != 0 || !is_enlarged(grid, grid->zoom))) {
+        grid->zoom--;
+    }
+    return FS_OK;
+}
+
+/* The pixels of the picture that become one of the reduced one: a multiple of the zoom that divides the side. */
+static int reduction_for(const struct fs_sample_grid *grid, int limit)
+{
+    int reduction = grid->zoom;
+
+    while (grid->side / reduction > limit || grid->side % reduction != 0) {
+        reduction += grid->zoom;
+        if (reduction >= grid->side) {
+            return grid->side;
+        }
+    }
+    return reduction;
+}
+
+/* The mean of a square of pixels, rounded. */
+static void average(const struct fs_picture *picture, int top, int left, int side, uint8_t *out)
+{
+    for (int c = 0; c < picture->channels; c++) {
+        unsigned sum = 0;
+        for (int y = 0; y < side; y++) {
+            for (int x = 0; x < side; x++) {
+                sum += pixel_at(picture, top + y, left + x)[c];
+            }
+        }
+        out[c] = (uint8_t)((sum + (unsigned)(side * side) / 2) / (unsigned)(side * side));
+    }
+}
+
+fs_status fs_sample_grid_part(const struct fs_sample_grid *grid, int row, int across, int limit,
+                              struct fs_picture *part, struct fs_error *error)
+{
+    const int reduction = reduction_for(grid, limit), side = grid->side / reduction, pitch = grid->side + GAP;
+    const int down = (grid->columns + across - 1) / across;
+
+    *part = (struct fs_picture){
+        .height = down * (side + GAP) - GAP, .width = across * (side + GAP) - GAP, .channels = grid->picture.channels};
+    part->pixels = fs_allocate((size_t)part->height * (size_t)part->width, (size_t)part->channels, "a picture", error);
+    if (!part->pixels) {
+        return FS_FAILED;
+    }
+    for (int i = 0; i < grid->columns; i++) {
+        const int top = i / across * (side + GAP), left = i % across * (side + GAP);
+        for (int y = 0; y < side; y++) {
+            for (int x = 0; x < side; x++) {
+                average(&grid->picture, row * pitch + y * reduction, i * pitch + x * reduction, reduction,
+                        (uint8_t *)pixel_at(part, top + y, left + x));
+            }
+        }
+    }
+    return FS_OK;
+}
+
+/* --- into the text --- */
+
+/* RFC 4648, section 4. */
+static void print_base64(const uint8_t *bytes, size_t size, FILE *stream)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    for (size_t i = 0; i < size; i += 3) {
+        const unsigned group = (unsigned)bytes[i] << 16 | (i + 1 < size ? (unsigned)bytes[i + 1] << 8 : 0) |
+                               (i + 2 < size ? bytes[i + 2] : 0);
+        fputc(digits[group >> 18], stream);
+        fputc(digits[group >> 12 & 63], stream);
+        fputc(i + 1 < size ? digits[group >> 6 & 63] : '=', stream);
+        fputc(i + 2 < size ? digits[group & 63] : '=', stream);
+    }
+}
+
+fs_status fs_picture_print(const struct fs_picture *picture, FILE *stream, struct fs_error *error)
+{
+    png_image image = {
+        .version = PNG_IMAGE_VERSION,
+        .width = (png_uint_32)picture->width,
+        .height = (png_uint_32)picture->height,
+        .format = picture->channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB,
+    };
+    png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
+    uint8_t *bytes = fs_allocate(size, 1, "a picture", error);
+
+    if (!bytes) {
+        return FS_FAILED;
+    }
+    const int written = png_image_write_to_memory(&image, bytes, &size, 0, picture->pixels, 0, NULL);
+    if (written) {
+        fputs("data:image/png;base64,", stream);
+        print_base64(bytes, size, stream);
+    }
+    free(bytes);
+    return written ? FS_OK : fs_fail(error, FS_FAILED, "a picture could not be compressed: %s", image.message);
+}
