@@ -13,7 +13,7 @@ CFLAGS := -std=c17 $(OPTIMISE) -g -fopenmp -ffp-contract=off $(WARNINGS) $(SAN) 
 CPPFLAGS := -I. -MMD -MP
 LDLIBS := -ldnnl -llapacke -lopenblas -lfftw3 -lyaml -lsqlite3 -ljansson -lz -lpng -lmd -lm
 
-# --- what is built ---------------------------------------------------------------------------------------------
+# --- what is built ---
 
 SOURCES := $(filter-out harness/cli/main.c,$(wildcard kernels/base/*.c kernels/cpu/*.c methods/*.c metrics/*.c harness/*/*.c))
 # Hot loops: each file once per instruction set, chosen at run time.
@@ -38,7 +38,7 @@ all: $(PROGRAM) ## build the program
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|'
 
-# --- what a fresh machine needs ----------------------------------------------------------------------------------
+# --- what a fresh machine needs ---
 
 PACKAGES := gcc g++ make libdnnl-dev libopenblas-dev liblapacke-dev libfftw3-dev libyaml-dev libsqlite3-dev libjansson-dev \
             zlib1g-dev libpng-dev libmd-dev libcmocka-dev sqlite3 dataset-fashion-mnist
@@ -71,7 +71,7 @@ $(BUILD)/%.$(1).o: %.c
 endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 
-# --- where the numbers come from: embedded at build ----------------------------------------------------------------
+# --- where the numbers come from: embedded at build ---
 
 NUMBER_SOURCES := $(sort $(foreach d,kernels methods metrics harness/config harness/data harness/model harness/train harness/sample,\
                     $(shell find $(d) -type f \( -name '*.c' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \) 2>/dev/null)))
@@ -86,7 +86,7 @@ $(BUILD)/page_assets.c: harness/report/page_assets.sh harness/report/page.css ha
 $(BUILD)/build_info.o $(BUILD)/page_assets.o: %.o: %.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-# --- tests -------------------------------------------------------------------------------------------------------------
+# --- tests ---
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_SUPPORT) $(LIBRARY)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
@@ -102,7 +102,7 @@ test-san: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory BUILD=build/san OPTIMISE=-O1 \
 	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" test
 
-# --- the code itself ------------------------------------------------------------------------------------------------
+# --- the code itself ---
 
 OWN_FILES = $(shell git ls-files '*.c' '*.h')
 LINT_SOURCES = $(filter-out kernels/cpu/isa/%,$(filter %.c,$(OWN_FILES)))
@@ -116,7 +116,7 @@ lint: ## clang-format, clang-tidy, cppcheck: no warning
 format: ## format every file
 	clang-format -i $(OWN_FILES)
 
-# --- numbers ------------------------------------------------------------------------------------------------------
+# --- numbers ---
 
 bench: all ## time of each operation and of whole updates, as a share of this machine's peak
 	$(PROGRAM) bench
@@ -128,7 +128,7 @@ results: all ## results/ from out/fewstep.db: the compact database, the tables a
 clean: ## remove everything that was built (out/ stays)
 	rm -rf $(BUILD)
 
-# --- CUDA ----------------------------------------------------------------------------------------------------------------
+# --- CUDA ---
 # On the host: the .cu files by the host's compiler with the address and undefined-behaviour sanitisers; needs no
 # toolkit and no device.
 

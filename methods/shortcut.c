@@ -33,7 +33,7 @@ static const struct fs_option options[] = {
      .fallback = 0},
 };
 
-/* --- which row of the global batch is what: levels from the finest bootstrapped one (first) to the coarsest ------- */
+/* --- which row of the batch is what: levels from the finest bootstrapped one (first) to the coarsest --- */
 
 struct layout {
     int rows;   /* self-consistency rows, the first of the batch */
@@ -69,7 +69,7 @@ static int level_of(const struct fs_method_plan *plan, const struct layout *layo
     return level > coarsest ? level : coarsest;
 }
 
-/* --- the table ---------------------------------------------------------------------------------------------------- */
+/* --- the table --- */
 
 static fs_status too_few_rows(const struct fs_method_plan *plan, const struct layout *layout, struct fs_error *error)
 {

@@ -75,7 +75,7 @@ void fs_flow_matching_rows(struct fs_method_context *context, struct fs_targets 
     mix_evenly(context, rows_of(targets->target, range), 1, rows_of(context->data, range), -(1 - FS_SIGMA), noise, 0);
 }
 
-/* --- two half steps ----------------------------------------------------------------------------------------------- */
+/* --- two half steps --- */
 
 static void draw_bootstrap(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
                            bool conditioned)

@@ -14,8 +14,7 @@
 #define BATCH_MAX 250
 #define PENULTIMATE (FS_FASHION_CNN_LAYERS - 1) /* the activation that is the tap */
 
-/* --- the network ---------------------------------------------------------------------------------------------------
- */
+/* --- the network --- */
 
 /* clang-format off */
 static const struct fs_fashion_cnn_layer layers[FS_FASHION_CNN_LAYERS] = {
@@ -122,8 +121,7 @@ void fs_fashion_cnn_forward(struct fs_fashion_cnn *cnn, int64_t count, int last)
     }
 }
 
-/* --- its file
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- its file --- */
 
 struct tensor_names {
     char text[2 * FS_FASHION_CNN_LAYERS][32];
@@ -247,8 +245,7 @@ fs_status fs_fashion_cnn_find(char path[1024], struct fs_error *error)
                    folder);
 }
 
-/* --- the extractor
- * ------------------------------------------------------------------------------------------------------- */
+/* --- the extractor --- */
 
 struct extractor_state {
     struct fs_fashion_cnn cnn;

@@ -186,7 +186,7 @@ fs_status fs_frechet_distance(int64_t dim, const double *mu1, const double *sigm
     return status;
 }
 
-/* --- resampling -------------------------------------------------------------------------------------------------- */
+/* --- resampling --- */
 
 struct resampling {
     int64_t dim, n;

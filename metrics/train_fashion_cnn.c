@@ -37,8 +37,7 @@ static struct fs_random_key key_of(const struct trainer *trainer, enum draw draw
         .seed = trainer->recipe->seed, .stream = FS_STREAM_CLASSIFIER, .update = (uint32_t)update, .step = draw};
 }
 
-/* --- pictures ------------------------------------------------------------------------------------------------------
- */
+/* --- pictures --- */
 
 /* Fisher and Yates's shuffle. */
 static void shuffle(struct trainer *trainer, int epoch)
@@ -76,8 +75,7 @@ static void gather_batch(struct trainer *trainer, int64_t update, int64_t first)
     }
 }
 
-/* --- an update -------------------------------------------------------------------------------------------------------
- */
+/* --- an update --- */
 
 /* The batch's mean cross-entropy; logits become its gradient, softmax − 1 at the label, over the batch. */
 static double cross_entropy(float *logits, const int32_t *labels, int64_t count)
@@ -151,8 +149,7 @@ static fs_status train_batch(struct trainer *trainer, int64_t update, int64_t up
     return backend->synchronise(backend, error);
 }
 
-/* --- the whole
- * --------------------------------------------------------------------------------------------------------- */
+/* --- the whole --- */
 
 /* N(0, 2/inputs) for each weight (He et al. 2015), biases 0. */
 static fs_status initialise(struct trainer *trainer, struct fs_error *error)

@@ -4,9 +4,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "harness/model/dit.h"
+#include "kernels/base/clock.h"
 #include "kernels/base/memory.h"
 #include "kernels/cpu/cpu.h"
 
@@ -40,15 +40,7 @@ struct work {
     double flops, bytes;
 };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* --- printing -------------------------------------------------------------------------------------------------------
- */
+/* --- printing --- */
 
 static void print_head(const struct bench *b)
 {
@@ -82,8 +74,7 @@ static void print_row(const struct bench *b, const char *operation, double secon
     fflush(b->out);
 }
 
-/* --- operations ------------------------------------------------------------------------------------------------------
- */
+/* --- operations --- */
 
 static double bytes_of(struct fs_view view)
 {
@@ -394,18 +385,17 @@ static double best_time(struct bench *b, struct work (*run)(struct bench *b), st
 {
     *work = run(b);
     double best = 1e30;
-    const double start = now();
-    for (int i = 0; i < 3 || (now() - start < 0.2 && i < 1000); i++) {
-        const double before = now();
+    const double start = fs_seconds();
+    for (int i = 0; i < 3 || (fs_seconds() - start < 0.2 && i < 1000); i++) {
+        const double before = fs_seconds();
         run(b);
-        const double seconds = now() - before;
+        const double seconds = fs_seconds() - before;
         best = seconds < best ? seconds : best;
     }
     return best;
 }
 
-/* --- what they work on -----------------------------------------------------------------------------------------------
- */
+/* --- what they work on --- */
 
 static struct fs_view take(struct bench *b, int64_t rows, int64_t cols)
 {
@@ -482,8 +472,7 @@ static fs_status bench_operations(struct bench *b, const char *op, struct fs_err
     return status;
 }
 
-/* --- a whole update --------------------------------------------------------------------------------------------------
- */
+/* --- a whole update --- */
 
 /* The peak of the resident set in MiB since the last reset; 0 where the kernel does not say. */
 static double peak_resident(bool reset)
@@ -595,11 +584,11 @@ static void time_network(struct bench *b, struct network *n, const char *name, d
 {
     double best = 1e30;
     run(b, n);
-    const double start = now();
-    for (int i = 0; i < 4 || (now() - start < 2 && i < 100); i++) {
-        const double before = now();
+    const double start = fs_seconds();
+    for (int i = 0; i < 4 || (fs_seconds() - start < 2 && i < 100); i++) {
+        const double before = fs_seconds();
         run(b, n);
-        const double seconds = now() - before;
+        const double seconds = fs_seconds() - before;
         best = seconds < best ? seconds : best;
     }
     print_row(b, name, best, (struct work){flops, 0});
@@ -627,19 +616,7 @@ static fs_status bench_network(struct bench *b, enum fs_type precision, struct f
     return status;
 }
 
-/* --- the whole -------------------------------------------------------------------------------------------------------
- */
-
-static double measure_peak(struct fs_backend *backend)
-{
-    const struct fs_cpu *cpu = backend->state;
-    double best = 0;
-    for (int i = 0; i < 6; i++) {
-        const double start = now(), flops = cpu->peak_flops(cpu, 20000000), rate = flops / (now() - start);
-        best = rate > best ? rate : best;
-    }
-    return best;
-}
+/* --- the whole --- */
 
 static fs_status measure_copy(struct bench *b, struct fs_error *error)
 {
@@ -706,7 +683,7 @@ fs_status fs_bench(const char *op, const char *model, int batch, bool json, FILE
     if (bench.backend == NULL) {
         return error->status;
     }
-    bench.peak_flops = measure_peak(bench.backend);
+    bench.peak_flops = fs_cpu_peak_flops(bench.backend);
     fs_status status = measure_copy(&bench, error);
     if (status == FS_OK) {
         print_head(&bench);

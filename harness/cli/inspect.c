@@ -27,11 +27,29 @@ static fs_status parse(const struct fs_usage *shape, bool with_apply, int argc, 
     return fs_options_parse(&usage, argc, argv, &options->argument, &count, &options->help, error);
 }
 
-static fs_status open_store(const struct inspect_options *options, struct fs_store **store, struct fs_error *error)
+/* Parses, opens the database read-only and prints: what the three commands have in common. */
+static fs_status inspect(const struct fs_usage *usage, bool with_apply, int argc, char **argv,
+                         fs_status (*print)(struct fs_store *store, const struct inspect_options *options,
+                                            struct fs_error *error),
+                         struct fs_error *error)
 {
+    struct inspect_options options = {0};
+    struct fs_store *store;
     char path[1024];
-    fs_database_path(options->out, options->db, path);
-    return fs_store_open(path, FS_STORE_READ, store, error);
+    FS_TRY(parse(usage, with_apply, argc, argv, &options, error));
+    if (options.help) {
+        return FS_OK;
+    }
+    fs_database_path(options.out, options.db, path);
+    FS_TRY(fs_store_open(path, FS_STORE_READ, &store, error));
+    const fs_status status = print(store, &options, error);
+    fs_store_close(store);
+    return status;
+}
+
+static fs_status print_runs(struct fs_store *store, const struct inspect_options *options, struct fs_error *error)
+{
+    return fs_runs_print(store, options->argument, options->json, stdout, error);
 }
 
 fs_status fs_command_runs(int argc, char **argv, struct fs_error *error)
@@ -42,16 +60,12 @@ fs_status fs_command_runs(int argc, char **argv, struct fs_error *error)
                                        "A line a run: id, method, model, seed, state, updates, cost, age, commit.",
                                    .example = "fewstep runs demo",
                                    .arguments_max = 1};
-    struct inspect_options options = {0};
-    struct fs_store *store;
-    FS_TRY(parse(&usage, false, argc, argv, &options, error));
-    if (options.help) {
-        return FS_OK;
-    }
-    FS_TRY(open_store(&options, &store, error));
-    const fs_status status = fs_runs_print(store, options.argument, options.json, stdout, error);
-    fs_store_close(store);
-    return status;
+    return inspect(&usage, false, argc, argv, print_runs, error);
+}
+
+static fs_status print_show(struct fs_store *store, const struct inspect_options *options, struct fs_error *error)
+{
+    return fs_show_print(store, options->argument, options->json, stdout, error);
 }
 
 fs_status fs_command_show(int argc, char **argv, struct fs_error *error)
@@ -64,16 +78,12 @@ fs_status fs_command_show(int argc, char **argv, struct fs_error *error)
         .example = "fewstep show 3fa9c1",
         .arguments_min = 1,
         .arguments_max = 1};
-    struct inspect_options options = {0};
-    struct fs_store *store;
-    FS_TRY(parse(&usage, false, argc, argv, &options, error));
-    if (options.help) {
-        return FS_OK;
-    }
-    FS_TRY(open_store(&options, &store, error));
-    const fs_status status = fs_show_print(store, options.argument, options.json, stdout, error);
-    fs_store_close(store);
-    return status;
+    return inspect(&usage, false, argc, argv, print_show, error);
+}
+
+static fs_status print_gc(struct fs_store *store, const struct inspect_options *options, struct fs_error *error)
+{
+    return fs_gc(store, options->out ? options->out : "out", options->apply, stdout, error);
 }
 
 fs_status fs_command_gc(int argc, char **argv, struct fs_error *error)
@@ -82,14 +92,5 @@ fs_status fs_command_gc(int argc, char **argv, struct fs_error *error)
                                    .arguments = "",
                                    .summary = "What checkpoints and pairs cost on disk, and which may go.",
                                    .example = "fewstep gc --apply"};
-    struct inspect_options options = {0};
-    struct fs_store *store;
-    FS_TRY(parse(&usage, true, argc, argv, &options, error));
-    if (options.help) {
-        return FS_OK;
-    }
-    FS_TRY(open_store(&options, &store, error));
-    const fs_status status = fs_gc(store, options.out ? options.out : "out", options.apply, stdout, error);
-    fs_store_close(store);
-    return status;
+    return inspect(&usage, true, argc, argv, print_gc, error);
 }

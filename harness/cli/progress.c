@@ -3,15 +3,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
+#include "kernels/base/clock.h"
 
 void fs_progress_begin(struct fs_progress *progress, bool quiet)
 {
@@ -23,7 +17,7 @@ bool fs_progress_due(struct fs_progress *progress, bool last)
     if (progress->quiet) {
         return false;
     }
-    const double time = now(), every = progress->terminal ? 0.1 : 10.0;
+    const double time = fs_seconds(), every = progress->terminal ? 0.1 : 10.0;
     if (!last && time - progress->shown < every) {
         return false;
     }

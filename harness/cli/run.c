@@ -62,8 +62,7 @@ static bool in_shard(const struct run_options *options, int run)
     return run % options->shard_count == options->shard_index - 1;
 }
 
-/* --- dry run --------------------------------------------------------------------------------------------------------
- */
+/* --- dry run --- */
 
 static fs_status dry_run(const struct run_options *options, const struct fs_experiment *experiment,
                          struct fs_error *error)
@@ -90,8 +89,7 @@ static fs_status dry_run(const struct run_options *options, const struct fs_expe
     return FS_OK;
 }
 
-/* --- the runs -------------------------------------------------------------------------------------------------------
- */
+/* --- the runs --- */
 
 static bool same_road(const struct fs_config *a, const struct fs_config *b)
 {

@@ -73,8 +73,7 @@ static fs_status parse(int argc, char **argv, struct sample_options *options, st
     return FS_OK;
 }
 
-/* --- inputs
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- inputs --- */
 
 static fs_status read_noise(const char *path, const struct fs_dataset *shape, struct drawing *drawing,
                             struct fs_error *error)
@@ -120,8 +119,7 @@ static fs_status prepare(const struct sample_options *options, const struct fs_c
                          const struct fs_dataset *shape, struct drawing *drawing, struct fs_error *error)
 {
     const int classes = config->model.classes;
-    *drawing =
-        (struct drawing){.count = options->count, .dim = (int64_t)shape->height * shape->width * shape->channels};
+    *drawing = (struct drawing){.count = options->count, .dim = fs_dataset_dim(shape)};
     if (options->noise) {
         FS_TRY(read_noise(options->noise, shape, drawing, error));
     }
@@ -141,14 +139,7 @@ static fs_status prepare(const struct sample_options *options, const struct fs_c
     return options->labels ? read_labels(options->labels, classes, drawing, error) : FS_OK;
 }
 
-/* --- outputs
- * ----------------------------------------------------------------------------------------------------------- */
-
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
+/* --- outputs --- */
 
 static fs_status write_folder(const char *folder, const struct drawing *drawing, const struct fs_dataset *shape,
                               struct fs_error *error)
@@ -166,14 +157,14 @@ static fs_status write_folder(const char *folder, const struct drawing *drawing,
 static fs_status write_output(const char *path, const struct drawing *drawing, const struct fs_dataset *shape,
                               struct fs_error *error)
 {
-    if (ends_with(path, ".npy")) {
+    if (fs_ends_with(path, ".npy")) {
         const struct fs_array array = {.type = FS_ARRAY_F32,
                                        .rank = 4,
                                        .shape = {drawing->count, shape->height, shape->width, shape->channels},
                                        .data = drawing->samples};
         return fs_npy_write(path, &array, error);
     }
-    if (!ends_with(path, ".png")) {
+    if (!fs_ends_with(path, ".png")) {
         return write_folder(path, drawing, shape, error);
     }
     int cols = (int)ceil(sqrt((double)drawing->count));
@@ -184,8 +175,7 @@ static fs_status write_output(const char *path, const struct drawing *drawing, c
                              shape->channels, 2, error);
 }
 
-/* --- the command
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- the command --- */
 
 static fs_status draw(const struct sample_options *options, const struct fs_source *source,
                       const struct fs_dataset *shape, struct drawing *drawing, struct fs_backend *backend,

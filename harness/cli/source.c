@@ -5,14 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/cli/options.h"
 #include "harness/cli/road.h"
 #include "harness/train/checkpoint.h"
-
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
 
 static fs_status from_checkpoint(struct fs_source *source, const char *path, char **json, struct fs_error *error)
 {
@@ -43,8 +38,8 @@ fs_status fs_source_open(struct fs_source *source, const char *text, const char 
 {
     *source = (struct fs_source){0};
     char *json = NULL;
-    fs_status status = ends_with(text, ".safetensors") ? from_checkpoint(source, text, &json, error)
-                                                       : from_run(source, text, out, db, &json, error);
+    fs_status status = fs_ends_with(text, ".safetensors") ? from_checkpoint(source, text, &json, error)
+                                                          : from_run(source, text, out, db, &json, error);
     if (status == FS_OK) {
         status = fs_config_from_json(json, &source->config, error);
     }

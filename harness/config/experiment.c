@@ -16,8 +16,7 @@ struct builder {
     struct fs_error *error;
 };
 
-/* --- KEY=VALUE of --set and --only
- * ------------------------------------------------------------------------------------ */
+/* --- KEY=VALUE of --set and --only --- */
 
 /* The key and the value of "KEY=VALUE"; `option` ("--set") goes before it in messages. */
 static fs_status parse_assignment(struct builder *builder, const char *option, const char *assignment,
@@ -73,8 +72,7 @@ static fs_status apply_only(struct builder *builder, const char *only, const str
     return failed ? FS_FAILED : FS_OK;
 }
 
-/* --- the matrix
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- the matrix --- */
 
 static fs_status take_matrix(struct builder *builder)
 {
@@ -202,8 +200,7 @@ static fs_status find_ablated(const struct builder *builder, struct fs_experimen
     return FS_OK;
 }
 
-/* --- the file
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- the file --- */
 
 static fs_status build(struct builder *builder, const char *const *sets, int set_count, const char *const *only,
                        int only_count, struct fs_experiment *experiment)

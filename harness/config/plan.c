@@ -77,7 +77,7 @@ fs_status fs_config_cost(const struct fs_config *config, struct fs_cost *cost, s
     struct fs_dataset shape = {0};
     bool on_pairs = false, with_teacher = false;
     FS_TRY(fs_dataset_shape(&config->dataset, &shape, error));
-    const double dim = (double)shape.height * shape.width * shape.channels;
+    const double dim = (double)fs_dataset_dim(&shape);
     *cost = (struct fs_cost){.parameters = count_parameters(&config->model, shape.channels)};
     cost->forward_flops = fs_dit_forward_flops(&config->model, shape.height, shape.width, shape.channels);
     cost->student_flops = training_flops(config, cost->forward_flops, &on_pairs, &with_teacher);

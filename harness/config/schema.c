@@ -190,8 +190,7 @@ static const struct fs_key KEYS[] = {
      .name_at = metric_name},
 };
 
-/* --- the whole schema ----------------------------------------------------------------------------------------------
- */
+/* --- the whole schema --- */
 
 static struct fs_key method_key(const struct fs_method *method, const struct fs_option *option)
 {
@@ -254,8 +253,7 @@ const struct fs_key *fs_schema_find(const struct fs_schema *schema, const char *
     return NULL;
 }
 
-/* --- unknown names ---------------------------------------------------------------------------------------------------
- */
+/* --- unknown names --- */
 
 /* A name under which keys stand: "train"; a method's section even where it has no keys. */
 static bool is_section(const struct fs_schema *schema, const char *name)

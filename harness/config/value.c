@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- numbers as text -----------------------------------------------------------------------------------------------
- */
+/* --- numbers as text --- */
 
 const char *fs_number_text(double value, char text[FS_NUMBER_TEXT])
 {
@@ -81,8 +80,7 @@ static bool parse_choice(const char *choices, const char *text, double *value)
     return false;
 }
 
-/* --- what a key expects, in words
- * ------------------------------------------------------------------------------------- */
+/* --- what a key expects, in words --- */
 
 struct words {
     char text[512];
@@ -191,8 +189,7 @@ static fs_status refuse_value(const struct fs_key *key, const struct fs_node *no
                       fs_node_describe(node, description));
 }
 
-/* --- into the field
- * ------------------------------------------------------------------------------------------------------ */
+/* --- into the field --- */
 
 static void *field(const struct fs_key *key, struct fs_config *config)
 {
@@ -351,8 +348,7 @@ fs_status fs_key_read(const struct fs_key *key, const struct fs_node *node, stru
     return FS_OK;
 }
 
-/* --- defaults
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- defaults --- */
 
 static bool is_number(const struct fs_key *key)
 {
@@ -384,8 +380,7 @@ fs_status fs_key_default(const struct fs_key *key, struct fs_config *config, str
     return status;
 }
 
-/* --- canonical JSON
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- canonical JSON --- */
 
 static double load_number(const struct fs_key *key, const struct fs_config *config)
 {

@@ -29,7 +29,7 @@ struct reader {
 
 static fs_status read_node(struct reader *reader, int depth, struct fs_node **out);
 
-/* --- the document's memory ------------------------------------------------------------------------------------ */
+/* --- the document's memory --- */
 
 static void *take(struct fs_document *document, size_t size, struct fs_error *error)
 {
@@ -67,7 +67,7 @@ void fs_document_free(struct fs_document *document)
     *document = (struct fs_document){0};
 }
 
-/* --- messages --------------------------------------------------------------------------------------------------- */
+/* --- messages --- */
 
 fs_status fs_fail_at(struct fs_error *error, const char *place, int line, const char *name, const char *format, ...)
 {
@@ -105,8 +105,7 @@ const char *fs_node_describe(const struct fs_node *node, char description[FS_DES
     return description;
 }
 
-/* --- events to nodes -----------------------------------------------------------------------------------------------
- */
+/* --- events to nodes --- */
 
 static int event_line(const struct reader *reader)
 {
@@ -290,8 +289,7 @@ fs_status fs_yaml_parse(struct fs_document *document, const char *place, bool li
     return status;
 }
 
-/* --- walking and changing the tree ---------------------------------------------------------------------------------
- */
+/* --- walking and changing the tree --- */
 
 struct fs_node *fs_node_child(const struct fs_node *map, const char *key, size_t length)
 {

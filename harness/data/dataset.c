@@ -48,7 +48,7 @@ fs_status fs_dataset_shape(const struct fs_dataset_config *config, struct fs_dat
 /* The same picture in another shape is other data, so the shape is hashed too. */
 static void hash_contents(struct fs_dataset *dataset)
 {
-    const size_t elements = (size_t)dataset->count * (size_t)(dataset->height * dataset->width * dataset->channels);
+    const size_t elements = (size_t)dataset->count * (size_t)fs_dataset_dim(dataset);
     char shape[160];
     const int length =
         snprintf(shape, sizeof shape, "%s %lld %d %d %d %d\n", dataset->pixels ? "uint8" : "float32",
@@ -88,7 +88,7 @@ void fs_dataset_close(struct fs_dataset *dataset)
 
 void fs_dataset_row(const struct fs_dataset *dataset, int64_t index, float *out)
 {
-    const size_t dim = (size_t)(dataset->height * dataset->width * dataset->channels);
+    const size_t dim = (size_t)fs_dataset_dim(dataset);
     if (dataset->values) {
         memcpy(out, dataset->values + (size_t)index * dim, dim * sizeof *out);
         return;

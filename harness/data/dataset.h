@@ -17,6 +17,12 @@ struct fs_dataset {
     char sha256[FS_HASH_TEXT]; /* over the decoded contents and shape */
 };
 
+/* Numbers in a row: H·W·C. */
+static inline int64_t fs_dataset_dim(const struct fs_dataset *dataset)
+{
+    return (int64_t)dataset->height * dataset->width * dataset->channels;
+}
+
 /* fashion-mnist (from `path`, or Debian's dataset-fashion-mnist; gzipped or plain IDX) or gaussian-mixture. FS_USAGE
  * for a missing or corrupt file (wrong magic, short, wrong hash: what, where, what to install). */
 fs_status fs_dataset_open(const struct fs_dataset_config *config, enum fs_split split, struct fs_dataset *dataset,

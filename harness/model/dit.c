@@ -27,7 +27,7 @@ static struct fs_view part(struct fs_view modulation, enum modulation which, int
     return fs_view_cols(modulation, which * width, width);
 }
 
-/* --- views ------------------------------------------------------------------------------------------------------- */
+/* --- views --- */
 
 /* A buffer's rows in block `block` (0 for what is not one a block); not given when this pass does not need it. */
 static struct fs_view in_block(const struct pass *pass, int block, enum fs_buffer buffer)
@@ -59,8 +59,7 @@ static struct fs_view parameter(const struct pass *pass, struct fs_view flat, in
     return fs_view(fs_view_cols(flat, entry->offset, 0).data, flat.type, entry->rows, entry->cols);
 }
 
-/* --- a linear layer, its weight in the type of its input ------------------------------------------------------------
- */
+/* --- a linear layer, its weight in the type of its input --- */
 
 static struct fs_view weight_for(const struct pass *pass, struct fs_view x, int place)
 {
@@ -87,8 +86,7 @@ static void linear_backward(const struct pass *pass, struct fs_view dx, struct f
                                    parameter(pass, pass->gradients, place + 1), dy, x, weight_for(pass, x, place), pre);
 }
 
-/* --- embedder of a number (t or s): sinusoidal features → linear → SiLU → linear -------------------------------------
- */
+/* --- embedder of a number (t or s): sinusoidal features → linear → SiLU → linear --- */
 
 struct embedder {
     enum fs_buffer value, features, pre, hidden;
@@ -120,8 +118,7 @@ static void embedder_backward(const struct pass *pass, const struct embedder *em
     linear_backward(pass, fs_no_view(), dhidden, at(pass, embedder->features), embedder->first, fs_no_view());
 }
 
-/* --- conditioning: c = T(t) + S(s) + E(label), in full precision: it costs little, and bf16 blurs neighbouring t
- * ------ */
+/* --- conditioning: c = T(t) + S(s) + E(label), in full precision: bf16 blurs neighbouring t --- */
 
 static void upload_condition(const struct pass *pass, const struct fs_dit_input *input)
 {
@@ -175,8 +172,7 @@ static void modulation_backward(const struct pass *pass, struct fs_view dmodulat
     backend->silu_backward(backend, at(pass, FS_BUFFER_DCONDITION), dsilu, at(pass, FS_BUFFER_CONDITION), true);
 }
 
-/* --- patches --------------------------------------------------------------------------------------------------------
- */
+/* --- patches --- */
 
 static void patches_forward(const struct pass *pass, struct fs_view images)
 {
@@ -196,8 +192,7 @@ static void patches_backward(const struct pass *pass)
     linear_backward(pass, fs_no_view(), dx, at(pass, FS_BUFFER_TOKENS), FS_X_EMBEDDER, fs_no_view());
 }
 
-/* --- a block --------------------------------------------------------------------------------------------------------
- */
+/* --- a block --- */
 
 struct block {
     struct fs_view x, modulation, statistics1, norm1, qkv, lse, attention, projection; /* attention */
@@ -280,8 +275,7 @@ static void block_backward(const struct pass *pass, int index)
     modulation_backward(pass, dmodulation, b.first + FS_BLOCK_MODULATION);
 }
 
-/* --- the final layer -------------------------------------------------------------------------------------------------
- */
+/* --- the final layer --- */
 
 static void final_forward(const struct pass *pass, struct fs_view velocity)
 {
@@ -316,8 +310,7 @@ static void final_backward(const struct pass *pass, struct fs_view dvelocity)
     modulation_backward(pass, dmodulation, FS_FINAL_MODULATION);
 }
 
-/* --- the network
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the network --- */
 
 void fs_dit_forward(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
                     struct fs_view velocity, bool keep)
@@ -346,8 +339,7 @@ void fs_dit_backward(struct fs_dit *dit, const struct fs_weights *weights, struc
     condition_backward(&pass);
 }
 
-/* --- creation
- * --------------------------------------------------------------------------------------------------------- */
+/* --- creation --- */
 
 static fs_status check_sizes(const struct fs_dit *dit, struct fs_error *error)
 {

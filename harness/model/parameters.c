@@ -8,7 +8,7 @@
 
 #define ALIGNMENT 16 /* elements: 64 bytes of float32 */
 
-/* --- the table -------------------------------------------------------------------------------------------------- */
+/* --- the table --- */
 
 static void place(struct fs_dit *dit, int at, const char *name, int64_t rows, int64_t cols, enum fs_initial initial,
                   int split)
@@ -96,7 +96,7 @@ const struct fs_parameter *fs_dit_parameters(const struct fs_dit *dit, int *coun
     return dit->parameters;
 }
 
-/* --- initial values ---------------------------------------------------------------------------------------------- */
+/* --- initial values --- */
 
 /* Uniform in ±√(6/(fan in + fan out)): Glorot & Bengio 2010, equation 16. */
 static void initialise_xavier(const struct fs_parameter *parameter, struct fs_random_key key, uint32_t row,
@@ -137,7 +137,7 @@ void fs_dit_initialise(const struct fs_dit *dit, uint32_t seed, float *values)
     }
 }
 
-/* --- buffers ------------------------------------------------------------------------------------------------------ */
+/* --- buffers --- */
 
 fs_status fs_weights_create(const struct fs_dit *dit, struct fs_weights *weights, struct fs_error *error)
 {
@@ -173,8 +173,7 @@ void fs_dit_refresh(const struct fs_dit *dit, struct fs_weights *weights)
     }
 }
 
-/* --- the order in checkpoints ---------------------------------------------------------------------------------------
- */
+/* --- the order in checkpoints --- */
 
 static bool is_patch_embedding(const struct fs_dit *dit, const struct fs_parameter *parameter)
 {

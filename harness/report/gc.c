@@ -32,8 +32,7 @@ struct verdict {
 typedef fs_status judge_function(struct fs_store *store, const char *name, struct verdict *verdict,
                                  struct fs_error *error);
 
-/* --- what may go ----------------------------------------------------------------------------------------------------
- */
+/* --- what may go --- */
 
 static fs_status judge_run(struct fs_store *store, const char *name, struct verdict *verdict, struct fs_error *error)
 {
@@ -70,8 +69,7 @@ static fs_status judge_pairs(struct fs_store *store, const char *name, struct ve
     return FS_OK;
 }
 
-/* --- the disk
- * --------------------------------------------------------------------------------------------------------- */
+/* --- the disk --- */
 
 /* Adds up the files of a tree, and with `remove_them` takes it away. Links are never followed. */
 static fs_status walk_tree(char *path, bool remove_them, int64_t *bytes, struct fs_error *error)

@@ -136,7 +136,7 @@ void fs_json_print(const json_t *object, int indent, FILE *stream)
     }
 }
 
-/* --- experiments -------------------------------------------------------------------------------------------------- */
+/* --- experiments --- */
 
 static fs_status no_experiment(struct fs_store *store, const char *name, struct fs_error *error)
 {

@@ -14,8 +14,7 @@
 
 #define CELL_TEXT 112
 
-/* --- sets of words --------------------------------------------------------------------------------------------------
- */
+/* --- sets of words --- */
 
 static bool has_word(const char *set, const char *word, size_t length)
 {
@@ -52,8 +51,7 @@ static fs_status add_origins(char **commits, char **sources, const char *origins
     return FS_OK;
 }
 
-/* --- one section as a grid of texts
- * ------------------------------------------------------------------------------------- */
+/* --- one section as a grid of texts --- */
 
 struct grid {
     char (*cells)[CELL_TEXT]; /* [rows, columns]; the first row is the heading */
@@ -293,8 +291,7 @@ static fs_status fill_grid(const struct section *section, struct grid *grid, str
     return add_notes(section, grid, error);
 }
 
-/* --- printing
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- printing --- */
 
 /* Characters, not bytes: what UTF-8 continues does not count. */
 static int text_width(const char *text)
@@ -376,8 +373,7 @@ static fs_status print_grid(const struct section *section, bool markdown, FILE *
     return status;
 }
 
-/* --- long form
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- long form --- */
 
 /* RFC 4180: quoted only where it must be. */
 static void print_field(const char *text, FILE *stream)
@@ -498,8 +494,7 @@ static fs_status print_csv(const struct section *section, FILE *stream, struct f
     return section->floor ? print_csv_cell(section, (struct fs_stretch){section->floor, 1}, stream, error) : FS_OK;
 }
 
-/* --- the whole
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- the whole --- */
 
 static fs_status print_sections(const struct fs_experiment_name *experiment, const struct fs_table_scores *scores,
                                 enum fs_table_format format, FILE *stream, struct fs_error *error)

@@ -52,7 +52,7 @@ static fs_status open_parts(struct fs_generator *generator, struct fs_backend *b
                             struct fs_error *error)
 {
     const int capacity = capacity_of(config, shape);
-    const int64_t dim = (int64_t)shape->height * shape->width * shape->channels;
+    const int64_t dim = fs_dataset_dim(shape);
     const enum fs_type precision = config->train.precision == FS_PRECISION_BF16 ? FS_BF16 : FS_F32;
     generator->dit = fs_dit_create(backend, &config->model, shape->height, shape->width, shape->channels, capacity,
                                    false, precision, error);
@@ -111,7 +111,7 @@ static fs_status sample_rows(struct fs_generator *generator, const int32_t *labe
     return backend->synchronise(backend, error);
 }
 
-fs_status fs_generate(struct fs_generator *generator, uint32_t seed, int64_t first, int64_t n, int label, int steps,
+fs_status fs_generate(struct fs_generator *generator, uint32_t seed, int64_t first, int64_t n, int steps,
                       double guidance_scale, float *samples, struct fs_error *error)
 {
     const struct fs_sampler *sampler = &generator->sampler;
@@ -120,7 +120,7 @@ fs_status fs_generate(struct fs_generator *generator, uint32_t seed, int64_t fir
     for (int64_t done = 0; done < n; done += sampler->capacity) {
         const int64_t count = n - done < sampler->capacity ? n - done : sampler->capacity;
         for (int64_t i = 0; i < count; i++) {
-            labels[i] = label >= 0 ? label : classes ? (int32_t)((first + done + i) % classes) : 0;
+            labels[i] = classes ? (int32_t)((first + done + i) % classes) : 0;
         }
         fs_evaluation_noise(sampler->backend, fs_view_rows(generator->x, 0, count), seed, (uint32_t)(first + done));
         FS_TRY(sample_rows(generator, labels, count, steps, guidance_scale, samples + done * sampler->dim, error));

@@ -20,9 +20,9 @@ fs_status fs_generator_open(struct fs_generator *generator, struct fs_backend *b
                             struct fs_error *error);
 void fs_generator_close(struct fs_generator *generator);
 
-/* Samples first … first + n − 1 of the noise bank at `seed`, with label i mod classes (or `label` when ≥ 0), to
- * samples [n, dim] on the host, in data scale and not clipped. Any n. */
-fs_status fs_generate(struct fs_generator *generator, uint32_t seed, int64_t first, int64_t n, int label, int steps,
+/* Samples first … first + n − 1 of the noise bank at `seed`, with label i mod classes, to samples
+ * [n, dim] on the host, in data scale and not clipped. Any n. */
+fs_status fs_generate(struct fs_generator *generator, uint32_t seed, int64_t first, int64_t n, int steps,
                       double guidance_scale, float *samples, struct fs_error *error);
 
 /* The same from given noise [n, dim] and labels [n]. */

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "harness/data/png.h"
+#include "kernels/base/clock.h"
 #include "kernels/base/hash.h"
 #include "kernels/base/memory.h"
 #include "kernels/base/safetensors.h"
@@ -19,21 +19,13 @@
 #define RESAMPLES 100
 #define INTERVAL_LEVEL 0.95
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-/* --- features -------------------------------------------------------------------------------------------------------
- */
+/* --- features --- */
 
 /* The first tap of `n` samples in data scale. `pixels` [n, dim] is scratch for the quantised ones, or NULL. */
 static fs_status extract(struct fs_extractor *extractor, const struct fs_dataset *shape, const float *samples,
                          int64_t n, uint8_t *pixels, float *features, struct fs_error *error)
 {
-    const int64_t dim = (int64_t)shape->height * shape->width * shape->channels;
+    const int64_t dim = fs_dataset_dim(shape);
     float *taps[16] = {features};
     for (int64_t done = 0; done < n; done += extractor->batch_max) {
         const int64_t count = n - done < extractor->batch_max ? n - done : extractor->batch_max;
@@ -57,21 +49,25 @@ static fs_status extract(struct fs_extractor *extractor, const struct fs_dataset
     return FS_OK;
 }
 
-/* --- the reference
- * ---------------------------------------------------------------------------------------------------- */
+static void read_rows(const struct fs_dataset *data, int64_t first, int64_t n, float *rows)
+{
+    for (int64_t i = 0; i < n; i++) {
+        fs_dataset_row(data, first + i, rows + i * fs_dataset_dim(data));
+    }
+}
+
+/* --- the reference --- */
 
 static fs_status data_statistics(struct fs_extractor *extractor, const struct fs_dataset *data,
                                  struct fs_statistics *statistics, struct fs_error *error)
 {
-    const int64_t dim = (int64_t)data->height * data->width * data->channels, at_once = 512;
+    const int64_t dim = fs_dataset_dim(data), at_once = 512;
     float *rows = fs_allocate((size_t)(at_once * dim), sizeof(float), "pictures", error);
     float *features = fs_allocate((size_t)(at_once * statistics->dim), sizeof(float), "features", error);
     fs_status status = rows && features ? FS_OK : error->status;
     for (int64_t first = 0; status == FS_OK && first < data->count; first += at_once) {
         const int64_t n = data->count - first < at_once ? data->count - first : at_once;
-        for (int64_t i = 0; i < n; i++) {
-            fs_dataset_row(data, first + i, rows + i * dim);
-        }
+        read_rows(data, first, n, rows);
         status = extract(extractor, data, rows, n, NULL, features, error);
         if (status == FS_OK) {
             fs_statistics_add(statistics, features, n);
@@ -171,8 +167,7 @@ void fs_reference_close(struct fs_reference *reference)
     *reference = (struct fs_reference){0};
 }
 
-/* --- a score
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- a score --- */
 
 /* The Fréchet distance of features [n, dim] to the reference, and its interval over samples. */
 static fs_status frechet(const struct fs_reference *reference, const float *features, struct fs_score_row *row,
@@ -211,22 +206,19 @@ static fs_status draw(const struct source *source, const struct fs_score_row *ro
                       float *samples, struct fs_error *error)
 {
     if (source->generator) {
-        return fs_generate(source->generator, (uint32_t)row->noise_seed, first, n, -1, row->steps, row->guidance_scale,
+        return fs_generate(source->generator, (uint32_t)row->noise_seed, first, n, row->steps, row->guidance_scale,
                            samples, error);
     }
-    const int64_t dim = (int64_t)source->data->height * source->data->width * source->data->channels;
-    for (int64_t i = 0; i < n; i++) {
-        fs_dataset_row(source->data, first + i, samples + i * dim);
-    }
+    read_rows(source->data, first, n, samples);
     return FS_OK;
 }
 
 static fs_status score(const struct fs_scoring *scoring, const struct source *source, struct fs_score_row *row,
                        bool *done, struct fs_error *error)
 {
-    const double begin = now();
+    const double begin = fs_seconds();
     const struct fs_dataset *shape = scoring->shape;
-    const int64_t dim = (int64_t)shape->height * shape->width * shape->channels;
+    const int64_t dim = fs_dataset_dim(shape);
     const int64_t at_once = source->generator ? source->generator->sampler.capacity : 512;
     const int64_t features_dim = scoring->reference->dim;
     float *samples = fs_allocate((size_t)(at_once * dim), sizeof(float), "samples", error);
@@ -242,14 +234,14 @@ static fs_status score(const struct fs_scoring *scoring, const struct source *so
         }
         first += n;
         if (scoring->progress) {
-            const struct fs_score_progress progress = {row->steps, first, row->samples, now() - begin};
+            const struct fs_score_progress progress = {row->steps, first, row->samples, fs_seconds() - begin};
             scoring->progress(scoring->owner, &progress);
         }
     }
     *done = status == FS_OK && first >= row->samples;
     if (*done) {
         status = frechet(scoring->reference, features, row, error);
-        row->seconds = now() - begin;
+        row->seconds = fs_seconds() - begin;
     }
     free(features);
     free(pixels);

@@ -16,8 +16,7 @@ struct fs_reference {
     double trace;        /* tr Σ */
 };
 
-/* Reads the statistics from `cache` (a folder; made when it is not there), or computes and keeps them. `train` may be
- * NULL only with a `sha256` whose statistics are known to be cached. */
+/* Reads the statistics from `cache` (a folder; made when it is not there), or computes and keeps them. */
 fs_status fs_reference_open(struct fs_reference *reference, struct fs_extractor *extractor,
                             const struct fs_dataset *train, const char *cache, struct fs_error *error);
 void fs_reference_close(struct fs_reference *reference);
@@ -30,7 +29,6 @@ struct fs_score_progress {
 
 /* What a score is made with, and whom it tells. */
 struct fs_scoring {
-    const struct fs_config *config;
     struct fs_extractor *extractor;
     const struct fs_reference *reference;
     const struct fs_dataset *shape;

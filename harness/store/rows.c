@@ -12,7 +12,7 @@
 #define NOW "CAST(strftime('%s', 'now') AS INTEGER)"
 #define PREFIX_MIN 6
 
-/* --- environments and experiments ------------------------------------------------------------------------------- */
+/* --- environments and experiments --- */
 
 static void environment_hash(const struct fs_environment *environment, char text[65])
 {
@@ -84,7 +84,7 @@ fs_status fs_store_experiment(struct fs_store *store, const char *name, const ch
     return fs_write_end(database, write_experiment(database, name, path, text, ablated, id, error), error);
 }
 
-/* --- runs --------------------------------------------------------------------------------------------------------- */
+/* --- runs --- */
 
 static fs_status run_number(sqlite3 *database, const char *id, int64_t *number, struct fs_error *error)
 {
@@ -194,7 +194,7 @@ fs_status fs_store_curve(struct fs_store *store, const char *run, const struct f
     return fs_write_end(database, write_curve(database, run, points, count, error), error);
 }
 
-/* --- scores ------------------------------------------------------------------------------------------------------- */
+/* --- scores --- */
 
 static fs_status link_score(sqlite3 *database, int64_t experiment, const char *score_hash, struct fs_error *error)
 {
@@ -274,7 +274,7 @@ fs_status fs_store_find_score(struct fs_store *store, const char *score_hash, in
     return fs_write_end(database, link_score(database, experiment, score_hash, error), error);
 }
 
-/* --- finding a run ------------------------------------------------------------------------------------------------ */
+/* --- finding a run --- */
 
 static fs_status check_prefix(const char *prefix, struct fs_error *error)
 {

@@ -22,8 +22,7 @@ static void checkpoint_path(const char *folder, int64_t update, char path[1024])
     snprintf(path, 1024, "%s/checkpoint-%" PRId64 ".safetensors", folder, update);
 }
 
-/* --- writing -------------------------------------------------------------------------------------------------------
- */
+/* --- writing --- */
 
 static fs_status write_tensors(const char *path, const struct fs_dit *dit, const struct fs_checkpoint *checkpoint,
                                const struct fs_tensor_metadata *metadata, int metadata_count, struct fs_tensor *tensors,
@@ -79,8 +78,7 @@ fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, cons
     return status;
 }
 
-/* --- reading -------------------------------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 static fs_status check_tensor(const char *path, const struct fs_tensor *tensor, const char *name,
                               const struct fs_parameter *parameter, struct fs_error *error)
@@ -173,8 +171,7 @@ fs_status fs_checkpoint_metadata(const char *path, char **config_json, char run[
     return status;
 }
 
-/* --- the folder ------------------------------------------------------------------------------------------------------
- */
+/* --- the folder --- */
 
 /* The update in a checkpoint's file name, or −1. */
 static int64_t update_of(const char *name)

@@ -37,8 +37,7 @@ static int64_t shard_count(int64_t first, int64_t pairs)
     return pairs - first < SHARD_PAIRS ? pairs - first : SHARD_PAIRS;
 }
 
-/* --- making --------------------------------------------------------------------------------------------------------
- */
+/* --- making --- */
 
 /* Pairs first … first + count − 1 into host arrays, `sampler->capacity` at a time. */
 static fs_status draw_pairs(struct fs_sampler *sampler, const struct fs_config *config, struct fs_view x, int64_t first,
@@ -125,8 +124,7 @@ fs_status fs_pairs_make(const char *folder, struct fs_sampler *sampler, const st
     return status;
 }
 
-/* --- reading -------------------------------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 static fs_status read_shard(const char *path, int64_t first, int64_t count, struct fs_pairs *pairs,
                             struct fs_error *error)

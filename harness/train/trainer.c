@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "harness/data/loader.h"
 #include "harness/train/checkpoint.h"
 #include "harness/train/pairs.h"
 #include "harness/train/schedule.h"
+#include "kernels/base/clock.h"
 #include "kernels/base/memory.h"
 
 /* A network that always answers 0 has a loss of about 1.5: data within ±1 and unit noise. */
@@ -59,14 +59,7 @@ struct trainer {
     int64_t saved_update;
 };
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-/* --- buffers ----------------------------------------------------------------------------------------------------- */
+/* --- buffers --- */
 
 static fs_status device_view(struct fs_backend *backend, int64_t rows, int64_t cols, struct fs_view *view,
                              struct fs_error *error)
@@ -173,7 +166,7 @@ static void copy_weights(struct trainer *trainer, struct fs_weights *to, const s
     }
 }
 
-/* --- checkpoints ------------------------------------------------------------------------------------------------- */
+/* --- checkpoints --- */
 
 static struct fs_view copy_view(struct trainer *trainer, enum fs_copy copy)
 {
@@ -237,7 +230,7 @@ static fs_status all_finite(struct trainer *trainer, const struct fs_checkpoint 
 static fs_status save(struct trainer *trainer, struct fs_error *error)
 {
     const struct fs_training *training = trainer->training;
-    const double begin = now();
+    const double begin = fs_seconds();
     struct fs_checkpoint checkpoint = {
         .update = trainer->update, .run = training->run, .source_hash = training->source_hash};
     char path[1024];
@@ -263,7 +256,7 @@ static fs_status save(struct trainer *trainer, struct fs_error *error)
     const int64_t keep[] = {trainer->update, trainer->saved_update};
     fs_checkpoint_prune(training->folder, keep, trainer->update == trainer->plan.updates ? 1 : 2);
     trainer->saved_update = trainer->update;
-    trainer->last_write = now();
+    trainer->last_write = fs_seconds();
     trainer->write_seconds = trainer->last_write - begin;
     return training->checkpointed(training->owner, trainer->update, path, error);
 }
@@ -293,7 +286,7 @@ static fs_status load(struct trainer *trainer, const char *path, struct fs_error
     return trainer->backend->synchronise(trainer->backend, error);
 }
 
-/* --- the beginning ------------------------------------------------------------------------------------------------ */
+/* --- the beginning --- */
 
 static fs_status initial_weights(struct trainer *trainer, struct fs_error *error)
 {
@@ -337,7 +330,7 @@ static fs_status create_trainer(struct trainer *trainer, const struct fs_trainin
     trainer->phase_count = config->method->phases(&trainer->plan, trainer->phases);
     trainer->separate_target = target_ema >= 0 && target_ema != config->train.ema;
     trainer->uses_teacher = training->teacher && !trainer->phases[0].on_pairs;
-    trainer->dim = (int64_t)data->height * data->width * data->channels;
+    trainer->dim = fs_dataset_dim(data);
     int first = 0, mine = 0;
     fs_comm_rows(&trainer->comm, config->train.batch, &first, &mine);
     trainer->micro =
@@ -364,7 +357,7 @@ static fs_status create_trainer(struct trainer *trainer, const struct fs_trainin
     return update >= 0 ? load(trainer, path, error) : initial_weights(trainer, error);
 }
 
-/* --- one update --------------------------------------------------------------------------------------------------- */
+/* --- one update --- */
 
 static void evaluate(struct fs_method_context *context, enum fs_network network, struct fs_view out, struct fs_view x,
                      const float *t, const float *s, const int32_t *labels)
@@ -577,8 +570,7 @@ static fs_status one_update(struct trainer *trainer, double *loss, struct fs_err
     return FS_OK;
 }
 
-/* --- curves and progress --------------------------------------------------------------------------------------------
- */
+/* --- curves and progress --- */
 
 static double norm_of(struct trainer *trainer, struct fs_view view)
 {
@@ -634,7 +626,7 @@ static bool checkpoint_due(const struct trainer *trainer)
 {
     const double configured = trainer->training->config->train.checkpoint_every;
     const double every = configured > 0 ? configured : fmax(60.0, 20.0 * trainer->write_seconds);
-    return now() - trainer->last_write >= every;
+    return fs_seconds() - trainer->last_write >= every;
 }
 
 static fs_status train_all(struct trainer *trainer, bool *finished, struct fs_error *error)
@@ -642,12 +634,12 @@ static fs_status train_all(struct trainer *trainer, bool *finished, struct fs_er
     const struct fs_training *training = trainer->training;
     const int64_t updates = trainer->plan.updates;
     const int64_t every = updates > CURVE_POINTS ? updates / CURVE_POINTS : 1;
-    trainer->last_write = now();
+    trainer->last_write = fs_seconds();
     while (trainer->update < updates && !*training->stop) {
-        const double begin = now();
+        const double begin = fs_seconds();
         double loss;
         FS_TRY(one_update(trainer, &loss, error));
-        trainer->window.seconds += now() - begin;
+        trainer->window.seconds += fs_seconds() - begin;
         report(trainer, loss);
         if (trainer->update % every == 0 || trainer->update == updates) {
             FS_TRY(write_curves(trainer, error));

@@ -34,8 +34,7 @@ static fs_status bad(const char *path, const char *what, struct fs_error *error)
     return fs_fail(error, FS_USAGE, "%s: not a sound .npy array: %s", path, what);
 }
 
-/* --- the header: a dictionary of three keys in any order
- * -------------------------------------------------------------- */
+/* --- the header: a dictionary of three keys in any order --- */
 
 /* Text that is consumed from the front; it ends with a zero byte. */
 static bool take(const char **text, const char *token)
@@ -125,8 +124,7 @@ static fs_status parse_header(const char *path, const char *text, struct fs_arra
                : bad(path, "its header is not the dictionary of descr, fortran_order and shape", error);
 }
 
-/* --- the elements ---------------------------------------------------------------------------------------------------
- */
+/* --- the elements --- */
 
 static void copy_element(unsigned char *to, const unsigned char *from, size_t size, bool swapped)
 {
@@ -232,8 +230,7 @@ fs_status fs_npy_read(const char *path, struct fs_array *array, struct fs_error 
     return status;
 }
 
-/* --- writing
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- writing --- */
 
 fs_status fs_npy_write(const char *path, const struct fs_array *array, struct fs_error *error)
 {

@@ -311,7 +311,7 @@ const char *fs_tensor_metadata_find(const struct fs_tensor_file *file, const cha
     return NULL;
 }
 
-/* --- writing ----------------------------------------------------------------------------------------------------- */
+/* --- writing --- */
 
 /* Sets a new key; takes `value` over. */
 static fs_status add_key(const char *path, json_t *object, const char *key, json_t *value, struct fs_error *error)

@@ -4,8 +4,8 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "kernels/base/clock.h"
 #include "kernels/base/memory.h"
 #include "kernels/cpu/onednn.h"
 
@@ -38,8 +38,7 @@ void *fs_cpu_scratch(struct fs_cpu *cpu, const char *operation, size_t bytes)
     return cpu->scratch;
 }
 
-/* --- memory ----------------------------------------------------------------------------------------------------------
- */
+/* --- memory --- */
 
 static void *allocate(struct fs_backend *backend, size_t bytes, struct fs_error *error)
 {
@@ -87,8 +86,7 @@ static void destroy(struct fs_backend *backend)
     free(backend);
 }
 
-/* --- the instruction set ---------------------------------------------------------------------------------------------
- */
+/* --- the instruction set --- */
 
 static enum fs_isa best_isa(void)
 {
@@ -196,11 +194,7 @@ double fs_cpu_peak_flops(struct fs_backend *backend)
     const struct fs_cpu *cpu = backend->state;
     double best = 0;
     for (int i = 0; i < 5; i++) {
-        struct timespec begin, end;
-        clock_gettime(CLOCK_MONOTONIC, &begin);
-        const double flops = cpu->peak_flops(cpu, 2000000);
-        clock_gettime(CLOCK_MONOTONIC, &end);
-        const double seconds = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+        const double begin = fs_seconds(), flops = cpu->peak_flops(cpu, 2000000), seconds = fs_seconds() - begin;
         best = flops / seconds > best ? flops / seconds : best;
     }
     return best;

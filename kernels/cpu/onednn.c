@@ -41,7 +41,7 @@ struct fs_onednn {
     struct entry *entries;
 };
 
-/* --- what differs between 2.x and 3.x: memory descriptors are values there and handles here --------------------- */
+/* --- what differs between 2.x and 3.x: memory descriptors are values there and handles here --- */
 
 #if DNNL_VERSION_MAJOR >= 3
 typedef const_dnnl_memory_desc_t borrowed;
@@ -160,7 +160,7 @@ static dnnl_status_t backward_descriptor(dnnl_primitive_desc_t *made, dnnl_engin
 #endif
 }
 
-/* --- primitives and their cache ---------------------------------------------------------------------------------- */
+/* --- primitives and their cache --- */
 
 /* Stops at the first call that fails. */
 #define CHECK(call)                                                                                                    \
@@ -320,8 +320,7 @@ void fs_onednn_destroy(struct fs_onednn *onednn)
     free(onednn);
 }
 
-/* --- matrix products ------------------------------------------------------------------------------------------------
- */
+/* --- matrix products --- */
 
 static dnnl_data_type_t type_of(enum fs_type type)
 {
@@ -411,8 +410,7 @@ fs_status fs_onednn_product(struct fs_onednn *onednn, const struct fs_product *p
                : fs_fail(error, FS_FAILED, "oneDNN's matrix product failed (status %d)", (int)status);
 }
 
-/* --- convolutions
- * ----------------------------------------------------------------------------------------------------- */
+/* --- convolutions --- */
 
 /* The caller's layouts: NHWC images, [O, C, kh, kw] filters. */
 static dnnl_status_t user_layouts(const struct fs_convolution *c, struct convolution_layouts *l)

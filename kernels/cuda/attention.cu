@@ -5,7 +5,7 @@
 
 #define SCRATCH_LIMIT ((int64_t)512 << 20) /* bytes; at least one sample is taken */
 
-/* --- heads apart ------------------------------------------------------------------------------------------------- */
+/* --- heads apart --- */
 
 /* Row (sample, head, token) of `apart` [B·heads·T, head_width] is a piece of row (sample, token) of `together`,
  * `first_col` columns in. One of them is written. */
@@ -25,7 +25,7 @@ struct move_heads {
     }
 };
 
-/* --- softmax, a warp for each row -------------------------------------------------------------------------------- */
+/* --- softmax, a warp for each row --- */
 
 /* p = softmax(s), lse = log Σ exp(s). p may be s. lse's row is (sample, token), its column the head. */
 static __global__ void __launch_bounds__(FS_THREADS)
@@ -78,7 +78,7 @@ static __global__ void __launch_bounds__(FS_THREADS)
     }
 }
 
-/* --- one chunk of samples ---------------------------------------------------------------------------------------- */
+/* --- one chunk of samples --- */
 
 struct attention {
     struct fs_view out, lse, qkv, dout, dqkv; /* the gradients only backward */

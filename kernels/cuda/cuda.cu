@@ -9,7 +9,7 @@ extern "C" {
 
 #define MEBIBYTE ((size_t)1 << 20)
 
-/* --- faults ------------------------------------------------------------------------------------------------------ */
+/* --- faults --- */
 
 struct fs_cuda *fs_cuda_begin(struct fs_backend *backend, const char *operation, bool operands_fit)
 {
@@ -52,7 +52,7 @@ static fs_status synchronise(struct fs_backend *backend, struct fs_error *error)
     return status;
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------ */
+/* --- memory --- */
 
 /* Device memory that is not zeroed; NULL when there is none, with what would help. */
 static void *take_memory(size_t bytes, const char *what, struct fs_error *error)
@@ -127,7 +127,7 @@ static void download(struct fs_backend *backend, void *host, const void *device,
     }
 }
 
-/* --- life -------------------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static void destroy(struct fs_backend *backend)
 {

@@ -115,8 +115,7 @@ static __device__ inline float warp_largest(float value)
     return value;
 }
 
-/* --- a thread for each piece ---------------------------------------------------------------------------------------
- */
+/* --- a thread for each piece --- */
 
 /* An operation is a structure with `__device__ void piece(int64_t row, int64_t col, int count) const`. */
 template <class Operation>
@@ -145,8 +144,7 @@ static void for_each_piece(struct fs_cuda *cuda, const Operation &operation, int
               (unsigned)rows, cols);
 }
 
-/* --- a warp for each row -------------------------------------------------------------------------------------------
- */
+/* --- a warp for each row --- */
 
 /* The row that this thread's warp works on. */
 static __device__ inline int64_t row_of_warp()
@@ -159,8 +157,7 @@ static inline int64_t blocks_for_rows(int64_t rows)
     return (rows + FS_WARPS - 1) / FS_WARPS;
 }
 
-/* --- sums over the rows of a sample, by column -----------------------------------------------------------------------
- */
+/* --- sums over the rows of a sample, by column --- */
 
 struct pair {
     float first, second;

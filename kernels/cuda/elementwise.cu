@@ -19,8 +19,7 @@ static void flatten(struct fs_view *views, int count)
     }
 }
 
-/* --- fill, copy ------------------------------------------------------------------------------------------------------
- */
+/* --- fill, copy --- */
 
 struct fill_operation {
     struct span out;
@@ -62,7 +61,7 @@ static void copy(struct fs_backend *backend, struct fs_view out, struct fs_view 
     }
 }
 
-/* --- SiLU -------------------------------------------------------------------------------------------------------- */
+/* --- SiLU --- */
 
 static __device__ inline float sigmoid(float x)
 {
@@ -124,7 +123,7 @@ static void silu_backward(struct fs_backend *backend, struct fs_view dx, struct 
     }
 }
 
-/* --- bias and GELU behind a product ------------------------------------------------------------------------------ */
+/* --- bias and GELU behind a product --- */
 
 /* The tanh form: GELU(x) = x/2·(1 + tanh u) = x·sigmoid(2u), u = √(2/π)·(x + 0.044715·x³). */
 #define GELU_TWICE_ROOT 1.5957691216057308f /* 2·√(2/π) */
@@ -189,7 +188,7 @@ void fs_cuda_finish_gradient(struct fs_cuda *cuda, struct fs_view dx, struct fs_
     for_each_piece(cuda, gelu_gradient{span_of(dx), span_of(dz), span_of(pre)}, dx.rows, dx.cols);
 }
 
-/* --- sums, mixing ------------------------------------------------------------------------------------------------ */
+/* --- sums, mixing --- */
 
 struct add_operation {
     struct span out, x, y;

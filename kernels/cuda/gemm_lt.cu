@@ -39,7 +39,7 @@ struct fs_gemm {
     int count, capacity;
 };
 
-/* --- life -------------------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 /* FEWSTEP_CUDA_FP32: ieee (the default) or tf32, which is faster and has ten bits of mantissa. */
 static fs_status choose_compute(struct fs_gemm *gemm, struct fs_error *error)
@@ -105,7 +105,7 @@ void fs_gemm_destroy(struct fs_gemm *gemm)
     free(gemm);
 }
 
-/* --- a plan for a shape ------------------------------------------------------------------------------------------ */
+/* --- a plan for a shape --- */
 
 /* Every call that builds a plan goes through this: a failure is a fault with its line. */
 #define LT_TRY(cuda, call)                                                                                             \
@@ -324,7 +324,7 @@ static struct plan *plan_of(struct fs_cuda *cuda, const struct fs_cuda_product *
     return plan;
 }
 
-/* --- the product ------------------------------------------------------------------------------------------------- */
+/* --- the product --- */
 
 bool fs_gemm_product(struct fs_cuda *cuda, const struct fs_cuda_product *product)
 {

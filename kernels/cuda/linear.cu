@@ -23,7 +23,7 @@ static struct fs_cuda_product product_of(struct fs_view out, struct fs_view a, s
     return product;
 }
 
-/* --- forward ----------------------------------------------------------------------------------------------------- */
+/* --- forward --- */
 
 /* cuBLASLt takes a bias of the output's type; a bf16 one is rounded first, by less than the output will be. */
 static void *bias_like(struct fs_cuda *cuda, struct fs_view bias, struct fs_view y)
@@ -75,7 +75,7 @@ static void linear_forward(struct fs_backend *backend, struct fs_view y, struct 
     }
 }
 
-/* --- backward ---------------------------------------------------------------------------------------------------- */
+/* --- backward --- */
 
 static void input_gradient(struct fs_cuda *cuda, struct fs_view dx, struct fs_view dy, struct fs_view w,
                            struct fs_view pre)

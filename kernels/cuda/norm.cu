@@ -2,7 +2,7 @@
  * per-sample operands a block for some columns of a sample. */
 #include "kernels/cuda/device.cuh"
 
-/* --- layer norm -------------------------------------------------------------------------------------------------- */
+/* --- layer norm --- */
 
 /* Mean and 1/√(variance + 1e-6) of a row, by the warp that owns it; two passes, the second from cache. */
 static __device__ struct pair row_statistics(struct span x, int64_t row, int64_t cols)
@@ -137,7 +137,7 @@ static void norm_backward(struct fs_backend *backend, struct fs_view dx, struct 
                 x.rows, tokens, x.cols);
 }
 
-/* --- gated residual ---------------------------------------------------------------------------------------------- */
+/* --- gated residual --- */
 
 struct gate_operation {
     struct span out, x, y, gate;
@@ -195,7 +195,7 @@ static void gate_backward(struct fs_backend *backend, struct fs_view dy, struct 
     }
 }
 
-/* --- column sums ------------------------------------------------------------------------------------------------- */
+/* --- column sums --- */
 
 struct column_sum {
     struct span out, x;

@@ -1,7 +1,7 @@
 /* AdamW with the moving averages in one pass over the flat buffers, and the squared norm for clipping. */
 #include "kernels/cuda/device.cuh"
 
-/* --- the squared norm -------------------------------------------------------------------------------------------- */
+/* --- the squared norm --- */
 
 #define CHUNK (FS_THREADS * FS_PIECE * 8) /* elements of one block; fixed, so the sum does not depend on the device */
 
@@ -68,7 +68,7 @@ static void sum_squares(struct fs_backend *backend, struct fs_view result, struc
     }
 }
 
-/* --- AdamW ------------------------------------------------------------------------------------------------------- */
+/* --- AdamW --- */
 
 struct adamw_operation {
     struct span parameters, gradients, moment1, moment2, average1, average2;

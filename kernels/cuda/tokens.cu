@@ -1,7 +1,7 @@
 /* Pictures to tokens and back, and the conditioning's inputs: sinusoidal features and embeddings. */
 #include "kernels/cuda/device.cuh"
 
-/* --- patches ----------------------------------------------------------------------------------------------------- */
+/* --- patches --- */
 
 /* An element of a token belongs to one of an image; one of them is written. */
 struct move_patches {
@@ -56,7 +56,7 @@ static void unpatchify(struct fs_backend *backend, struct fs_view images, struct
     run_patches(backend, "unpatchify", tokens, images, size, false);
 }
 
-/* --- conditioning ------------------------------------------------------------------------------------------------ */
+/* --- conditioning --- */
 
 struct sinusoidal_operation {
     struct span out, values;

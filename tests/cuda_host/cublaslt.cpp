@@ -38,7 +38,7 @@ static cublasStatus_t refuse(cublasStatus_t status, const char *what)
     return status;
 }
 
-/* --- objects ----------------------------------------------------------------------------------------------------- */
+/* --- objects --- */
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
 {
@@ -146,7 +146,7 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     return take(&preference->alignment[attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value, size);
 }
 
-/* --- what is refused --------------------------------------------------------------------------------------------- */
+/* --- what is refused --- */
 
 static bool layout_is(const struct cuda_host_layout *layout, int64_t rows, int64_t cols, bool transposed, int32_t batch)
 {
@@ -235,7 +235,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* --- the product ------------------------------------------------------------------------------------------------- */
+/* --- the product --- */
 
 static size_t size_of(cudaDataType_t type)
 {

@@ -59,7 +59,7 @@ static struct {
     bool failed;
 } grid;
 
-/* --- fibers ------------------------------------------------------------------------------------------------------ */
+/* --- fibers --- */
 
 static void to_scheduler()
 {
@@ -120,7 +120,7 @@ static struct fiber *idle_fiber()
     return fiber;
 }
 
-/* --- meetings ---------------------------------------------------------------------------------------------------- */
+/* --- meetings --- */
 
 static void fault(unsigned thread, const char *what)
 {
@@ -233,7 +233,7 @@ static bool release()
     return true;
 }
 
-/* --- blocks ------------------------------------------------------------------------------------------------------ */
+/* --- blocks --- */
 
 static uint32_t random_below(uint32_t *state, uint32_t n)
 {

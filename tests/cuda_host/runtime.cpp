@@ -37,7 +37,7 @@ static struct {
     bool has_stream;
 } device;
 
-/* --- errors ------------------------------------------------------------------------------------------------------ */
+/* --- errors --- */
 
 cudaError_t device_fault(cudaError_t error, const char *format, ...)
 {
@@ -110,7 +110,7 @@ extern "C" void cuda_host_reset(void)
     device.report[0] = '\0';
 }
 
-/* --- the device -------------------------------------------------------------------------------------------------- */
+/* --- the device --- */
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
@@ -171,7 +171,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     return device_has_stream(stream) ? device.sticky : cudaErrorInvalidResourceHandle;
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------ */
+/* --- memory --- */
 
 bool device_owns(const void *memory, size_t bytes)
 {

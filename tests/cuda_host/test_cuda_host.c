@@ -45,8 +45,7 @@ static int start(void **state)
     return 0;
 }
 
-/* --- operations ----------------------------------------------------------------------------------------------------
- */
+/* --- operations --- */
 
 static void operations(enum cuda_host_order order, bool refuse_epilogues)
 {
@@ -77,8 +76,7 @@ static void test_operations_random(void **state)
     operations(CUDA_HOST_RANDOM, false);
 }
 
-/* --- the network ---------------------------------------------------------------------------------------------------
- */
+/* --- the network --- */
 
 static void test_network(void **state)
 {
@@ -116,8 +114,7 @@ static void test_orders(void **state)
     free(first);
 }
 
-/* --- what goes wrong -------------------------------------------------------------------------------------------------
- */
+/* --- what goes wrong --- */
 
 static struct fs_view zeros(struct fs_backend *backend, int64_t rows, int64_t cols)
 {

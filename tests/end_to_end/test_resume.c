@@ -90,8 +90,7 @@ static const char last_checkpoints[] =
     "SELECT r.id, MAX(c.at_update), c.sha256 FROM checkpoints AS c JOIN runs AS r ON r.number = c.run GROUP BY r.id "
     "ORDER BY r.id";
 
-/* --- comparing
- * --------------------------------------------------------------------------------------------------------- */
+/* --- comparing --- */
 
 /* "run-id/checkpoint-name sha256" of every last checkpoint, from the database. */
 static void list_results(const char *out, const char *sql, char *text, size_t size)
@@ -193,8 +192,7 @@ static void test_a_finished_run_is_not_repeated(void **state)
     assert_int_equal(before.st_mtime, after.st_mtime);
 }
 
-/* --- set-up
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- set-up --- */
 
 static int set_up(void **state)
 {

@@ -157,7 +157,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* --- comparing ---------------------------------------------------------------------------------------------------- */
+/* --- comparing --- */
 
 /* Every value within `tolerance` of the largest. */
 static void expect_close(const char *name, const float *values, const float *expected, int64_t count, double tolerance)
@@ -202,8 +202,7 @@ static void expect_parameters(const struct golden *golden, struct fs_view flat, 
     free(exported);
 }
 
-/* --- the pass --------------------------------------------------------------------------------------------------------
- */
+/* --- the pass --- */
 
 static void forward_backward(struct golden *golden)
 {

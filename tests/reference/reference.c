@@ -61,7 +61,7 @@ static fs_status synchronise(struct fs_backend *backend, struct fs_error *error)
     return fault.status == FS_OK ? FS_OK : fs_fail(error, fault.status, "%s", fault.text);
 }
 
-/* --- any type ----------------------------------------------------------------------------------------------------- */
+/* --- any type --- */
 
 static double load(struct fs_view view, int64_t i, int64_t j)
 {

@@ -5,8 +5,7 @@
 
 #define SQRT_2_OVER_PI 0.79788456080286535588
 
-/* --- activations ----------------------------------------------------------------------------------------------------
- */
+/* --- activations --- */
 
 static double gelu(double x)
 {
@@ -53,7 +52,7 @@ static void silu_backward(struct fs_backend *backend, struct fs_view dx, struct 
     }
 }
 
-/* --- linear layer ------------------------------------------------------------------------------------------------- */
+/* --- linear layer --- */
 
 static void linear_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view w,
                            struct fs_view bias, enum fs_activation activation, struct fs_view pre)
@@ -109,8 +108,7 @@ static void linear_backward(struct fs_backend *backend, struct fs_view dx, struc
     }
 }
 
-/* --- attention ------------------------------------------------------------------------------------------------------
- */
+/* --- attention --- */
 
 /* The rows of one sample and the columns of one head, of q (part 0), k (1) or v (2). */
 static struct fs_view head_of(struct fs_view qkv, int part, int64_t sample, int64_t tokens, int64_t head, int64_t heads)
@@ -226,8 +224,7 @@ static void attention_backward(struct fs_backend *backend, struct fs_view dqkv, 
     }
 }
 
-/* --- layer norm with modulation, gate ------------------------------------------------------------------------------
- */
+/* --- layer norm with modulation, gate --- */
 
 /* Per-sample operands have a row for every `tokens` rows of the per-token ones. */
 static bool per_sample(struct fs_view sample, struct fs_view token)
@@ -327,8 +324,7 @@ static void gate_backward(struct fs_backend *backend, struct fs_view dy, struct 
     }
 }
 
-/* --- sums
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- sums --- */
 
 static void add(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y)
 {

@@ -3,8 +3,7 @@
 
 #include "tests/reference/reference.h"
 
-/* --- patches --------------------------------------------------------------------------------------------------------
- */
+/* --- patches --- */
 
 static void move_patches(struct fs_view tokens, struct fs_view images, int64_t height, int64_t width, int64_t channels,
                          int64_t patch, bool to_tokens)
@@ -48,8 +47,7 @@ static void unpatchify(struct fs_backend *backend, struct fs_view images, struct
     }
 }
 
-/* --- windows
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- windows --- */
 
 static int64_t out_height(const struct fs_window *window)
 {

@@ -26,8 +26,7 @@ struct fixture {
     int memory_count;
 };
 
-/* --- operands --------------------------------------------------------------------------------------------------------
- */
+/* --- operands --- */
 
 /* The same numbers in the tested backend and in the reference. */
 struct pair {
@@ -147,7 +146,7 @@ static void expect_near(struct fixture *f, struct pair p, double tolerance, cons
     }
 }
 
-/* --- memory and random numbers ----------------------------------------------------------------------------------- */
+/* --- memory and random numbers --- */
 
 static void copies_of(struct fixture *f)
 {
@@ -179,7 +178,7 @@ static void normals_of(struct fixture *f)
     expect_near(f, p, 0, "normals"); /* the same bits on each instruction set */
 }
 
-/* --- linear layers ----------------------------------------------------------------------------------------------- */
+/* --- linear layers --- */
 
 static void linear_shape(struct fixture *f, int64_t n, int64_t in, int64_t out, bool gelu, bool keep)
 {
@@ -214,7 +213,7 @@ static void linear_of(struct fixture *f)
     linear_shape(f, 3, 256, 64, true, true);
 }
 
-/* --- attention --------------------------------------------------------------------------------------------------- */
+/* --- attention --- */
 
 static void attention_shape(struct fixture *f, int64_t samples, int64_t tokens, int64_t heads, int64_t width,
                             double scale)
@@ -244,7 +243,7 @@ static void attention_of(struct fixture *f)
     attention_shape(f, 1, 300, 2, 24, 2); /* peaked: a large scale */
 }
 
-/* --- layer norm and gates ---------------------------------------------------------------------------------------- */
+/* --- layer norm and gates --- */
 
 static void norm_shape(struct fixture *f, int64_t samples, int64_t tokens, int64_t d)
 {
@@ -295,7 +294,7 @@ static void norm_and_gate_of(struct fixture *f)
     gate_shape(f, 4, 1, 3);
 }
 
-/* --- element by element ------------------------------------------------------------------------------------------ */
+/* --- element by element --- */
 
 static void elements_of(struct fixture *f)
 {
@@ -350,7 +349,7 @@ static void extremes_of(struct fixture *f)
     }
 }
 
-/* --- pictures, tokens, conditioning ------------------------------------------------------------------------------ */
+/* --- pictures, tokens, conditioning --- */
 
 static void tokens_of(struct fixture *f)
 {
@@ -382,7 +381,7 @@ static void tokens_of(struct fixture *f)
     expect_near(f, dtable, 1e-6, "embed_backward");
 }
 
-/* --- loss and optimiser ------------------------------------------------------------------------------------------ */
+/* --- loss and optimiser --- */
 
 static void training_of(struct fixture *f)
 {
@@ -444,7 +443,7 @@ static void optimiser_of(struct fixture *f)
     }
 }
 
-/* --- convolution ------------------------------------------------------------------------------------------------- */
+/* --- convolution --- */
 
 static void convolution_shape(struct fixture *f, int64_t samples, struct fs_window window, bool relu)
 {
@@ -501,7 +500,7 @@ static void pictures_of(struct fixture *f)
     pool_shape(f, (struct fs_window){9, 7, 3, 3, 3, 2, 2, 0, 1});
 }
 
-/* --- what holds for all ------------------------------------------------------------------------------------------ */
+/* --- what holds for all --- */
 
 /* The same call gives the same bits. */
 static void repeats_of(struct fixture *f)

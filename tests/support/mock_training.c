@@ -53,7 +53,7 @@ static struct fs_view create_view(struct fs_backend *backend, int64_t rows, int6
     return fs_view(data, backend->real, rows, cols);
 }
 
-/* --- what the context calls -------------------------------------------------------------------------------------- */
+/* --- what the context calls --- */
 
 static void evaluate(struct fs_method_context *context, enum fs_network network, struct fs_view out, struct fs_view x,
                      const float *t, const float *s, const int32_t *labels)
@@ -92,7 +92,7 @@ static void mix(struct fs_method_context *context, struct fs_view out, const flo
     free(right);
 }
 
-/* --- a training --------------------------------------------------------------------------------------------------- */
+/* --- a training --- */
 
 void fs_mock_default_settings(const struct fs_method *method, union fs_method_settings *settings)
 {

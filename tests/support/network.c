@@ -68,7 +68,7 @@ double test_relative_distance(const double *a, const double *b, int64_t count)
     return sqrt(distance / norm);
 }
 
-/* --- the network ------------------------------------------------------------------------------------------------ */
+/* --- the network --- */
 
 static struct fs_view room_on(struct fs_backend *backend, int64_t rows, int64_t cols)
 {

@@ -46,8 +46,7 @@ static void assert_train_hash(const char *text, const char *expected)
     fs_experiment_free(&experiment);
 }
 
-/* --- identity -------------------------------------------------------------------------------------------------------
- */
+/* --- identity --- */
 
 /* Each by sha256sum over the canonical JSON in the comment, not by this program. */
 static void golden_hashes(void **state)
@@ -259,8 +258,7 @@ static void json_restores(void **state)
     assert_int_equal(fs_config_from_json("", &config, &error), FS_USAGE);
 }
 
-/* --- the matrix
- * -------------------------------------------------------------------------------------------------------- */
+/* --- the matrix --- */
 
 #define MATRIX                                                                                                         \
     "experiment: x\ntrain: {updates: 1000}\nmethods: {shortcut: {bootstrap_fraction: 0.5}}\nmatrix:\n  method: "       \
@@ -347,8 +345,7 @@ static void only_filters(void **state)
     fs_experiment_free(&experiment);
 }
 
-/* --- teachers and costs
- * --------------------------------------------------------------------------------------------------- */
+/* --- teachers and costs --- */
 
 static void teachers_are_shared(void **state)
 {

@@ -28,8 +28,7 @@ static struct fs_dataset_config config_of(const char *name, const char *path)
     return config;
 }
 
-/* --- Fashion-MNIST --------------------------------------------------------------------------------------------------
- */
+/* --- Fashion-MNIST --- */
 
 static void fashion_mnist_is_the_published_one(void **state)
 {
@@ -244,8 +243,7 @@ static void names_and_shapes_are_known_without_files(void **state)
     assert_non_null(strstr(error.text, "fashion-mnist, gaussian-mixture"));
 }
 
-/* --- the order of the data
- * -------------------------------------------------------------------------------------------- */
+/* --- the order of the data --- */
 
 static void each_epoch_visits_each_row_once(void **state)
 {
@@ -349,8 +347,7 @@ static void the_loader_gives_rows_and_labels_in_that_order(void **state)
     fs_dataset_close(&data);
 }
 
-/* --- the Gaussian mixture -------------------------------------------------------------------------------------------
- */
+/* --- the Gaussian mixture --- */
 
 static void the_mixture_is_what_it_says(void **state)
 {

@@ -118,8 +118,7 @@ static void test_attention_scale(void **state)
     backend->destroy(backend);
 }
 
-/* --- the CPU backend against the reference -------------------------------------------------------------------------
- */
+/* --- the CPU backend against the reference --- */
 
 static void expect_same_network(enum fs_type precision, int rows, double tolerance, uint32_t seed)
 {
@@ -166,8 +165,7 @@ static void test_cpu_bf16(void **state)
     expect_same_network(FS_BF16, 5, 0.05, 6);
 }
 
-/* --- micro-batches, and passes that keep nothing --------------------------------------------------------------------
- */
+/* --- micro-batches, and passes that keep nothing --- */
 
 static void test_micro_batches(void **state)
 {

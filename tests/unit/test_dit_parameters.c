@@ -93,7 +93,7 @@ static void test_flops(void **state)
     assert_true(fabs(fs_dit_forward_flops(&small, 28, 28, 1) - 0.083e9) < 0.001e9);
 }
 
-/* --- initial values ---------------------------------------------------------------------------------------------- */
+/* --- initial values --- */
 
 /* Mean, deviation and bound of rows first … first + rows − 1. */
 static void expect_uniform(const float *values, int64_t count, double bound)
@@ -169,8 +169,7 @@ static void test_initial_values(void **state)
     free(dit.parameters);
 }
 
-/* --- the order in checkpoints
- * ------------------------------------------------------------------------------------------ */
+/* --- the order in checkpoints --- */
 
 static void test_patch_embedding_order(void **state)
 {
@@ -203,8 +202,7 @@ static void test_patch_embedding_order(void **state)
     free(dit.parameters);
 }
 
-/* --- the plan
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- the plan --- */
 
 static bool overlap(const struct fs_plan_entry *a, const struct fs_plan_entry *b)
 {
@@ -281,8 +279,7 @@ static void test_print_plan(void **state)
     fs_dit_destroy(dit);
 }
 
-/* --- sizes that are refused
- * ---------------------------------------------------------------------------------------------- */
+/* --- sizes that are refused --- */
 
 static void expect_refused(struct fs_model_config config, int height, int width, int channels, const char *word)
 {

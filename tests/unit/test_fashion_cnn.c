@@ -60,8 +60,7 @@ static void random_pictures(uint32_t seed, int64_t count, uint8_t *pixels)
     }
 }
 
-/* --- the recipe ------------------------------------------------------------------------------------------------------
- */
+/* --- the recipe --- */
 
 /* Class k: a bright square in one of ten places, with noise. */
 static void square_pictures(uint32_t seed, int64_t count, uint8_t *pixels, int32_t *labels)
@@ -134,8 +133,7 @@ static void recipe_learns_and_repeats_itself(void **state)
     free(pixels);
 }
 
-/* --- the committed extractor
- * ------------------------------------------------------------------------------------------ */
+/* --- the committed extractor --- */
 
 static struct fs_extractor open_extractor(void)
 {

@@ -248,8 +248,7 @@ static void what_is_no_covariance_is_refused(void **state)
     assert_close(frechet(2, mu, rounded, mu, rounded), 0, 1e-7);
 }
 
-/* --- the bootstrap interval ----------------------------------------------------------------------------------------
- */
+/* --- the bootstrap interval --- */
 
 /* One-dimensional features N(δ, s²) against N(0, 1): the distance is m² + (√v − 1)² of the sample's mean m and variance
  * v, so to first order its standard deviation is √(4δ²s²/n + 2(s − 1)²s²/n). */

@@ -88,8 +88,7 @@ static double clip(double value)
     return fmin(fmax(value, -4), 4);
 }
 
-/* --- two half steps --------------------------------------------------------------------------------------------------
- */
+/* --- two half steps --- */
 
 /* v at s, guided by `scale` when it is not 1. */
 static void guided_velocity(const double *x, double t, double s, int32_t label, double scale, double *velocity)
@@ -210,8 +209,7 @@ static void half_steps_are_clipped(void **state)
     fs_mock_destroy(&mock);
 }
 
-/* --- which rows
- * -------------------------------------------------------------------------------------------------------- */
+/* --- which rows --- */
 
 static void check_shares(int levels, int coarsest, int batch, double fraction)
 {
@@ -281,8 +279,7 @@ static void times_are_even(void **state)
     fs_mock_destroy(&mock);
 }
 
-/* --- flow matching
- * ------------------------------------------------------------------------------------------------------ */
+/* --- flow matching --- */
 
 #define PROBES 12
 
@@ -392,8 +389,7 @@ static void plain_rows_mix_noise_and_data(void **state)
     }
 }
 
-/* --- settings
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- settings --- */
 
 /* Where check() refuses a share of the batch, the batch and the share that it names work, and less does not. */
 static void refused_shares_name_what_works(void **state)

@@ -72,8 +72,7 @@ static void destroy(struct setting *setting)
     setting->backend->destroy(setting->backend);
 }
 
-/* --- Euler
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- Euler --- */
 
 /* Draws with the sampler and by Euler in double from the same noise; the largest difference. */
 static double largest_difference(struct setting *setting, int rows, int steps, double s, double scale)
@@ -135,8 +134,7 @@ static void guidance_goes_from_the_null_label(void **state)
     destroy(&setting);
 }
 
-/* --- transport
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- transport --- */
 
 /* Mean and covariance of the mixture in closed form: Σ weight·(deviation²·I + mean·meanᵀ) − mean·meanᵀ. */
 static void closed_form(double mean[DIM], double covariance[DIM][DIM])
@@ -212,8 +210,7 @@ static void noise_is_carried_to_the_mixture(void **state)
     destroy(&setting);
 }
 
-/* --- refusals
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- refusals --- */
 
 static void wrong_requests_are_refused(void **state)
 {
@@ -238,8 +235,7 @@ static void wrong_requests_are_refused(void **state)
     destroy(&setting);
 }
 
-/* --- the noise bank
- * ----------------------------------------------------------------------------------------------------- */
+/* --- the noise bank --- */
 
 static void noise_bank_is_one_table(void **state)
 {

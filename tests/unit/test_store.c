@@ -90,8 +90,7 @@ static struct fs_store *filled(struct place *place, char run[65], int64_t *exper
     return store;
 }
 
-/* --- round trips ----------------------------------------------------------------------------------------------------
- */
+/* --- round trips --- */
 
 static void test_environments_and_experiments_are_stored_once(void **state)
 {
@@ -293,8 +292,7 @@ static void test_scores(void **state)
     assert_int_equal(test_folder_files(place->folder), 1);
 }
 
-/* --- several processes, killed ones, full disks
- * ----------------------------------------------------------------------- */
+/* --- several processes, killed ones, full disks --- */
 
 /* Writes scores "<tag><i>" and one byte to `report` for each that was reported as written; ends at a failure. */
 static fs_status write_scores(struct place *place, const char *tag, int count, int report)
@@ -448,8 +446,7 @@ static void test_a_full_disk_is_said_and_loses_nothing_reported(void **state)
     fs_store_close(store);
 }
 
-/* --- files that are not ours
- * ------------------------------------------------------------------------------------------ */
+/* --- files that are not ours --- */
 
 static void refused(struct place *place, const char *what)
 {
@@ -505,8 +502,7 @@ static void test_an_empty_file_is_no_database_to_read_and_a_fresh_one_to_write(v
     fs_store_close(open_store(place, FS_STORE_READ));
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- reading --- */
 
 static void read_one_score(struct place *place)
 {
@@ -572,8 +568,7 @@ static void test_a_reader_sees_what_a_writer_has_reported(void **state)
     assert_int_equal(test_folder_files(place->folder), 1);
 }
 
-/* --- migrations
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- migrations --- */
 
 static void test_migrations_apply_what_is_lacking_and_all_or_nothing(void **state)
 {

@@ -148,8 +148,7 @@ static void fill_small(struct place *place)
     add_floor(place, 10000, 1.0949);
 }
 
-/* --- numbers
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- numbers --- */
 
 static void test_three_significant_digits(void **state)
 {
@@ -196,8 +195,7 @@ static void test_durations_and_sizes(void **state)
     assert_true(strtod(text, NULL) == 1.0 / 3);
 }
 
-/* --- the three formats
- * ---------------------------------------------------------------------------------------------------- */
+/* --- the three formats --- */
 
 static void test_text(void **state)
 {
@@ -272,8 +270,7 @@ static void test_csv(void **state)
     prints(place, NULL, FS_TABLE_CSV, expected);
 }
 
-/* --- what is chosen
- * -------------------------------------------------------------------------------------------------------- */
+/* --- what is chosen --- */
 
 static void test_an_ablation_has_a_row_for_each_value(void **state)
 {
@@ -402,8 +399,7 @@ static void test_wrong_names_are_said(void **state)
     assert_int_equal(fs_runs_print(place->store, "three", false, stdout, &place->error), FS_USAGE);
 }
 
-/* --- runs and show
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- runs and show --- */
 
 static void test_runs_and_show(void **state)
 {

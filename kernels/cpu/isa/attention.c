@@ -118,7 +118,7 @@ static void multiply(int64_t rows, int64_t cols, int64_t depth, struct factor a,
     }
 }
 
-/* --- packing ----------------------------------------------------------------------------------------------------- */
+/* --- packing --- */
 
 /* to [rows, whole vectors of columns] = factor · from, zeros behind the last column. */
 static void pack(struct matrix to, struct fs_view from, float factor)
@@ -181,7 +181,7 @@ static void unpack(struct fs_view to, struct matrix from, float factor)
     }
 }
 
-/* --- forward ----------------------------------------------------------------------------------------------------- */
+/* --- forward --- */
 
 struct attention {
     struct fs_view out, lse, qkv, dout, dqkv;
@@ -312,7 +312,7 @@ static void attention_forward(struct fs_backend *backend, struct fs_view out, st
     }
 }
 
-/* --- backward ---------------------------------------------------------------------------------------------------- */
+/* --- backward --- */
 
 /* In place, a block of rows: logits → p = exp(logit − lse), dp → ds = p·(dp − delta). */
 static void gradient_of_logits(float *logits, float *dp, int64_t count, float lse, float delta)

@@ -10,8 +10,7 @@
 #include <tuple>
 #include <type_traits>
 
-/* --- the language
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the language --- */
 
 #define __global__
 #define __device__
@@ -77,8 +76,7 @@ static inline Value cuda_host_shuffle_xor(unsigned mask, Value value, int lanes,
     return value;
 }
 
-/* --- the runtime
- * ------------------------------------------------------------------------------------------------------- */
+/* --- the runtime --- */
 
 enum cudaError_t {
     cudaSuccess = 0,
@@ -112,8 +110,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaGetLastError(void);
 const char *cudaGetErrorString(cudaError_t error);
 
-/* --- launches
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- launches --- */
 
 void cuda_host_run(unsigned blocks, unsigned threads, cudaStream_t stream, void (*body)(const void *),
                    const void *data);
