@@ -102,6 +102,19 @@ test-san: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory BUILD=build/san OPTIMISE=-O1 \
 	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" test
 
+PAGE_PACKAGES := chromium chromium-driver python3-selenium poppler-utils
+.PHONY: deps-page test-page
+deps-page: ## install what test-page needs
+	@sh harness/deps.sh $(PAGE_PACKAGES)
+# Development only: a made-up database and the committed one, each as a page in a headless Chromium.
+test-page: $(PROGRAM) $(BUILD)/tests/page/make_study ## the page in a browser; screenshots in build/page/
+	$(BUILD)/tests/page/make_study $(BUILD)/page/study
+	$(PROGRAM) report --db $(BUILD)/page/study/fewstep.db -o $(BUILD)/page/study.html
+	$(PROGRAM) report --db results/fewstep.db -o $(BUILD)/page/results.html
+	/usr/bin/python3 tests/page/test_page.py $(BUILD)/page/study.html $(BUILD)/page/study
+	/usr/bin/python3 tests/page/test_page.py $(BUILD)/page/results.html $(BUILD)/page/results
+	cd $(BUILD)/page/results && pdftoppm -r 60 -png print.pdf print
+
 # --- the code itself ---
 
 OWN_FILES = $(shell git ls-files '*.c' '*.h')

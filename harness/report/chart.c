@@ -85,8 +85,12 @@ static void lay_out(struct layout *layout, const double x[2], const double y[2])
         top += name_rows * LINE_HEIGHT + 6;
         layout->height += name_rows * LINE_HEIGHT;
     }
-    layout->x = fs_axis_make(x[0], x[1], chart->log_x, 52, layout->width - right);
+    const double beside = chart->tick_names ? 0.4 : 0; /* places have room on both sides */
+    layout->x = fs_axis_make(x[0] - beside, x[1] + beside, chart->log_x, 52, layout->width - right);
     layout->y = fs_axis_make(y[0], y[1], chart->log_y, layout->height - 44, top);
+    if (y[0] >= 0) {
+        layout->y.low = fmax(layout->y.low, 0); /* what cannot be negative has no room below 0 */
+    }
 }
 
 /* --- axes --- */
@@ -286,7 +290,7 @@ static double end_of(const struct layout *layout, const struct fs_chart_line *li
     return NAN;
 }
 
-/* Each name at the height where its line ends, moved as little as keeps them apart. */
+/* Each name at the height where its line ends, moved as little as keeps them apart and beside the plot. */
 static void draw_names_beside(const struct layout *layout)
 {
     const int count = layout->chart->line_count;
@@ -307,12 +311,14 @@ static void draw_names_beside(const struct layout *layout)
         order[place] = i;
         shown++;
     }
-    for (int pass = 0; pass < 200; pass++) { /* neighbours that are too near push each other away */
+    for (int pass = 0; shown > 0 && pass < 200; pass++) { /* neighbours that are too near push each other away */
         for (int i = 0; i + 1 < shown; i++) {
             const double lacking = LINE_HEIGHT - (at[i + 1] - at[i]);
             at[i] -= fmax(lacking, 0) / 2;
             at[i + 1] += fmax(lacking, 0) / 2;
         }
+        at[0] = fmax(at[0], layout->y.stop);
+        at[shown - 1] = fmin(at[shown - 1], layout->y.start - LINE_HEIGHT / 2);
     }
     for (int i = 0; i < shown; i++) {
         draw_name(layout, order[i], layout->x.stop + 6, at[i]);

@@ -16,7 +16,7 @@ struct fs_chart_point {
 };
 
 struct fs_chart_line {
-    char label[112];
+    char label[256];
     char link[24]; /* of the whole line */
     struct fs_chart_point *points;
     int count;

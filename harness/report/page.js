@@ -16,6 +16,7 @@
         const copy = element.cloneNode(true);
         copy.removeAttribute("id");
         for (const inner of copy.querySelectorAll("[id]")) inner.removeAttribute("id");
+        for (const inner of copy.querySelectorAll("details")) inner.open = true;
         return copy;
     };
 

@@ -85,7 +85,7 @@ static void fill_steps_lines(const struct fs_page *page, const struct fs_page_se
 {
     for (int i = 0; i < count; i++) {
         const struct fs_page_row *row = &section->rows[i];
-        snprintf(lines[i].label, sizeof(lines[i].label), "%s", row->label);
+        snprintf(lines[i].label, sizeof(lines[i].label), "%s", row->name);
         for (int k = 0; k < section->step_count; k++) {
             if (row->numbers[k]) {
                 lines[i].points[lines[i].count++] = fs_page_point(page, row->numbers[k], (double)section->steps[k]);

@@ -63,10 +63,10 @@ static fs_status fill_line(struct fs_page *page, const struct fs_page_section *s
                            struct fs_chart_line *line, struct fs_error *error)
 {
     struct fs_stretch part;
-    char what[224];
+    char what[320];
     int number;
 
-    snprintf(line->label, sizeof(line->label), "%s", row->label);
+    snprintf(line->label, sizeof(line->label), "%s", row->name);
     for (int at = 0; fs_next_stretch(all, &at, same_source, &part);) {
         for (int i = 0; i < sources->count && part.first->steps == steps; i++) {
             if (fs_same_row(part.first, row->scores.first) &&

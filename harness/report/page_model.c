@@ -43,17 +43,17 @@ const struct fs_page_number *fs_page_number(const struct fs_page *page, int numb
     return &page->numbers[number - 1];
 }
 
-void fs_page_value(const struct fs_page_number *number, char text[112])
+void fs_page_value(const struct fs_page_number *number, char text[FS_PAGE_VALUE])
 {
     char mean[FS_NUMBER_TEXT], deviation[FS_NUMBER_TEXT];
     const char *open = number->outside ? "(" : "", *close = number->outside ? ")" : "";
 
     fs_three_digits(number->mean, mean);
     if (number->scores.count == 1) {
-        snprintf(text, 112, "%s%s%s", open, mean, close);
+        snprintf(text, FS_PAGE_VALUE, "%s%s%s", open, mean, close);
     } else {
         fs_three_digits(number->high - number->mean, deviation);
-        snprintf(text, 112, "%s%s ± %s%s", open, mean, deviation, close);
+        snprintf(text, FS_PAGE_VALUE, "%s%s ± %s%s", open, mean, deviation, close);
     }
 }
 
@@ -72,18 +72,37 @@ fs_status fs_page_missing(struct fs_page *page, char *line, struct fs_error *err
 
 /* --- sections --- */
 
-static fs_status read_row(struct fs_page *page, const struct fs_page_experiment *experiment,
-                          struct fs_page_section *section, struct fs_page_row *row, struct fs_error *error)
+static bool of_one_method(struct fs_stretch scores)
 {
-    const char *ablated = experiment->name.ablated, *dot = strrchr(ablated, '.');
-    char value[48] = "", what[sizeof(row->label) + 128];
-    struct fs_stretch cell;
+    for (int i = 1; i < scores.count; i++) {
+        if (strcmp(scores.first[i].text[FS_TEXT_METHOD], scores.first->text[FS_TEXT_METHOD]) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void name_row(struct fs_page_row *row, const char *ablated, bool one_method)
+{
+    const char *method = fs_method_label(row->scores.first->text[FS_TEXT_METHOD]), *dot = strrchr(ablated, '.');
+    char value[48], own[116];
 
     if (*ablated) {
         fs_ablated_value(row->scores.first, ablated, value, sizeof(value));
+        snprintf(own, sizeof(own), "%s %s", dot ? dot + 1 : ablated, value);
+        snprintf(row->label, sizeof(row->label), "%s, %s", method, own);
+    } else {
+        snprintf(row->label, sizeof(row->label), "%s", method);
     }
-    snprintf(row->label, sizeof(row->label), "%s%s%s%s%s", fs_method_label(row->scores.first->text[FS_TEXT_METHOD]),
-             *ablated ? ", " : "", *ablated ? (dot ? dot + 1 : ablated) : "", *ablated ? " " : "", value);
+    snprintf(row->name, sizeof(row->name), "%s", *ablated && one_method ? own : row->label);
+}
+
+static fs_status read_row(struct fs_page *page, struct fs_page_section *section, struct fs_page_row *row,
+                          struct fs_error *error)
+{
+    char what[320];
+    struct fs_stretch cell;
+
     for (int at = 0; fs_next_stretch(row->scores, &at, fs_same_cell, &cell);) {
         snprintf(what, sizeof(what), "%s, %" PRId64 " step%s", row->label, cell.first->steps,
                  cell.first->steps == 1 ? "" : "s");
@@ -100,7 +119,7 @@ static fs_status read_section(struct fs_page *page, const struct fs_page_experim
                               struct fs_page_section *section, struct fs_error *error)
 {
     struct fs_stretch row;
-    char what[192];
+    char what[320];
 
     section->measure = ++page->measure_count;
     section->step_count = fs_collect_steps(section->scores, section->steps);
@@ -115,7 +134,8 @@ static fs_status read_section(struct fs_page *page, const struct fs_page_experim
     }
     for (int at = 0, i = 0; fs_next_stretch(section->scores, &at, fs_same_row, &row); i++) {
         section->rows[i].scores = row;
-        FS_TRY(read_row(page, experiment, section, &section->rows[i], error));
+        name_row(&section->rows[i], experiment->name.ablated, of_one_method(section->scores));
+        FS_TRY(read_row(page, section, &section->rows[i], error));
     }
     section->floor = fs_find_floor(&experiment->scores, section->scores.first);
     if (!section->floor) {

@@ -8,11 +8,13 @@
 #include "harness/report/rows_json.h"
 #include "harness/report/table_cells.h"
 
+#define FS_PAGE_VALUE 112 /* characters of a number as text */
+
 /* A number of the page: a mean over seeds. Its anchor is "n" and its place in the list, from 1. */
 struct fs_page_number {
     struct fs_stretch scores;
     int measure; /* anchor "m" and this: what the scores of a section share */
-    char what[192];
+    char what[320];
     double mean, low, high; /* low, high: ± the standard error over seeds; of one seed the 95 % interval over its
                                samples; NAN where there is neither */
     bool outside;           /* used outside what the method was trained for */
@@ -20,7 +22,8 @@ struct fs_page_number {
 
 struct fs_page_row {
     struct fs_stretch scores;
-    char label[112];                 /* the method, and the ablated value if the experiment has one */
+    char label[256]; /* the method, and the ablated value if the experiment has one */
+    char name[256];  /* the same beside a line: the ablated value alone where all rows are of one method */
     int numbers[FS_TABLE_STEPS_MAX]; /* by step count; 0: none */
 };
 
@@ -64,7 +67,7 @@ fs_status fs_page_add_number(struct fs_page *page, struct fs_stretch scores, int
                              struct fs_error *error);
 const struct fs_page_number *fs_page_number(const struct fs_page *page, int number);
 /* "80.9", "80.9 ± 1.2", with parentheses outside what the method was trained for. */
-void fs_page_value(const struct fs_page_number *number, char text[112]);
+void fs_page_value(const struct fs_page_number *number, char text[FS_PAGE_VALUE]);
 
 /* The number as a point of a chart at `x`. */
 struct fs_chart_point fs_page_point(const struct fs_page *page, int number, double x);

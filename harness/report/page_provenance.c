@@ -80,7 +80,7 @@ static void print_score(const struct fs_table_score *score, FILE *out)
         fs_html(out, " (%s to %s)", low, high);
     }
     if (*run) {
-        fs_html(out, ", run <a href=\"#run-%.8s\">%.8s</a>, update %ld of all", run, run, (long)score->at_update);
+        fs_html(out, ", run <a href=\"#run-%.8s\">%.8s</a>, update %ld", run, run, (long)score->at_update);
     }
     print_commits(score, out);
 }
@@ -88,7 +88,7 @@ static void print_score(const struct fs_table_score *score, FILE *out)
 static void print_entry(const struct fs_page *page, int place, FILE *out)
 {
     const struct fs_page_number *number = &page->numbers[place];
-    char value[112];
+    char value[FS_PAGE_VALUE];
 
     fs_page_value(number, value);
     fs_html(out, "<tr id=\"n%d\"><th scope=row>%s<td>%s<td><a href=\"#m%d\">m%d</a><td><ul>", place + 1, number->what,
@@ -101,20 +101,19 @@ static void print_entry(const struct fs_page *page, int place, FILE *out)
 
 /* --- runs --- */
 
-/* Ids of all runs behind the numbers, as the keys of an object. */
-static fs_status collect_runs(const struct fs_page *page, json_t *runs, struct fs_error *error)
-{
-    int failed = 0;
+/* A list of runs without repetition. */
+struct queue {
+    json_t *ids, *known; /* an array, and an object with the same as keys */
+};
 
-    for (int i = 0; i < page->number_count; i++) {
-        for (int k = 0; k < page->numbers[i].scores.count; k++) {
-            const char *run = page->numbers[i].scores.first[k].text[FS_TEXT_RUN];
-            if (*run && !json_object_get(runs, run)) {
-                failed |= json_object_set_new(runs, run, json_null());
-            }
-        }
+static fs_status enqueue(struct queue *runs, const char *id, struct fs_error *error)
+{
+    if (!*id || json_object_get(runs->known, id)) {
+        return FS_OK;
     }
-    return failed ? fs_fail(error, FS_FAILED, "no memory for a list of runs") : FS_OK;
+    return json_array_append_new(runs->ids, json_string(id)) || json_object_set_new(runs->known, id, json_true())
+               ? fs_fail(error, FS_FAILED, "no memory for a list of runs")
+               : FS_OK;
 }
 
 /* Seconds and bytes as people read them. */
@@ -154,7 +153,7 @@ static fs_status print_configuration(FILE *out, const json_t *configuration, str
     }
     fs_json_print(configuration, 0, memory);
     fclose(memory);
-    fs_html(out, "<details><summary>its whole configuration</summary><pre>%s</pre></details>", text);
+    fs_html(out, "<h5>Its whole configuration</h5><pre>%s</pre></details>", text);
     free(text);
     return FS_OK;
 }
@@ -177,7 +176,7 @@ static fs_status print_run(FILE *out, const json_t *all, struct fs_error *error)
     if (*command) {
         fs_html(out, "<p>To make it again:<br><code class=command tabindex=0>%s</code>\n", command);
     }
-    fs_html(out, "<dl><dt>id<dd><code>%s</code>\n", id);
+    fs_html(out, "<details><summary>everything about it</summary><dl><dt>id<dd><code>%s</code>\n", id);
     if (*teacher) {
         fs_html(out, "<dt>teacher<dd>run <a href=\"#run-%.8s\">%.8s</a>\n", teacher, teacher);
     }
@@ -203,28 +202,19 @@ static fs_status print_run(FILE *out, const json_t *all, struct fs_error *error)
     return FS_OK;
 }
 
-/* Runs in the order of the numbers, each teacher after the first that needs it. */
-static fs_status print_runs(struct fs_page *page, json_t *runs, struct fs_error *error)
+/* The runs behind the numbers, in this order, then their teachers. */
+static fs_status print_runs(struct fs_page *page, struct queue *runs, struct fs_error *error)
 {
-    const char *id;
-    json_t *ignored;
-    void *next;
-
-    json_object_foreach_safe(runs, next, id, ignored)
-    {
-        json_t *all;
-        FS_TRY(fs_run_json(page->store, id, &all, error));
-        fs_status status = print_run(page->out, all, error);
-        const char *teacher = text_of(json_object_get(all, "run"), "teacher");
-        if (status == FS_OK && *teacher && !json_object_get(runs, teacher)) {
-            json_t *its;
-            json_object_set_new(runs, teacher, json_true());
-            status = fs_run_json(page->store, teacher, &its, error);
-            if (status == FS_OK) {
-                status = print_run(page->out, its, error);
-                json_decref(its);
-            }
+    for (int i = 0; i < page->number_count; i++) {
+        for (int k = 0; k < page->numbers[i].scores.count; k++) {
+            FS_TRY(enqueue(runs, page->numbers[i].scores.first[k].text[FS_TEXT_RUN], error));
         }
+    }
+    for (size_t i = 0; i < json_array_size(runs->ids); i++) { /* printing one may add its teacher */
+        json_t *all;
+        FS_TRY(fs_run_json(page->store, json_string_value(json_array_get(runs->ids, i)), &all, error));
+        fs_status status = print_run(page->out, all, error);
+        status = status == FS_OK ? enqueue(runs, text_of(json_object_get(all, "run"), "teacher"), error) : status;
         json_decref(all);
         FS_TRY(status);
     }
@@ -234,8 +224,8 @@ static fs_status print_runs(struct fs_page *page, json_t *runs, struct fs_error 
 fs_status fs_page_provenance(struct fs_page *page, struct fs_error *error)
 {
     FILE *out = page->out;
-    json_t *runs = json_object();
-    fs_status status = collect_runs(page, runs, error);
+    struct queue runs = {json_array(), json_object()};
+    fs_status status = FS_OK;
 
     fs_html(out, "<section id=provenance><h2>Where the numbers come from</h2>\n<h3>Numbers</h3><div class=scroll "
                  "tabindex=0 role=region aria-label=\"All numbers\"><table class=entries><thead><tr><th scope=col>"
@@ -250,8 +240,9 @@ fs_status fs_page_provenance(struct fs_page *page, struct fs_error *error)
         }
     }
     fs_html(out, "<h3>Runs</h3>\n");
-    status = status == FS_OK ? print_runs(page, runs, error) : status;
+    status = status == FS_OK ? print_runs(page, &runs, error) : status;
     fs_html(out, "</section>\n");
-    json_decref(runs);
+    json_decref(runs.ids);
+    json_decref(runs.known);
     return status;
 }

@@ -6,19 +6,44 @@
 #include "harness/report/number.h"
 #include "harness/report/page_model.h"
 
-static void print_number(const struct fs_page *page, int number, FILE *out)
+/* The number of seeds of all means of a section; 0 where they differ. */
+static int common_seeds(const struct fs_page *page, const struct fs_page_section *section)
 {
-    char value[112], low[FS_NUMBER_TEXT], high[FS_NUMBER_TEXT];
+    int seeds = 0;
+
+    for (int i = 0; i < section->row_count; i++) {
+        for (int k = 0; k < section->step_count; k++) {
+            const int number = section->rows[i].numbers[k];
+            const int its = number ? fs_page_number(page, number)->scores.count : 0;
+            if (number && seeds && its != seeds) {
+                return 0;
+            }
+            seeds = number ? its : seeds;
+        }
+    }
+    return seeds;
+}
+
+/* `seeds`: what common_seeds says. */
+static void print_number(const struct fs_page *page, int number, int seeds, FILE *out)
+{
+    char value[FS_NUMBER_TEXT], low[FS_NUMBER_TEXT], high[FS_NUMBER_TEXT];
 
     if (number == 0) {
         fs_html(out, "<td>" FS_NO_VALUE);
         return;
     }
     const struct fs_page_number *of = fs_page_number(page, number);
-    fs_page_value(of, value);
-    fs_html(out, "<td><a class=number href=\"#n%d\">%s</a>", number, value);
+    fs_three_digits(of->mean, value);
+    fs_html(out, "<td><a class=number href=\"#n%d\">%s%s%s</a>", number, of->outside ? "(" : "", value,
+            of->outside ? ")" : "");
     if (of->scores.count > 1) {
-        fs_html(out, " <small>n %d</small>", of->scores.count);
+        fs_three_digits(of->high - of->mean, low);
+        fs_html(out, " <small>± %s", low);
+        if (seeds == 0) {
+            fs_html(out, ", n %d", of->scores.count);
+        }
+        fs_html(out, "</small>");
     } else if (isfinite(of->low) && isfinite(of->high)) {
         fs_three_digits(of->low, low);
         fs_three_digits(of->high, high);
@@ -36,35 +61,40 @@ static void print_heading(const struct fs_page_section *section, FILE *out)
 }
 
 static void print_row(const struct fs_page *page, const struct fs_page_section *section, const struct fs_page_row *row,
-                      FILE *out)
+                      int seeds, FILE *out)
 {
     char work[FS_NUMBER_TEXT];
 
     fs_html(out, "<tr><th scope=row>%s", row->label);
     for (int i = 0; i < section->step_count; i++) {
-        print_number(page, row->numbers[i], out);
+        print_number(page, row->numbers[i], seeds, out);
     }
     fs_three_digits(row->scores.first->flops * 1e-12, work);
     fs_html(out, "<td>%ld<td>%s\n", (long)row->scores.first->updates, work);
 }
 
 /* Under the table: what its signs mean, of those that it has. */
-static void print_notes(const struct fs_page *page, const struct fs_page_section *section, FILE *out)
+static void print_notes(const struct fs_page *page, const struct fs_page_section *section, int seeds, FILE *out)
 {
-    bool seeds = false, single = false, outside = false;
+    bool means = false, single = false, outside = false;
 
     for (int i = 0; i < section->row_count; i++) {
         for (int k = 0; k < section->step_count; k++) {
             if (section->rows[i].numbers[k]) {
                 const struct fs_page_number *number = fs_page_number(page, section->rows[i].numbers[k]);
-                seeds |= number->scores.count > 1;
+                means |= number->scores.count > 1;
                 single |= number->scores.count == 1 && isfinite(number->low);
                 outside |= number->outside;
             }
         }
     }
-    fs_html(out, "<p class=note>%s%s%sUpdates and TFLOP are of one training, its teacher’s share included.",
-            seeds ? "± is the standard error over n seeds. " : "",
+    fs_html(out, "<p class=note>");
+    if (means && seeds) {
+        fs_html(out, "Means of %d seeds, ± their standard error. ", seeds);
+    } else if (means) {
+        fs_html(out, "± is the standard error of a mean of n seeds. ");
+    }
+    fs_html(out, "%s%sUpdates and TFLOP are of one training, its teacher’s share included.",
             single ? "Small under a number of one seed: the 95 % bootstrap interval over its samples. " : "",
             outside ? "In parentheses: at a number of steps that the method was not trained for. " : "");
     if (section->floor && section->floor->samples != section->scores.first->samples) {
@@ -76,23 +106,24 @@ static void print_notes(const struct fs_page *page, const struct fs_page_section
 
 void fs_page_table(const struct fs_page *page, const struct fs_page_section *section)
 {
+    const int seeds = common_seeds(page, section);
     FILE *out = page->out;
 
     fs_html(out,
-            "<div class=scroll tabindex=0 role=region aria-label=\"Table: %s\"><table "
-            "class=results><caption>%s</caption>\n",
-            section->metric, section->title);
+            "<p class=caption id=\"about-%d\">%s</p>\n<div class=scroll tabindex=0 role=region "
+            "aria-labelledby=\"about-%d\"><table class=results aria-labelledby=\"about-%d\">\n",
+            section->measure, section->title, section->measure, section->measure);
     print_heading(section, out);
     for (int i = 0; i < section->row_count; i++) {
-        print_row(page, section, &section->rows[i], out);
+        print_row(page, section, &section->rows[i], seeds, out);
     }
     if (section->floor) {
         fs_html(out, "<tr class=floor><th scope=row>data: %s split", fs_split_name(section->floor));
         for (int i = 0; i < section->step_count; i++) {
-            print_number(page, section->floor_number, out);
+            print_number(page, section->floor_number, seeds, out);
         }
         fs_html(out, "<td>" FS_NO_VALUE "<td>" FS_NO_VALUE "\n");
     }
     fs_html(out, "</table></div>\n");
-    print_notes(page, section, out);
+    print_notes(page, section, seeds, out);
 }

@@ -38,13 +38,13 @@ static bool find_updates(struct fs_stretch all, const struct fs_table_score *sec
 static fs_status fill_updates_line(struct fs_page *page, const struct fs_page_section *section, struct fs_stretch cell,
                                    struct fs_chart_line *line, struct fs_error *error)
 {
-    char what[192];
+    char what[320];
     struct fs_stretch part;
     int number;
 
     for (int i = 0; i < section->row_count; i++) {
         if (fs_same_row(section->rows[i].scores.first, cell.first)) {
-            snprintf(line->label, sizeof(line->label), "%s", section->rows[i].label);
+            snprintf(line->label, sizeof(line->label), "%s", section->rows[i].name);
         }
     }
     for (int at = 0; fs_next_stretch(cell, &at, same_update, &part);) {
@@ -124,7 +124,8 @@ static fs_status read_loss(struct fs_page *page, const char *run, struct fs_char
     return status;
 }
 
-static fs_status draw_loss(struct fs_page *page, const struct fs_page_section *section, struct fs_error *error)
+static fs_status draw_loss(struct fs_page *page, const char *name, const struct fs_page_section *section,
+                           struct fs_error *error)
 {
     const int count = section->row_count < FS_CHART_LINES_MAX ? section->row_count : FS_CHART_LINES_MAX;
     struct fs_chart_line *lines = fs_page_lines(count, LOSS_POINTS, error);
@@ -134,7 +135,7 @@ static fs_status draw_loss(struct fs_page *page, const struct fs_page_section *s
 
     for (int i = 0; i < count && status == FS_OK; i++) {
         const char *run = section->rows[i].scores.first->text[FS_TEXT_RUN];
-        snprintf(lines[i].label, sizeof(lines[i].label), "%s", section->rows[i].label);
+        snprintf(lines[i].label, sizeof(lines[i].label), "%s", section->rows[i].name);
         snprintf(lines[i].link, sizeof(lines[i].link), "run-%.8s", run);
         status = read_loss(page, run, &lines[i], error);
         points += lines[i].count;
@@ -161,8 +162,9 @@ static fs_status draw_loss(struct fs_page *page, const struct fs_page_section *s
     }
     fs_page_lines_free(lines, count);
     return status == FS_OK && points == 0
-               ? fs_page_missing(page, fs_format(error, "No training curves: `fewstep run` logs them while it trains."),
-                                 error)
+               ? fs_page_missing(
+                     page, fs_format(error, "%s: no training curves: `fewstep run` logs them while it trains.", name),
+                     error)
                : status;
 }
 
@@ -181,5 +183,5 @@ fs_status fs_page_updates_chart(struct fs_page *page, const struct fs_page_exper
             drawn = true;
         }
     }
-    return drawn ? FS_OK : draw_loss(page, section, error);
+    return drawn ? FS_OK : draw_loss(page, experiment->name.name, section, error);
 }

@@ -16,7 +16,7 @@ struct fs_axis fs_axis_make(double low, double high, bool logarithmic, double st
         axis.high = high * room;
     } else {
         const double room = low < high ? (high - low) * ROOM : fabs(low) / 2 + (low == 0);
-        axis.low = low >= 0 ? fmax(low - room, 0) : low - room; /* what cannot be negative has no room below 0 */
+        axis.low = low - room;
         axis.high = high + room;
     }
     return axis;

@@ -1,0 +1,18 @@
+/* A database as larger experiments leave it, with made-up scores: several seeds, updates, sources, an ablation, a
+ * second metric, and names that are no safe HTML. For tests of what is made from a database. */
+#ifndef FEWSTEP_TEST_STUDY_H
+#define FEWSTEP_TEST_STUDY_H
+
+#include "harness/store/store.h"
+
+#define TEST_STUDY_HOSTILE "<script>alert(\"x\")</script>&'" /* name of an experiment without scores */
+
+/* Experiments "table" (4 methods × 3 seeds × 7 step counts, two metrics), "ablation" (7 largest steps × 2 seeds),
+ * "commits" (2 methods × 3 seeds × 4 sources) and the hostile one; `samples`/table/ gets a grid for each method's seed
+ * 0. Every value follows from its place, so two calls make the same rows. */
+fs_status test_study_make(const char *database, const char *samples, struct fs_error *error);
+
+/* The made-up distance of a method (0 … 3) at a number of steps, for a seed. */
+double test_study_value(int method, int steps, int seed);
+
+#endif
