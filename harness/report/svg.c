@@ -37,7 +37,7 @@ static int linear_ticks(const struct fs_axis *axis, int wanted, double ticks[FS_
     const double rough = (axis->high - axis->low) / wanted, power = pow(10, floor(log10(rough)));
     int count = 0, i = 0;
 
-    while (i < 3 && rounds[i] * power < rough * 0.999) {
+    while (i < 3 && rounds[i] * power < rough / 1.4) { /* √2: the nearest round step */
         i++;
     }
     const double step = rounds[i] * power;

@@ -54,6 +54,14 @@ static void run_id(const char *of, int seed, const char *source, char id[65])
     fs_sha256(text, strlen(text), id);
 }
 
+void test_study_run(int method, int seed, char id[65])
+{
+    char train_hash[256];
+
+    snprintf(train_hash, sizeof(train_hash), "%s ", methods[method]);
+    run_id(train_hash, seed, "50a", id);
+}
+
 /* A trained run; `own` are its method's keys. */
 static fs_status add_run(const struct study *study, const char *method, const char *own, int seed, const char *source,
                          char id[65])

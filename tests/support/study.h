@@ -14,5 +14,7 @@ fs_status test_study_make(const char *database, const char *samples, struct fs_e
 
 /* The made-up distance of a method (0 … 3) at a number of steps, for a seed. */
 double test_study_value(int method, int steps, int seed);
+/* The id of its run in "table". */
+void test_study_run(int method, int seed, char id[65]);
 
 #endif
