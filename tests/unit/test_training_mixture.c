@@ -1,0 +1,274 @@
+/* The trainer on the Gaussian mixture, whose exact velocity is known: what a network learns, and the pairs that it
+ * draws as a teacher. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <cmocka.h>
+
+#include "harness/sample/generator.h"
+#include "harness/train/checkpoint.h"
+#include "harness/train/pairs.h"
+#include "harness/train/trainer.h"
+#include "kernels/base/file.h"
+#include "kernels/base/random.h"
+#include "tests/support/folder.h"
+
+#define DIM 4
+#define ROWS 512
+#define PAIRS 230 /* two whole shards and a short one */
+#define TEACHER_STEPS 8
+
+static struct fs_backend *backend;
+static struct fs_dataset dataset;
+static volatile sig_atomic_t stop;
+
+static void must(fs_status status, const struct fs_error *error)
+{
+    if (status != FS_OK) {
+        fail_msg("%s", error->text);
+    }
+}
+
+/* --- training --- */
+
+static void read_experiment(const char *method, int updates, struct fs_experiment *experiment)
+{
+    struct fs_error error = {.text = ""};
+    char text[1024];
+    const int length = snprintf(
+        text, sizeof text,
+        "experiment: mixture\ndataset: {name: gaussian-mixture}\n"
+        "model: {preset: tiny, patch: 1, hidden: 32, depth: 2, heads: 2, classes: 4, finest_steps: 16}\n"
+        "train: {updates: %d, batch: 128, learning_rate: 4.0e-3, warmup: 20, schedule: cosine, ema: 0.99}\n"
+        "evaluate: {steps: [1, 16]}\n"
+        "method: %s\n"
+        "%s",
+        updates, method, strcmp(method, "reflow") == 0 ? "methods: {reflow: {pairs: 230, teacher_steps: 8}}\n" : "");
+    const char *path = test_path("mixture.yaml");
+    test_write(path, text, (size_t)length);
+    must(fs_experiment_read(path, NULL, 0, NULL, 0, experiment, &error), &error);
+}
+
+static void no_progress(void *owner, const struct fs_train_progress *progress)
+{
+    (void)owner;
+    assert_true(isfinite(progress->loss));
+}
+
+static fs_status no_curve(void *owner, const struct fs_curve_point *points, int count, struct fs_error *error)
+{
+    (void)owner, (void)points, (void)count, (void)error;
+    return FS_OK;
+}
+
+static fs_status no_note(void *owner, int64_t update, const char *path, struct fs_error *error)
+{
+    (void)owner, (void)update, (void)path, (void)error;
+    return FS_OK;
+}
+
+/* Trains flow matching in a folder of its own; the path of its last checkpoint. */
+static void train(const struct fs_config *config, const char *folder, char checkpoint[1024])
+{
+    struct fs_error error = {.text = ""};
+    const struct fs_training training = {.backend = backend,
+                                         .config = config,
+                                         .data = &dataset,
+                                         .run = "mixture",
+                                         .source_hash = "test",
+                                         .folder = folder,
+                                         .stop = &stop,
+                                         .progress = no_progress,
+                                         .curve = no_curve,
+                                         .checkpointed = no_note};
+    bool finished = false;
+    int64_t update = 0;
+    must(fs_make_folder(folder, &error), &error);
+    must(fs_train(&training, &finished, &error), &error);
+    assert_true(finished);
+    must(fs_checkpoint_newest(folder, checkpoint, &update, &error), &error);
+    assert_int_equal(update, config->train.updates);
+}
+
+/* The network's velocity [n, DIM] at x, through the same door as the sampler's. */
+static void network_velocity(struct fs_generator *generator, const float *x, const float *t, const int32_t *labels,
+                             int64_t n, float *velocity)
+{
+    struct fs_error error = {.text = ""};
+    struct fs_sampler *sampler = &generator->sampler;
+    const size_t row = DIM * sizeof(float);
+    static const float zeros[ROWS];
+    for (int64_t done = 0; done < n; done += sampler->capacity) {
+        const int64_t count = n - done < sampler->capacity ? n - done : sampler->capacity;
+        const struct fs_view in = fs_view_rows(generator->x, 0, count),
+                             out = fs_view_rows(sampler->scratch[0], 0, count);
+        backend->upload(backend, in.data, x + done * DIM, (size_t)count * row);
+        sampler->evaluate(sampler, out, in, t + done, zeros, labels + done);
+        backend->download(backend, velocity + done * DIM, out.data, (size_t)count * row);
+    }
+    must(backend->synchronise(backend, &error), &error);
+}
+
+/* --- what is learned --- */
+
+/* E|v − v*|²/E|v*|² over fresh noise, data that was not trained on, and times on the grid. */
+static double relative_error(struct fs_generator *generator, uint32_t seed)
+{
+    static float x[ROWS * DIM], t[ROWS], velocity[ROWS * DIM];
+    static int32_t labels[ROWS];
+    struct fs_dataset test;
+    struct fs_error error = {.text = ""};
+    const struct fs_dataset_config config = {.name = "gaussian-mixture"};
+    must(fs_dataset_open(&config, FS_SPLIT_TEST, &test, &error), &error);
+    for (int i = 0; i < ROWS; i++) {
+        float data[DIM], noise[4];
+        const struct fs_random_key key = {.seed = seed, .stream = FS_STREAM_TRAIN_NOISE};
+        fs_dataset_row(&test, i, data);
+        fs_normals4(key, (uint32_t)i, 0, noise);
+        labels[i] = test.labels[i];
+        t[i] = (float)(i % 16) / 16;
+        for (int d = 0; d < DIM; d++) {
+            x[i * DIM + d] = (1 - (1 - 1e-5F) * t[i]) * noise[d] + t[i] * data[d];
+        }
+    }
+    fs_dataset_close(&test);
+    network_velocity(generator, x, t, labels, ROWS, velocity);
+    double wrong = 0, whole = 0;
+    for (int i = 0; i < ROWS; i++) {
+        double point[DIM], exact[DIM];
+        for (int d = 0; d < DIM; d++) {
+            point[d] = (double)x[i * DIM + d];
+        }
+        fs_mixture_velocity(fs_mixture_standard(), point, (double)t[i], labels[i], exact);
+        for (int d = 0; d < DIM; d++) {
+            wrong += pow((double)velocity[i * DIM + d] - exact[d], 2);
+            whole += exact[d] * exact[d];
+        }
+    }
+    return wrong / whole;
+}
+
+static double error_after(int updates, uint32_t seed)
+{
+    struct fs_experiment experiment;
+    struct fs_generator generator;
+    struct fs_error error = {.text = ""};
+    char checkpoint[1024], name[32];
+    snprintf(name, sizeof name, "after-%d", updates);
+    read_experiment("flow-matching", updates, &experiment);
+    train(&experiment.runs[0], test_path(name), checkpoint);
+    must(fs_generator_open(&generator, backend, &experiment.runs[0], &dataset, checkpoint, FS_WEIGHTS_EMA, &error),
+         &error);
+    const double result = relative_error(&generator, seed);
+    fs_generator_close(&generator);
+    fs_experiment_free(&experiment);
+    return result;
+}
+
+/* A fresh network says 0 everywhere: an error of 1. */
+static void flow_matching_learns_the_exact_velocity(void **state)
+{
+    (void)state;
+    const uint32_t seed = (uint32_t)time(NULL);
+    const double early = error_after(60, seed), late = error_after(500, seed);
+    print_message("relative error of the velocity: %.4f after 60 updates, %.4f after 500\n", early, late);
+    assert_true(early < 0.8);
+    assert_true(late < 0.25 * early);
+    assert_true(late < 0.02);
+}
+
+/* --- Reflow's pairs --- */
+
+/* Euler from the stored noise, written out: x ← x + v(x, i/N)/N. */
+static void euler(struct fs_generator *teacher, const struct fs_pairs *pairs, float *x)
+{
+    static float velocity[PAIRS * DIM], t[PAIRS];
+    memcpy(x, pairs->noise, sizeof(float) * PAIRS * DIM);
+    for (int step = 0; step < TEACHER_STEPS; step++) {
+        for (int i = 0; i < PAIRS; i++) {
+            t[i] = (float)step / TEACHER_STEPS;
+        }
+        network_velocity(teacher, x, t, pairs->labels, PAIRS, velocity);
+        for (int i = 0; i < PAIRS * DIM; i++) {
+            x[i] += velocity[i] / TEACHER_STEPS;
+        }
+    }
+}
+
+static void check_pairs(struct fs_generator *teacher, const char *folder)
+{
+    static float x[PAIRS * DIM];
+    struct fs_error error = {.text = ""};
+    struct fs_pairs pairs;
+    must(fs_pairs_read(folder, PAIRS, DIM, &pairs, &error), &error);
+    euler(teacher, &pairs, x);
+    double moved = 0;
+    int seen[4] = {0};
+    for (int i = 0; i < PAIRS; i++) {
+        seen[pairs.labels[i]]++;
+        for (int d = 0; d < DIM; d++) {
+            const float image = pairs.data[i * DIM + d];
+            assert_true(fabsf(image - x[i * DIM + d]) <= 1e-5F * (1 + fabsf(image)));
+            moved = fmax(moved, (double)fabsf(image - pairs.noise[i * DIM + d]));
+        }
+    }
+    assert_true(moved > 1);
+    for (int label = 0; label < 4; label++) {
+        assert_true(seen[label] > PAIRS / 8);
+    }
+    fs_pairs_free(&pairs);
+}
+
+static void pairs_are_the_teachers_euler_images(void **state)
+{
+    (void)state;
+    struct fs_experiment experiment;
+    struct fs_config teacher = {0};
+    struct fs_generator generator;
+    struct fs_error error = {.text = ""};
+    char checkpoint[1024];
+    bool finished = false;
+    read_experiment("reflow", 120, &experiment);
+    must(fs_config_teacher(&experiment.runs[0], &teacher, &error), &error);
+    train(&teacher, test_path("teacher"), checkpoint);
+    must(fs_generator_open(&generator, backend, &teacher, &dataset, checkpoint, FS_WEIGHTS_EMA, &error), &error);
+    const char *folder = test_path("pairs");
+    must(fs_pairs_make(folder, &generator.sampler, &experiment.runs[0], &stop, NULL, NULL, &finished, &error), &error);
+    assert_true(finished);
+    check_pairs(&generator, folder);
+    fs_generator_close(&generator);
+    fs_config_free(&teacher);
+    fs_experiment_free(&experiment);
+}
+
+static int open_all(void **state)
+{
+    (void)state;
+    struct fs_error error;
+    const struct fs_dataset_config config = {.name = "gaussian-mixture"};
+    backend = fs_cpu_backend(0, &error);
+    return backend && fs_dataset_open(&config, FS_SPLIT_TRAIN, &dataset, &error) == FS_OK ? 0 : 1;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    fs_dataset_close(&dataset);
+    backend->destroy(backend);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(flow_matching_learns_the_exact_velocity),
+        cmocka_unit_test(pairs_are_the_teachers_euler_images),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
