@@ -1,0 +1,48 @@
+/* Pictures to the size that a feature network takes. Published scores differ by which of these was used, so the mode is
+ * part of a score's identity. */
+#ifndef FEWSTEP_RESIZE_H
+#define FEWSTEP_RESIZE_H
+
+#include "metrics/extractor.h"
+
+enum fs_resize {
+    FS_RESIZE_NONE,    /* the picture's own size; what comes out spans [−1, 1] */
+    FS_RESIZE_CLEAN,   /* clean-fid: PIL's bicubic (a = −½), antialiased, not rounded; clipped; (v − 128)/128 */
+    FS_RESIZE_TORCH,   /* pytorch-fid: bilinear between half-pixel centres, aliased; v/127.5 − 1 */
+    FS_RESIZE_TF1,     /* torch-fidelity and the original code: TensorFlow 1's bilinear, whose pixel i of n samples the
+                          picture at i·size/n; (v − 128)/128 */
+    FS_RESIZE_AUTHORS, /* the shortcut-model authors: as torch, of floats, clipped to [−1, 1] */
+};
+
+/* Names in configurations, by the enum's value; NULL past the last. */
+const char *fs_resize_name(int index);
+/* FS_USAGE names the modes there are. */
+fs_status fs_resize_parse(const char *name, enum fs_resize *mode, struct fs_error *error);
+
+/* For each place along one side, the inputs first … first + taps − 1 and their weights. */
+struct fs_resize_axis {
+    int64_t in, out;
+    int taps;
+    int32_t *first; /* [out] */
+    float *weights; /* [out, taps] */
+};
+
+/* Weights, worked out once for all pictures of one size. */
+struct fs_resizer {
+    enum fs_resize mode;
+    struct fs_resize_axis vertical, horizontal;
+};
+
+/* From height × width to out_height × out_width; FS_USAGE for a side below 1 or above 2²⁴, or, with FS_RESIZE_NONE,
+ * where they differ. Give back with destroy. */
+fs_status fs_resizer_create(enum fs_resize mode, int64_t height, int64_t width, int64_t out_height, int64_t out_width,
+                            struct fs_resizer *resizer, struct fs_error *error);
+void fs_resizer_destroy(struct fs_resizer *resizer);
+
+/* out [batch->count, out_height, out_width, batch->channels]: what the mode's reference feeds the network of 2015,
+ * about −1 … 1 (v above: the value where the batch's low … high is 0 … 255). One thread a picture; any number of
+ * threads gives the same bits. FS_FAILED for a batch of another size or without memory. */
+fs_status fs_resizer_apply(const struct fs_resizer *resizer, const struct fs_image_batch *batch, float *out,
+                           struct fs_error *error);
+
+#endif
