@@ -1,0 +1,310 @@
+/* Did a score move between two commits, or is that noise? */
+#include "harness/report/verdict.h"
+
+#include <math.h>
+#include <string.h>
+
+const char *fs_verdict_name(enum fs_verdict verdict)
+{
+    static const char *const names[] = {"same", "better", "worse", "undecided"};
+
+    return names[verdict];
+}
+
+/* --- Student's t --- */
+
+/* Continued fraction of the incomplete beta function (DLMF 8.17.22) by Lentz's method; converges fast for
+ * x < (a + 1) / (a + b + 2). */
+static double beta_fraction(double x, double a, double b)
+{
+    const double tiny = 1e-300;
+    double c = 1, d = 1 - (a + b) * x / (a + 1);
+
+    d = 1 / (fabs(d) < tiny ? tiny : d);
+    double value = d;
+    for (int m = 1; m < 10000; m++) {
+        const double even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
+        const double odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
+        double change = 1;
+        for (int half = 0; half < 2; half++) {
+            const double term = half ? odd : even;
+            d = 1 + term * d;
+            d = 1 / (fabs(d) < tiny ? tiny : d);
+            c = 1 + term / c;
+            c = fabs(c) < tiny ? tiny : c;
+            change = c * d;
+            value *= change;
+        }
+        if (fabs(change - 1) < 1e-15) {
+            break;
+        }
+    }
+    return value;
+}
+
+/* Γ(z + 1/2) / Γ(z). Differences of lgamma lose digits for large z, where the ratio's own series (from Stirling's) is
+ * exact to rounding. */
+static double gamma_ratio(double z)
+{
+    if (z < 50) {
+        return exp(lgamma(z + 0.5) - lgamma(z));
+    }
+    const double u = 1 / z;
+    return sqrt(z) *
+           (1 + u * (-1.0 / 8 + u * (1.0 / 128 + u * (5.0 / 1024 + u * (-21.0 / 32768 - u * 399.0 / 262144)))));
+}
+
+/* Regularised incomplete beta function I_x(dof / 2, 1/2) with 1 − x given as y, which may be small. */
+static double incomplete_beta(double x, double y, double dof)
+{
+    const double a = dof / 2, b = 0.5;
+    const double front = exp(a * (x > 0.5 ? log1p(-y) : log(x))) * sqrt(y) * gamma_ratio(a) / sqrt(acos(-1.0));
+
+    return x < (a + 1) / (a + b + 2) ? front * beta_fraction(x, a, b) / a : 1 - front * beta_fraction(y, b, a) / b;
+}
+
+double fs_student_two_sided(double t, double dof)
+{
+    if (isinf(t)) {
+        return 0;
+    }
+    const double sum = dof + t * t;
+    return t == 0 ? 1 : incomplete_beta(dof / sum, t * t / sum, dof);
+}
+
+double fs_student_quantile(double tail, double dof)
+{
+    /* The chance falls and is convex in t > 0, so Newton's steps from 0 never pass the solution. */
+    const double density = gamma_ratio(dof / 2) / sqrt(acos(-1.0) * dof);
+    double t = 0;
+
+    for (int i = 0; i < 200; i++) {
+        const double slope = 2 * density * exp(-(dof + 1) / 2 * log1p(t * t / dof));
+        const double step = (fs_student_two_sided(t, dof) - 2 * tail) / slope;
+        t += step;
+        if (step < 1e-14 * t) {
+            break;
+        }
+    }
+    return t;
+}
+
+/* --- the spread --- */
+
+static bool contains(const struct fs_sample *all, double value)
+{
+    for (int i = 0; i < all->n; i++) {
+        if (memcmp(&all->values[i], &value, sizeof(value)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Another commit's sample of this cell has all of these numbers: they are the same, not drawn again. */
+static bool is_repeated(const struct fs_sample *samples, int count, int index)
+{
+    const struct fs_sample *sample = &samples[index];
+
+    for (int j = 0; j < count; j++) {
+        if (j == index || samples[j].cell != sample->cell || samples[j].n < sample->n ||
+            (samples[j].n == sample->n && j > index)) {
+            continue;
+        }
+        int shared = 0;
+        while (shared < sample->n && contains(&samples[j], sample->values[shared])) {
+            shared++;
+        }
+        if (shared == sample->n) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static double squares_about_mean(const struct fs_sample *sample)
+{
+    double mean = 0, squares = 0;
+
+    for (int i = 0; i < sample->n; i++) {
+        mean += log(sample->values[i]) / sample->n;
+    }
+    for (int i = 0; i < sample->n; i++) {
+        squares += (log(sample->values[i]) - mean) * (log(sample->values[i]) - mean);
+    }
+    return squares;
+}
+
+struct fs_spread fs_spread_pool(const struct fs_sample *samples, int count, int method)
+{
+    double squares = 0, weight = 0, dof = 0, of_training = 0;
+
+    for (int i = 0; i < count; i++) {
+        const struct fs_sample *sample = &samples[i];
+        if (sample->method == method && sample->n > 1 && !is_repeated(samples, count, i)) {
+            const double about_mean = squares_about_mean(sample);
+            if (isfinite(about_mean)) {
+                squares += about_mean;
+                weight += sample->n - 1;
+                of_training = fmax(of_training, sample->n - 1);
+            }
+        }
+        if (i + 1 == count || samples[i + 1].training != sample->training) {
+            dof += of_training;
+            of_training = 0;
+        }
+    }
+    return (struct fs_spread){weight > 0 ? sqrt(squares / weight) : 0, dof};
+}
+
+/* --- verdicts --- */
+
+static struct fs_outcome measure(const struct fs_comparison *cell, const struct fs_spread *spread)
+{
+    struct fs_outcome outcome = {.verdict = FS_VERDICT_UNDECIDED, .effect = 0, .low = NAN, .high = NAN, .p = NAN};
+
+    outcome.equal = cell->n > 0 && memcmp(cell->base, cell->head, (size_t)cell->n * sizeof(double)) == 0;
+    if (outcome.equal) {
+        outcome.verdict = FS_VERDICT_SAME;
+        return outcome;
+    }
+    for (int i = 0; i < cell->n; i++) {
+        outcome.effect += log(cell->head[i] / cell->base[i]) / cell->n;
+    }
+    if (cell->n == 0 || !isfinite(outcome.effect)) {
+        outcome.effect = NAN;
+    } else if (cell->n > 1 && spread->dof > 0) {
+        outcome.p = fs_student_two_sided(fabs(outcome.effect) / (spread->deviation * sqrt(2.0 / cell->n)), spread->dof);
+    }
+    return outcome;
+}
+
+/* The place of each tested cell in the order of their chances, from 0; *tested: how many there are. */
+static void rank_cells(struct fs_outcome *outcomes, int count, int *tested)
+{
+    *tested = 0;
+    for (int i = 0; i < count; i++) {
+        outcomes[i].rank = -1;
+        if (isnan(outcomes[i].p)) {
+            continue;
+        }
+        outcomes[i].rank = 0;
+        (*tested)++;
+        for (int j = 0; j < count; j++) {
+            outcomes[i].rank += outcomes[j].p < outcomes[i].p || (outcomes[j].p == outcomes[i].p && j < i);
+        }
+    }
+}
+
+/* How many cells Holm's procedure takes: it goes through them from the smallest chance, each held against alpha by the
+ * number of cells that are left, and stops at the first that fails. */
+static int holm_taken(const struct fs_outcome *outcomes, int count, int tested, double alpha)
+{
+    int failed = tested;
+
+    for (int i = 0; i < count; i++) {
+        const int rank = outcomes[i].rank;
+        if (rank >= 0 && rank < failed && outcomes[i].p > alpha / (tested - rank)) {
+            failed = rank;
+        }
+    }
+    return failed;
+}
+
+static void judge(struct fs_outcome *outcome, int n, const struct fs_spread *spread, double minimal)
+{
+    if (!isnan(outcome->p)) {
+        const double half = fs_student_quantile(outcome->level / 2, spread->dof) * spread->deviation * sqrt(2.0 / n);
+        outcome->low = outcome->effect - half;
+        outcome->high = outcome->effect + half;
+        if (outcome->p <= outcome->level && fabs(outcome->effect) >= minimal) {
+            outcome->verdict = outcome->effect > 0 ? FS_VERDICT_WORSE : FS_VERDICT_BETTER;
+        } else if (outcome->low > -minimal && outcome->high < minimal) {
+            outcome->verdict = FS_VERDICT_SAME;
+        }
+    }
+}
+
+void fs_verdict_cells(const struct fs_comparison *cells, int count, const struct fs_spread *spreads,
+                      struct fs_rule rule, struct fs_outcome *outcomes)
+{
+    const double minimal = log1p(rule.minimal);
+    int tested = 0;
+
+    for (int i = 0; i < count; i++) {
+        outcomes[i] = measure(&cells[i], &spreads[cells[i].method]);
+    }
+    rank_cells(outcomes, count, &tested);
+    const int taken = holm_taken(outcomes, count, tested, rule.alpha);
+    for (int i = 0; i < count; i++) {
+        if (!outcomes[i].equal) {
+            /* A cell that the procedure takes has the level of its own turn; those that are left share the last one,
+             * and their intervals hold together (Strassburger & Bretz 2008). A cell that is not tested yet would be
+             * one more. */
+            const int rank = outcomes[i].rank;
+            const int left = rank < 0 ? tested - taken + 1 : tested - (rank < taken ? rank : taken);
+            outcomes[i].level = rule.alpha / left;
+            judge(&outcomes[i], cells[i].n, &spreads[cells[i].method], minimal);
+        }
+    }
+}
+
+/* --- how many seeds --- */
+
+struct plan {
+    double effect, level, minimal;
+    int n;
+    struct fs_spread spread;
+};
+
+static double chance_above(double t, double dof)
+{
+    const double beyond = 0.5 * fs_student_two_sided(fabs(t), dof);
+
+    return t >= 0 ? beyond : 1 - beyond;
+}
+
+static bool would_decide(const struct plan *plan, int seeds)
+{
+    const double dof = plan->spread.dof + 2.0 * (seeds - plan->n), error = plan->spread.deviation * sqrt(2.0 / seeds);
+    const double half = fs_student_quantile(plan->level / 2, dof) * error, effect = fabs(plan->effect);
+    double chance = chance_above((fmax(half, plan->minimal) - effect) / error, dof);
+
+    if (half < plan->minimal) { /* "same": the estimate between ± `room` */
+        const double room = plan->minimal - half;
+        chance += 1 - chance_above((room - effect) / error, dof) - chance_above((room + effect) / error, dof);
+    }
+    return chance >= FS_VERDICT_POWER;
+}
+
+int fs_verdict_seeds(const struct fs_outcome *outcome, int n, struct fs_spread spread, struct fs_rule rule)
+{
+    const struct plan plan = {outcome->effect, outcome->level, log1p(rule.minimal), n, spread};
+    int low = n < 2 ? 1 : n, high = FS_VERDICT_SEEDS_MAX; /* more seeds never decide less */
+
+    if (!isfinite(outcome->effect) || spread.dof <= 0 || low >= high || !would_decide(&plan, high)) {
+        return 0;
+    }
+    while (high - low > 1) {
+        const int middle = (low + high) / 2;
+        if (would_decide(&plan, middle)) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    return high;
+}
+
+enum fs_verdict fs_verdict_overall(const struct fs_outcome *outcomes, int count)
+{
+    int found[4] = {0};
+
+    for (int i = 0; i < count; i++) {
+        found[outcomes[i].verdict]++;
+    }
+    return found[FS_VERDICT_WORSE]                     ? FS_VERDICT_WORSE
+           : found[FS_VERDICT_UNDECIDED] || count == 0 ? FS_VERDICT_UNDECIDED
+           : found[FS_VERDICT_BETTER]                  ? FS_VERDICT_BETTER
+                                                       : FS_VERDICT_SAME;
+}
