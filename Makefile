@@ -73,12 +73,13 @@ $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 
 # --- where the numbers come from: embedded at build ---
 
-NUMBER_SOURCES := $(sort $(foreach d,kernels methods metrics harness/config harness/data harness/model harness/train harness/sample,\
-                    $(shell find $(d) -type f \( -name '*.c' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \) 2>/dev/null)))
+NUMBER_FOLDERS := kernels methods metrics harness/config harness/data harness/model harness/train harness/sample
+NUMBER_ENDINGS := c h cu cuh
+NUMBER_SOURCES := $(sort $(filter $(addprefix %.,$(NUMBER_ENDINGS)),$(shell find $(NUMBER_FOLDERS) -type f 2>/dev/null)))
 
 $(BUILD)/build_info.c: FORCE
 	@mkdir -p $(@D)
-	@sh harness/build_info.sh "$(CC)" "$(strip $(CFLAGS))" $(NUMBER_SOURCES) > $@.new
+	@sh harness/build_info.sh "$(CC)" "$(strip $(CFLAGS))" "$(NUMBER_FOLDERS)" "$(NUMBER_ENDINGS)" $(NUMBER_SOURCES) > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(BUILD)/page_assets.c: harness/report/page_assets.sh harness/report/page.css harness/report/page.js
 	@mkdir -p $(@D)

@@ -9,6 +9,7 @@ struct fs_build_info {
     const char *commit;      /* "" outside git */
     bool dirty;              /* the tree had changes that were not committed */
     const char *compiler, *flags;
+    const char *number_folders, *number_endings; /* which files the source hash is over: "kernels …", "c h …" */
 };
 extern const struct fs_build_info fs_build_info;
 

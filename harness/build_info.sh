@@ -1,10 +1,12 @@
 #!/bin/sh
-# Prints the C file that says what this build was made from: build_info.sh COMPILER FLAGS FILE…
-# The files are those that can change a number; their contents are the source hash.
+# Prints the C file that says what this build was made from: build_info.sh COMPILER FLAGS FOLDERS ENDINGS FILE…
+# The files are those that can change a number, of these endings in these folders; their contents are the source hash.
 set -eu
 compiler=$1
 flags=$2
-shift 2
+folders=$3
+endings=$4
+shift 4
 source_hash=$(for file in "$@"; do printf '%s\n' "$file"; cat "$file"; done | sha256sum | cut -d ' ' -f 1)
 commit=$(git rev-parse HEAD 2>/dev/null || true)
 dirty=false
@@ -18,6 +20,8 @@ const struct fs_build_info fs_build_info = {
     .commit = "$commit",
     .dirty = $dirty,
     .compiler = "$("$compiler" --version | head -n 1 | tr -d '"\\')",
+    .number_folders = "$folders",
+    .number_endings = "$endings",
     .flags = "$(printf %s "$flags" | tr -d '"\\')",
 };
 EOF
