@@ -4,7 +4,11 @@
 
 #include "kernels/base/error.h"
 
-/* argv without the program's and the command's name. Results go to stdout, progress to stderr. */
+/* Verdicts of `regress`: exit statuses beside those of fs_status, and no failures. */
+enum { FS_EXIT_WORSE = 1, FS_EXIT_UNDECIDED = 4 };
+
+/* argv without the program's and the command's name. Results go to stdout, progress to stderr. The exit status; `error`
+ * says what failed, and nothing where nothing did. */
 typedef fs_status fs_command(int argc, char **argv, struct fs_error *error);
 
 fs_command fs_command_run;
@@ -16,6 +20,7 @@ fs_command fs_command_runs;
 fs_command fs_command_show;
 fs_command fs_command_gc;
 fs_command fs_command_merge;
+fs_command fs_command_regress;
 fs_command fs_command_bench;
 fs_command fs_command_doctor;
 fs_command fs_command_fashion_cnn;

@@ -17,6 +17,7 @@ static const struct entry entries[] = {
     {"run", fs_command_run, "train and score what an experiment file asks for; goes on where it was stopped"},
     {"table", fs_command_table, "methods × steps, from the database"},
     {"report", fs_command_report, "one page with tables, charts, samples, and where each number comes from"},
+    {"regress", fs_command_regress, "whether scores moved between two commits: better, same, worse or undecided"},
     {"sample", fs_command_sample, "draw pictures from a run or a checkpoint"},
     {"eval", fs_command_eval, "score a run or a checkpoint again"},
     {"runs", fs_command_runs, "the runs in the database"},
@@ -35,8 +36,8 @@ static void print_help(FILE *stream)
     for (int i = 0; i < ENTRIES; i++) {
         fprintf(stream, "  %-12s %s\n", entries[i].name, entries[i].summary);
     }
-    fprintf(stream, "\nfewstep COMMAND --help says more. Exit status: 0 good, 2 wrong use, 3 the work failed.\n"
-                    "First steps:\n  fewstep run experiments/demo.yaml\n");
+    fprintf(stream, "\nfewstep COMMAND --help says more. Exit status: 0 good, 2 wrong use, 3 the work failed;\n"
+                    "of regress also 1 worse, 4 undecided.\nFirst steps:\n  fewstep run experiments/demo.yaml\n");
 }
 
 static int unknown_command(const char *name)
@@ -62,10 +63,10 @@ static void let_threads_sleep(char **argv)
 /* The exit status, once what was printed is known to have arrived; the error, if any, goes to stderr. */
 static int finish(fs_status status, struct fs_error *error)
 {
-    if (status == FS_OK && (fflush(stdout) != 0 || ferror(stdout))) {
+    if (!error->text[0] && (fflush(stdout) != 0 || ferror(stdout))) {
         status = fs_fail(error, FS_FAILED, "standard output: cannot be written: disk full, or closed?");
     }
-    if (status != FS_OK) {
+    if (error->text[0]) {
         fprintf(stderr, "fewstep: %s\n", error->text);
     }
     return (int)status;

@@ -1,0 +1,262 @@
+/* The scores of two sources, matched by SQL, and the verdicts on them. */
+#include "harness/report/regress.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/report/rows_json.h"
+#include "harness/store/query.h"
+#include "kernels/base/memory.h"
+
+/* Every score that one source trained and made by itself, of the last checkpoint. `cell` numbers what is the same but
+ * for source and seed, `training` what shares its seeds at one commit, `spread` what shares a spread. */
+#define SCORED                                                                                                         \
+    "WITH scored AS (SELECT r.method, r.dataset, r.model, s.metric, s.extractor, s.weights, r.train_hash, "            \
+    "r.config_json, s.steps, s.samples, s.guidance_scale, s.quantize, r.source_hash AS source, r.seed, s.value, "      \
+    "dense_rank() OVER (ORDER BY r.method, r.dataset, r.model, s.metric, s.extractor, s.tap) - 1 AS spread, "          \
+    "dense_rank() OVER (ORDER BY r.train_hash, r.data_sha256, s.source, s.at_update, s.weights, s.steps, "             \
+    "s.guidance_scale, s.labels, s.noise_seed - r.seed, s.samples, s.quantize, s.resize, s.extractor, "                \
+    "s.extractor_sha256, s.tap, s.reference, s.reference_sha256, s.metric, s.precision, s.device) - 1 AS cell, "       \
+    "dense_rank() OVER (ORDER BY r.train_hash, r.data_sha256, r.source_hash) - 1 AS training "                         \
+    "FROM scores s JOIN runs r ON r.number = s.run WHERE s.source_hash = r.source_hash "                               \
+    "AND s.metric IN ('fd', 'fid', 'sfid') "                                                                           \
+    "AND s.at_update = (SELECT max(at_update) FROM scores WHERE run = r.number) "                                      \
+    "AND NOT EXISTS (SELECT 1 FROM run_environments m JOIN environments e ON e.id = m.environment "                    \
+    "  WHERE m.run = r.number AND e.source_hash <> r.source_hash)) "
+
+static const char all_samples[] =
+    SCORED "SELECT spread, cell, training, value FROM scored ORDER BY training, cell, seed";
+
+static const char matched[] = SCORED
+    "SELECT b.method, b.dataset, b.model, b.metric, b.extractor, b.weights, b.train_hash, b.config_json, b.steps, "
+    "b.samples, b.guidance_scale, b.spread, b.cell, b.value, h.value FROM scored b JOIN scored h USING (cell, seed) "
+    "WHERE b.source = ?1 AND h.source = ?2 AND (?3 IS NULL OR b.train_hash IN (SELECT r.train_hash FROM runs r "
+    "JOIN experiment_runs m ON m.run = r.number JOIN experiments e ON e.id = m.experiment WHERE e.name = ?3)) "
+    "ORDER BY b.dataset, b.model, b.metric, b.extractor, b.samples, b.weights, b.guidance_scale, b.quantize, b.method, "
+    "b.train_hash, b.steps, b.cell, b.seed";
+
+static const char counts[] = SCORED
+    "SELECT count(DISTINCT iif(source = ?1, cell, NULL)), count(DISTINCT iif(source = ?2, cell, NULL)) FROM scored";
+
+/* --- the spread --- */
+
+struct samples {
+    struct fs_sample *list;
+    double *values;
+    int count;
+};
+
+static fs_status grow(void **list, int count, int *capacity, size_t size, struct fs_error *error)
+{
+    if (count < *capacity) {
+        return FS_OK;
+    }
+    void *grown = realloc(*list, (size_t)(2 * *capacity + 64) * size);
+    if (!grown) {
+        return fs_fail(error, FS_FAILED, "no memory for the scores of the database");
+    }
+    *list = grown;
+    *capacity = 2 * *capacity + 64;
+    return FS_OK;
+}
+
+static fs_status read_samples(sqlite3_stmt *query, struct samples *samples, struct fs_error *error)
+{
+    int values = 0, room = 0, value_room = 0;
+    bool row;
+
+    for (;;) {
+        FS_TRY(fs_query_next(query, &row, error));
+        if (!row) {
+            break;
+        }
+        FS_TRY(grow((void **)&samples->list, samples->count, &room, sizeof(*samples->list), error));
+        FS_TRY(grow((void **)&samples->values, values, &value_room, sizeof(double), error));
+        const struct fs_sample sample = {.method = sqlite3_column_int(query, 0),
+                                         .cell = sqlite3_column_int(query, 1),
+                                         .training = sqlite3_column_int(query, 2)};
+        const struct fs_sample *last = samples->count ? &samples->list[samples->count - 1] : NULL;
+        if (!last || last->cell != sample.cell || last->training != sample.training) {
+            samples->list[samples->count++] = sample;
+        }
+        samples->list[samples->count - 1].n++;
+        samples->values[values++] = sqlite3_column_double(query, 3);
+    }
+    for (int i = 0, first = 0; i < samples->count; first += samples->list[i++].n) {
+        samples->list[i].values = samples->values + first;
+    }
+    return FS_OK;
+}
+
+static fs_status pool_spreads(struct fs_regression *regression, const struct samples *samples, struct fs_error *error)
+{
+    for (int i = 0; i < samples->count; i++) {
+        const int needed = samples->list[i].method + 1;
+        regression->spread_count = needed > regression->spread_count ? needed : regression->spread_count;
+    }
+    regression->spreads = fs_allocate((size_t)regression->spread_count, sizeof(struct fs_spread), "spreads", error);
+    if (!regression->spreads) {
+        return FS_FAILED;
+    }
+    for (int i = 0; i < regression->spread_count; i++) {
+        regression->spreads[i] = fs_spread_pool(samples->list, samples->count, i);
+    }
+    return FS_OK;
+}
+
+static fs_status find_spreads(sqlite3 *database, struct fs_regression *regression, struct fs_error *error)
+{
+    sqlite3_stmt *query;
+    struct samples samples = {0};
+
+    FS_TRY(fs_query_open(database, &query, error, all_samples, ""));
+    fs_status status = read_samples(query, &samples, error);
+    sqlite3_finalize(query);
+    if (status == FS_OK) {
+        status = pool_spreads(regression, &samples, error);
+    }
+    free(samples.list);
+    free(samples.values);
+    return status;
+}
+
+/* --- the cells --- */
+
+static void describe(sqlite3_stmt *query, const char *ablated, struct fs_regress_cell *cell)
+{
+    const struct {
+        char *text;
+        size_t size;
+    } texts[] = {
+        {cell->method, sizeof(cell->method)},         {cell->dataset, sizeof(cell->dataset)},
+        {cell->model, sizeof(cell->model)},           {cell->metric, sizeof(cell->metric)},
+        {cell->extractor, sizeof(cell->extractor)},   {cell->weights, sizeof(cell->weights)},
+        {cell->train_hash, sizeof(cell->train_hash)},
+    };
+
+    for (int i = 0; i < 7; i++) {
+        snprintf(texts[i].text, texts[i].size, "%s", fs_query_text(query, i));
+    }
+    json_t *config = ablated[0] ? json_loads(fs_query_text(query, 7), 0, NULL) : NULL;
+    if (fs_json_at(config, ablated)) {
+        char value[48];
+        fs_json_text(fs_json_at(config, ablated), value, sizeof(value));
+        snprintf(cell->ablated, sizeof(cell->ablated), "%.40s=%s", ablated, value);
+    }
+    json_decref(config);
+    cell->steps = sqlite3_column_int64(query, 8);
+    cell->samples = sqlite3_column_int64(query, 9);
+    cell->guidance_scale = sqlite3_column_double(query, 10);
+    cell->spread = sqlite3_column_int(query, 11);
+}
+
+static fs_status read_cells(sqlite3_stmt *query, const char *ablated, struct fs_regression *regression,
+                            struct fs_error *error)
+{
+    int pairs = 0, room = 0, base_room = 0, head_room = 0, last = -1;
+    bool row;
+
+    for (;;) {
+        FS_TRY(fs_query_next(query, &row, error));
+        if (!row) {
+            return FS_OK;
+        }
+        FS_TRY(grow((void **)&regression->cells, regression->count, &room, sizeof(*regression->cells), error));
+        FS_TRY(grow((void **)&regression->base, pairs, &base_room, sizeof(double), error));
+        FS_TRY(grow((void **)&regression->head, pairs, &head_room, sizeof(double), error));
+        if (sqlite3_column_int(query, 12) != last) {
+            struct fs_regress_cell *cell = &regression->cells[regression->count++];
+            *cell = (struct fs_regress_cell){.first = pairs};
+            describe(query, ablated, cell);
+            last = sqlite3_column_int(query, 12);
+        }
+        regression->cells[regression->count - 1].seeds++;
+        regression->base[pairs] = sqlite3_column_double(query, 13);
+        regression->head[pairs++] = sqlite3_column_double(query, 14);
+    }
+}
+
+static fs_status nothing_matched(sqlite3 *database, const char *base, const char *head, struct fs_error *error)
+{
+    sqlite3_stmt *query;
+    bool row;
+
+    FS_TRY(fs_query_open(database, &query, error, counts, "tt", base, head));
+    fs_status status = fs_query_next(query, &row, error);
+    if (status == FS_OK) {
+        status = fs_fail(error, FS_FAILED,
+                         "nothing to compare: base has %d cells and head %d, but none is of the same training, scored "
+                         "in the same way, with the same seed%s",
+                         sqlite3_column_int(query, 0), sqlite3_column_int(query, 1),
+                         sqlite3_column_int(query, 0) && sqlite3_column_int(query, 1) ? ""
+                                                                                      : " (the one without needs runs "
+                                                                                        "made by one source alone)");
+    }
+    sqlite3_finalize(query);
+    return status;
+}
+
+static fs_status find_cells(struct fs_store *store, const char *base, const char *head, const char *experiment,
+                            struct fs_regression *regression, struct fs_error *error)
+{
+    struct fs_experiment_name found = {0};
+    sqlite3_stmt *query;
+
+    if (experiment) {
+        FS_TRY(fs_experiment_find(store, experiment, &found, error));
+    }
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, matched, "ttt", base, head, experiment));
+    const fs_status status = read_cells(query, found.ablated, regression, error);
+    sqlite3_finalize(query);
+    return status == FS_OK && regression->count == 0 ? nothing_matched(fs_store_handle(store), base, head, error)
+                                                     : status;
+}
+
+/* --- verdicts --- */
+
+static fs_status judge(struct fs_regression *regression, struct fs_error *error)
+{
+    const int count = regression->count;
+    struct fs_comparison *cells = fs_allocate((size_t)count, sizeof(*cells), "cells", error);
+    struct fs_outcome *outcomes = fs_allocate((size_t)count, sizeof(*outcomes), "verdicts", error);
+    const fs_status status = cells && outcomes ? FS_OK : FS_FAILED;
+
+    if (status == FS_OK) {
+        for (int i = 0; i < count; i++) {
+            const struct fs_regress_cell *cell = &regression->cells[i];
+            cells[i] = (struct fs_comparison){cell->spread, regression->base + cell->first,
+                                              regression->head + cell->first, cell->seeds};
+        }
+        fs_verdict_cells(cells, count, regression->spreads, regression->rule, outcomes);
+        for (int i = 0; i < count; i++) {
+            struct fs_regress_cell *cell = &regression->cells[i];
+            cell->outcome = outcomes[i];
+            if (cell->outcome.verdict == FS_VERDICT_UNDECIDED) {
+                cell->seeds_needed =
+                    fs_verdict_seeds(&cell->outcome, cell->seeds, regression->spreads[cell->spread], regression->rule);
+            }
+        }
+        regression->verdict = fs_verdict_overall(outcomes, count);
+    }
+    free(outcomes);
+    free(cells);
+    return status;
+}
+
+fs_status fs_regress(struct fs_store *store, const char *base_source, const char *head_source, const char *experiment,
+                     struct fs_rule rule, struct fs_regression *regression, struct fs_error *error)
+{
+    *regression = (struct fs_regression){.rule = rule};
+    FS_TRY(find_spreads(fs_store_handle(store), regression, error));
+    FS_TRY(find_cells(store, base_source, head_source, experiment, regression, error));
+    return judge(regression, error);
+}
+
+void fs_regression_free(struct fs_regression *regression)
+{
+    free(regression->cells);
+    free(regression->base);
+    free(regression->head);
+    free(regression->spreads);
+    *regression = (struct fs_regression){0};
+}
