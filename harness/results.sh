@@ -3,6 +3,7 @@
 #   results/fewstep.db            the compact database: one file without a write-ahead log
 #   results/EXPERIMENT.{txt,md,csv}   the tables of every experiment in it
 #   results/samples/EXPERIMENT/   the grids of seed 0
+#   results/report.html           the page, and results/report.png, a picture of its top, where there is a chromium
 # It takes out/fewstep.db (or the file that FEWSTEP_DB names) and the samples/ beside it. Where there is none, the committed database stays and only the
 # tables are made again from it.
 set -eu
@@ -31,3 +32,15 @@ for experiment in $(sqlite3 -readonly results/fewstep.db 'SELECT DISTINCT name F
     fi
     echo "results/$experiment.txt, .md, .csv" >&2
 done
+"$program" report --db results/fewstep.db -o results/report.html
+echo "results/report.html" >&2
+chromium=$(command -v chromium || command -v chromium-browser || true)
+if [ -z "$chromium" ]; then
+    echo "fewstep: no chromium, so results/report.png stays as it was (make deps-page installs one)" >&2
+    exit 0
+fi
+sandbox=
+[ "$(id -u)" -ne 0 ] || sandbox=--no-sandbox # chromium's own refuses to work for root
+"$chromium" --headless $sandbox --disable-gpu --hide-scrollbars --window-size=1000,1560 \
+    --screenshot="$PWD/results/report.png" "file://$PWD/results/report.html" 2>/dev/null
+echo "results/report.png" >&2

@@ -146,6 +146,23 @@ static fs_status read_section(struct fs_page *page, const struct fs_page_experim
                               &section->floor_number, error);
 }
 
+/* The section that is shown in full: FID where there is one, else FD, else the first. It is put before the others. */
+static void choose_main_section(struct fs_page_experiment *experiment)
+{
+    static const char *const metrics[] = {"fid", "fd"};
+
+    for (int m = 0; m < 2; m++) {
+        for (int i = 0; i < experiment->section_count; i++) {
+            if (strcmp(experiment->sections[i].scores.first->text[FS_TEXT_METRIC], metrics[m]) == 0) {
+                const struct fs_page_section chosen = experiment->sections[i];
+                memmove(&experiment->sections[1], experiment->sections, (size_t)i * sizeof(chosen));
+                experiment->sections[0] = chosen;
+                return;
+            }
+        }
+    }
+}
+
 static fs_status read_experiment(struct fs_page *page, const char *name, struct fs_page_experiment *experiment,
                                  struct fs_error *error)
 {
@@ -170,6 +187,7 @@ static fs_status read_experiment(struct fs_page *page, const char *name, struct 
         experiment->sections[i].scores = part;
         FS_TRY(read_section(page, experiment, &experiment->sections[i], error));
     }
+    choose_main_section(experiment);
     return FS_OK;
 }
 

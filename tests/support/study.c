@@ -171,7 +171,7 @@ static fs_status make_table(struct study *study, const char *samples)
             for (int i = 0; i < STEPS; i++) {
                 const double value = test_study_value(m, steps[i], seed);
                 FS_TRY(add_score(study, id, "fd", steps[i], UPDATES, "50a", value));
-                FS_TRY(add_score(study, id, "precision", steps[i], UPDATES, "50a", 1 / (1 + value / 80)));
+                FS_TRY(add_score(study, id, "density", steps[i], UPDATES, "50a", 1 / (1 + value / 80)));
             }
             for (int at = UPDATES / 4; at < UPDATES; at += UPDATES / 4) {
                 FS_TRY(add_score(study, id, "fd", 4, at, "50a",
