@@ -36,6 +36,11 @@ fs_status fs_extractor_open(const char *name, struct fs_backend *backend, struct
     return fs_fail(error, FS_USAGE, "unknown feature extractor '%s': there is %s", name, names);
 }
 
+void fs_extractor_set_resize(struct fs_extractor *extractor, enum fs_resize mode)
+{
+    extractor->resize = extractor->side > 0 ? FS_RESIZE_NONE : mode;
+}
+
 void fs_extractor_close(struct fs_extractor *extractor)
 {
     if (extractor->destroy) {

@@ -2,19 +2,10 @@
 #ifndef FEWSTEP_EXTRACTOR_H
 #define FEWSTEP_EXTRACTOR_H
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "kernels/backend.h"
-
-/* NHWC. uint8 pixels span 0 … 255; float32 values span low … high. */
-struct fs_image_batch {
-    const void *pixels;
-    bool is_uint8;
-    int64_t count, height, width, channels;
-    float low, high;
-};
+#include "metrics/resize.h"
 
 struct fs_tap {
     const char *name; /* "pool" */
@@ -26,7 +17,10 @@ struct fs_extractor {
     char sha256[65];  /* of its weights */
     const struct fs_tap *taps;
     int tap_count;
-    int64_t batch_max; /* pictures a call */
+    int64_t batch_max;     /* pictures a call */
+    int64_t channels;      /* of the pictures that it takes */
+    int64_t side;          /* their height and width, where it takes one size only; 0: any, brought to its size */
+    enum fs_resize resize; /* how; to be chosen before the first call. FS_RESIZE_NONE where it takes one size only */
     void *state;
     /* features[k] [count, taps[k].dim] floats, dense, the caller's; NULL for a tap that is not wanted. FS_USAGE for
      * pictures of a size or number of channels that it cannot take. */
@@ -39,6 +33,8 @@ struct fs_extractor {
  * missing or not the ones expected, and how to get them. */
 fs_status fs_extractor_open(const char *name, struct fs_backend *backend, struct fs_extractor *extractor,
                             struct fs_error *error);
+/* Chooses how pictures are brought to its size; changes nothing where it takes one size only. */
+void fs_extractor_set_resize(struct fs_extractor *extractor, enum fs_resize mode);
 void fs_extractor_close(struct fs_extractor *extractor);
 /* Names there are, NULL past the last. */
 const char *fs_extractor_name(int index);

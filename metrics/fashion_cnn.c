@@ -330,6 +330,8 @@ fs_status fs_fashion_cnn_open(struct fs_backend *backend, struct fs_extractor *e
                                        .taps = taps,
                                        .tap_count = 1,
                                        .batch_max = BATCH_MAX,
+                                       .channels = 1,
+                                       .side = 28,
                                        .extract = extract,
                                        .destroy = destroy};
     struct extractor_state *state = fs_allocate(1, sizeof *state, "the extractor fashion-cnn", error);

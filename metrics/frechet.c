@@ -186,6 +186,26 @@ fs_status fs_frechet_distance(int64_t dim, const double *mu1, const double *sigm
     return status;
 }
 
+fs_status fs_frechet_distance_authors(int64_t dim, const double *mu1, const double *sigma1, const double *mu2,
+                                      const double *sigma2, double *distance, struct fs_error *error)
+{
+    const double offset = 1e-6;
+    double *both = allocate_matrix(2 * dim, dim, error);
+    if (!both) {
+        return FS_FAILED;
+    }
+    memcpy(both, sigma1, (size_t)(dim * dim) * sizeof *both);
+    memcpy(both + dim * dim, sigma2, (size_t)(dim * dim) * sizeof *both);
+    for (int64_t i = 0; i < dim; i++) {
+        both[i * dim + i] += offset;
+        both[(dim + i) * dim + i] += offset;
+    }
+    const fs_status status = fs_frechet_distance(dim, mu1, both, mu2, both + dim * dim, distance, error);
+    *distance -= 2 * (double)dim * offset; /* the traces outside the root are those without it */
+    free(both);
+    return status;
+}
+
 /* --- resampling --- */
 
 struct resampling {

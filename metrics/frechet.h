@@ -11,6 +11,11 @@
 fs_status fs_frechet_distance(int64_t dim, const double *mu1, const double *sigma1, const double *mu2,
                               const double *sigma2, double *distance, struct fs_error *error);
 
+/* As the shortcut-model authors' code has it: |μ1 − μ2|² + tr Σ1 + tr Σ2 − 2 tr ((Σ1 + 1e-6·I)(Σ2 + 1e-6·I))^½. Of
+ * identical sets it is −2·dim·1e-6, not 0. */
+fs_status fs_frechet_distance_authors(int64_t dim, const double *mu1, const double *sigma1, const double *mu2,
+                                      const double *sigma2, double *distance, struct fs_error *error);
+
 /* Σ^½ of a symmetric positive semidefinite matrix, for distances from many sets to one reference: factor once. */
 fs_status fs_symmetric_root(int64_t dim, const double *sigma, double *root, struct fs_error *error);
 fs_status fs_frechet_from_root(int64_t dim, const double *mu1, const double *root1, double trace1, const double *mu2,

@@ -3,7 +3,8 @@
 #ifndef FEWSTEP_RESIZE_H
 #define FEWSTEP_RESIZE_H
 
-#include "metrics/extractor.h"
+#include "kernels/base/error.h"
+#include "metrics/image_batch.h"
 
 enum fs_resize {
     FS_RESIZE_NONE,    /* the picture's own size; what comes out spans [−1, 1] */

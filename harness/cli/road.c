@@ -21,6 +21,7 @@ fs_status fs_road_open(struct fs_road *road, struct fs_session *session, const s
         status = fs_extractor_open(config->evaluate.extractors[0], session->host, &road->extractor, error);
     }
     if (status == FS_OK) {
+        fs_extractor_set_resize(&road->extractor, config->evaluate.resize);
         fs_progress_note(&session->progress, "reference: features of %" PRId64 " training pictures", road->train.count);
         status = fs_reference_open(&road->reference, &road->extractor, &road->train, cache, error);
     }

@@ -94,7 +94,8 @@ static fs_status dry_run(const struct run_options *options, const struct fs_expe
 static bool same_road(const struct fs_config *a, const struct fs_config *b)
 {
     return strcmp(a->dataset.name, b->dataset.name) == 0 && strcmp(a->dataset.path, b->dataset.path) == 0 &&
-           strcmp(a->evaluate.extractors[0], b->evaluate.extractors[0]) == 0;
+           strcmp(a->evaluate.extractors[0], b->evaluate.extractors[0]) == 0 &&
+           a->evaluate.resize == b->evaluate.resize;
 }
 
 /* Opens the road for a run, or keeps the open one when it serves. */

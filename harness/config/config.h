@@ -7,6 +7,7 @@
 
 #include "kernels/base/error.h"
 #include "methods/method.h"
+#include "metrics/resize.h"
 
 /* Raised when a default changes: it is hashed, so that old numbers keep their meaning. */
 #define FS_CONFIG_VERSION 1
@@ -56,6 +57,7 @@ struct fs_evaluate_config {
     enum fs_weights_kind weights;
     double guidance_scale;
     bool quantize;
+    enum fs_resize resize;
     char extractors[FS_NAMES_MAX][32];
     int extractor_count;
     char metrics[FS_NAMES_MAX][32];

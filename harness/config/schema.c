@@ -176,6 +176,11 @@ static const struct fs_key KEYS[] = {
     {.name = "evaluate.weights", .kind = FS_KEY_CHOICE, FIELD(evaluate.weights), .choices = "ema|raw"},
     {.name = "evaluate.guidance_scale", .kind = FS_KEY_REAL, FIELD(evaluate.guidance_scale), .fallback = 1},
     {.name = "evaluate.quantize", .kind = FS_KEY_BOOL, FIELD(evaluate.quantize), .fallback = 1},
+    {.name = "evaluate.resize",
+     .kind = FS_KEY_CHOICE,
+     FIELD(evaluate.resize),
+     .choices = "none|clean|torch|tf1|authors", /* fs_resize_name */
+     .fallback = FS_RESIZE_CLEAN},
     {.name = "evaluate.extractors",
      .kind = FS_KEY_TEXTS,
      FIELD(evaluate.extractors),

@@ -143,7 +143,8 @@ fs_status fs_reference_open(struct fs_reference *reference, struct fs_extractor 
     snprintf(reference->sha256, sizeof reference->sha256, "%s", train->sha256);
     reference->mean = fs_allocate((size_t)dim, sizeof(double), "a mean", error);
     reference->root = fs_allocate((size_t)(dim * dim), sizeof(double), "a covariance", error);
-    char *path = fs_format(error, "%s/%.16s-%.16s.safetensors", cache, train->sha256, extractor->sha256);
+    char *path = fs_format(error, "%s/%.16s-%.16s-%s.safetensors", cache, train->sha256, extractor->sha256,
+                           fs_resize_name((int)extractor->resize));
     fs_status status = reference->mean && reference->root && path ? fs_make_folder(cache, error) : error->status;
     if (status == FS_OK && access(path, R_OK) == 0) {
         status = read_reference(reference, path, error);

@@ -210,7 +210,8 @@ static void json_holds_every_key(void **state)
         experiment.runs[0].json,
         "{\"config_version\":1,\"dataset\":{\"name\":\"fashion-mnist\",\"path\":\"\"},\"device\":\"auto\",\"evaluate\":"
         "{"
-        "\"extractors\":[\"fashion-cnn\"],\"guidance_scale\":1,\"metrics\":[\"fd\"],\"quantize\":true,\"samples\":5000,"
+        "\"extractors\":[\"fashion-cnn\"],\"guidance_scale\":1,\"metrics\":[\"fd\"],\"quantize\":true,"
+        "\"resize\":\"clean\",\"samples\":5000,"
         "\"steps\":[1,2,4,8,16,32,128],\"weights\":\"ema\"},\"experiment\":\"a \\\"b\\\\ ü\",\"method\":"
         "\"flow-matching\",\"model\":{\"attention_scale\":\"inv_d\",\"classes\":10,\"depth\":4,\"finest_steps\":128,"
         "\"heads\":4,\"hidden\":128,\"patch\":4,\"preset\":\"dit-xs/4\"},\"seed\":0,\"train\":{\"batch\":128,\"beta1\":"

@@ -316,6 +316,26 @@ static void interval_holds_the_score(void **state)
                      FS_USAGE);
 }
 
+/* Of diagonal covariances the root is known: Σ √((a + ε)(b + ε)); small ones, so that ε counts. */
+static void authors_offset_is_inside_the_root(void **state)
+{
+    (void)state;
+    struct fs_error error;
+    double mu1[DIM], mu2[DIM], sigma1[DIM * DIM] = {0}, sigma2[DIM * DIM] = {0}, expected = 0, distance;
+    for (uint32_t i = 0; i < DIM; i++) {
+        const double a = i == 2 ? 0 : 1e-6 * fabs(normal(41, 0, i)), b = 1e-5 * fabs(normal(41, 1, i));
+        mu1[i] = 1e-3 * normal(41, 2, i);
+        mu2[i] = 1e-3 * normal(41, 3, i);
+        sigma1[i * DIM + i] = a;
+        sigma2[i * DIM + i] = b;
+        expected += (mu1[i] - mu2[i]) * (mu1[i] - mu2[i]) + a + b - 2 * sqrt((a + 1e-6) * (b + 1e-6));
+    }
+    assert_int_equal(fs_frechet_distance_authors(DIM, mu1, sigma1, mu2, sigma2, &distance, &error), FS_OK);
+    assert_true(fabs(distance - expected) < 1e-12);
+    assert_int_equal(fs_frechet_distance_authors(DIM, mu1, sigma1, mu1, sigma1, &distance, &error), FS_OK);
+    assert_true(fabs(distance + 2e-6 * DIM) < 1e-12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +343,7 @@ int main(void)
         cmocka_unit_test(orthogonal_supports),
         cmocka_unit_test(symmetric_invariant_and_zero_on_itself),
         cmocka_unit_test(root_squared_is_the_matrix),
+        cmocka_unit_test(authors_offset_is_inside_the_root),
         cmocka_unit_test(golden_distances),
         cmocka_unit_test(what_is_no_covariance_is_refused),
         cmocka_unit_test(interval_matches_the_analytic_spread),
