@@ -18,6 +18,7 @@ static const struct entry entries[] = {
     {"table", fs_command_table, "methods × steps, from the database"},
     {"report", fs_command_report, "one page with tables, charts, samples, and where each number comes from"},
     {"regress", fs_command_regress, "whether scores moved between two commits: better, same, worse or undecided"},
+    {"export", fs_command_export, "the database as CSV, JSON or TensorBoard's event files"},
     {"sample", fs_command_sample, "draw pictures from a run or a checkpoint"},
     {"eval", fs_command_eval, "score a run or a checkpoint again"},
     {"runs", fs_command_runs, "the runs in the database"},
