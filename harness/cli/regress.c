@@ -110,7 +110,7 @@ static fs_status regress(const struct regress_options *options, enum fs_verdict 
 
 fs_status fs_command_regress(int argc, char **argv, struct fs_error *error)
 {
-    struct regress_options options = {.head = "HEAD", .rule = {.alpha = 0.05, .minimal = 0.05}};
+    struct regress_options options = {.head = "HEAD", .rule = FS_RULE_DEFAULT};
     enum fs_verdict verdict = FS_VERDICT_UNDECIDED;
     for (int i = 0; i < argc; i++) {
         options.bisect = options.bisect || strcmp(argv[i], "--bisect") == 0; /* also before an option that is wrong */

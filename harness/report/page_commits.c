@@ -4,12 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/report/html.h"
 #include "harness/report/page_model.h"
+#include "harness/report/regress.h"
 #include "harness/store/query.h"
 #include "kernels/base/memory.h"
 
 #define SOURCES_MAX 64
 #define CHARTS_MAX 3
+#define VERDICTS_MAX 6 /* columns: the newest sources, each against the one before */
 
 struct sources {
     char *hashes[SOURCES_MAX], *commits[SOURCES_MAX]; /* oldest first; the commit of its first run, 7 digits */
@@ -123,6 +126,84 @@ static fs_status draw_commits(struct fs_page *page, const struct fs_page_experim
     return status;
 }
 
+/* --- verdicts --- */
+
+/* The cell of a row at a step count, measured as the section is; NULL where base and head share no seed of it. */
+static const struct fs_regress_cell *find_cell(const struct fs_regression *regression, const struct fs_table_score *of,
+                                               int64_t steps)
+{
+    for (int i = 0; i < regression->count; i++) {
+        const struct fs_regress_cell *cell = &regression->cells[i];
+        if (strcmp(cell->train_hash, of->text[FS_TEXT_TRAIN_HASH]) == 0 && cell->steps == steps &&
+            strcmp(cell->metric, of->text[FS_TEXT_METRIC]) == 0 &&
+            strcmp(cell->extractor, of->text[FS_TEXT_EXTRACTOR]) == 0 &&
+            strcmp(cell->weights, of->text[FS_TEXT_WEIGHTS]) == 0 && cell->samples == of->samples) {
+            return cell;
+        }
+    }
+    return NULL;
+}
+
+static void print_verdict(const struct fs_regress_cell *cell, FILE *out)
+{
+    if (!cell) {
+        fs_html(out, "<td>" FS_NO_VALUE);
+        return;
+    }
+    fs_html(out, "<td class=%s>%s", fs_verdict_name(cell->outcome.verdict), fs_verdict_name(cell->outcome.verdict));
+    if (isfinite(cell->outcome.effect)) {
+        fs_html(out, " <small>%+.1f %%</small>", 100 * expm1(cell->outcome.effect));
+    }
+}
+
+static void print_verdict_rows(const struct fs_page *page, const struct fs_page_section *section,
+                               const struct fs_regression *regressions, int count)
+{
+    for (int i = 0; i < section->row_count; i++) {
+        for (int k = 0; k < section->step_count; k++) {
+            fs_html(page->out, "<tr><th scope=row>%s, %ld step%s", section->rows[i].label, (long)section->steps[k],
+                    section->steps[k] == 1 ? "" : "s");
+            for (int c = 0; c < count; c++) {
+                print_verdict(find_cell(&regressions[c], section->rows[i].scores.first, section->steps[k]), page->out);
+            }
+            fs_html(page->out, "\n");
+        }
+    }
+}
+
+/* A column a source, against the one before it, by the rule that `fewstep regress` has without options. */
+static void print_verdicts(const struct fs_page *page, const struct fs_page_experiment *experiment,
+                           const struct sources *sources)
+{
+    const struct fs_rule rule = FS_RULE_DEFAULT;
+    const int count = sources->count - 1 < VERDICTS_MAX ? sources->count - 1 : VERDICTS_MAX;
+    struct fs_regression regressions[VERDICTS_MAX] = {0};
+    struct fs_error nothing;
+
+    fs_html(page->out,
+            "<h3>Verdicts</h3><div class=scroll tabindex=0 role=region aria-label=\"Verdicts over commits\">"
+            "<table class=verdicts><thead><tr><th scope=col>%s",
+            experiment->sections[0].metric);
+    for (int c = 0; c < count; c++) {
+        const int head = sources->count - count + c;
+        fs_html(page->out, "<th scope=col>%s to %s", sources->commits[head - 1], sources->commits[head]);
+        /* Two sources without a seed in common cannot be compared: then no cell is found. */
+        fs_regress(page->store, sources->hashes[head - 1], sources->hashes[head], experiment->name.name, rule,
+                   &regressions[c], &nothing);
+    }
+    fs_html(page->out, "<tbody>\n");
+    print_verdict_rows(page, &experiment->sections[0], regressions, count);
+    fs_html(
+        page->out,
+        "</table></div><p class=note>Each source against the one before it, as <code>fewstep regress</code> judges: "
+        "significance %g over all cells of a comparison, smallest effect of interest %g %%. The percentage is the "
+        "change; lower is better.</p>\n",
+        rule.alpha, 100 * rule.minimal);
+    for (int c = 0; c < count; c++) {
+        fs_regression_free(&regressions[c]);
+    }
+}
+
 fs_status fs_page_commits_chart(struct fs_page *page, const struct fs_page_experiment *experiment,
                                 struct fs_error *error)
 {
@@ -142,6 +223,9 @@ fs_status fs_page_commits_chart(struct fs_page *page, const struct fs_page_exper
     for (int i = 0; i < charts && sources.count > 1 && status == FS_OK; i++) { /* fewest steps, most, and between */
         status =
             draw_commits(page, experiment, &sources, section->steps[charts > 1 ? i * last / (charts - 1) : 0], error);
+    }
+    if (sources.count > 1 && status == FS_OK) {
+        print_verdicts(page, experiment, &sources);
     }
     free_sources(&sources);
     return status;

@@ -49,6 +49,8 @@ struct fs_rule {
     double minimal; /* the smallest effect of interest, as a share: 0.05 is a ratio of 1.05 or 1 / 1.05 */
 };
 
+#define FS_RULE_DEFAULT ((struct fs_rule){.alpha = 0.05, .minimal = 0.05})
+
 struct fs_outcome {
     enum fs_verdict verdict;
     bool equal;       /* the same bits at both commits */

@@ -100,7 +100,7 @@ static fs_status add_curve(const struct study *study, const char *id, int method
     return fs_store_curve(study->store, id, points, 200, study->error);
 }
 
-static fs_status add_score(const struct study *study, const char *id, const char *metric, int step_count,
+static fs_status add_score(const struct study *study, const char *id, int seed, const char *metric, int step_count,
                            int64_t update, const char *source, double value)
 {
     char name[256], hash[65];
@@ -112,6 +112,7 @@ static fs_status add_score(const struct study *study, const char *id, const char
     score.metric = metric;
     score.steps = step_count;
     score.update = update;
+    score.noise_seed = seed;
     score.source_hash = source;
     score.value = value;
     score.low = 0.97 * value;
@@ -170,17 +171,17 @@ static fs_status make_table(struct study *study, const char *samples)
             FS_TRY(add_curve(study, id, m, seed));
             for (int i = 0; i < STEPS; i++) {
                 const double value = test_study_value(m, steps[i], seed);
-                FS_TRY(add_score(study, id, "fd", steps[i], UPDATES, "50a", value));
-                FS_TRY(add_score(study, id, "density", steps[i], UPDATES, "50a", 1 / (1 + value / 80)));
+                FS_TRY(add_score(study, id, seed, "fd", steps[i], UPDATES, "50a", value));
+                FS_TRY(add_score(study, id, seed, "density", steps[i], UPDATES, "50a", 1 / (1 + value / 80)));
             }
             for (int at = UPDATES / 4; at < UPDATES; at += UPDATES / 4) {
-                FS_TRY(add_score(study, id, "fd", 4, at, "50a",
+                FS_TRY(add_score(study, id, seed, "fd", 4, at, "50a",
                                  test_study_value(m, 4, seed) * (1 + 900.0 / at) * exp(0.05 * noise(m, seed, at))));
             }
             FS_TRY(seed == 0 ? draw_grid(study, samples, methods[m], id) : FS_OK);
         }
     }
-    return add_score(study, NULL, "fd", 0, 0, "50a", 1.25);
+    return add_score(study, NULL, 0, "fd", 0, 0, "50a", 1.25);
 }
 
 static fs_status make_ablation(struct study *study)
@@ -194,7 +195,7 @@ static fs_status make_ablation(struct study *study)
             FS_TRY(add_run(study, "shortcut", own, seed, "50a", id));
             for (int k = 0; k < STEPS; k += 2) {
                 const double asked = fmax(log2((double)(1 << i)) - log2(steps[k]), 0); /* levels never trained on */
-                FS_TRY(add_score(study, id, "fd", steps[k], UPDATES, "50a",
+                FS_TRY(add_score(study, id, seed, "fd", steps[k], UPDATES, "50a",
                                  test_study_value(3, steps[k], seed) * exp(0.35 * asked + 0.05 * noise(i, k, seed))));
             }
         }
@@ -217,7 +218,7 @@ static fs_status make_commits(struct study *study)
             const int method = run < 3 ? 0 : 3, seed = run % 3;
             FS_TRY(add_run(study, methods[method], "", seed, sources[c], id));
             for (int k = 0; k < STEPS; k += 3) {
-                FS_TRY(add_score(study, id, "fd", steps[k], UPDATES, sources[c],
+                FS_TRY(add_score(study, id, seed, "fd", steps[k], UPDATES, sources[c],
                                  test_study_value(method, steps[k], seed) * (c >= 2 && method == 3 ? 1.3 : 1) *
                                      exp(0.03 * noise(c, run, k))));
             }
