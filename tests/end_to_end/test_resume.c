@@ -6,8 +6,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,13 +14,14 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#include <sqlite3.h>
+#include "kernels/base/clock.h"
+#include "tests/support/folder.h"
+#include "tests/support/program.h"
 
 #define KILLS 10
 
-static char folder[64], experiment[128], program[512];
+static char experiment[1024], calm[1024], killed[1024];
 
 static const char experiment_text[] =
     "experiment: resume\n"
@@ -37,195 +36,137 @@ static const char experiment_text[] =
     "  method: [shortcut, progressive-distillation, reflow]\n"
     "evaluate: {steps: [1, 8], samples: 200}\n";
 
-/* Starts `fewstep run` into `out`; its output goes to a file there. */
-static pid_t start(const char *out)
-{
-    char log[256];
-    snprintf(log, sizeof log, "%s.log", out);
-    const pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        const int file = open(log, O_CREAT | O_WRONLY | O_APPEND, 0644);
-        dup2(file, STDOUT_FILENO);
-        dup2(file, STDERR_FILENO);
-        execl(program, program, "run", experiment, "--out", out, (char *)NULL);
-        _exit(127);
-    }
-    return child;
-}
-
-static int wait_for(pid_t child)
-{
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static void show_log(const char *out)
-{
-    char command[320];
-    snprintf(command, sizeof command, "tail -n 20 %s.log >&2", out);
-    if (system(command) != 0) {
-        print_message("no log of %s\n", out);
-    }
-}
-
 static void remove_folder(const char *path)
 {
-    char command[160];
+    char command[1100];
     snprintf(command, sizeof command, "rm -rf %s", path);
     assert_int_equal(system(command), 0);
 }
 
-static void run_undisturbed(const char *out)
-{
-    const int status = wait_for(start(out));
-    if (status != 0) {
-        show_log(out);
-    }
-    assert_int_equal(status, 0);
-}
-
-static const char last_checkpoints[] =
-    "SELECT r.id, MAX(c.at_update), c.sha256 FROM checkpoints AS c JOIN runs AS r ON r.number = c.run GROUP BY r.id "
-    "ORDER BY r.id";
-
-/* --- comparing --- */
-
-/* "run-id/checkpoint-name sha256" of every last checkpoint, from the database. */
-static void list_results(const char *out, const char *sql, char *text, size_t size)
-{
-    char path[256];
-    sqlite3 *db;
-    sqlite3_stmt *statement;
-    size_t length = 0;
-    snprintf(path, sizeof path, "%s/fewstep.db", out);
-    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
-    while (sqlite3_step(statement) == SQLITE_ROW) {
-        for (int i = 0; i < sqlite3_column_count(statement); i++) {
-            length +=
-                (size_t)snprintf(text + length, size - length, "%s ", (const char *)sqlite3_column_text(statement, i));
-            assert_true(length < size);
-        }
-        text[length++] = '\n';
-    }
-    text[length] = 0;
-    sqlite3_finalize(statement);
-    sqlite3_close(db);
-    assert_true(length > 0);
-}
-
-static void compare(const char *sql)
-{
-    static char calm[65536], killed[65536];
-    char out[128];
-    snprintf(out, sizeof out, "%s/calm", folder);
-    list_results(out, sql, calm, sizeof calm);
-    snprintf(out, sizeof out, "%s/killed", folder);
-    list_results(out, sql, killed, sizeof killed);
-    assert_string_equal(calm, killed);
-}
-
-static void compare_results(void)
-{
-    compare(last_checkpoints);
-    compare(
-        "SELECT score_hash, steps, printf('%!.17g', value), printf('%!.17g', low), printf('%!.17g', high) FROM scores "
-        "ORDER BY score_hash");
-}
-
-static void sleep_for(double seconds)
-{
-    const struct timespec pause = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
-    nanosleep(&pause, NULL);
-}
-
 /* Kills the program KILLS times at random moments. A run that came to its end in between is compared, and begun anew.
  */
-static void run_killed(const char *out, double seconds)
+static void run_killed(double seconds)
 {
     const double longest = fmin(fmax(seconds / 2, 2), 5);
-    for (int killed = 0; killed < KILLS;) {
-        const pid_t child = start(out);
-        sleep_for(longest * (double)rand() / RAND_MAX);
+    for (int kills = 0; kills < KILLS;) {
+        const pid_t child = test_program_start(experiment, killed);
+        test_sleep(longest * (double)rand() / RAND_MAX);
         kill(child, SIGKILL);
-        const int status = wait_for(child);
+        const int status = test_program_wait(child);
         assert_true(status == 0 || status == -1);
-        killed += status == -1;
+        kills += status == -1;
         if (status == 0) {
-            compare_results();
-            remove_folder(out);
+            test_program_same_results(calm, killed);
+            remove_folder(killed);
         }
     }
-    run_undisturbed(out);
-    compare_results();
+    test_program_finish(experiment, killed);
+    test_program_same_results(calm, killed);
 }
 
 static void test_killed_run_ends_the_same(void **state)
 {
     (void)state;
-    char calm[128], killed[128];
-    struct timespec begin, end;
-    snprintf(calm, sizeof calm, "%s/calm", folder);
-    snprintf(killed, sizeof killed, "%s/killed", folder);
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    run_undisturbed(calm);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    run_killed(killed, (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec));
+    const double begin = fs_seconds();
+    test_program_finish(experiment, calm);
+    run_killed(fs_seconds() - begin);
+}
+
+/* Stopped politely, the program says how to go on, and leaves nothing half-written. */
+static void test_signals_stop_at_a_checkpoint(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGINT, SIGTERM};
+    remove_folder(killed);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        char log[1100], command[2400];
+        snprintf(log, sizeof log, "%s.log", killed);
+        const pid_t child = test_program_start(experiment, killed);
+        test_sleep(1);
+        kill(child, signals[i]);
+        const int status = test_program_wait(child);
+        assert_true(status == 3 || status == 0);
+        snprintf(command, sizeof command,
+                 "grep -q 'the same command goes on from here' %s && test -z \"$(find %s -name '*.tmp')\"", log,
+                 killed);
+        assert_int_equal(system(command), 0);
+    }
+    test_program_finish(experiment, killed);
+    test_program_same_results(calm, killed);
+}
+
+/* Two processes share the work: each run is trained by one of them. */
+static void test_two_processes_at_once(void **state)
+{
+    (void)state;
+    char text[1024];
+    remove_folder(killed);
+    const pid_t one = test_program_start(experiment, killed), two = test_program_start(experiment, killed);
+    assert_int_equal(test_program_wait(one), 0);
+    assert_int_equal(test_program_wait(two), 0);
+    test_program_finish(experiment, killed); /* scores what a process left to the other one's teacher */
+    test_program_same_results(calm, killed);
+    test_program_query(killed, "SELECT count(*) FROM runs WHERE state <> 'trained'", text, sizeof text);
+    assert_string_equal(text, "0 \n");
+}
+
+/* A disk that fills up while a checkpoint is written: status 3, the one before it stays good, and nothing half-written
+ * stays behind. A limit on the size of a file stands in for the disk. */
+static void test_a_full_disk_costs_no_checkpoint(void **state)
+{
+    (void)state;
+    char arguments[2400], text[4096], command[1200];
+    remove_folder(killed);
+    snprintf(arguments, sizeof arguments, "run %s --out %s --quiet", experiment, killed);
+    pid_t child = test_program_start(experiment, killed);
+    test_sleep(1.5);
+    kill(child, SIGTERM);
+    test_program_wait(child);
+    const int status = test_program_run("ulimit -f 300;", arguments, text, sizeof text);
+    assert_int_equal(status, 3);
+    assert_non_null(strstr(text, "checkpoint-"));
+    assert_non_null(strstr(text, "File too large"));
+    snprintf(command, sizeof command, "test -z \"$(find %s -name '*.tmp')\"", killed);
+    assert_int_equal(system(command), 0);
+    test_program_finish(experiment, killed);
+    test_program_same_results(calm, killed);
 }
 
 static void test_a_finished_run_is_not_repeated(void **state)
 {
     (void)state;
-    char out[128], path[256];
+    char path[1100];
     struct stat before, after;
     static char first[65536], second[65536];
-    snprintf(out, sizeof out, "%s/calm", folder);
-    snprintf(path, sizeof path, "%s/samples/resume", out);
-    list_results(out, last_checkpoints, first, sizeof first);
+    static const char sql[] = "SELECT run, at_update, sha256, created FROM checkpoints ORDER BY run, at_update";
+    snprintf(path, sizeof path, "%s/samples/resume", calm);
+    test_program_query(calm, sql, first, sizeof first);
     assert_int_equal(stat(path, &before), 0);
-    run_undisturbed(out);
-    list_results(out, last_checkpoints, second, sizeof second);
+    test_program_finish(experiment, calm);
+    test_program_query(calm, sql, second, sizeof second);
     assert_int_equal(stat(path, &after), 0);
     assert_string_equal(first, second);
     assert_int_equal(before.st_mtime, after.st_mtime);
 }
 
-/* --- set-up --- */
-
 static int set_up(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/fewstep-resume-XXXXXX");
-    if (!mkdtemp(folder)) {
-        return -1;
-    }
-    snprintf(experiment, sizeof experiment, "%s/resume.yaml", folder);
-    FILE *file = fopen(experiment, "w");
-    if (!file) {
-        return -1;
-    }
-    fputs(experiment_text, file);
-    return fclose(file);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    remove_folder(folder);
+    snprintf(experiment, sizeof experiment, "%s", test_path("resume.yaml"));
+    snprintf(calm, sizeof calm, "%s", test_path("calm"));
+    snprintf(killed, sizeof killed, "%s", test_path("killed"));
+    test_write(experiment, experiment_text, sizeof experiment_text - 1);
     return 0;
 }
 
 int main(int argc, char **argv)
 {
-    /* The program lies two folders above: BUILD/tests/end_to_end/test_resume. */
-    const char *slash = argc > 0 ? strstr(argv[0], "/tests/end_to_end/") : NULL;
-    snprintf(program, sizeof program, "%.*s/fewstep", slash ? (int)(slash - argv[0]) : 5, slash ? argv[0] : "build");
+    test_program_find(argc > 0 ? argv[0] : "");
     srand((unsigned)time(NULL));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_killed_run_ends_the_same),
+        cmocka_unit_test(test_killed_run_ends_the_same),       cmocka_unit_test(test_signals_stop_at_a_checkpoint),
+        cmocka_unit_test(test_two_processes_at_once),          cmocka_unit_test(test_a_full_disk_costs_no_checkpoint),
         cmocka_unit_test(test_a_finished_run_is_not_repeated),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, NULL);
 }
