@@ -15,6 +15,7 @@
 
 fs_status fs_picture_read(const char *path, struct fs_picture *picture, struct fs_error *error)
 {
+    static const png_color black = {0}; /* under what is transparent */
     png_image image = {.version = PNG_IMAGE_VERSION};
 
     *picture = (struct fs_picture){0};
@@ -32,7 +33,7 @@ fs_status fs_picture_read(const char *path, struct fs_picture *picture, struct f
         png_image_free(&image);
         return FS_FAILED;
     }
-    if (!png_image_finish_read(&image, &(png_color){0}, picture->pixels, 0, NULL)) {
+    if (!png_image_finish_read(&image, &black, picture->pixels, 0, NULL)) {
         free(picture->pixels);
         picture->pixels = NULL;
         return fs_fail(error, FS_USAGE, "%s: cannot be read as a PNG: %s", path, image.message);

@@ -41,8 +41,9 @@ static int linear_ticks(const struct fs_axis *axis, int wanted, double ticks[FS_
         i++;
     }
     const double step = rounds[i] * power;
-    for (double k = ceil(axis->low / step); k * step <= axis->high && count < FS_TICKS_MAX; k++) {
-        ticks[count++] = k * step;
+    const double first = ceil(axis->low / step);
+    for (int k = 0; (first + k) * step <= axis->high && count < FS_TICKS_MAX; k++) {
+        ticks[count++] = (first + k) * step;
     }
     return count;
 }
@@ -53,7 +54,7 @@ static int decade_ticks(const struct fs_axis *axis, const double *mantissas, int
 {
     int count = 0;
 
-    for (double k = floor(log10(axis->low)); k <= ceil(log10(axis->high)); k++) {
+    for (int k = (int)floor(log10(axis->low)); k <= (int)ceil(log10(axis->high)); k++) {
         for (int i = 0; i < mantissa_count; i++) {
             const double tick = mantissas[i] * pow(10, k);
             if (tick >= axis->low && tick <= axis->high && count < FS_TICKS_MAX) {

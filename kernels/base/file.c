@@ -63,8 +63,9 @@ fs_status fs_new_file_open(struct fs_new_file *file, const char *path, struct fs
         return fs_fail(error, FS_USAGE, "%.100s…: the file name is too long", path);
     }
     struct stat there;
-    if (stat(path, &there) == 0 && S_ISDIR(there.st_mode)) {
-        return fs_fail(error, FS_USAGE, "%s: cannot be written: it is a folder", path);
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) { /* the rename would put a file in a device's place */
+        return fs_fail(error, FS_USAGE, "%s: cannot be written: it is %s", path,
+                       S_ISDIR(there.st_mode) ? "a folder" : "no ordinary file");
     }
     snprintf(file->path, sizeof file->path, "%s", path);
     snprintf(file->temporary, sizeof file->temporary, "%s.tmp", path);

@@ -98,6 +98,22 @@ static void an_abandoned_file_leaves_nothing(void **state)
     assert_int_equal(test_folder_entries(), entries);
 }
 
+/* A rename over a device would put a file in its place. */
+static void a_device_is_not_replaced(void **state)
+{
+    (void)state;
+    struct fs_new_file file;
+    struct stat about;
+    const char *path = test_path("pipe");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    const int entries = test_folder_entries();
+    assert_int_equal(fs_new_file_open(&file, path, &error), FS_USAGE);
+    assert_non_null(strstr(error.text, "no ordinary file"));
+    assert_int_equal(stat(path, &about), 0);
+    assert_true(S_ISFIFO(about.st_mode));
+    assert_int_equal(test_folder_entries(), entries);
+}
+
 /* What a killed writer left under the temporary name is longer than what is written now. */
 static void leftovers_are_written_over(void **state)
 {
@@ -277,6 +293,7 @@ int main(void)
         cmocka_unit_test(memory_is_aligned_zeroed_and_checked),
         cmocka_unit_test(a_committed_file_is_there_and_nothing_else),
         cmocka_unit_test(an_abandoned_file_leaves_nothing),
+        cmocka_unit_test(a_device_is_not_replaced),
         cmocka_unit_test(leftovers_are_written_over),
         cmocka_unit_test(a_full_disk_keeps_the_old_file),
         cmocka_unit_test(places_that_cannot_be_written_are_named),
