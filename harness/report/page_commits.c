@@ -161,7 +161,7 @@ static void print_verdict_rows(const struct fs_page *page, const struct fs_page_
 {
     for (int i = 0; i < section->row_count; i++) {
         for (int k = 0; k < section->step_count; k++) {
-            fs_html(page->out, "<tr><th scope=row>%s, %ld step%s", section->rows[i].label, (long)section->steps[k],
+            fs_html(page->out, "<tr><th scope=row>%s, %ld step%s", section->rows[i].name, (long)section->steps[k],
                     section->steps[k] == 1 ? "" : "s");
             for (int c = 0; c < count; c++) {
                 print_verdict(find_cell(&regressions[c], section->rows[i].scores.first, section->steps[k]), page->out);

@@ -123,7 +123,12 @@ static fs_status read_section(struct fs_page *page, const struct fs_page_experim
 
     section->measure = ++page->measure_count;
     section->step_count = fs_collect_steps(section->scores, section->steps);
-    fs_section_title(section->scores.first, section->title, sizeof(section->title));
+    const bool one_method = of_one_method(section->scores);
+    char about[512];
+    fs_section_title(section->scores.first, about, sizeof(about));
+    snprintf(section->title, sizeof(section->title), "%s%s%s",
+             one_method ? fs_method_label(section->scores.first->text[FS_TEXT_METHOD]) : "", one_method ? ": " : "",
+             about);
     fs_metric_label(section->scores.first, section->metric, sizeof(section->metric));
     for (int at = 0; fs_next_stretch(section->scores, &at, fs_same_row, &row);) {
         section->row_count++;
@@ -134,7 +139,7 @@ static fs_status read_section(struct fs_page *page, const struct fs_page_experim
     }
     for (int at = 0, i = 0; fs_next_stretch(section->scores, &at, fs_same_row, &row); i++) {
         section->rows[i].scores = row;
-        name_row(&section->rows[i], experiment->name.ablated, of_one_method(section->scores));
+        name_row(&section->rows[i], experiment->name.ablated, one_method);
         FS_TRY(read_row(page, section, &section->rows[i], error));
     }
     section->floor = fs_find_floor(&experiment->scores, section->scores.first);

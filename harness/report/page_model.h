@@ -23,7 +23,7 @@ struct fs_page_number {
 struct fs_page_row {
     struct fs_stretch scores;
     char label[256]; /* the method, and the ablated value if the experiment has one */
-    char name[256];  /* the same beside a line: the ablated value alone where all rows are of one method */
+    char name[256];  /* the same where space is dear: the ablated value alone where all rows are of one method */
     int numbers[FS_TABLE_STEPS_MAX]; /* by step count; 0: none */
 };
 
@@ -31,7 +31,7 @@ struct fs_page_section {
     struct fs_stretch scores;
     const struct fs_table_score *floor; /* or NULL */
     int floor_number, measure;
-    char title[512], metric[96];
+    char title[640], metric[96];
     int64_t steps[FS_TABLE_STEPS_MAX];
     int step_count;
     struct fs_page_row *rows;

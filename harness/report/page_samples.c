@@ -91,7 +91,7 @@ static fs_status print_row(struct fs_page *page, const struct fs_page_experiment
     find_file(page, experiment, row, path, &of);
     fs_html(page->out, "<tr><th scope=row>");
     if (!of || fs_sample_grid_read(path, rows, GRID_COLUMNS, &grid, &reason) != FS_OK) {
-        fs_html(page->out, "%s<td colspan=%d>" FS_NO_VALUE "\n", row->label, section->step_count);
+        fs_html(page->out, "%s<td colspan=%d>" FS_NO_VALUE "\n", row->name, section->step_count);
         if (!*why) {
             *why = of ? fs_copy_text(reason.text, error)
                       : fs_format(error, "%s: no grid of a run in %s/%s: `fewstep run` draws it when it scores a run.",
@@ -99,7 +99,7 @@ static fs_status print_row(struct fs_page *page, const struct fs_page_experiment
         }
         return of && !*why ? FS_FAILED : FS_OK;
     }
-    fs_html(page->out, "<a href=\"#run-%.8s\">%s</a>", of->text[FS_TEXT_RUN], row->label);
+    fs_html(page->out, "<a href=\"#run-%.8s\">%s</a>", of->text[FS_TEXT_RUN], row->name);
     const fs_status status = print_cells(page, section, row, &grid, of->seed, error);
     fs_html(page->out, "\n");
     free(grid.picture.pixels);

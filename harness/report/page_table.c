@@ -65,7 +65,7 @@ static void print_row(const struct fs_page *page, const struct fs_page_section *
 {
     char work[FS_NUMBER_TEXT];
 
-    fs_html(out, "<tr><th scope=row>%s", row->label);
+    fs_html(out, "<tr><th scope=row>%s", row->name);
     for (int i = 0; i < section->step_count; i++) {
         print_number(page, row->numbers[i], seeds, out);
     }
