@@ -107,7 +107,8 @@ static void draw_y_axis(const struct layout *layout)
         fs_html(out, "<text class=tick x=%.1f y=%.1f text-anchor=end>%g</text>\n", layout->x.start - 6, at + 4,
                 ticks[i]);
     }
-    fs_html(out, "<text class=axis x=4 y=14>%s</text>\n", layout->chart->y_title);
+    fs_html(out, "<text class=axis x=4 y=14>%s%s</text>\n", layout->chart->y_title,
+            layout->chart->log_y ? ", log scale" : "");
 }
 
 static void draw_tick_x(const struct layout *layout, double value, const char *name, double *free_from)

@@ -78,6 +78,13 @@ static fs_status print_experiment(struct fs_page *page, int place, struct fs_err
         return FS_OK;
     }
     FS_TRY(print_section(page, experiment, &experiment->sections[0], error));
+    if (experiment->scores.older > 0) {
+        fs_html(page->out,
+                "<p class=note>%d older run%s of other sources left out here; the charts against commits have "
+                "them.</p>\n",
+                experiment->scores.older,
+                experiment->scores.older == 1 ? " of another source is" : "s of other sources are");
+    }
     FS_TRY(fs_page_samples(page, experiment, error));
     FS_TRY(fs_page_updates_chart(page, experiment, error));
     FS_TRY(fs_page_commits_chart(page, experiment, error));

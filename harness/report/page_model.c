@@ -33,7 +33,10 @@ fs_status fs_page_add_number(struct fs_page *page, struct fs_stretch scores, int
     fs_mean_and_error(scores, &added->mean, &deviation);
     added->low = scores.count > 1 ? added->mean - deviation : scores.first->low;
     added->high = scores.count > 1 ? added->mean + deviation : scores.first->high;
-    added->outside = scores.first->text[FS_TEXT_RUN][0] && fs_outside_training(scores.first, &known);
+    if (scores.first->text[FS_TEXT_RUN][0]) {
+        added->outside = fs_outside_training(scores.first, &known);
+        added->unreadable = !known;
+    }
     *number = ++page->number_count;
     return FS_OK;
 }

@@ -18,6 +18,7 @@ struct fs_page_number {
     double mean, low, high; /* low, high: ± the standard error over seeds; of one seed the 95 % interval over its
                                samples; NAN where there is neither */
     bool outside;           /* used outside what the method was trained for */
+    bool unreadable;        /* its configuration is not this build's, so `outside` is not known */
 };
 
 struct fs_page_row {

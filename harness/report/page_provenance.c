@@ -203,6 +203,24 @@ static fs_status print_run(FILE *out, const json_t *all, struct fs_error *error)
     return FS_OK;
 }
 
+/* A run and what is known of it; of one that cannot be read the reason stands in its place. */
+static fs_status print_queued(struct fs_page *page, const char *id, struct queue *runs, struct fs_error *error)
+{
+    struct fs_error reason;
+    json_t *all;
+
+    if (fs_run_json(page->store, id, &all, &reason) != FS_OK) {
+        fs_html(page->out, "<article id=\"run-%.8s\"><h4>run %.8s</h4>\n", id, id);
+        FS_TRY(fs_page_missing(page, fs_copy_text(reason.text, error), error));
+        fs_html(page->out, "</article>\n");
+        return FS_OK;
+    }
+    fs_status status = print_run(page->out, all, error);
+    status = status == FS_OK ? enqueue(runs, text_of(json_object_get(all, "run"), "teacher"), error) : status;
+    json_decref(all);
+    return status;
+}
+
 /* The runs behind the numbers, in this order, then their teachers. */
 static fs_status print_runs(struct fs_page *page, struct queue *runs, struct fs_error *error)
 {
@@ -212,12 +230,7 @@ static fs_status print_runs(struct fs_page *page, struct queue *runs, struct fs_
         }
     }
     for (size_t i = 0; i < json_array_size(runs->ids); i++) { /* printing one may add its teacher */
-        json_t *all;
-        FS_TRY(fs_run_json(page->store, json_string_value(json_array_get(runs->ids, i)), &all, error));
-        fs_status status = print_run(page->out, all, error);
-        status = status == FS_OK ? enqueue(runs, text_of(json_object_get(all, "run"), "teacher"), error) : status;
-        json_decref(all);
-        FS_TRY(status);
+        FS_TRY(print_queued(page, json_string_value(json_array_get(runs->ids, i)), runs, error));
     }
     return FS_OK;
 }

@@ -76,7 +76,7 @@ static void print_row(const struct fs_page *page, const struct fs_page_section *
 /* Under the table: what its signs mean, of those that it has. */
 static void print_notes(const struct fs_page *page, const struct fs_page_section *section, int seeds, FILE *out)
 {
-    bool means = false, single = false, outside = false;
+    bool means = false, single = false, outside = false, unreadable = false;
 
     for (int i = 0; i < section->row_count; i++) {
         for (int k = 0; k < section->step_count; k++) {
@@ -85,6 +85,7 @@ static void print_notes(const struct fs_page *page, const struct fs_page_section
                 means |= number->scores.count > 1;
                 single |= number->scores.count == 1 && isfinite(number->low);
                 outside |= number->outside;
+                unreadable |= number->unreadable;
             }
         }
     }
@@ -100,6 +101,9 @@ static void print_notes(const struct fs_page *page, const struct fs_page_section
     if (section->floor && section->floor->samples != section->scores.first->samples) {
         fs_html(out, " The data’s own score is of %ld samples (fewer samples score higher).",
                 (long)section->floor->samples);
+    }
+    if (unreadable) {
+        fs_html(out, " Some runs have no parentheses because this build cannot read their configuration.");
     }
     fs_html(out, "</p>\n");
 }

@@ -1,5 +1,5 @@
-/* What is exported reads back as what the database holds. TensorBoard's own reader is asked in tests/page/
- * check_tensorboard.py (development only); here its format is decoded by hand. */
+/* What is exported reads back as what the database holds. TensorBoard's own reader is asked in
+ * test_export_tensorboard.py (development only); here its format is decoded by hand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -18,6 +18,7 @@
 #include "harness/report/number.h"
 #include "harness/report/page.h"
 #include "harness/report/picture.h"
+#include "harness/store/query.h"
 #include "kernels/base/file.h"
 #include "kernels/base/memory.h"
 #include "tests/support/database.h"
@@ -352,6 +353,31 @@ static void test_what_is_missing_is_said(void **state)
     fs_store_close(store);
 }
 
+/* A run whose configuration is damaged costs its own entry; its numbers are still there. */
+static void test_a_damaged_run(void **state)
+{
+    const char *const table[] = {"table"};
+    const char *database = test_path("damaged/fewstep.db");
+    struct fs_store *store;
+    char id[65], line[128];
+
+    (void)state;
+    good(fs_make_folder(test_path("damaged"), &error));
+    good(test_study_make(database, test_path("damaged/samples"), &error));
+    good(fs_store_open(database, FS_STORE_WRITE, &store, &error));
+    test_study_run(2, 1, id);
+    good(fs_execute(fs_store_handle(store), &error, "UPDATE runs SET config_json = '{<b>' WHERE id = ?1", "t", id));
+    fs_store_close(store);
+
+    struct page page = make_page(database, test_path("damaged/samples"), table, 1);
+    snprintf(line, sizeof(line), "run %.8s: its configuration in the database is no JSON", id);
+    assert_non_null(strstr(page.notes, line));
+    has(&page, line);
+    has(&page, "<th scope=row>Reflow, 8 steps<td>");
+    check_links(&page);
+    free_page(&page);
+}
+
 static void test_an_empty_database(void **state)
 {
     const char *database = test_path("empty.db");
@@ -372,13 +398,10 @@ static void test_an_empty_database(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_escape),
-        cmocka_unit_test(test_format),
-        cmocka_unit_test(test_embedded_picture),
-        cmocka_unit_test(test_samples_are_cut_out),
-        cmocka_unit_test(test_the_whole_page),
-        cmocka_unit_test(test_what_is_missing_is_said),
-        cmocka_unit_test(test_an_empty_database),
+        cmocka_unit_test(test_escape),           cmocka_unit_test(test_format),
+        cmocka_unit_test(test_embedded_picture), cmocka_unit_test(test_samples_are_cut_out),
+        cmocka_unit_test(test_the_whole_page),   cmocka_unit_test(test_what_is_missing_is_said),
+        cmocka_unit_test(test_a_damaged_run),    cmocka_unit_test(test_an_empty_database),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

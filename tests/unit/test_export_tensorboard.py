@@ -1,4 +1,4 @@
-"""TensorBoard's own reader on `fewstep export --format tensorboard`: check_tensorboard.py FOLDER DATABASE.
+"""TensorBoard's own reader on `fewstep export --format tensorboard`: test_export_tensorboard.py FOLDER DATABASE.
 
 Development only (pip install tensorboard). Every curve point and every score of each run comes back, to float32."""
 import pathlib
