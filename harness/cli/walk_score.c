@@ -61,20 +61,20 @@ static void show_scoring(void *owner, const struct fs_score_progress *p)
 }
 
 /* Identity of a score, and whether it is already there (then it also becomes one of this experiment's). */
-static fs_status look_up(const struct fs_walk *walk, struct fs_score_row *row, char hash[FS_HASH_TEXT], bool *found,
-                         struct fs_error *error)
+static fs_status look_up(const struct fs_walk *walk, const struct fs_score_row *row, char hash[FS_HASH_TEXT],
+                         bool *found, struct fs_error *error)
 {
     double value;
     FS_TRY(fs_score_hash(row, hash, error));
-    row->score_hash = hash;
     return fs_store_find_score(walk->road->session->store, hash, walk->road->experiment, found, &value, error);
 }
 
 /* Computes and stores a score that is not there yet; one that is also becomes this experiment's. `generator` NULL: of
  * the test split. *done is false when a signal came first. */
-static fs_status ensure_score(struct fs_walk *walk, struct fs_generator *generator, struct fs_score_row *row,
+static fs_status ensure_score(struct fs_walk *walk, struct fs_generator *generator, const struct fs_score_row *identity,
                               bool *done, struct fs_error *error)
 {
+    struct fs_score_row row = *identity;
     struct fs_road *road = walk->road;
     struct fs_session *session = road->session;
     const struct fs_scoring scoring = {
@@ -86,21 +86,22 @@ static fs_status ensure_score(struct fs_walk *walk, struct fs_generator *generat
         .progress = show_scoring,
     };
     char hash[FS_HASH_TEXT];
-    FS_TRY(look_up(walk, row, hash, done, error));
+    FS_TRY(look_up(walk, &row, hash, done, error));
     if (*done) {
         return FS_OK;
     }
-    FS_TRY(generator ? fs_score_generator(&scoring, generator, row, done, error)
-                     : fs_score_data(&scoring, &road->test, row, done, error));
+    FS_TRY(generator ? fs_score_generator(&scoring, generator, &row, done, error)
+                     : fs_score_data(&scoring, &road->test, &row, done, error));
     if (!*done) {
         return FS_OK;
     }
-    FS_TRY(fs_store_score(session->store, row, road->experiment, session->environment, error));
-    if (row->steps > 0) {
-        fs_progress_note(&session->progress, "%s: %d step%s: %s %.4g", walk->name, row->steps,
-                         row->steps == 1 ? "" : "s", row->metric, row->value);
+    row.score_hash = hash;
+    FS_TRY(fs_store_score(session->store, &row, road->experiment, session->environment, error));
+    if (row.steps > 0) {
+        fs_progress_note(&session->progress, "%s: %d step%s: %s %.4g", walk->name, row.steps, row.steps == 1 ? "" : "s",
+                         row.metric, row.value);
     } else {
-        fs_progress_note(&session->progress, "%s: %s %.4g", walk->name, row->metric, row->value);
+        fs_progress_note(&session->progress, "%s: %s %.4g", walk->name, row.metric, row.value);
     }
     return FS_OK;
 }
@@ -111,7 +112,7 @@ fs_status fs_walk_scored(const struct fs_walk *walk, bool *scored, struct fs_err
     const int64_t update = fs_config_plan(walk->config).updates;
     *scored = true;
     for (int i = 0; *scored && i < evaluate->step_count; i++) {
-        struct fs_score_row row = score_row(walk, "run", update, evaluate->steps[i]);
+        const struct fs_score_row row = score_row(walk, "run", update, evaluate->steps[i]);
         char hash[FS_HASH_TEXT];
         FS_TRY(look_up(walk, &row, hash, scored, error));
     }
@@ -123,7 +124,7 @@ static fs_status score_steps(struct fs_walk *walk, struct fs_generator *generato
     const struct fs_evaluate_config *evaluate = &walk->config->evaluate;
     *done = true;
     for (int i = 0; *done && i < evaluate->step_count; i++) {
-        struct fs_score_row row = score_row(walk, "run", generator->update, evaluate->steps[i]);
+        const struct fs_score_row row = score_row(walk, "run", generator->update, evaluate->steps[i]);
         FS_TRY(ensure_score(walk, generator, &row, done, error));
     }
     return FS_OK;

@@ -191,7 +191,8 @@ static void rank_cells(struct fs_outcome *outcomes, int count, int *tested)
         outcomes[i].rank = 0;
         (*tested)++;
         for (int j = 0; j < count; j++) {
-            outcomes[i].rank += outcomes[j].p < outcomes[i].p || (outcomes[j].p == outcomes[i].p && j < i);
+            const bool tie_before = j < i && outcomes[j].p == outcomes[i].p;
+            outcomes[i].rank += outcomes[j].p < outcomes[i].p || tie_before;
         }
     }
 }
