@@ -4,26 +4,22 @@
 
 #define SCRATCH_LIMIT ((int64_t)512 << 20) /* bytes; at least one image is taken */
 
-struct shape {
-    struct fs_window window;
-    int64_t out_width, positions; /* of one image */
-};
-
 /* Row: image and output position; column: channel, row and column of the filter, as the weights lie. */
 struct gather_operation {
     struct span rows, x;
-    struct shape shape;
+    struct window window;
     __device__ void piece(int64_t row, int64_t col, int count) const
     {
-        const struct fs_window &w = shape.window;
-        const int64_t image = row / shape.positions, place = row % shape.positions;
-        const int64_t top = place / shape.out_width * w.stride - w.pad_height,
-                      left = place % shape.out_width * w.stride - w.pad_width;
-        for (int64_t j = col; j < col + count; j++) {
-            const int64_t channel = j / (w.kernel_height * w.kernel_width);
-            const int64_t i = top + j / w.kernel_width % w.kernel_height, k = left + j % w.kernel_width;
+        const struct window &w = window;
+        const int positions = w.out_height * w.out_width, area = w.kernel_height * w.kernel_width;
+        const int64_t image = row / positions;
+        const int place = (int)(row % positions);
+        const int top = place / w.out_width * w.stride - w.pad_height,
+                  left = place % w.out_width * w.stride - w.pad_width;
+        for (int j = (int)col; j < (int)col + count; j++) {
+            const int i = top + j / w.kernel_width % w.kernel_height, k = left + j % w.kernel_width;
             const bool inside = i >= 0 && i < w.in_height && k >= 0 && k < w.in_width;
-            store(rows, row, j, inside ? load(x, image, (i * w.in_width + k) * w.in_channels + channel) : 0);
+            store(rows, row, j, inside ? load(x, image, (i * w.in_width + k) * w.channels + j / area) : 0);
         }
     }
 };
@@ -31,25 +27,25 @@ struct gather_operation {
 /* y = z + bias, not below zero when `relu`; z has a row for each position, y one for each image. */
 struct scatter_operation {
     struct span y, z, bias;
-    struct shape shape;
+    int64_t positions, channels;
     bool relu;
     __device__ void piece(int64_t row, int64_t col, int count) const
     {
-        const int64_t image = row / shape.positions, place = row % shape.positions;
+        const int64_t image = row / positions, place = row % positions;
         for (int64_t j = col; j < col + count; j++) {
             const float value = load(z, row, j) + (bias.data != NULL ? load(bias, 0, j) : 0);
-            store(y, image, place * shape.window.out_channels + j, relu && value < 0 ? 0 : value);
+            store(y, image, place * channels + j, relu && value < 0 ? 0 : value);
         }
     }
 };
 
 static void convolve_chunk(struct fs_cuda *cuda, struct fs_view y, struct fs_view x, struct fs_view w,
-                           struct fs_view bias, const struct shape *shape, bool relu, float *memory)
+                           struct fs_view bias, const struct window *window, bool relu, float *memory)
 {
-    const int64_t count = x.rows * shape->positions;
+    const int64_t positions = (int64_t)window->out_height * window->out_width, count = x.rows * positions;
     const struct fs_view rows = fs_view(memory, FS_F32, count, w.cols),
                          z = fs_view(memory + (count * w.cols + 63) / 64 * 64, FS_F32, count, w.rows);
-    for_each_piece(cuda, gather_operation{span_of(rows), span_of(x), *shape}, rows.rows, rows.cols);
+    for_each_piece(cuda, gather_operation{span_of(rows), span_of(x), *window}, rows.rows, rows.cols);
     struct fs_cuda_product product = {};
     product.out = fs_matrices_of(z);
     product.a = fs_matrices_of(rows);
@@ -58,7 +54,8 @@ static void convolve_chunk(struct fs_cuda *cuda, struct fs_view y, struct fs_vie
     product.batch = 1;
     product.alpha = 1;
     if (fs_gemm_product(cuda, &product)) {
-        for_each_piece(cuda, scatter_operation{span_of(y), span_of(z), span_of(bias), *shape, relu}, z.rows, z.cols);
+        for_each_piece(cuda, scatter_operation{span_of(y), span_of(z), span_of(bias), positions, w.rows, relu}, z.rows,
+                       z.cols);
     } else if (cuda->fault.status == FS_OK) {
         fs_fail(&cuda->fault, FS_FAILED, "cuda: convolution_forward: cuBLASLt has no algorithm for it");
     }
@@ -67,28 +64,23 @@ static void convolve_chunk(struct fs_cuda *cuda, struct fs_view y, struct fs_vie
 static void convolution_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view w,
                                 struct fs_view bias, const struct fs_window *window, bool relu)
 {
-    const int64_t out_height =
-        (window->in_height + 2 * window->pad_height - window->kernel_height) / window->stride + 1;
-    const int64_t out_width = (window->in_width + 2 * window->pad_width - window->kernel_width) / window->stride + 1;
-    const struct shape shape = {*window, out_width, out_height * out_width};
-    const bool images_fit = fs_is_f32(y) && fs_is_f32(x) && y.rows == x.rows &&
-                            x.cols == window->in_height * window->in_width * window->in_channels &&
-                            y.cols == shape.positions * window->out_channels;
-    struct fs_cuda *cuda =
-        fs_cuda_begin(backend, "convolution_forward",
-                      images_fit && fs_is_f32(w) && w.rows == window->out_channels &&
-                          w.cols == window->in_channels * window->kernel_height * window->kernel_width &&
-                          (bias.data == NULL || (fs_is_f32(bias) && bias.cols == window->out_channels)));
+    const bool filters_fit = fs_is_f32(w) && w.rows == window->out_channels &&
+                             w.cols == window->in_channels * window->kernel_height * window->kernel_width &&
+                             (bias.data == NULL || (fs_is_f32(bias) && bias.cols == window->out_channels));
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "convolution_forward",
+                                         fs_is_f32(y) && fs_is_f32(x) && images_fit(y, x, window) && filters_fit);
     if (cuda == NULL) {
         return;
     }
-    const int64_t an_image = (shape.positions * (w.cols + w.rows) + 64) * (int64_t)sizeof(float);
+    const struct window small = window_of(window);
+    const int64_t positions = (int64_t)small.out_height * small.out_width;
+    const int64_t an_image = (positions * (w.cols + w.rows) + 64) * (int64_t)sizeof(float);
     int64_t chunk = SCRATCH_LIMIT / an_image;
     chunk = chunk < 1 ? 1 : chunk < x.rows ? chunk : x.rows;
     float *memory = (float *)fs_cuda_scratch(cuda, (size_t)(chunk * an_image));
     for (int64_t first = 0; memory != NULL && first < x.rows; first += chunk) {
         const int64_t count = x.rows - first < chunk ? x.rows - first : chunk;
-        convolve_chunk(cuda, fs_view_rows(y, first, count), fs_view_rows(x, first, count), w, bias, &shape, relu,
+        convolve_chunk(cuda, fs_view_rows(y, first, count), fs_view_rows(x, first, count), w, bias, &small, relu,
                        memory);
     }
 }

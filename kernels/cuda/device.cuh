@@ -163,10 +163,9 @@ struct pair {
     float first, second;
 };
 
-/* Each lane's column summed over the warps of the block, in warp 0. */
-static __device__ inline struct pair sum_over_warps(struct pair sums)
+/* Each lane's column summed over the warps of the block, in warp 0; `partial` is shared. */
+static __device__ inline struct pair sum_over_warps(struct pair partial[][FS_WARP], struct pair sums)
 {
-    __shared__ struct pair partial[FS_WARPS][FS_WARP];
     const int lane = threadIdx.x % FS_WARP, warp = threadIdx.x / FS_WARP;
     partial[warp][lane] = sums;
     __syncthreads();
@@ -194,7 +193,8 @@ static __global__ void __launch_bounds__(FS_THREADS)
         sums.first += term.first;
         sums.second += term.second;
     }
-    sums = sum_over_warps(sums);
+    __shared__ struct pair partial[FS_WARPS][FS_WARP];
+    sums = sum_over_warps(partial, sums);
     if (warp == 0 && col < cols) {
         operation.finish(group, col, sums);
     }
@@ -207,6 +207,38 @@ static void sum_columns(struct fs_cuda *cuda, const Operation &operation, int64_
     const int64_t groups = (rows + rows_a_group - 1) / rows_a_group;
     FS_LAUNCH(cuda, (column_sums<Operation>), groups * ((cols + FS_WARP - 1) / FS_WARP), FS_THREADS, operation, rows,
               rows_a_group, cols);
+}
+
+/* --- windows over images --- */
+
+/* A convolution's or pooling's window in 32 bits, which divide several times faster than 64. */
+struct window {
+    int in_height, in_width, channels, kernel_height, kernel_width, stride, pad_height, pad_width;
+    int out_height, out_width;
+};
+
+static inline struct window window_of(const struct fs_window *w)
+{
+    return {(int)w->in_height,
+            (int)w->in_width,
+            (int)w->in_channels,
+            (int)w->kernel_height,
+            (int)w->kernel_width,
+            (int)w->stride,
+            (int)w->pad_height,
+            (int)w->pad_width,
+            (int)((w->in_height + 2 * w->pad_height - w->kernel_height) / w->stride + 1),
+            (int)((w->in_width + 2 * w->pad_width - w->kernel_width) / w->stride + 1)};
+}
+
+/* Images in and out are as wide as the window says, and an image has less than 2³¹ numbers. */
+static inline bool images_fit(struct fs_view y, struct fs_view x, const struct fs_window *window)
+{
+    const struct window w = window_of(window);
+    return y.rows == x.rows && x.cols == window->in_height * window->in_width * window->in_channels &&
+           y.cols == (int64_t)w.out_height * w.out_width * window->out_channels && x.cols <= INT32_MAX &&
+           y.cols <= INT32_MAX && window->pad_height < window->kernel_height &&
+           window->pad_width < window->kernel_width;
 }
 
 #endif

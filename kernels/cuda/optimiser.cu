@@ -5,10 +5,9 @@
 
 #define CHUNK (FS_THREADS * FS_PIECE * 8) /* elements of one block; fixed, so the sum does not depend on the device */
 
-/* The block's sum, in thread 0. */
-static __device__ double block_sum(double value)
+/* The block's sum, in thread 0; `partial` is shared, of FS_THREADS. */
+static __device__ double block_sum(double *partial, double value)
 {
-    __shared__ double partial[FS_THREADS];
     partial[threadIdx.x] = value;
     __syncthreads();
     for (unsigned half = FS_THREADS / 2; half > 0; half /= 2) {
@@ -32,7 +31,8 @@ static __global__ void __launch_bounds__(FS_THREADS) squares_of_chunks(double *s
             }
         }
     }
-    sum = block_sum(sum);
+    __shared__ double partial[FS_THREADS];
+    sum = block_sum(partial, sum);
     if (threadIdx.x == 0) {
         sums[blockIdx.x] = sum;
     }
@@ -46,7 +46,8 @@ static __global__ void __launch_bounds__(FS_THREADS)
     for (int64_t i = threadIdx.x; i < count; i += FS_THREADS) {
         sum += sums[i];
     }
-    sum = block_sum(sum);
+    __shared__ double partial[FS_THREADS];
+    sum = block_sum(partial, sum);
     if (threadIdx.x == 0) {
         store(result, 0, 0, (float)sum);
     }
@@ -70,45 +71,51 @@ static void sum_squares(struct fs_backend *backend, struct fs_view result, struc
 
 /* --- AdamW --- */
 
+/* Flat buffers of floats; `wide` when each begins on 16 bytes. An average may be not given. */
 struct adamw_operation {
-    struct span parameters, gradients, moment1, moment2, average1, average2;
-    struct span norm2; /* stays on the device: an update waits for nothing */
+    float *parameters, *gradients, *moment1, *moment2, *averages[2];
+    const float *norm2; /* stays on the device: an update waits for nothing */
     float clip_norm, beta1, beta2, epsilon;
     float rate;        /* learning rate / (1 − beta1^update) */
     float correction2; /* 1 / (1 − beta2^update) */
     float decay;       /* learning rate · weight decay */
-    float ema_decay1, ema_decay2;
+    float ema_decay[2];
+    bool wide;
+    __device__ struct span flat(float *data) const
+    {
+        return {(char *)data, 0, false, wide};
+    }
     __device__ void piece(int64_t row, int64_t col, int count) const
     {
+        (void)row;
         float clip = 1;
         if (clip_norm > 0) {
-            const float norm = sqrtf(load(norm2, 0, 0));
+            const float norm = sqrtf(*norm2);
             clip = norm > clip_norm ? clip_norm / norm : 1;
         }
-        const struct piece g = load_piece(gradients, row, col, count);
-        struct piece w = load_piece(parameters, row, col, count), m = load_piece(moment1, row, col, count),
-                     v = load_piece(moment2, row, col, count);
+        const struct piece g = load_piece(flat(gradients), 0, col, count);
+        struct piece w = load_piece(flat(parameters), 0, col, count), m = load_piece(flat(moment1), 0, col, count),
+                     v = load_piece(flat(moment2), 0, col, count);
         for (int k = 0; k < FS_PIECE; k++) {
             const float gradient = clip * g.v[k];
             m.v[k] += (1 - beta1) * (gradient - m.v[k]);
             v.v[k] += (1 - beta2) * (gradient * gradient - v.v[k]);
             w.v[k] -= rate * m.v[k] / (sqrtf(v.v[k] * correction2) + epsilon) + decay * w.v[k];
         }
-        store_piece(moment1, row, col, count, m);
-        store_piece(moment2, row, col, count, v);
-        store_piece(parameters, row, col, count, w);
-        follow(average1, ema_decay1, w, row, col, count);
-        follow(average2, ema_decay2, w, row, col, count);
+        store_piece(flat(moment1), 0, col, count, m);
+        store_piece(flat(moment2), 0, col, count, v);
+        store_piece(flat(parameters), 0, col, count, w);
+        follow(averages[0], ema_decay[0], w, col, count);
+        follow(averages[1], ema_decay[1], w, col, count);
     }
-    __device__ static void follow(struct span average, float decay, const struct piece &w, int64_t row, int64_t col,
-                                  int count)
+    __device__ void follow(float *average, float towards, const struct piece &w, int64_t col, int count) const
     {
-        if (average.data != NULL) {
-            struct piece p = load_piece(average, row, col, count);
+        if (average != NULL) {
+            struct piece p = load_piece(flat(average), 0, col, count);
             for (int k = 0; k < FS_PIECE; k++) {
-                p.v[k] += (1 - decay) * (w.v[k] - p.v[k]);
+                p.v[k] += (1 - towards) * (w.v[k] - p.v[k]);
             }
-            store_piece(average, row, col, count, p);
+            store_piece(flat(average), 0, col, count, p);
         }
     }
 };
@@ -128,13 +135,17 @@ static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, s
         return;
     }
     const double rate = settings->learning_rate, update = (double)settings->update;
-    const struct adamw_operation operation = {span_of(parameters),
-                                              span_of(gradients),
-                                              span_of(moment1),
-                                              span_of(moment2),
-                                              span_of(averages[0]),
-                                              span_of(averages[1]),
-                                              span_of(settings->norm2),
+    const struct fs_view flat[] = {parameters, gradients, moment1, moment2, averages[0], averages[1]};
+    bool wide = true;
+    for (const struct fs_view &view : flat) {
+        wide = wide && span_of(view).wide; /* also of one that is not given */
+    }
+    const struct adamw_operation operation = {(float *)parameters.data,
+                                              (float *)gradients.data,
+                                              (float *)moment1.data,
+                                              (float *)moment2.data,
+                                              {(float *)averages[0].data, (float *)averages[1].data},
+                                              (const float *)settings->norm2.data,
                                               settings->clip_norm,
                                               settings->beta1,
                                               settings->beta2,
@@ -142,8 +153,8 @@ static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, s
                                               (float)(rate / (1 - pow(settings->beta1, update))),
                                               (float)(1 / (1 - pow(settings->beta2, update))),
                                               (float)(rate * settings->weight_decay),
-                                              settings->ema_decay[0],
-                                              settings->ema_decay[1]};
+                                              {settings->ema_decay[0], settings->ema_decay[1]},
+                                              wide};
     for_each_piece(cuda, operation, 1, parameters.cols);
 }
 
