@@ -29,10 +29,10 @@ PROGRAM := $(BUILD)/fewstep
 
 TEST_SOURCES := $(wildcard tests/unit/test_*.c tests/op/test_*.c tests/golden/test_*.c tests/end_to_end/test_*.c)
 TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
-TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c tests/reference/*.c))
+TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/entry.c,$(wildcard tests/support/*.c tests/reference/*.c tests/fuzz/*.c)))
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps deps-lint demo test test-san lint format bench fashion-cnn results clean FORCE
+.PHONY: all help deps deps-lint deps-fuzz demo test test-san fuzz lint format bench fashion-cnn results clean FORCE
 all: $(PROGRAM) ## build the program
 
 help: ## this list
@@ -43,11 +43,14 @@ help: ## this list
 PACKAGES := gcc g++ make libdnnl-dev libopenblas-dev liblapacke-dev libfftw3-dev libyaml-dev libsqlite3-dev libjansson-dev \
             zlib1g-dev libpng-dev libmd-dev libcmocka-dev sqlite3 dataset-fashion-mnist
 LINT_PACKAGES := clang-format clang-tidy cppcheck libomp-dev
+FUZZ_PACKAGES := clang libomp-dev
 
 deps: ## install what is missing (apt; sudo where not root)
 	@sh harness/deps.sh $(PACKAGES)
 deps-lint: ## install the linters
 	@sh harness/deps.sh $(LINT_PACKAGES)
+deps-fuzz: ## install what fuzz needs
+	@sh harness/deps.sh $(FUZZ_PACKAGES)
 
 demo: deps ## the main job on real data: four methods, one table, on the CPU in about ten minutes
 	@$(MAKE) --no-print-directory all
@@ -102,6 +105,31 @@ tests-built: $(PROGRAM) $(TESTS)
 test-san: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory BUILD=build/san OPTIMISE=-O1 \
 	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" test
+
+# libFuzzer on the readers of foreign files, one target after the other. What it learns stays in build/fuzz/corpus. The
+# kernels' vector types are gcc's: the archive holds what the readers need, compiled by clang.
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 600
+FUZZ_LENGTH ?= 8192
+FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_SOURCES := $(wildcard kernels/base/*.c methods/*.c metrics/*.c harness/config/*.c harness/data/*.c harness/model/*.c) \
+                tests/support/folder.c $(filter-out tests/fuzz/entry.c,$(wildcard tests/fuzz/*.c))
+$(BUILD)/libfuzz.a: $(FUZZ_SOURCES:%.c=$(BUILD)/%.o)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/fuzz_%: tests/fuzz/entry.c $(BUILD)/libfuzz.a
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer -DFUZZ_TARGET=fuzz_$* -o $@ $^ $(LDLIBS)
+.PHONY: fuzz-built
+fuzz-built: $(FUZZ_TARGETS:%=$(BUILD)/fuzz_%)
+fuzz: ## ten minutes of libFuzzer a target (FUZZ_TARGETS="npz png", FUZZ_SECONDS=60: fewer)
+	@$(MAKE) --no-print-directory -j$(shell nproc) BUILD=build/fuzz CC=clang OPTIMISE=-O1 \
+	    SAN="-fsanitize=fuzzer-no-link $(FUZZ_SAN)" FUZZ_TARGETS="$(FUZZ_TARGETS)" fuzz-built
+	@for target in $(FUZZ_TARGETS); do \
+	    mkdir -p build/fuzz/corpus/$$target && echo "fuzz: $$target, $(FUZZ_SECONDS) s" && \
+	    build/fuzz/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -max_len=$(FUZZ_LENGTH) -timeout=20 -print_final_stats=1 \
+	        -verbosity=0 -artifact_prefix=build/fuzz/$$target- build/fuzz/corpus/$$target tests/fuzz/corpus/$$target \
+	        || exit 1; \
+	done
 
 PAGE_PACKAGES := chromium chromium-driver python3-selenium poppler-utils
 .PHONY: deps-page test-page

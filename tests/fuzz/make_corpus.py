@@ -1,0 +1,81 @@
+"""The seeds that the fuzz targets start from: small, sound files, and some that lie.
+
+    python3 tests/fuzz/make_corpus.py tests/fuzz/corpus        (NumPy)
+"""
+import gzip
+import io
+import json
+import pathlib
+import struct
+import sys
+
+import numpy as np
+
+ROOT = pathlib.Path(sys.argv[1])
+
+
+def write(target, name, data):
+    folder = ROOT / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def npy(array, version=None):
+    out = io.BytesIO()
+    np.lib.format.write_array(out, np.asanyarray(array), version)
+    return out.getvalue()
+
+
+def safetensors(header, data):
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def safetensors_seeds():
+    two = {
+        "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+        "b": {"dtype": "BF16", "shape": [4], "data_offsets": [24, 32]},
+        "__metadata__": {"format": "pt"},
+    }
+    write("safetensors", "two", safetensors(two, bytes(32)))
+    write("safetensors", "scalar", safetensors({"s": {"dtype": "F64", "shape": [], "data_offsets": [0, 8]}}, bytes(8)))
+    write("safetensors", "none", safetensors({}, b""))
+    two["a"]["data_offsets"] = [8, 32]
+    write("safetensors", "overlap", safetensors(two, bytes(32)))
+    write("safetensors", "long-header", struct.pack("<Q", 2**63) + b"{}")
+
+
+def npy_seeds():
+    grid = np.arange(12).reshape(3, 4)
+    write("npy", "f4", npy(grid.astype("<f4")))
+    write("npy", "f8-big-endian", npy(grid.astype(">f8")))
+    write("npy", "u1-fortran", npy(np.asfortranarray(grid.astype("u1"))))
+    write("npy", "i8-version-2", npy(grid.astype("<i8"), (2, 0)))
+    write("npy", "i4-scalar", npy(np.int32(7)))
+    write("npy", "lies", npy(grid.astype("<f4")).replace(b"(3, 4)", b"(9, 9)"))
+
+
+def idx_seeds():
+    pictures = struct.pack(">4I", 0x803, 1, 28, 28) + bytes(i * 31 % 256 for i in range(784))
+    labels = struct.pack(">2I", 0x801, 1) + b"\x07"
+    for name, one, other in (
+        ("plain", labels, pictures),
+        ("gzip", gzip.compress(labels, mtime=0), gzip.compress(pictures, mtime=0)),
+        ("many", labels, struct.pack(">4I", 0x803, 2**32 - 1, 28, 28)),
+        ("cut", labels, gzip.compress(pictures, mtime=0)[:40]),
+    ):
+        write("idx", name, bytes([len(one)]) + one + other)
+
+
+def yaml_seeds():
+    experiments = pathlib.Path(__file__).parents[2] / "experiments"
+    for name in ("demo", "ablation-max-step"):
+        lines = (experiments / f"{name}.yaml").read_text().splitlines()
+        write("yaml", name, "\n".join(line.split(" #")[0] for line in lines if line[:1] != "#").encode() + b"\n")
+    write("yaml", "small", b"experiment: a\nmethod: reflow\nseed: 1\nmatrix: {seed: [1, 2], train.batch: [64, 128]}\n")
+    write("yaml", "nested", b"[" * 20)
+    write("yaml", "alias", b"a: &x [1, 2]\nb: *x\n")
+
+
+for make in (safetensors_seeds, npy_seeds, idx_seeds, yaml_seeds):
+    make()
