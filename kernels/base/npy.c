@@ -24,11 +24,6 @@ static const struct {
 
 #define TYPE_COUNT ((int)(sizeof types / sizeof types[0]))
 
-struct layout {
-    bool swapped, fortran;
-    int64_t count;
-};
-
 static fs_status bad(const char *path, const char *what, struct fs_error *error)
 {
     return fs_fail(error, FS_USAGE, "%s: not a sound .npy array: %s", path, what);
@@ -48,8 +43,7 @@ static bool take(const char **text, const char *token)
     return true;
 }
 
-static fs_status parse_descr(const char *path, const char **text, struct fs_array *array, struct layout *layout,
-                             struct fs_error *error)
+static fs_status parse_descr(const char *path, const char **text, struct fs_npy_header *header, struct fs_error *error)
 {
     if (!take(text, "'") || !**text) {
         return bad(path, "its type is no simple one", error);
@@ -61,15 +55,15 @@ static fs_status parse_descr(const char *path, const char **text, struct fs_arra
     for (int type = 0; type < TYPE_COUNT; type++) {
         if (strncmp(*text, types[type].descr, 2) == 0 && (*text)[2] == '\'') {
             *text += 3;
-            array->type = (enum fs_array_type)type;
-            layout->swapped = order == '>';
+            header->type = (enum fs_array_type)type;
+            header->swapped = order == '>';
             return FS_OK;
         }
     }
     return fs_fail(error, FS_USAGE, "%s: its type is '%.10s…; f4, f8, u1, i4 and i8 can be read", path, *text);
 }
 
-static fs_status parse_shape(const char *path, const char **text, struct fs_array *array, struct fs_error *error)
+static fs_status parse_shape(const char *path, const char **text, struct fs_npy_header *header, struct fs_error *error)
 {
     bool open = take(text, "(");
     while (open && !take(text, ")")) {
@@ -82,10 +76,10 @@ static fs_status parse_shape(const char *path, const char **text, struct fs_arra
                 return bad(path, "its shape is too large", error);
             }
         }
-        if (*text == digits || array->rank == RANK_MAX) {
+        if (*text == digits || header->rank == RANK_MAX) {
             return bad(path, "its shape is no list of at most 8 numbers", error);
         }
-        array->shape[array->rank++] = length;
+        header->shape[header->rank++] = length;
         if (!take(text, ",") && (*text)[strspn(*text, " ")] != ')') {
             return bad(path, "its shape is no list of at most 8 numbers", error);
         }
@@ -93,14 +87,14 @@ static fs_status parse_shape(const char *path, const char **text, struct fs_arra
     return open ? FS_OK : bad(path, "its shape is no list of at most 8 numbers", error);
 }
 
-static fs_status parse_order(const char *path, const char **text, struct layout *layout, struct fs_error *error)
+static fs_status parse_order(const char *path, const char **text, struct fs_npy_header *header, struct fs_error *error)
 {
-    layout->fortran = take(text, "True");
-    return layout->fortran || take(text, "False") ? FS_OK : bad(path, "fortran_order is neither True nor False", error);
+    header->fortran = take(text, "True");
+    return header->fortran || take(text, "False") ? FS_OK : bad(path, "fortran_order is neither True nor False", error);
 }
 
-static fs_status parse_header(const char *path, const char *text, struct fs_array *array, struct layout *layout,
-                              struct fs_error *error)
+static fs_status parse_dictionary(const char *path, const char *text, struct fs_npy_header *header,
+                                  struct fs_error *error)
 {
     bool seen[3] = {false, false, false};
     bool more = take(&text, "{");
@@ -113,9 +107,9 @@ static fs_status parse_header(const char *path, const char *text, struct fs_arra
             return bad(path, "its header is not the dictionary of descr, fortran_order and shape", error);
         }
         seen[key] = true;
-        FS_TRY(key == 0   ? parse_descr(path, &text, array, layout, error)
-               : key == 1 ? parse_order(path, &text, layout, error)
-                          : parse_shape(path, &text, array, error));
+        FS_TRY(key == 0   ? parse_descr(path, &text, header, error)
+               : key == 1 ? parse_order(path, &text, header, error)
+                          : parse_shape(path, &text, header, error));
         take(&text, ",");
     }
     text += strspn(text, " \n");
@@ -134,46 +128,43 @@ static void copy_element(unsigned char *to, const unsigned char *from, size_t si
 }
 
 /* Walks through the array in C order, and through the file with the stride that Fortran order has in each dimension. */
-static void copy_elements(const unsigned char *from, const struct layout *layout, struct fs_array *array)
+void fs_npy_elements(const struct fs_npy_header *header, const void *bytes, void *elements)
 {
-    const size_t size = types[array->type].size;
-    unsigned char *to = array->data;
+    const size_t size = types[header->type].size;
+    const unsigned char *from = bytes;
+    unsigned char *to = elements;
     int64_t index[RANK_MAX] = {0};
-    for (int64_t i = 0; i < layout->count; i++) {
+    for (int64_t i = 0; i < header->count; i++) {
         int64_t position = i;
-        if (layout->fortran) {
+        if (header->fortran) {
             position = 0;
-            for (int d = array->rank - 1; d >= 0; d--) {
-                position = position * array->shape[d] + index[d];
+            for (int d = header->rank - 1; d >= 0; d--) {
+                position = position * header->shape[d] + index[d];
             }
-            for (int d = array->rank - 1; d >= 0 && ++index[d] == array->shape[d]; d--) {
+            for (int d = header->rank - 1; d >= 0 && ++index[d] == header->shape[d]; d--) {
                 index[d] = 0;
             }
         }
-        copy_element(to + (size_t)i * size, from + (size_t)position * size, size, layout->swapped);
+        copy_element(to + (size_t)i * size, from + (size_t)position * size, size, header->swapped);
     }
 }
 
-/* Counts the elements of the shape and compares them with the bytes that there are. */
-static fs_status check_size(const char *path, const struct fs_array *array, size_t size, int64_t *count,
-                            struct fs_error *error)
+/* Counts the elements of the shape. */
+static fs_status count_elements(const char *path, struct fs_npy_header *header, struct fs_error *error)
 {
-    int64_t bytes = (int64_t)types[array->type].size;
-    for (int d = 0; d < array->rank; d++) {
-        if (__builtin_mul_overflow(bytes, array->shape[d], &bytes)) {
+    const int64_t size = (int64_t)types[header->type].size;
+    header->data_bytes = size;
+    for (int d = 0; d < header->rank; d++) {
+        if (__builtin_mul_overflow(header->data_bytes, header->shape[d], &header->data_bytes)) {
             return bad(path, "its shape is too large", error);
         }
     }
-    *count = bytes / (int64_t)types[array->type].size;
-    if ((uint64_t)bytes == size) {
-        return FS_OK;
-    }
-    return fs_fail(error, FS_USAGE, "%s: not a sound .npy array: its shape needs %lld bytes, it has %zu", path,
-                   (long long)bytes, size);
+    header->count = header->data_bytes / size;
+    return FS_OK;
 }
 
 /* Finds the header's text (copied, with a zero byte) and where the elements begin. */
-static fs_status find_header(const char *path, const unsigned char *bytes, size_t size, char **header, size_t *data,
+static fs_status find_header(const char *path, const unsigned char *bytes, size_t size, char **text, size_t *data,
                              struct fs_error *error)
 {
     if (size < 10 || memcmp(bytes, "\x93NUMPY", 6) != 0) {
@@ -192,30 +183,52 @@ static fs_status find_header(const char *path, const unsigned char *bytes, size_
         return bad(path, "it ends within its header", error);
     }
     *data = prefix + length;
-    *header = fs_allocate(length + 1, 1, path, error);
-    if (!*header) {
+    *text = fs_allocate(length + 1, 1, path, error);
+    if (!*text) {
         return FS_FAILED;
     }
-    memcpy(*header, bytes + prefix, length);
+    memcpy(*text, bytes + prefix, length);
     return FS_OK;
+}
+
+fs_status fs_npy_parse_header(const char *path, const void *bytes, size_t size, struct fs_npy_header *header,
+                              struct fs_error *error)
+{
+    char *text = NULL;
+    *header = (struct fs_npy_header){0};
+    FS_TRY(find_header(path, bytes, size, &text, &header->data_begin, error));
+    const fs_status status = parse_dictionary(path, text, header, error);
+    free(text);
+    return status == FS_OK ? count_elements(path, header, error) : status;
+}
+
+fs_status fs_npy_check_size(const char *path, const struct fs_npy_header *header, uint64_t size, struct fs_error *error)
+{
+    if ((uint64_t)header->data_bytes == size - header->data_begin) {
+        return FS_OK;
+    }
+    return fs_fail(error, FS_USAGE, "%s: not a sound .npy array: its shape needs %lld bytes, it has %llu", path,
+                   (long long)header->data_bytes, (unsigned long long)(size - header->data_begin));
+}
+
+void fs_npy_describe(const struct fs_npy_header *header, struct fs_array *array)
+{
+    *array = (struct fs_array){.type = header->type, .rank = header->rank};
+    memcpy(array->shape, header->shape, sizeof array->shape);
 }
 
 fs_status fs_npy_parse(const char *path, const void *bytes, size_t size, struct fs_array *array, struct fs_error *error)
 {
+    struct fs_npy_header header;
     *array = (struct fs_array){0};
-    struct layout layout = {0};
-    char *header = NULL;
-    size_t data = 0;
-    FS_TRY(find_header(path, bytes, size, &header, &data, error));
-    const fs_status status = parse_header(path, header, array, &layout, error);
-    free(header);
-    FS_TRY(status);
-    FS_TRY(check_size(path, array, size - data, &layout.count, error));
-    array->data = fs_allocate((size_t)layout.count, types[array->type].size, path, error);
+    FS_TRY(fs_npy_parse_header(path, bytes, size, &header, error));
+    FS_TRY(fs_npy_check_size(path, &header, size, error));
+    fs_npy_describe(&header, array);
+    array->data = fs_allocate((size_t)header.count, types[array->type].size, path, error);
     if (!array->data) {
         return FS_FAILED;
     }
-    copy_elements((const unsigned char *)bytes + data, &layout, array);
+    fs_npy_elements(&header, (const unsigned char *)bytes + header.data_begin, array->data);
     return FS_OK;
 }
 
@@ -232,27 +245,42 @@ fs_status fs_npy_read(const char *path, struct fs_array *array, struct fs_error 
 
 /* --- writing --- */
 
-fs_status fs_npy_write(const char *path, const struct fs_array *array, struct fs_error *error)
+size_t fs_npy_data_bytes(const struct fs_array *array)
+{
+    size_t bytes = types[array->type].size;
+    for (int d = 0; d < array->rank; d++) {
+        bytes *= (size_t)array->shape[d];
+    }
+    return bytes;
+}
+
+size_t fs_npy_make_header(const struct fs_array *array, char header[FS_NPY_WRITTEN_MAX])
 {
     char shape[RANK_MAX * 24] = "";
-    size_t used = 0, bytes = types[array->type].size;
+    size_t used = 0;
     for (int d = 0; d < array->rank; d++) {
         used +=
             (size_t)snprintf(shape + used, sizeof shape - used, "%s%lld", d ? ", " : "", (long long)array->shape[d]);
-        bytes *= (size_t)array->shape[d];
     }
-    char header[RANK_MAX * 24 + 128];
+    char text[FS_NPY_WRITTEN_MAX - 64];
     const int length =
-        snprintf(header, sizeof header, "{'descr': '%c%s', 'fortran_order': False, 'shape': (%s%s), }",
+        snprintf(text, sizeof text, "{'descr': '%c%s', 'fortran_order': False, 'shape': (%s%s), }",
                  array->type == FS_ARRAY_U8 ? '|' : '<', types[array->type].descr, shape, array->rank == 1 ? "," : "");
     /* The elements begin at a multiple of 64 bytes, behind a line end. */
     const int padded = (10 + length + 1 + 63) / 64 * 64 - 10;
-    const unsigned char prefix[10] = {
-        0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(padded & 255), (unsigned char)(padded >> 8)};
+    const char prefix[10] = {(char)0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (char)(padded & 255), (char)(padded >> 8)};
+    memcpy(header, prefix, sizeof prefix);
+    snprintf(header + sizeof prefix, FS_NPY_WRITTEN_MAX - sizeof prefix, "%-*s\n", padded - 1, text);
+    return sizeof prefix + (size_t)padded;
+}
+
+fs_status fs_npy_write(const char *path, const struct fs_array *array, struct fs_error *error)
+{
+    char header[FS_NPY_WRITTEN_MAX];
+    const size_t length = fs_npy_make_header(array, header), bytes = fs_npy_data_bytes(array);
     struct fs_new_file file;
     FS_TRY(fs_new_file_open(&file, path, error));
-    fwrite(prefix, 1, sizeof prefix, file.stream);
-    fprintf(file.stream, "%-*s\n", padded - 1, header);
+    fwrite(header, 1, length, file.stream);
     if (bytes > 0) {
         fwrite(array->data, 1, bytes, file.stream);
     }

@@ -55,6 +55,21 @@ def npy_seeds():
     write("npy", "lies", npy(grid.astype("<f4")).replace(b"(3, 4)", b"(9, 9)"))
 
 
+def npz_seeds():
+    mu, sigma = np.arange(3.0), np.eye(3)
+    pictures = np.arange(48).reshape(2, 4, 2, 3).astype("u1")
+    for name, save, arrays in (
+        ("stored", np.savez, {"mu": mu, "sigma": sigma}),
+        ("compressed", np.savez_compressed, {"mu": mu.astype("f4"), "sigma": sigma.astype(">f4")}),
+        ("pictures", np.savez_compressed, {"arr_0": pictures}),
+        ("pictures-stored", np.savez, {"arr_0": pictures}),
+        ("bomb", np.savez_compressed, {"sigma": np.zeros((256, 512))}),
+    ):
+        out = io.BytesIO()
+        save(out, **arrays)
+        write("npz", name, out.getvalue())
+
+
 def idx_seeds():
     pictures = struct.pack(">4I", 0x803, 1, 28, 28) + bytes(i * 31 % 256 for i in range(784))
     labels = struct.pack(">2I", 0x801, 1) + b"\x07"
@@ -77,5 +92,5 @@ def yaml_seeds():
     write("yaml", "alias", b"a: &x [1, 2]\nb: *x\n")
 
 
-for make in (safetensors_seeds, npy_seeds, idx_seeds, yaml_seeds):
+for make in (safetensors_seeds, npy_seeds, npz_seeds, idx_seeds, yaml_seeds):
     make()

@@ -36,10 +36,7 @@ static void replay(void **state)
         const char *name;
         fuzz_target *run;
     } targets[] = {
-        {"idx", fuzz_idx},
-        {"npy", fuzz_npy},
-        {"safetensors", fuzz_safetensors},
-        {"yaml", fuzz_yaml},
+        {"idx", fuzz_idx}, {"npy", fuzz_npy}, {"npz", fuzz_npz}, {"safetensors", fuzz_safetensors}, {"yaml", fuzz_yaml},
     };
     (void)state;
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
