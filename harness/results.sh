@@ -1,7 +1,7 @@
 #!/bin/sh
 # results/ from what the experiments left: results.sh PROGRAM (`make results` calls it).
 #   results/fewstep.db            the compact database: one file without a write-ahead log
-#   results/EXPERIMENT.{txt,md,csv}   the tables of every experiment in it
+#   results/EXPERIMENT.{txt,md,tex,csv}   the tables of every experiment in it
 #   results/samples/EXPERIMENT/   the grids of seed 0
 #   results/report.html           the page, and results/report.png, a picture of its top, where there is a chromium
 # It takes out/fewstep.db (or the file that FEWSTEP_DB names) and the samples/ beside it. Where there is none, the committed database stays and only the
@@ -21,7 +21,7 @@ if [ ! -f results/fewstep.db ]; then
     exit 2
 fi
 for experiment in $(sqlite3 -readonly results/fewstep.db 'SELECT DISTINCT name FROM experiments ORDER BY name'); do
-    for format in text:txt markdown:md csv:csv; do
+    for format in text:txt markdown:md latex:tex csv:csv; do
         "$program" table "$experiment" --db results/fewstep.db --format "${format%:*}" \
             > "results/$experiment.${format#*:}"
     done
@@ -30,7 +30,7 @@ for experiment in $(sqlite3 -readonly results/fewstep.db 'SELECT DISTINCT name F
         rm -f "results/samples/$experiment"/*.png
         cp "$samples/$experiment"/*-seed0.png "results/samples/$experiment/"
     fi
-    echo "results/$experiment.txt, .md, .csv" >&2
+    echo "results/$experiment.txt, .md, .tex, .csv" >&2
 done
 "$program" report --db results/fewstep.db -o results/report.html
 echo "results/report.html" >&2

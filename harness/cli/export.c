@@ -12,7 +12,7 @@
 static fs_status print_text(struct fs_store *store, const char *format, const char *experiment, FILE *stream,
                             struct fs_error *error)
 {
-    return strcmp(format, "csv") == 0 ? fs_table_print(store, experiment, FS_TABLE_CSV, stream, error)
+    return strcmp(format, "csv") == 0 ? fs_table_print(store, experiment, NULL, FS_TABLE_CSV, stream, error)
                                       : fs_export_json(store, experiment, stream, error);
 }
 

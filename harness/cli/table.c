@@ -1,55 +1,118 @@
 /* fewstep table: methods × steps out of the database. */
 #include "harness/report/table.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
 #include "harness/cli/session.h"
+#include "harness/report/regress.h"
 
-static fs_status parse_format(const char *text, enum fs_table_format *format, struct fs_error *error)
+struct table_options {
+    const char *format_text, *db, *out, *experiment;
+    const char *commit, *since_text, *dataset, *method;
+    enum fs_table_format format;
+    int64_t since;
+    bool help;
+};
+
+static fs_status parse_format(struct table_options *options, struct fs_error *error)
 {
-    static const char *const names[] = {"text", "markdown", "csv"};
-    for (int i = 0; i < 3; i++) {
-        if (strcmp(text, names[i]) == 0) {
-            *format = (enum fs_table_format)i;
+    static const char *const names[] = {"text", "markdown", "latex", "csv"};
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
+        if (strcmp(options->format_text, names[i]) == 0) {
+            options->format = (enum fs_table_format)i;
             return FS_OK;
         }
     }
-    return fs_fail(error, FS_USAGE, "--format: expected text, markdown or csv, got '%s'", text);
+    return fs_fail(error, FS_USAGE, "--format: expected text, markdown, latex or csv, got '%s'", options->format_text);
 }
 
-fs_status fs_command_table(int argc, char **argv, struct fs_error *error)
+/* "2026-11-24" or "2026-11-24T18:30", UTC. */
+static fs_status parse_since(struct table_options *options, struct fs_error *error)
 {
-    const char *format_text = "text", *db = NULL, *out = NULL, *experiment = NULL;
+    struct tm day = {0};
+    int length = 0, time_length = 0;
+    const char *text = options->since_text;
+    if (!text) {
+        return FS_OK;
+    }
+    const int parts = sscanf(text, "%4d-%2d-%2d%n", &day.tm_year, &day.tm_mon, &day.tm_mday, &length);
+    bool good = parts == 3 && length > 0;
+    if (good && text[length]) {
+        good = sscanf(text + length, "T%2d:%2d%n", &day.tm_hour, &day.tm_min, &time_length) == 2 && time_length > 0 &&
+               !text[length + time_length] && day.tm_hour >= 0 && day.tm_hour < 24 && day.tm_min >= 0 &&
+               day.tm_min < 60;
+    }
+    const int month = day.tm_mon, date = day.tm_mday;
+    day.tm_year -= 1900;
+    day.tm_mon -= 1;
+    options->since = (int64_t)timegm(&day);
+    if (!good || day.tm_mon + 1 != month || day.tm_mday != date || options->since <= 0) {
+        return fs_fail(error, FS_USAGE,
+                       "--since: expected a day such as 2026-11-24 or 2026-11-24T18:30 (UTC), got '%s'", text);
+    }
+    return FS_OK;
+}
+
+static fs_status parse(int argc, char **argv, struct table_options *options, struct fs_error *error)
+{
     const struct fs_flag flags[] = {
-        {"--format", FS_FLAG_TEXT, &format_text, "text|markdown|csv", "csv: in long form, a line a cell"},
-        {"--db", FS_FLAG_TEXT, &db, "FILE", "the database (OUT/fewstep.db)"},
-        {"--out", FS_FLAG_TEXT, &out, "DIR", "where the runs are (out)"},
+        {"--format", FS_FLAG_TEXT, &options->format_text, FS_TABLE_FORMATS, "csv: in long form, a line a cell"},
+        {"--commit", FS_FLAG_TEXT, &options->commit, "REV", "only runs of this revision's source"},
+        {"--since", FS_FLAG_TEXT, &options->since_text, "DATE", "only scores made on or after this day (UTC)"},
+        {"--dataset", FS_FLAG_TEXT, &options->dataset, "NAME", "only runs on this data set"},
+        {"--method", FS_FLAG_TEXT, &options->method, "NAME", "only runs of this method"},
+        {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
+        {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where the runs are (out)"},
     };
     const struct fs_usage usage = {
         .command = "table",
         .arguments = "[EXPERIMENT]",
-        .summary =
-            "Prints an experiment's table (the one written to last, unless named): mean ± standard error (seeds).",
-        .example = "fewstep table fashion-table --db results/fewstep.db --format markdown",
+        .summary = "Prints an experiment's table (the one written to last, unless named): mean ± standard error "
+                   "(seeds).\nThe newest run of each training and seed counts, among those that the options let "
+                   "through.",
+        .example = "fewstep table fashion-table --db results/fewstep.db --format latex\n"
+                   "  fewstep table fashion-table --commit v1.0 --method shortcut",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,
         .arguments_max = 1,
     };
     int count;
-    bool help;
-    char path[1024];
-    enum fs_table_format format = FS_TABLE_TEXT;
-    struct fs_store *store;
-    FS_TRY(fs_options_parse(&usage, argc, argv, &experiment, &count, &help, error));
-    if (help) {
+    FS_TRY(fs_options_parse(&usage, argc, argv, &options->experiment, &count, &options->help, error));
+    if (options->help) {
         return FS_OK;
     }
-    FS_TRY(parse_format(format_text, &format, error));
-    fs_database_path(out, db, path);
+    FS_TRY(parse_format(options, error));
+    return parse_since(options, error);
+}
+
+static fs_status print(const struct table_options *options, struct fs_store *store, struct fs_error *error)
+{
+    struct fs_revision revision;
+    struct fs_table_filter filter = {.dataset = options->dataset, .method = options->method, .since = options->since};
+    if (options->commit) {
+        FS_TRY(fs_revision_find(store, options->commit, true, &revision, error));
+        filter.source = revision.source_hash;
+        filter.revision = options->commit;
+    }
+    return fs_table_print(store, options->experiment, &filter, options->format, stdout, error);
+}
+
+fs_status fs_command_table(int argc, char **argv, struct fs_error *error)
+{
+    struct table_options options = {.format_text = "text"};
+    char path[1024];
+    struct fs_store *store;
+    FS_TRY(parse(argc, argv, &options, error));
+    if (options.help) {
+        return FS_OK;
+    }
+    fs_database_path(options.out, options.db, path);
     FS_TRY(fs_store_open(path, FS_STORE_READ, &store, error));
-    const fs_status status = fs_table_print(store, experiment, format, stdout, error);
+    const fs_status status = print(&options, store, error);
     fs_store_close(store);
     return status;
 }

@@ -178,7 +178,7 @@ static fs_status read_experiment(struct fs_page *page, const char *name, struct 
 
     FS_TRY(fs_experiment_find(page->store, name, &experiment->name, error));
     const int64_t id = experiment->name.id;
-    FS_TRY(fs_table_scores_read(page->store, id, &experiment->scores, error));
+    FS_TRY(fs_table_scores_read(page->store, id, NULL, &experiment->scores, error));
     FS_TRY(fs_table_scores_history(page->store, id, FS_EVERY_UPDATE, &experiment->updates, error));
     FS_TRY(fs_table_scores_history(page->store, id, FS_EVERY_SOURCE, &experiment->sources, error));
     const struct fs_stretch all = {experiment->scores.runs, experiment->scores.run_count};

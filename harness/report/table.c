@@ -8,48 +8,11 @@
 #include <string.h>
 
 #include "harness/report/number.h"
-#include "harness/report/rows_json.h"
-#include "harness/report/table_cells.h"
+#include "harness/report/table_section.h"
+#include "harness/store/query.h"
 #include "kernels/base/memory.h"
 
 #define CELL_TEXT 112
-
-/* --- sets of words --- */
-
-static bool has_word(const char *set, const char *word, size_t length)
-{
-    for (; *set; set += strcspn(set, " "), set += strspn(set, " ")) {
-        if (strcspn(set, " ") == length && strncmp(set, word, length) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Puts `word` into a set of words with spaces between them, unless it is there. */
-static fs_status add_word(char **set, const char *word, size_t length, struct fs_error *error)
-{
-    if (*set && has_word(*set, word, length)) {
-        return FS_OK;
-    }
-    char *longer = fs_format(error, "%s%s%.*s", *set ? *set : "", *set ? " " : "", (int)length, word);
-    free(*set);
-    *set = longer;
-    return longer ? FS_OK : FS_FAILED;
-}
-
-/* Adds the commits and the sources of "commit:source commit:source". */
-static fs_status add_origins(char **commits, char **sources, const char *origins, struct fs_error *error)
-{
-    while (*origins) {
-        const size_t length = strcspn(origins, " "), commit = strcspn(origins, ":");
-        FS_TRY(add_word(commits, origins, commit, error));
-        FS_TRY(add_word(sources, origins + commit + 1, length - commit - 1, error));
-        origins += length;
-        origins += strspn(origins, " ");
-    }
-    return FS_OK;
-}
 
 /* --- one section as a grid of texts --- */
 
@@ -58,16 +21,8 @@ struct grid {
     int rows, columns;
     int left;    /* columns that are aligned to the left */
     char *notes; /* lines below the table */
-    bool any_error, any_outside;
-};
-
-struct section {
-    const struct fs_table_scores *scores;
-    const struct fs_experiment_name *experiment;
-    struct fs_stretch all;
-    const struct fs_table_score *floor; /* or NULL */
-    int64_t steps[FS_TABLE_STEPS_MAX];
-    int step_count;
+    bool any_error, any_outside, any_mark;
+    enum fs_mark *marks; /* [rows of scores × steps]; NULL: not shown */
 };
 
 static char *cell_at(struct grid *grid, int row, int column)
@@ -96,27 +51,30 @@ static fs_status add_made_note(struct grid *grid, char *note, struct fs_error *e
     return status;
 }
 
-static void write_cell(struct grid *grid, char text[CELL_TEXT], struct fs_stretch cell, bool outside)
+static void write_cell(struct grid *grid, char text[CELL_TEXT], struct fs_stretch cell, bool outside, enum fs_mark mark)
 {
-    char value[FS_NUMBER_TEXT], deviation[FS_NUMBER_TEXT];
+    static const char *const before[] = {"", "**", "<u>"}, *const behind[] = {"", "**", "</u>"};
+    char value[FS_NUMBER_TEXT], deviation[FS_NUMBER_TEXT], marked[FS_NUMBER_TEXT + 8];
     double mean, error;
 
     fs_mean_and_error(cell, &mean, &error);
     fs_three_digits(mean, value);
     fs_three_digits(error, deviation);
+    snprintf(marked, sizeof(marked), "%s%s%s", before[mark], value, behind[mark]);
     const char *open = outside ? "(" : "", *close = outside ? ")" : "";
     if (cell.count == 1) {
-        snprintf(text, CELL_TEXT, "%s%s%s", open, value, close);
+        snprintf(text, CELL_TEXT, "%s%s%s", open, marked, close);
     } else {
-        snprintf(text, CELL_TEXT, "%s%s ± %s%s (%d)", open, value, deviation, close, cell.count);
+        snprintf(text, CELL_TEXT, "%s%s ± %s%s (%d)", open, marked, deviation, close, cell.count);
     }
     grid->any_error |= cell.count > 1;
     grid->any_outside |= outside;
+    grid->any_mark |= mark != FS_MARK_NONE;
 }
 
 /* Where each sample set alone could have led: the bootstrap intervals of a row of single runs. */
-static fs_status note_intervals(const struct section *section, struct grid *grid, struct fs_stretch row, int grid_row,
-                                struct fs_error *error)
+static fs_status note_intervals(const struct fs_section *section, struct grid *grid, struct fs_stretch row,
+                                int grid_row, struct fs_error *error)
 {
     struct fs_stretch cell;
     char *line = NULL;
@@ -146,7 +104,7 @@ static fs_status note_intervals(const struct section *section, struct grid *grid
     return add_made_note(grid, note, error);
 }
 
-static fs_status fill_row(const struct section *section, struct grid *grid, int grid_row, struct fs_stretch row,
+static fs_status fill_row(const struct fs_section *section, struct grid *grid, int grid_row, struct fs_stretch row,
                           struct fs_error *error)
 {
     struct fs_stretch cell;
@@ -161,7 +119,8 @@ static fs_status fill_row(const struct section *section, struct grid *grid, int 
         const int64_t steps = cell.first->steps;
         for (int i = 0; i < section->step_count; i++) {
             if (section->steps[i] == steps) {
-                write_cell(grid, cell_at(grid, grid_row, column + i), cell, fs_outside_training(cell.first, &known));
+                write_cell(grid, cell_at(grid, grid_row, column + i), cell, fs_outside_training(cell.first, &known),
+                           grid->marks ? grid->marks[(grid_row - 1) * section->step_count + i] : FS_MARK_NONE);
             }
         }
     }
@@ -177,7 +136,7 @@ static fs_status fill_row(const struct section *section, struct grid *grid, int 
     return note_intervals(section, grid, row, grid_row, error);
 }
 
-static void fill_heading(const struct section *section, struct grid *grid)
+static void fill_heading(const struct fs_section *section, struct grid *grid)
 {
     const char *ablated = section->experiment->ablated, *dot = strrchr(ablated, '.');
     int column = 0;
@@ -195,7 +154,7 @@ static void fill_heading(const struct section *section, struct grid *grid)
     snprintf(cell_at(grid, 0, column), CELL_TEXT, "TFLOP");
 }
 
-static fs_status fill_floor(const struct section *section, struct grid *grid, struct fs_error *error)
+static fs_status fill_floor(const struct fs_section *section, struct grid *grid, struct fs_error *error)
 {
     const struct fs_table_score *floor = section->floor;
     const int row = grid->rows - 1;
@@ -212,41 +171,7 @@ static fs_status fill_floor(const struct section *section, struct grid *grid, st
                      error);
 }
 
-/* Which builds the numbers come from. */
-static fs_status note_origins(const struct section *section, struct grid *grid, struct fs_error *error)
-{
-    char *origins = NULL, *line = NULL;
-    fs_status status = FS_OK;
-
-    for (int i = 0; i < section->all.count + (section->floor != NULL) && status == FS_OK; i++) {
-        const struct fs_table_score *score = i < section->all.count ? &section->all.first[i] : section->floor;
-        for (const char *word = score->text[FS_TEXT_ORIGINS]; *word && status == FS_OK;) {
-            status = add_word(&origins, word, strcspn(word, " "), error);
-            word += strcspn(word, " ");
-            word += strspn(word, " ");
-        }
-    }
-    for (const char *word = origins ? origins : ""; *word && status == FS_OK;) {
-        const char *source = word + strcspn(word, ":") + 1;
-        const size_t commit = (size_t)(source - 1 - word);
-        const bool dirty = commit > 6 && strncmp(source - 7, "-dirty", 6) == 0;
-        char *longer = fs_format(error, "%s%s %.*s%s (source %.12s)", line ? line : "from commit", line ? "," : "",
-                                 commit < 12 ? (int)commit : 12, word, dirty && commit > 12 ? "-dirty" : "", source);
-        free(line);
-        line = longer;
-        status = line ? FS_OK : FS_FAILED;
-        word += strcspn(word, " ");
-        word += strspn(word, " ");
-    }
-    if (status == FS_OK) {
-        status = add_note(grid, line, error);
-    }
-    free(origins);
-    free(line);
-    return status;
-}
-
-static fs_status add_notes(const struct section *section, struct grid *grid, struct fs_error *error)
+static fs_status add_notes(const struct fs_section *section, struct grid *grid, struct fs_error *error)
 {
     if (grid->any_error) {
         FS_TRY(add_note(grid, "mean ± standard error (seeds)", error));
@@ -254,8 +179,11 @@ static fs_status add_notes(const struct section *section, struct grid *grid, str
     if (grid->any_outside) {
         FS_TRY(add_note(grid, "in parentheses: at a number of steps that the method was not trained for", error));
     }
+    if (grid->any_mark) {
+        FS_TRY(add_note(grid, FS_MARKS_NOTE, error));
+    }
     FS_TRY(add_note(grid, "updates and TFLOP are of one training, its teacher's share included", error));
-    FS_TRY(note_origins(section, grid, error));
+    FS_TRY(add_made_note(grid, fs_section_origins(section, error), error));
     return section->scores->older == 0
                ? FS_OK
                : add_made_note(grid,
@@ -264,7 +192,7 @@ static fs_status add_notes(const struct section *section, struct grid *grid, str
                                error);
 }
 
-static fs_status fill_grid(const struct section *section, struct grid *grid, struct fs_error *error)
+static fs_status fill_grid(const struct fs_section *section, struct grid *grid, struct fs_error *error)
 {
     struct fs_stretch row;
     int grid_row = 1, rows = 1 + (section->floor != NULL);
@@ -304,7 +232,7 @@ static int text_width(const char *text)
     return width;
 }
 
-static void print_title(const struct section *section, bool markdown, FILE *stream)
+static void print_title(const struct fs_section *section, bool markdown, FILE *stream)
 {
     const char *strong = markdown ? "**" : "";
     char about[512];
@@ -354,11 +282,14 @@ static void print_notes(const struct grid *grid, bool markdown, FILE *stream)
     }
 }
 
-static fs_status print_grid(const struct section *section, bool markdown, FILE *stream, struct fs_error *error)
+static fs_status print_grid(const struct fs_section *section, bool markdown, FILE *stream, struct fs_error *error)
 {
     struct grid grid = {0};
-    const fs_status status = fill_grid(section, &grid, error);
+    fs_status status = markdown ? fs_section_marks(section, &grid.marks, error) : FS_OK;
 
+    if (status == FS_OK) {
+        status = fill_grid(section, &grid, error);
+    }
     if (status == FS_OK) {
         print_title(section, markdown, stream);
         if (markdown) {
@@ -370,128 +301,8 @@ static fs_status print_grid(const struct section *section, bool markdown, FILE *
     }
     free(grid.cells);
     free(grid.notes);
+    free(grid.marks);
     return status;
-}
-
-/* --- long form --- */
-
-/* RFC 4180: quoted only where it must be. */
-static void print_field(const char *text, FILE *stream)
-{
-    if (!strpbrk(text, ",\"\r\n")) {
-        fputs(text, stream);
-        return;
-    }
-    fputc('"', stream);
-    for (; *text; text++) {
-        fputs(*text == '"' ? "\"\"" : (char[]){*text, 0}, stream);
-    }
-    fputc('"', stream);
-}
-
-static void print_fields(FILE *stream, const char *const *fields, int count)
-{
-    for (int i = 0; i < count; i++) {
-        fputs(i ? "," : "", stream);
-        print_field(fields[i], stream);
-    }
-}
-
-static void print_csv_heading(const struct fs_experiment_name *experiment, FILE *stream)
-{
-    fputs("experiment,dataset,model,method,steps,guidance_scale,extractor,metric,n_seeds,mean,std_error,samples,"
-          "train_updates,train_flops,commit,source_hash,run_ids",
-          stream);
-    if (experiment->ablated[0]) { /* without it the rows of an ablation could not be told apart */
-        fputc(',', stream);
-        print_field(experiment->ablated, stream);
-    }
-    fputc('\n', stream);
-}
-
-static void print_number(double value, FILE *stream)
-{
-    char text[FS_NUMBER_TEXT] = "";
-
-    if (isfinite(value)) {
-        fs_shortest(value, text);
-    }
-    fprintf(stream, "%s,", text);
-}
-
-/* Where a cell comes from: builds and runs, each a set of words. */
-struct provenance {
-    char *commits, *sources, *runs;
-};
-
-static fs_status collect_provenance(struct fs_stretch cell, struct provenance *from, struct fs_error *error)
-{
-    for (int i = 0; i < cell.count; i++) {
-        const char *run = cell.first[i].text[FS_TEXT_RUN];
-        FS_TRY(add_origins(&from->commits, &from->sources, cell.first[i].text[FS_TEXT_ORIGINS], error));
-        FS_TRY(add_word(&from->runs, run, strlen(run), error));
-    }
-    return FS_OK;
-}
-
-static void print_csv_row(const struct section *section, struct fs_stretch cell, const struct provenance *from,
-                          FILE *stream)
-{
-    const struct fs_table_score *of = cell.first, *named = section->all.first;
-    const bool floor = of == section->floor; /* data has neither method nor steps nor training */
-    const char *const names[] = {section->experiment->name, named->text[FS_TEXT_DATASET], named->text[FS_TEXT_MODEL],
-                                 floor ? "data" : of->text[FS_TEXT_METHOD]};
-    const char *const measure[] = {of->text[FS_TEXT_EXTRACTOR], of->text[FS_TEXT_METRIC]};
-    const char *const origin[] = {from->commits ? from->commits : "", from->sources ? from->sources : "", from->runs};
-    char ablated[CELL_TEXT] = FS_NO_VALUE;
-    double mean, deviation;
-
-    fs_mean_and_error(cell, &mean, &deviation);
-    print_fields(stream, names, 4);
-    fputc(',', stream);
-    print_number(floor ? (double)NAN : (double)of->steps, stream);
-    print_number(floor ? (double)NAN : of->guidance_scale, stream);
-    print_fields(stream, measure, 2);
-    fprintf(stream, ",%d,", cell.count);
-    print_number(mean, stream);
-    print_number(deviation, stream);
-    print_number((double)of->samples, stream);
-    print_number(floor ? (double)NAN : (double)of->updates, stream);
-    print_number(floor ? (double)NAN : of->flops, stream);
-    print_fields(stream, origin, 3);
-    if (section->experiment->ablated[0]) {
-        if (!floor) {
-            fs_ablated_value(of, section->experiment->ablated, ablated, sizeof(ablated));
-        }
-        fputc(',', stream);
-        print_field(strcmp(ablated, FS_NO_VALUE) == 0 ? "" : ablated, stream);
-    }
-    fputc('\n', stream);
-}
-
-static fs_status print_csv_cell(const struct section *section, struct fs_stretch cell, FILE *stream,
-                                struct fs_error *error)
-{
-    struct provenance from = {0};
-    const fs_status status = collect_provenance(cell, &from, error);
-
-    if (status == FS_OK) {
-        print_csv_row(section, cell, &from, stream);
-    }
-    free(from.commits);
-    free(from.sources);
-    free(from.runs);
-    return status;
-}
-
-static fs_status print_csv(const struct section *section, FILE *stream, struct fs_error *error)
-{
-    struct fs_stretch cell;
-
-    for (int at = 0; fs_next_stretch(section->all, &at, fs_same_cell, &cell);) {
-        FS_TRY(print_csv_cell(section, cell, stream, error));
-    }
-    return section->floor ? print_csv_cell(section, (struct fs_stretch){section->floor, 1}, stream, error) : FS_OK;
 }
 
 /* --- the whole --- */
@@ -507,30 +318,50 @@ static fs_status print_sections(const struct fs_experiment_name *experiment, con
                        experiment->name);
     }
     if (format == FS_TABLE_CSV) {
-        print_csv_heading(experiment, stream);
+        fs_csv_heading(experiment, stream);
     }
     for (int at = 0; fs_next_stretch(all, &at, fs_same_section, &part);) {
-        struct section section = {.scores = scores, .experiment = experiment, .all = part};
-        section.floor = fs_find_floor(scores, part.first);
-        section.step_count = fs_collect_steps(part, section.steps);
-        if (format == FS_TABLE_CSV) {
-            FS_TRY(print_csv(&section, stream, error));
-        } else {
-            fputs(part.first == all.first ? "" : "\n", stream);
+        const struct fs_section section = fs_section_make(scores, experiment, part);
+        if (format != FS_TABLE_CSV && part.first != all.first) {
+            fputc('\n', stream);
+        }
+        switch (format) {
+        case FS_TABLE_CSV:
+            FS_TRY(fs_csv_section(&section, stream, error));
+            break;
+        case FS_TABLE_LATEX:
+            FS_TRY(fs_latex_section(&section, stream, error));
+            break;
+        default:
             FS_TRY(print_grid(&section, format == FS_TABLE_MARKDOWN, stream, error));
         }
     }
     return FS_OK;
 }
 
-fs_status fs_table_print(struct fs_store *store, const char *experiment, enum fs_table_format format, FILE *stream,
-                         struct fs_error *error)
+/* Of an experiment's files (an edited one is another row of the same name), the one used last that has scores of the
+ * source. `found` holds the name, and takes the row. */
+static fs_status experiment_of_source(struct fs_store *store, const struct fs_table_filter *filter,
+                                      struct fs_experiment_name *found, struct fs_error *error)
+{
+    return fs_query_whole(fs_store_handle(store), &found->id, found->id, error,
+                          "SELECT e.id FROM experiments e WHERE e.name = ?1 AND EXISTS (SELECT 1 FROM "
+                          "experiment_scores m JOIN scores s ON s.number = m.score JOIN runs r ON r.number = s.run "
+                          "WHERE m.experiment = e.id AND r.source_hash = ?2) ORDER BY e.used DESC, e.id DESC LIMIT 1",
+                          "tt", found->name, filter->source);
+}
+
+fs_status fs_table_print(struct fs_store *store, const char *experiment, const struct fs_table_filter *filter,
+                         enum fs_table_format format, FILE *stream, struct fs_error *error)
 {
     struct fs_experiment_name found;
     struct fs_table_scores scores;
 
     FS_TRY(fs_experiment_find(store, experiment, &found, error));
-    fs_status status = fs_table_scores_read(store, found.id, &scores, error);
+    if (filter && filter->source) {
+        FS_TRY(experiment_of_source(store, filter, &found, error));
+    }
+    fs_status status = fs_table_scores_read(store, found.id, filter, &scores, error);
     if (status == FS_OK) {
         status = print_sections(&found, &scores, format, stream, error);
     }

@@ -39,6 +39,27 @@ void fs_mean_and_error(struct fs_stretch cell, double *mean, double *error)
     *error = cell.count > 1 ? sqrt(squares / (cell.count - 1) / cell.count) : (double)NAN;
 }
 
+struct fs_cost_mean fs_mean_cost(struct fs_stretch runs)
+{
+    struct fs_cost_mean cost = {0};
+    int count = 0;
+
+    for (int i = 0; i < runs.count; i++) {
+        const struct fs_table_score *score = &runs.first[i];
+        bool seen = false;
+        for (int k = 0; k < i; k++) {
+            seen = seen || strcmp(runs.first[k].text[FS_TEXT_RUN], score->text[FS_TEXT_RUN]) == 0;
+        }
+        if (!seen) {
+            cost.seconds += score->seconds + score->teacher_seconds;
+            count++;
+        }
+        cost.peak_bytes = score->peak_bytes > cost.peak_bytes ? score->peak_bytes : cost.peak_bytes;
+    }
+    cost.seconds /= count > 0 ? count : 1;
+    return cost;
+}
+
 static int compare_steps(const void *a, const void *b)
 {
     const int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;

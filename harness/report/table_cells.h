@@ -22,6 +22,12 @@ bool fs_same_cell(const struct fs_table_score *a, const struct fs_table_score *b
 
 /* Mean over seeds and its standard error (sample deviation / √n); NAN for one seed. */
 void fs_mean_and_error(struct fs_stretch cell, double *mean, double *error);
+/* What a training cost: wall time with its teacher's (which several runs may share), mean over seeds, and the largest
+ * resident set of any of them. `runs` holds at least one score of each run. */
+struct fs_cost_mean {
+    double seconds, peak_bytes;
+};
+struct fs_cost_mean fs_mean_cost(struct fs_stretch runs);
 /* The step counts of a section, ascending; their number. */
 int fs_collect_steps(struct fs_stretch section, int64_t steps[FS_TABLE_STEPS_MAX]);
 /* The data's own score by the same measure: with as many samples where there is one, else the newest; NULL without. */

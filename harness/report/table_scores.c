@@ -15,18 +15,27 @@
 #define RUN_ORIGINS                                                                                                    \
     ORIGINS("id = s.environment OR id IN (SELECT environment FROM run_environments WHERE run = r.number)")
 
-/* ?1: the experiment, ?2: enum fs_table_history, 0 for none */
+/* ?1: the experiment, ?3 to ?6: struct fs_table_filter */
+#define SCORED                                                                                                         \
+    "SELECT s.* FROM scores s JOIN experiment_scores m ON m.score = s.number JOIN runs q ON q.number = s.run "         \
+    "WHERE m.experiment = ?1 AND (?3 IS NULL OR q.source_hash = ?3) AND (?4 IS NULL OR q.dataset = ?4) "               \
+    "AND (?5 IS NULL OR q.method = ?5) AND s.created >= ?6"
+
+/* ?2: enum fs_table_history, 0 for none */
 static const char run_scores[] =
-    "WITH scored AS (SELECT s.* FROM scores s JOIN experiment_scores m ON m.score = s.number WHERE m.experiment = ?1), "
+    "WITH scored AS (" SCORED "), "
     "newest AS (SELECT max(number) AS number FROM runs WHERE number IN (SELECT run FROM scored) AND is_teacher = 0 "
     "  GROUP BY train_hash, seed, iif(?2 = 2, source_hash, '')), "
     "ranked AS (SELECT r.*, min(m.position) OVER (PARTITION BY r.train_hash) AS place, "
     "  min(r.number) OVER (PARTITION BY r.source_hash) AS source_place, "
-    "  (SELECT coalesce(max(t.updates), 0) FROM runs t WHERE t.id = r.teacher) AS before FROM runs r "
-    "  JOIN newest USING (number) LEFT JOIN experiment_runs m ON m.run = r.number AND m.experiment = ?1) "
+    "  coalesce(t.updates, 0) AS before, coalesce(t.flops, 0) AS teacher_flops, coalesce(t.seconds, 0) AS "
+    "  teacher_seconds, max(r.peak_bytes, coalesce(t.peak_bytes, 0)) AS peak FROM runs r "
+    "  JOIN newest USING (number) LEFT JOIN runs t ON t.id = r.teacher "
+    "  LEFT JOIN experiment_runs m ON m.run = r.number AND m.experiment = ?1) "
     "SELECT r.dataset, r.model, s.extractor, s.tap, s.metric, s.reference, s.weights, r.train_hash, r.method, "
     "r.config_json, r.id, r.source_hash, " RUN_ORIGINS ", r.seed, s.steps, s.samples, r.updates, "
-    "r.before + s.at_update, s.quantize, s.guidance_scale, r.flops, s.value, s.low, s.high, s.number "
+    "r.before + s.at_update, s.quantize, s.guidance_scale, r.flops, s.value, s.low, s.high, s.number, "
+    "r.before, r.teacher_flops, r.seconds, r.teacher_seconds, r.peak "
     "FROM ranked r JOIN scored s ON s.run = r.number "
     "ORDER BY 1, 2, 3, 4, 5, 6, 7, s.samples, s.guidance_scale, s.quantize, r.place, r.train_hash, s.steps, "
     "CASE ?2 WHEN 1 THEN s.at_update WHEN 2 THEN r.source_place END, r.seed, s.at_update DESC, s.number DESC";
@@ -34,12 +43,13 @@ static const char run_scores[] =
 static const char floor_scores[] =
     "SELECT s.source, '', s.extractor, s.tap, s.metric, s.reference, s.weights, '', '', '', '', "
     "s.source_hash, " SCORE_ORIGINS ", 0, 0, s.samples, 0, 0, s.quantize, s.guidance_scale, 0, s.value, s.low, s.high, "
-    "s.number FROM scores s JOIN experiment_scores m ON m.score = s.number WHERE m.experiment = ?1 AND s.run IS NULL "
+    "s.number, 0, 0, 0, 0, 0 FROM scores s JOIN experiment_scores m ON m.score = s.number WHERE m.experiment = ?1 AND "
+    "s.run IS NULL "
     "ORDER BY s.number DESC";
 
 static const char older_runs[] =
     "SELECT count(*) - count(DISTINCT train_hash || ' ' || seed) FROM runs WHERE is_teacher = 0 AND number IN "
-    "(SELECT s.run FROM scores s JOIN experiment_scores m ON m.score = s.number WHERE m.experiment = ?1)";
+    "(SELECT run FROM (" SCORED "))";
 
 bool fs_same_section(const struct fs_table_score *a, const struct fs_table_score *b)
 {
@@ -87,6 +97,11 @@ static fs_status read_score(sqlite3_stmt *query, struct fs_table_score *score, s
     score->low = fs_query_real(query, column++);
     score->high = fs_query_real(query, column++);
     score->number = sqlite3_column_int64(query, column++);
+    score->teacher_updates = sqlite3_column_int64(query, column++);
+    score->teacher_flops = sqlite3_column_double(query, column++);
+    score->seconds = sqlite3_column_double(query, column++);
+    score->teacher_seconds = sqlite3_column_double(query, column++);
+    score->peak_bytes = sqlite3_column_double(query, column++);
     return FS_OK;
 }
 
@@ -128,13 +143,16 @@ static fs_status read_all(sqlite3_stmt *query, int history, struct fs_table_scor
     return FS_OK;
 }
 
-static fs_status read_runs(struct fs_store *store, int64_t experiment, int history, struct fs_table_scores *scores,
-                           struct fs_error *error)
+static const struct fs_table_filter all = {0};
+
+static fs_status read_runs(struct fs_store *store, int64_t experiment, int history, const struct fs_table_filter *only,
+                           struct fs_table_scores *scores, struct fs_error *error)
 {
     sqlite3_stmt *query;
 
     *scores = (struct fs_table_scores){0};
-    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, run_scores, "ii", experiment, (int64_t)history));
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, run_scores, "iittti", experiment, (int64_t)history,
+                         only->source, only->dataset, only->method, only->since));
     const fs_status status = read_all(query, history, &scores->runs, &scores->run_count, error);
     sqlite3_finalize(query);
     return status;
@@ -154,19 +172,46 @@ static fs_status read_floors(struct fs_store *store, int64_t experiment, struct 
 fs_status fs_table_scores_history(struct fs_store *store, int64_t experiment, enum fs_table_history history,
                                   struct fs_table_scores *scores, struct fs_error *error)
 {
-    return read_runs(store, experiment, (int)history, scores, error);
+    return read_runs(store, experiment, (int)history, &all, scores, error);
 }
 
-fs_status fs_table_scores_read(struct fs_store *store, int64_t experiment, struct fs_table_scores *scores,
-                               struct fs_error *error)
+/* Says what the filter left nothing of, and what there is. */
+static fs_status nothing_left(sqlite3 *database, int64_t experiment, const struct fs_table_filter *only,
+                              struct fs_error *error)
 {
+    sqlite3_stmt *query;
+    bool row;
+
+    FS_TRY(fs_query_open(database, &query, error,
+                         "SELECT group_concat(DISTINCT r.method), group_concat(DISTINCT r.dataset), "
+                         "datetime(max(s.created), 'unixepoch') FROM scores s JOIN experiment_scores m ON m.score = "
+                         "s.number JOIN runs r ON r.number = s.run WHERE m.experiment = ?1",
+                         "i", experiment));
+    fs_status status = fs_query_next(query, &row, error);
+    if (status == FS_OK && row && sqlite3_column_type(query, 0) != SQLITE_NULL) {
+        status = fs_fail(
+            error, FS_USAGE,
+            "no score is left by%s%s%s%s%s%s%s; the experiment has methods %s on %s, last scored %s UTC",
+            only->revision ? " --commit " : "", only->revision ? only->revision : "", only->method ? " --method " : "",
+            only->method ? only->method : "", only->dataset ? " --dataset " : "", only->dataset ? only->dataset : "",
+            only->since ? " --since" : "", fs_query_text(query, 0), fs_query_text(query, 1), fs_query_text(query, 2));
+    }
+    sqlite3_finalize(query);
+    return status;
+}
+
+fs_status fs_table_scores_read(struct fs_store *store, int64_t experiment, const struct fs_table_filter *filter,
+                               struct fs_table_scores *scores, struct fs_error *error)
+{
+    const struct fs_table_filter *only = filter ? filter : &all;
     int64_t older;
 
-    FS_TRY(read_runs(store, experiment, 0, scores, error));
+    FS_TRY(read_runs(store, experiment, 0, only, scores, error));
     FS_TRY(read_floors(store, experiment, scores, error));
-    FS_TRY(fs_query_whole(fs_store_handle(store), &older, 0, error, older_runs, "i", experiment));
+    FS_TRY(fs_query_whole(fs_store_handle(store), &older, 0, error, older_runs, "iittti", experiment, (int64_t)0,
+                          only->source, only->dataset, only->method, only->since));
     scores->older = (int)older;
-    return FS_OK;
+    return filter && scores->run_count == 0 ? nothing_left(fs_store_handle(store), experiment, only, error) : FS_OK;
 }
 
 void fs_table_scores_free(struct fs_table_scores *scores)

@@ -27,8 +27,12 @@ struct fs_table_score {
     int64_t number; /* its row in the database */
     int64_t seed, steps, samples, updates;
     int64_t at_update; /* of the scored checkpoint, its teacher's updates counted before it */
+    int64_t teacher_updates;
     bool quantize;
     double guidance_scale, flops, value, low, high;
+    double teacher_flops;            /* part of flops */
+    double seconds, teacher_seconds; /* wall time of the run's own training, and of its teacher's */
+    double peak_bytes;               /* largest resident set of the two */
 };
 
 struct fs_table_scores {
@@ -38,10 +42,18 @@ struct fs_table_scores {
     int older; /* runs that are left out because a newer source has made them again */
 };
 
-/* The scores of an experiment, of each (train_hash, seed) the newest run's. Free with fs_table_scores_free, also after
- * a failure. */
-fs_status fs_table_scores_read(struct fs_store *store, int64_t experiment, struct fs_table_scores *scores,
-                               struct fs_error *error);
+/* Which scores of runs to read; NULL and 0 let all through. What they are compared with, data's own scores, stays. */
+struct fs_table_filter {
+    const char *source;   /* hash of the source that began the run */
+    const char *revision; /* what the user called it, for messages */
+    const char *dataset, *method;
+    int64_t since; /* made at or after this second since 1970 (UTC) */
+};
+
+/* The scores of an experiment, of each (train_hash, seed) the newest run's among those that `filter` (NULL: all) lets
+ * through; FS_USAGE when it leaves none of them. Free with fs_table_scores_free, also after a failure. */
+fs_status fs_table_scores_read(struct fs_store *store, int64_t experiment, const struct fs_table_filter *filter,
+                               struct fs_table_scores *scores, struct fs_error *error);
 /* The same with more than the last word: each scored update of these runs (sorted by update before the seed), or the
  * last score of each source (oldest source first, before the seed). */
 enum fs_table_history { FS_EVERY_UPDATE = 1, FS_EVERY_SOURCE };

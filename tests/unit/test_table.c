@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sqlite3.h>
+
+#include "harness/report/latex.h"
 #include "harness/report/number.h"
 #include "harness/report/runs_list.h"
 #include "harness/report/show.h"
@@ -123,7 +126,7 @@ static void prints(struct place *place, const char *experiment, enum fs_table_fo
 {
     FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
 
-    good(place, fs_table_print(place->store, experiment, format, stream, &place->error));
+    good(place, fs_table_print(place->store, experiment, NULL, format, stream, &place->error));
     fclose(stream);
     assert_string_equal(place->output, expected);
 }
@@ -232,11 +235,13 @@ static void test_markdown(void **state)
            "| method | 1 step | 4 steps | 128 steps | updates | TFLOP |\n"
            "|---|--:|--:|--:|--:|--:|\n"
            "| Flow matching (Euler) | (1230 ± 34.0) (2) | – | 7.30 ± 0.100 (2) | 4000 | 123 |\n"
-           "| Shortcut model | 52.0 ± 1.15 (3) | 33.3 | – | 4000 | 140 |\n"
+           "| Shortcut model | **52.0** ± 1.15 (3) | 33.3 | – | 4000 | 140 |\n"
            "| data: test split | 2.00 | 2.00 | 2.00 | – | – |\n"
            "\n"
            "- mean ± standard error (seeds)\n"
            "- in parentheses: at a number of steps that the method was not trained for\n"
+           "- bold: best of its column, underlined: second, where the differences are more than noise (t intervals of "
+           "log ratios over common seeds, Holm's correction over the table, alpha 0.05)\n"
            "- updates and TFLOP are of one training, its teacher's share included\n"
            "- from commit c0ffee00c0ff (source 5011ce005011)\n");
 }
@@ -257,16 +262,17 @@ static void test_csv(void **state)
     add_score(place, "f1", 4, 2.5);
     add_score(place, "50", 4, 0.1);
     add_floor(place, 10000, 1.25);
-    snprintf(expected, sizeof(expected),
-             "experiment,dataset,model,method,steps,guidance_scale,extractor,metric,n_seeds,mean,std_error,samples,"
-             "train_updates,train_flops,commit,source_hash,run_ids\n"
-             "\"a \"\"quoted\"\", name\",fashion-mnist,dit-xs/4,flow-matching,4,1,fashion-cnn,fd,2,2,0.5,5000,4000,"
-             "123400000000000," COMMIT "," SOURCE ",%s %s\n"
-             "\"a \"\"quoted\"\", name\",fashion-mnist,dit-xs/4,shortcut,4,1,fashion-cnn,fd,1,0.1,,5000,4000,"
-             "140000000000000," COMMIT "," SOURCE ",%s\n"
-             "\"a \"\"quoted\"\", name\",fashion-mnist,dit-xs/4,data,,,fashion-cnn,fd,1,1.25,,10000,,," COMMIT
-             "," SOURCE ",\n",
-             f0, f1, s0);
+    snprintf(
+        expected, sizeof(expected),
+        "experiment,dataset,model,method,steps,guidance_scale,extractor,metric,n_seeds,mean,std_error,samples,"
+        "train_updates,train_flops,commit,source_hash,run_ids,teacher_updates,teacher_flops,wall_seconds,peak_bytes\n"
+        "\"a \"\"quoted\"\", name\",fashion-mnist,dit-xs/4,flow-matching,4,1,fashion-cnn,fd,2,2,0.5,5000,4000,"
+        "123400000000000," COMMIT "," SOURCE ",%s %s,0,0,0,0\n"
+        "\"a \"\"quoted\"\", name\",fashion-mnist,dit-xs/4,shortcut,4,1,fashion-cnn,fd,1,0.1,,5000,4000,"
+        "140000000000000," COMMIT "," SOURCE ",%s,0,0,0,0\n"
+        "\"a \"\"quoted\"\", name\",fashion-mnist,dit-xs/4,data,,,fashion-cnn,fd,1,1.25,,10000,,," COMMIT "," SOURCE
+        ",,,,,\n",
+        f0, f1, s0);
     prints(place, NULL, FS_TABLE_CSV, expected);
 }
 
@@ -298,11 +304,11 @@ static void test_an_ablation_has_a_row_for_each_value(void **state)
            "- updates and TFLOP are of one training, its teacher's share included\n"
            "- from commit c0ffee00c0ff (source 5011ce005011)\n");
     FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
-    good(place, fs_table_print(place->store, "ablation", FS_TABLE_CSV, stream, &place->error));
+    good(place, fs_table_print(place->store, "ablation", NULL, FS_TABLE_CSV, stream, &place->error));
     fclose(stream);
-    assert_non_null(strstr(place->output, "run_ids,methods.shortcut.max_step\n"));
-    assert_non_null(strstr(place->output, "5151,1/8\n"));
-    assert_non_null(strstr(place->output, "f0f0,\n"));
+    assert_non_null(strstr(place->output, "peak_bytes,methods.shortcut.max_step\n"));
+    assert_non_null(strstr(place->output, "5151,0,0,0,0,1/8\n"));
+    assert_non_null(strstr(place->output, "f0f0,0,0,0,0,\n"));
 }
 
 /* The newest source's run counts, the last checkpoint's score, and a teacher's runs do not. */
@@ -390,13 +396,142 @@ static void test_wrong_names_are_said(void **state)
 {
     struct place *place = *state;
 
-    assert_int_equal(fs_table_print(place->store, NULL, FS_TABLE_TEXT, stdout, &place->error), FS_USAGE);
+    assert_int_equal(fs_table_print(place->store, NULL, NULL, FS_TABLE_TEXT, stdout, &place->error), FS_USAGE);
     add_experiment(place, "one", "a", NULL);
     add_experiment(place, "two", "b", NULL);
-    assert_int_equal(fs_table_print(place->store, "three", FS_TABLE_TEXT, stdout, &place->error), FS_USAGE);
+    assert_int_equal(fs_table_print(place->store, "three", NULL, FS_TABLE_TEXT, stdout, &place->error), FS_USAGE);
     assert_non_null(strstr(place->error.text, "one, two"));
-    assert_int_equal(fs_table_print(place->store, "one", FS_TABLE_CSV, stdout, &place->error), FS_USAGE);
+    assert_int_equal(fs_table_print(place->store, "one", NULL, FS_TABLE_CSV, stdout, &place->error), FS_USAGE);
     assert_int_equal(fs_runs_print(place->store, "three", false, stdout, &place->error), FS_USAGE);
+}
+
+/* --- what differs by more than noise, and LaTeX --- */
+
+/* Three methods at three seeds. At one step the first is far below two that are alike; at four all are apart; at 128
+ * one seed alone says nothing. */
+static void fill_marked(struct place *place)
+{
+    static const char *const methods[] = {"shortcut", "reflow", "flow-matching"};
+    static const double at_one[] = {10, 20, 20.02}, at_four[] = {30, 20, 10};
+
+    add_experiment(place, "marked & 50%_", "a", NULL);
+    for (int m = 0; m < 3; m++) {
+        for (int seed = 0; seed < 3; seed++) {
+            char digits[3] = {(char)('a' + m), (char)('0' + seed), 0};
+            add_run(place, digits, methods[m], "", seed, 100);
+            add_score(place, digits, 1, at_one[m] * (1 + 0.01 * (seed - 1)));
+            add_score(place, digits, 4, at_four[m] * (1 + 0.01 * (1 - seed)));
+        }
+    }
+    add_score(place, "a0", 128, 1);
+    add_score(place, "b0", 128, 100);
+}
+
+static void test_only_what_is_no_noise_is_marked(void **state)
+{
+    struct place *place = *state;
+    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
+
+    fill_marked(place);
+    good(place, fs_table_print(place->store, NULL, NULL, FS_TABLE_MARKDOWN, stream, &place->error));
+    fclose(stream);
+    static const char *const lines[] = {
+        "\n| Shortcut model | **10.0** ± 0.0577 (3) | 30.0 ± 0.173 (3) | 1.00 |",
+        "\n| Reflow | 20.0 ± 0.115 (3) | <u>20.0</u> ± 0.115 (3) | 100 |",
+        "\n| Flow matching (Euler) | (20.0 ± 0.116) (3) | (**10.0** ± 0.0577) (3) | – |",
+        "\n- bold: best of its column, underlined: second, where the differences are more than noise",
+    };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        if (!strstr(place->output, lines[i])) {
+            fail_msg("no '%s' in:\n%s", lines[i], place->output);
+        }
+    }
+}
+
+static void test_latex(void **state)
+{
+    struct place *place = *state;
+    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
+
+    fill_marked(place);
+    add_floor(place, 5000, 2);
+    good(place, fs_table_print(place->store, NULL, NULL, FS_TABLE_LATEX, stream, &place->error));
+    fclose(stream);
+    static const char *const lines[] = {
+        "\n  \\caption{marked \\& 50\\%\\_: fashion-mnist, dit-xs/4, FD (fashion-cnn) to ",
+        "Mean $\\pm$ standard error over 3 seeds",
+        "\n  \\label{tab:fewstep-marked---50--}\n\\begin{tabular}{l*{3}{r}}\n",
+        "\nMethod & 1 & 4 & 128 \\\\\n\\midrule\nShortcut model & \\textbf{10.0}{\\scriptsize\\,$\\pm$\\,0.1} & "
+        "30.0{\\scriptsize\\,$\\pm$\\,0.2} & 1.00\\rlap{$^{(1)}$} \\\\\n",
+        "\nReflow & 20.0{\\scriptsize\\,$\\pm$\\,0.1} & \\underline{20.0}{\\scriptsize",
+        "\nFlow matching (Euler) & (20.0{\\scriptsize\\,$\\pm$\\,0.1}\\rlap{)} & (\\textbf{10.0}{",
+        "\\rlap{)} & -- \\\\\n\\midrule\nData: test split & 2.00 & 2.00 & 2.00 \\\\\n\\bottomrule",
+        "\nReflow & 4000 & -- & 100 & -- & 0 B & 0 s \\\\\n",
+    };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        if (!strstr(place->output, lines[i])) {
+            fail_msg("no '%s' in:\n%s", lines[i], place->output);
+        }
+    }
+}
+
+static void test_latex_text(void **state)
+{
+    char text[256] = "";
+    FILE *stream = fmemopen(text, sizeof(text), "w");
+
+    (void)state;
+    fs_latex(stream, "a_b%{}\\~^<>|#$& \"x\" -- é – \xe4\xb8\xad\xff\n");
+    fclose(stream);
+    assert_string_equal(text,
+                        "a\\_b\\%\\{\\}\\textbackslash{}\\textasciitilde{}\\textasciicircum{}\\textless{}"
+                        "\\textgreater{}\\textbar{}\\#\\$\\& \\textquotedbl{}x\\textquotedbl{} {-}- é – [U+4E2D]? ");
+}
+
+/* --- filters --- */
+
+/* The first column of the rows of a Markdown table, and its numbers. */
+static void rows_are(struct place *place, const struct fs_table_filter *filter, const char *expected)
+{
+    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
+
+    good(place, fs_table_print(place->store, "small", filter, FS_TABLE_MARKDOWN, stream, &place->error));
+    fclose(stream);
+    const char *rows = strstr(place->output, "--:|\n");
+    assert_non_null(rows);
+    if (strncmp(rows + 5, expected, strlen(expected)) != 0) {
+        fail_msg("no '%s' in:\n%s", expected, place->output);
+    }
+}
+
+static void test_filters(void **state)
+{
+    struct place *place = *state;
+    struct fs_environment other = test_environment();
+
+    fill_small(place);
+    rows_are(place, &(struct fs_table_filter){.method = "shortcut"},
+             "| Shortcut model | 52.0 ± 1.15 (3) | 33.3 | 4000 | 140 |\n| data");
+    rows_are(place, &(struct fs_table_filter){.since = 1, .dataset = "fashion-mnist"}, "| Flow");
+    assert_int_equal(fs_table_print(place->store, "small", &(struct fs_table_filter){.method = "gan"}, FS_TABLE_TEXT,
+                                    stdout, &place->error),
+                     FS_USAGE);
+    assert_non_null(strstr(place->error.text, "--method gan; the experiment has methods"));
+    assert_int_equal(fs_table_print(place->store, "small", &(struct fs_table_filter){.since = INT64_MAX / 2},
+                                    FS_TABLE_TEXT, stdout, &place->error),
+                     FS_USAGE);
+    /* A newer source and an edited file: the older source's numbers are still to be had. */
+    other.commit = "beef";
+    other.source_hash = "feed";
+    good(place, fs_store_environment(place->store, &other, &place->environment, &place->error));
+    add_experiment(place, "small", "edited", NULL);
+    add_run(place, "e0", "shortcut", "", 0, 140);
+    sqlite3_exec(fs_store_handle(place->store), "UPDATE runs SET source_hash = 'feed' WHERE id LIKE 'e0%'", NULL, NULL,
+                 NULL);
+    add_score(place, "e0", 1, 7);
+    rows_are(place, NULL, "| Shortcut model | 7.00 |");
+    rows_are(place, &(struct fs_table_filter){.source = SOURCE}, "| Flow");
+    rows_are(place, &(struct fs_table_filter){.source = "feed"}, "| Shortcut model | 7.00 |");
 }
 
 /* --- runs and show --- */
@@ -458,6 +593,10 @@ int main(void)
         TEST(test_the_newest_run_and_its_last_checkpoint_count),
         TEST(test_sections_and_intervals),
         TEST(test_wrong_names_are_said),
+        TEST(test_only_what_is_no_noise_is_marked),
+        TEST(test_latex),
+        cmocka_unit_test(test_latex_text),
+        TEST(test_filters),
         TEST(test_runs_and_show),
     };
 
