@@ -77,9 +77,4 @@ int fs_verdict_seeds(const struct fs_outcome *outcome, int n, struct fs_spread s
  */
 enum fs_verdict fs_verdict_overall(const struct fs_outcome *outcomes, int count);
 
-/* Student's t distribution with dof > 0: chance of a value beyond ±t (t ≥ 0), and the t that is passed with chance
- * `tail` on one side (0 < tail ≤ 0.5). Relative error below 1e-10 for dof in [1, 1e6] and tails above 1e-12. */
-double fs_student_two_sided(double t, double dof);
-double fs_student_quantile(double tail, double dof);
-
 #endif

@@ -24,6 +24,7 @@ enum fs_stream {
     FS_STREAM_CLASSIFIER = 13,
     FS_STREAM_RESAMPLING = 14, /* bootstrap intervals */
     FS_STREAM_TEST = 15,
+    FS_STREAM_SUBSETS = 16, /* of features: KID, the reference of precision and recall */
 };
 
 /* Where in a stream a draw stands. The counter is (element / 4, row, step, update). */

@@ -71,4 +71,5 @@ def main():
     write("identical_10", mean, same, mean, same, 1e-13)
 
 
-main()
+if __name__ == "__main__":
+    main()

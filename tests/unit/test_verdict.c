@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "harness/report/verdict.h"
+#include "metrics/student.h"
 #include "kernels/base/random.h"
 
 /* --- Student's t --- */
