@@ -117,8 +117,8 @@ FUZZ_SOURCES := $(wildcard kernels/base/*.c methods/*.c metrics/*.c harness/conf
 $(BUILD)/libfuzz.a: $(FUZZ_SOURCES:%.c=$(BUILD)/%.o)
 	@rm -f $@
 	ar rcs $@ $^
-$(BUILD)/fuzz_%: tests/fuzz/entry.c $(BUILD)/libfuzz.a
-	$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer -DFUZZ_TARGET=fuzz_$* -o $@ $^ $(LDLIBS)
+$(FUZZ_TARGETS:%=$(BUILD)/fuzz_%): $(BUILD)/fuzz_%: tests/fuzz/entry.c $(BUILD)/libfuzz.a
+	$(CC) -I. $(CFLAGS) -fsanitize=fuzzer -DFUZZ_TARGET=fuzz_$* -o $@ $^ $(LDLIBS)
 .PHONY: fuzz-built
 fuzz-built: $(FUZZ_TARGETS:%=$(BUILD)/fuzz_%)
 fuzz: ## ten minutes of libFuzzer a target (FUZZ_TARGETS="npz png", FUZZ_SECONDS=60: fewer)

@@ -203,17 +203,14 @@ static int *list_count(const struct fs_key *key, struct fs_config *config)
 
 static void store_number(const struct fs_key *key, struct fs_config *config, double value)
 {
-    const int64_t whole = (int64_t)value;
-    const int small = (int)whole;
-    const bool truth = value != 0;
-    if (key->kind == FS_KEY_REAL) {
+    if (key->kind == FS_KEY_REAL) { /* any size: it may be far above the largest whole number */
         memcpy(field(key, config), &value, sizeof value);
     } else if (key->kind == FS_KEY_BOOL) {
-        memcpy(field(key, config), &truth, sizeof truth);
-    } else if (key->size == sizeof whole) {
-        memcpy(field(key, config), &whole, sizeof whole);
+        memcpy(field(key, config), &(bool){value != 0}, sizeof(bool));
+    } else if (key->size == sizeof(int64_t)) {
+        memcpy(field(key, config), &(int64_t){(int64_t)value}, sizeof(int64_t));
     } else {
-        memcpy(field(key, config), &small, sizeof small);
+        memcpy(field(key, config), &(int){(int)value}, sizeof(int));
     }
 }
 

@@ -11,38 +11,6 @@
 
 #define GAP 1
 #define ZOOM_MAX 16
-#define PIXELS_MAX ((size_t)1 << 28)
-
-fs_status fs_picture_read(const char *path, struct fs_picture *picture, struct fs_error *error)
-{
-    static const png_color black = {0}; /* under what is transparent */
-    png_image image = {.version = PNG_IMAGE_VERSION};
-
-    *picture = (struct fs_picture){0};
-    if (!png_image_begin_read_from_file(&image, path)) {
-        return fs_fail(error, FS_USAGE, "%s: cannot be read as a PNG: %s", path, image.message);
-    }
-    image.format = image.format & PNG_FORMAT_FLAG_COLOR ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
-    const int channels = image.format == PNG_FORMAT_RGB ? 3 : 1;
-    if ((size_t)image.width * image.height > PIXELS_MAX) {
-        png_image_free(&image);
-        return fs_fail(error, FS_USAGE, "%s: a picture of more than %zu pixels", path, PIXELS_MAX);
-    }
-    picture->pixels = fs_allocate((size_t)image.width * image.height, (size_t)channels, path, error);
-    if (!picture->pixels) {
-        png_image_free(&image);
-        return FS_FAILED;
-    }
-    if (!png_image_finish_read(&image, &black, picture->pixels, 0, NULL)) {
-        free(picture->pixels);
-        picture->pixels = NULL;
-        return fs_fail(error, FS_USAGE, "%s: cannot be read as a PNG: %s", path, image.message);
-    }
-    picture->height = (int)image.height;
-    picture->width = (int)image.width;
-    picture->channels = channels;
-    return FS_OK;
-}
 
 /* --- grids --- */
 

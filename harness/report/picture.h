@@ -2,18 +2,10 @@
 #ifndef FEWSTEP_PICTURE_H
 #define FEWSTEP_PICTURE_H
 
-#include <stdint.h>
 #include <stdio.h>
 
+#include "harness/data/picture.h"
 #include "kernels/base/error.h"
-
-struct fs_picture {
-    uint8_t *pixels;             /* [height, width, channels] */
-    int height, width, channels; /* 1: grey, 3: red, green, blue */
-};
-
-/* A PNG file; free(picture->pixels). FS_USAGE when it cannot be read. */
-fs_status fs_picture_read(const char *path, struct fs_picture *picture, struct fs_error *error);
 
 /* A grid of square samples with one pixel between them, as fs_png_write_grid draws it. */
 struct fs_sample_grid {

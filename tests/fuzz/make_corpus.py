@@ -1,6 +1,6 @@
 """The seeds that the fuzz targets start from: small, sound files, and some that lie.
 
-    python3 tests/fuzz/make_corpus.py tests/fuzz/corpus        (NumPy)
+    python3 tests/fuzz/make_corpus.py tests/fuzz/corpus        (NumPy, Pillow)
 """
 import gzip
 import io
@@ -10,6 +10,7 @@ import struct
 import sys
 
 import numpy as np
+from PIL import Image
 
 ROOT = pathlib.Path(sys.argv[1])
 
@@ -88,9 +89,33 @@ def yaml_seeds():
         lines = (experiments / f"{name}.yaml").read_text().splitlines()
         write("yaml", name, "\n".join(line.split(" #")[0] for line in lines if line[:1] != "#").encode() + b"\n")
     write("yaml", "small", b"experiment: a\nmethod: reflow\nseed: 1\nmatrix: {seed: [1, 2], train.batch: [64, 128]}\n")
+    write("yaml", "large-number", b"experiment: a\ntrain: {learning_rate: 4.0e73, updates: 10}\n")  # was a finding
     write("yaml", "nested", b"[" * 20)
     write("yaml", "alias", b"a: &x [1, 2]\nb: *x\n")
 
 
-for make in (safetensors_seeds, npy_seeds, npz_seeds, idx_seeds, yaml_seeds):
+def picture_seeds():
+    grid = np.arange(7 * 9 * 4).reshape(7, 9, 4) * 5 % 256
+    for mode, image in (
+        ("1", Image.fromarray(grid[..., 0] > 99)),
+        ("LA", Image.fromarray(grid[..., :2].astype("u1"), "LA")),
+        ("P", Image.fromarray(grid[..., 0].astype("u1")).convert("P")),
+        ("RGBA", Image.fromarray(grid.astype("u1"), "RGBA")),
+    ):
+        write("png", mode, encoded(image, "PNG"))
+    rgb = Image.fromarray(grid[..., :3].astype("u1"))
+    write("png", "transparent", encoded(rgb, "PNG", transparency=(0, 5, 10)))
+    write("jpeg", "420", encoded(rgb, "JPEG", quality=50))
+    write("jpeg", "grey", encoded(rgb.convert("L"), "JPEG", quality=50))
+    write("jpeg", "progressive", encoded(rgb, "JPEG", quality=50, progressive=True, subsampling="4:4:4"))
+    write("jpeg", "cmyk", encoded(rgb.convert("CMYK"), "JPEG", quality=50))
+
+
+def encoded(image, form, **options):
+    out = io.BytesIO()
+    image.save(out, form, **options)
+    return out.getvalue()
+
+
+for make in (safetensors_seeds, npy_seeds, npz_seeds, idx_seeds, yaml_seeds, picture_seeds):
     make()

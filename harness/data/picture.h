@@ -1,0 +1,26 @@
+/* Pictures from files: PNG and JPEG, decoded to what PIL's convert("RGB") gives, which the literature's feature scripts
+ * use: palettes expanded, low depths widened to 8 bits, alpha and transparent colours dropped (not blended), gamma
+ * chunks and orientation ignored. Grey ones stay grey: convert("RGB") repeats the channel. Refused by name: 16 bits,
+ * where PIL keeps one byte of two or clips; CMYK; whatever is broken or cut. */
+#ifndef FEWSTEP_DATA_PICTURE_H
+#define FEWSTEP_DATA_PICTURE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/base/error.h"
+
+#define FS_PICTURE_PIXELS_MAX ((int64_t)1 << 26)
+
+struct fs_picture {
+    uint8_t *pixels;             /* [height, width, channels] */
+    int height, width, channels; /* 1: grey, 3: red, green, blue */
+};
+
+/* The file in memory or on the disk; free(picture->pixels). FS_USAGE, naming `path`, for anything that is wrong with
+ * it. */
+fs_status fs_picture_decode(const char *path, const void *bytes, size_t size, struct fs_picture *picture,
+                            struct fs_error *error);
+fs_status fs_picture_read(const char *path, struct fs_picture *picture, struct fs_error *error);
+
+#endif
