@@ -12,8 +12,10 @@
 static fs_status print_text(struct fs_store *store, const char *format, const char *experiment, FILE *stream,
                             struct fs_error *error)
 {
-    return strcmp(format, "csv") == 0 ? fs_table_print(store, experiment, NULL, FS_TABLE_CSV, stream, error)
-                                      : fs_export_json(store, experiment, stream, error);
+    return strcmp(format, "csv") == 0
+               ? fs_table_print(store, &(struct fs_table_request){.experiment = experiment, .format = FS_TABLE_CSV},
+                                stream, error)
+               : fs_export_json(store, experiment, stream, error);
 }
 
 static fs_status write_text(struct fs_store *store, const char *format, const char *experiment, const char *path,

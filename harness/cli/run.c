@@ -159,7 +159,8 @@ static fs_status run_and_print(const struct run_options *options, const struct f
         status =
             fs_fail(error, FS_FAILED, "stopped; nothing that was reported is lost: the same command goes on from here");
     } else if (status == FS_OK) {
-        status = fs_table_print(session.store, experiment->name, NULL, FS_TABLE_TEXT, stdout, error);
+        status =
+            fs_table_print(session.store, &(struct fs_table_request){.experiment = experiment->name}, stdout, error);
         printf("\npictures: %s/samples/%s/ (a row a step count, the same noise in every column)\ndatabase: %s\n",
                session.out, experiment->name, session.db);
     }

@@ -4,15 +4,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
 #include "harness/cli/session.h"
+#include "harness/report/published.h"
 #include "harness/report/regress.h"
+#include "harness/report/table_section.h"
 
 struct table_options {
     const char *format_text, *db, *out, *experiment;
-    const char *commit, *since_text, *dataset, *method;
+    const char *commit, *since_text, *dataset, *method, *published;
     enum fs_table_format format;
     int64_t since;
     bool help;
@@ -65,6 +68,7 @@ static fs_status parse(int argc, char **argv, struct table_options *options, str
         {"--since", FS_FLAG_TEXT, &options->since_text, "DATE", "only scores made on or after this day (UTC)"},
         {"--dataset", FS_FLAG_TEXT, &options->dataset, "NAME", "only runs on this data set"},
         {"--method", FS_FLAG_TEXT, &options->method, "NAME", "only runs of this method"},
+        {"--published", FS_FLAG_TEXT, &options->published, "SETTING", "only what papers published: celebahq256, …"},
         {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
         {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where the runs are (out)"},
     };
@@ -89,30 +93,63 @@ static fs_status parse(int argc, char **argv, struct table_options *options, str
     return parse_since(options, error);
 }
 
-static fs_status print(const struct table_options *options, struct fs_store *store, struct fs_error *error)
+static fs_status print(const struct table_options *options, struct fs_store *store,
+                       const struct fs_published *published, struct fs_error *error)
 {
     struct fs_revision revision;
-    struct fs_table_filter filter = {.dataset = options->dataset, .method = options->method, .since = options->since};
+    struct fs_table_request request = {
+        .experiment = options->experiment,
+        .filter = {.dataset = options->dataset, .method = options->method, .since = options->since},
+        .published = published,
+        .format = options->format,
+    };
     if (options->commit) {
         FS_TRY(fs_revision_find(store, options->commit, true, &revision, error));
-        filter.source = revision.source_hash;
-        filter.revision = options->commit;
+        request.filter.source = revision.source_hash;
+        request.filter.revision = options->commit;
     }
-    return fs_table_print(store, options->experiment, &filter, options->format, stdout, error);
+    return fs_table_print(store, &request, stdout, error);
+}
+
+static fs_status print_published(const struct table_options *options, const struct fs_published *published,
+                                 struct fs_error *error)
+{
+    const struct fs_published_setting *setting;
+    FS_TRY(fs_published_find(published, options->published, &setting, error));
+    if (options->format == FS_TABLE_CSV) {
+        fs_csv_heading(&(struct fs_experiment_name){0}, stdout);
+    }
+    return fs_published_print(setting, options->format, stdout, error);
+}
+
+static fs_status print_database(const struct table_options *options, const struct fs_published *published,
+                                struct fs_error *error)
+{
+    char path[1024];
+    struct fs_store *store;
+    fs_database_path(options->out, options->db, path);
+    FS_TRY(fs_store_open(path, FS_STORE_READ, &store, error));
+    const fs_status status = print(options, store, published, error);
+    fs_store_close(store);
+    return status;
 }
 
 fs_status fs_command_table(int argc, char **argv, struct fs_error *error)
 {
     struct table_options options = {.format_text = "text"};
-    char path[1024];
-    struct fs_store *store;
+    struct fs_published published = {0};
     FS_TRY(parse(argc, argv, &options, error));
     if (options.help) {
         return FS_OK;
     }
-    fs_database_path(options.out, options.db, path);
-    FS_TRY(fs_store_open(path, FS_STORE_READ, &store, error));
-    const fs_status status = print(&options, store, error);
-    fs_store_close(store);
+    fs_status status = FS_OK;
+    if (options.published || access(FS_PUBLISHED_FILE, R_OK) == 0) { /* away from the source tree it is not there */
+        status = fs_published_read(FS_PUBLISHED_FILE, &published, error);
+    }
+    if (status == FS_OK) {
+        status = options.published ? print_published(&options, &published, error)
+                                   : print_database(&options, &published, error);
+    }
+    fs_published_free(&published);
     return status;
 }

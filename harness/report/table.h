@@ -9,9 +9,18 @@
 enum fs_table_format { FS_TABLE_TEXT, FS_TABLE_MARKDOWN, FS_TABLE_LATEX, FS_TABLE_CSV };
 #define FS_TABLE_FORMATS "text|markdown|latex|csv"
 
-/* Prints the table of an experiment (NULL: the one written to last) to `stream`. FS_USAGE when it is not there (names
- * those that are), has no scores, or none that `filter` (NULL: all) lets through. */
-fs_status fs_table_print(struct fs_store *store, const char *experiment, const struct fs_table_filter *filter,
-                         enum fs_table_format format, FILE *stream, struct fs_error *error);
+struct fs_published;
+
+/* What to print; {0} is the table of the experiment that was written to last, whole, as text. */
+struct fs_table_request {
+    const char *experiment;               /* its name */
+    struct fs_table_filter filter;        /* only these scores */
+    const struct fs_published *published; /* stands beside sections of the same data set, network and metric; or NULL */
+    enum fs_table_format format;
+};
+
+/* FS_USAGE when the experiment is not there (names those that are), has no scores, or the filter leaves none. */
+fs_status fs_table_print(struct fs_store *store, const struct fs_table_request *request, FILE *stream,
+                         struct fs_error *error);
 
 #endif

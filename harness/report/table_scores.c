@@ -188,6 +188,7 @@ static fs_status nothing_left(sqlite3 *database, int64_t experiment, const struc
                          "s.number JOIN runs r ON r.number = s.run WHERE m.experiment = ?1",
                          "i", experiment));
     fs_status status = fs_query_next(query, &row, error);
+    /* without any score there is nothing to say here */
     if (status == FS_OK && row && sqlite3_column_type(query, 0) != SQLITE_NULL) {
         status = fs_fail(
             error, FS_USAGE,
@@ -211,7 +212,7 @@ fs_status fs_table_scores_read(struct fs_store *store, int64_t experiment, const
     FS_TRY(fs_query_whole(fs_store_handle(store), &older, 0, error, older_runs, "iittti", experiment, (int64_t)0,
                           only->source, only->dataset, only->method, only->since));
     scores->older = (int)older;
-    return filter && scores->run_count == 0 ? nothing_left(fs_store_handle(store), experiment, only, error) : FS_OK;
+    return scores->run_count == 0 ? nothing_left(fs_store_handle(store), experiment, only, error) : FS_OK;
 }
 
 void fs_table_scores_free(struct fs_table_scores *scores)

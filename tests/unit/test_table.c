@@ -126,7 +126,8 @@ static void prints(struct place *place, const char *experiment, enum fs_table_fo
 {
     FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
 
-    good(place, fs_table_print(place->store, experiment, NULL, format, stream, &place->error));
+    good(place, fs_table_print(place->store, &(struct fs_table_request){.experiment = experiment, .format = format},
+                               stream, &place->error));
     fclose(stream);
     assert_string_equal(place->output, expected);
 }
@@ -304,7 +305,9 @@ static void test_an_ablation_has_a_row_for_each_value(void **state)
            "- updates and TFLOP are of one training, its teacher's share included\n"
            "- from commit c0ffee00c0ff (source 5011ce005011)\n");
     FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
-    good(place, fs_table_print(place->store, "ablation", NULL, FS_TABLE_CSV, stream, &place->error));
+    good(place,
+         fs_table_print(place->store, &(struct fs_table_request){.experiment = "ablation", .format = FS_TABLE_CSV},
+                        stream, &place->error));
     fclose(stream);
     assert_non_null(strstr(place->output, "peak_bytes,methods.shortcut.max_step\n"));
     assert_non_null(strstr(place->output, "5151,0,0,0,0,1/8\n"));
@@ -396,12 +399,21 @@ static void test_wrong_names_are_said(void **state)
 {
     struct place *place = *state;
 
-    assert_int_equal(fs_table_print(place->store, NULL, NULL, FS_TABLE_TEXT, stdout, &place->error), FS_USAGE);
+    assert_int_equal(fs_table_print(place->store,
+                                    &(struct fs_table_request){.experiment = NULL, .format = FS_TABLE_TEXT}, stdout,
+                                    &place->error),
+                     FS_USAGE);
     add_experiment(place, "one", "a", NULL);
     add_experiment(place, "two", "b", NULL);
-    assert_int_equal(fs_table_print(place->store, "three", NULL, FS_TABLE_TEXT, stdout, &place->error), FS_USAGE);
+    assert_int_equal(fs_table_print(place->store,
+                                    &(struct fs_table_request){.experiment = "three", .format = FS_TABLE_TEXT}, stdout,
+                                    &place->error),
+                     FS_USAGE);
     assert_non_null(strstr(place->error.text, "one, two"));
-    assert_int_equal(fs_table_print(place->store, "one", NULL, FS_TABLE_CSV, stdout, &place->error), FS_USAGE);
+    assert_int_equal(fs_table_print(place->store,
+                                    &(struct fs_table_request){.experiment = "one", .format = FS_TABLE_CSV}, stdout,
+                                    &place->error),
+                     FS_USAGE);
     assert_int_equal(fs_runs_print(place->store, "three", false, stdout, &place->error), FS_USAGE);
 }
 
@@ -433,7 +445,9 @@ static void test_only_what_is_no_noise_is_marked(void **state)
     FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
 
     fill_marked(place);
-    good(place, fs_table_print(place->store, NULL, NULL, FS_TABLE_MARKDOWN, stream, &place->error));
+    good(place,
+         fs_table_print(place->store, &(struct fs_table_request){.experiment = NULL, .format = FS_TABLE_MARKDOWN},
+                        stream, &place->error));
     fclose(stream);
     static const char *const lines[] = {
         "\n| Shortcut model | **10.0** ± 0.0577 (3) | 30.0 ± 0.173 (3) | 1.00 |",
@@ -455,7 +469,8 @@ static void test_latex(void **state)
 
     fill_marked(place);
     add_floor(place, 5000, 2);
-    good(place, fs_table_print(place->store, NULL, NULL, FS_TABLE_LATEX, stream, &place->error));
+    good(place, fs_table_print(place->store, &(struct fs_table_request){.experiment = NULL, .format = FS_TABLE_LATEX},
+                               stream, &place->error));
     fclose(stream);
     static const char *const lines[] = {
         "\n  \\caption{marked \\& 50\\%\\_: fashion-mnist, dit-xs/4, FD (fashion-cnn) to ",
@@ -495,7 +510,11 @@ static void rows_are(struct place *place, const struct fs_table_filter *filter, 
 {
     FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
 
-    good(place, fs_table_print(place->store, "small", filter, FS_TABLE_MARKDOWN, stream, &place->error));
+    good(place, fs_table_print(place->store,
+                               &(struct fs_table_request){.experiment = "small",
+                                                          .filter = filter ? *filter : (struct fs_table_filter){0},
+                                                          .format = FS_TABLE_MARKDOWN},
+                               stream, &place->error));
     fclose(stream);
     const char *rows = strstr(place->output, "--:|\n");
     assert_non_null(rows);
@@ -513,13 +532,16 @@ static void test_filters(void **state)
     rows_are(place, &(struct fs_table_filter){.method = "shortcut"},
              "| Shortcut model | 52.0 ± 1.15 (3) | 33.3 | 4000 | 140 |\n| data");
     rows_are(place, &(struct fs_table_filter){.since = 1, .dataset = "fashion-mnist"}, "| Flow");
-    assert_int_equal(fs_table_print(place->store, "small", &(struct fs_table_filter){.method = "gan"}, FS_TABLE_TEXT,
+    assert_int_equal(fs_table_print(place->store,
+                                    &(struct fs_table_request){.experiment = "small", .filter = {.method = "gan"}},
                                     stdout, &place->error),
                      FS_USAGE);
     assert_non_null(strstr(place->error.text, "--method gan; the experiment has methods"));
-    assert_int_equal(fs_table_print(place->store, "small", &(struct fs_table_filter){.since = INT64_MAX / 2},
-                                    FS_TABLE_TEXT, stdout, &place->error),
-                     FS_USAGE);
+    assert_int_equal(
+        fs_table_print(place->store,
+                       &(struct fs_table_request){.experiment = "small", .filter = {.since = INT64_MAX / 2}}, stdout,
+                       &place->error),
+        FS_USAGE);
     /* A newer source and an edited file: the older source's numbers are still to be had. */
     other.commit = "beef";
     other.source_hash = "feed";
