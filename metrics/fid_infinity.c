@@ -1,0 +1,192 @@
+/* FID extrapolated to infinite samples. */
+#include "metrics/fid_infinity.h"
+
+#include <cblas.h>
+#include <float.h>
+#include <lapacke.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "kernels/base/memory.h"
+#include "metrics/frechet.h"
+
+#define POINTS 4
+#define BLOCK_ROWS 512
+
+static double *allocate_matrix(int64_t rows, int64_t cols, struct fs_error *error)
+{
+    return fs_allocate((size_t)rows, (size_t)cols * sizeof(double), "a matrix for the Fréchet distance", error);
+}
+
+/* --- the influence of a row --- */
+
+/* I − R·(RΣR)^−½·R to `difference`, which may not be `sigma`. work: [2·dim + 1, dim]. */
+static fs_status transport_difference(int64_t dim, const double *sigma, const double *root, double *work,
+                                      double *difference, struct fs_error *error)
+{
+    const int n = (int)dim;
+    double *product = work, *vectors = work + dim * dim, *eigenvalues = work + 2 * dim * dim;
+    cblas_dsymm(CblasRowMajor, CblasLeft, CblasUpper, n, n, 1, sigma, n, root, n, 0, product, n);
+    cblas_dsymm(CblasRowMajor, CblasLeft, CblasUpper, n, n, 1, root, n, product, n, 0, vectors, n);
+    const lapack_int info = LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'U', n, vectors, n, eigenvalues);
+    if (info != 0) {
+        return fs_fail(error, FS_FAILED, "Fréchet distance: LAPACK's dsyevd gave %d for a %d × %d matrix", (int)info, n,
+                       n);
+    }
+    const double zero = 16 * (double)dim * DBL_EPSILON * eigenvalues[dim - 1];
+    for (int64_t i = 0; i < dim; i++) {
+        cblas_dscal(n, eigenvalues[i] > zero ? sqrt(sqrt(1 / eigenvalues[i])) : 0, vectors + i, n);
+    }
+    cblas_dsymm(CblasRowMajor, CblasLeft, CblasUpper, n, n, 1, root, n, vectors, n, 0, product, n);
+    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasNoTrans, n, n, -1, product, n, 0, difference, n);
+    for (int64_t i = 0; i < dim; i++) {
+        difference[i * dim + i] += 1;
+    }
+    return FS_OK;
+}
+
+/* The variance of what the rows say, whose mean is 0 but for rounding. work: [2·BLOCK_ROWS + 1, dim]. */
+static double influence_variance(int64_t dim, const float *features, int64_t n, const double *mu,
+                                 const double *reference_mu, const double *difference, double *work)
+{
+    double *rows = work, *moved = work + BLOCK_ROWS * dim, *shift = work + 2 * BLOCK_ROWS * dim;
+    double sum = 0, squares = 0;
+    for (int64_t j = 0; j < dim; j++) {
+        shift[j] = 2 * (mu[j] - reference_mu[j]);
+    }
+    for (int64_t first = 0; first < n; first += BLOCK_ROWS) {
+        const int64_t count = n - first < BLOCK_ROWS ? n - first : BLOCK_ROWS;
+        for (int64_t i = 0; i < count; i++) {
+            for (int64_t j = 0; j < dim; j++) {
+                rows[i * dim + j] = (double)features[(first + i) * dim + j] - mu[j];
+            }
+        }
+        cblas_dsymm(CblasRowMajor, CblasRight, CblasUpper, (int)count, (int)dim, 1, difference, (int)dim, rows,
+                    (int)dim, 0, moved, (int)dim);
+        for (int64_t i = 0; i < count; i++) {
+            cblas_daxpy((int)dim, 1, shift, 1, moved + i * dim, 1);
+            const double influence = cblas_ddot((int)dim, rows + i * dim, 1, moved + i * dim, 1);
+            sum += influence;
+            squares += influence * influence;
+        }
+    }
+    return fmax(squares - sum * sum / (double)n, 0) / (double)(n - 1);
+}
+
+fs_status fs_frechet_deviation(int64_t dim, const float *features, int64_t n, const double *mu, const double *sigma,
+                               const double *reference_mu, const double *reference_root, double *standard_error,
+                               struct fs_error *error)
+{
+    if (n < 2) {
+        return fs_fail(error, FS_USAGE, "Fréchet distance: a standard error needs 2 rows or more, got %lld",
+                       (long long)n);
+    }
+    const int64_t rows = dim > BLOCK_ROWS ? dim : BLOCK_ROWS;
+    double *work = allocate_matrix(2 * rows + 1, dim, error), *difference = allocate_matrix(dim, dim, error);
+    fs_status status = work && difference ? FS_OK : FS_FAILED;
+    if (status == FS_OK) {
+        status = transport_difference(dim, sigma, reference_root, work, difference, error);
+    }
+    if (status == FS_OK) {
+        *standard_error = sqrt(influence_variance(dim, features, n, mu, reference_mu, difference, work) / (double)n);
+        if (!isfinite(*standard_error)) {
+            status = fs_fail(error, FS_FAILED, "Fréchet distance: its standard error is not finite");
+        }
+    }
+    free(work);
+    free(difference);
+    return status;
+}
+
+/* --- the line --- */
+
+struct reference {
+    const double *mu, *root;
+    double trace;
+};
+
+static fs_status distance_of(int64_t dim, const float *features, int64_t n, const struct reference *reference,
+                             struct fs_statistics *statistics, double *covariance, double *distance,
+                             struct fs_error *error)
+{
+    FS_TRY(fs_statistics_create(dim, statistics, error));
+    fs_statistics_add(statistics, features, n);
+    FS_TRY(fs_statistics_covariance(statistics, covariance, error));
+    return fs_frechet_from_root(dim, reference->mu, reference->root, reference->trace, statistics->mean, covariance,
+                                distance, error);
+}
+
+/* The mean distance of `parts` stretches of the rows. */
+static fs_status mean_distance(int64_t dim, const float *features, int64_t n, int parts,
+                               const struct reference *reference, double *covariance, double *mean,
+                               struct fs_error *error)
+{
+    fs_status status = FS_OK;
+    *mean = 0;
+    for (int i = 0; status == FS_OK && i < parts; i++) {
+        const int64_t first = n * i / parts, end = n * (i + 1) / parts;
+        struct fs_statistics statistics = {0};
+        double distance = 0;
+        status =
+            distance_of(dim, features + first * dim, end - first, reference, &statistics, covariance, &distance, error);
+        *mean += distance / parts;
+        fs_statistics_destroy(&statistics);
+    }
+    return status;
+}
+
+/* Least squares through (k, distances[k − 1]), 1/n in units of that of all rows: its value at 0. */
+static double intercept(const double distances[POINTS])
+{
+    double mean_k = 0, mean = 0, slope = 0, squares = 0;
+    for (int k = 1; k <= POINTS; k++) {
+        mean_k += (double)k / POINTS;
+        mean += distances[k - 1] / POINTS;
+    }
+    for (int k = 1; k <= POINTS; k++) {
+        slope += (k - mean_k) * (distances[k - 1] - mean);
+        squares += (k - mean_k) * (k - mean_k);
+    }
+    return mean - slope / squares * mean_k;
+}
+
+static fs_status extrapolate(int64_t dim, const float *features, int64_t n, const struct reference *reference,
+                             const struct fs_metric_watch *watch, double *covariance, struct fs_estimate *distance,
+                             struct fs_error *error)
+{
+    struct fs_statistics all = {0};
+    double distances[POINTS], deviation = 0;
+    fs_status status = distance_of(dim, features, n, reference, &all, covariance, &distances[0], error);
+    if (status == FS_OK) {
+        fs_metric_progress(watch, "fd_infinity", 1, POINTS + 1);
+        status = fs_frechet_deviation(dim, features, n, all.mean, covariance, reference->mu, reference->root,
+                                      &deviation, error);
+    }
+    fs_statistics_destroy(&all);
+    for (int parts = 2; status == FS_OK && parts <= POINTS; parts++) {
+        fs_metric_progress(watch, "fd_infinity", parts, POINTS + 1);
+        status = mean_distance(dim, features, n, parts, reference, covariance, &distances[parts - 1], error);
+    }
+    if (status == FS_OK) {
+        fs_metric_progress(watch, "fd_infinity", POINTS + 1, POINTS + 1);
+        *distance = fs_estimate_student(intercept(distances), deviation, (double)(n - 1));
+    }
+    return status;
+}
+
+fs_status fs_fid_infinity(int64_t dim, const float *features, int64_t n, const double *reference_mu,
+                          const double *reference_root, double reference_trace, const struct fs_metric_watch *watch,
+                          struct fs_estimate *distance, struct fs_error *error)
+{
+    if (n < (int64_t)2 * POINTS) {
+        return fs_fail(error, FS_USAGE, "fd_infinity: expected %d samples or more, got %lld", 2 * POINTS, (long long)n);
+    }
+    const struct reference reference = {reference_mu, reference_root, reference_trace};
+    double *covariance = allocate_matrix(dim, dim, error);
+    if (!covariance) {
+        return FS_FAILED;
+    }
+    const fs_status status = extrapolate(dim, features, n, &reference, watch, covariance, distance, error);
+    free(covariance);
+    return status;
+}
