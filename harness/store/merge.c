@@ -27,6 +27,7 @@ static const struct table {
     {"curves", NULL, NULL, "run, name, at_update"},
     {"scores", "number", "score_hash", "created, number"},
     {"experiment_scores", NULL, NULL, "score"},
+    {"spectra", NULL, NULL, "score, bin"},
 };
 #define TABLES (sizeof tables / sizeof *tables)
 

@@ -205,6 +205,24 @@ static fs_status link_score(sqlite3 *database, int64_t experiment, const char *s
                                         "it", experiment, score_hash);
 }
 
+static fs_status write_spectrum(sqlite3 *database, const struct fs_score_row *score, struct fs_error *error)
+{
+    int64_t number;
+
+    FS_TRY(fs_query_whole(database, &number, 0, error, "SELECT number FROM scores WHERE score_hash = ?1", "t",
+                          score->score_hash));
+    FS_TRY(fs_execute(database, error, "DELETE FROM spectra WHERE score = ?1", "i", number));
+    for (int i = 0; i < score->spectrum_count; i++) {
+        const struct fs_spectrum_point *point = &score->spectrum[i];
+        FS_TRY(fs_execute(database, error,
+                          "INSERT INTO spectra (score, bin, frequency, power, standard_error, reference_power) "
+                          "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                          "iidddd", number, (int64_t)i, point->frequency, point->power, point->standard_error,
+                          point->reference_power));
+    }
+    return FS_OK;
+}
+
 static fs_status write_score(sqlite3 *database, const struct fs_score_row *score, int64_t experiment,
                              int64_t environment, struct fs_error *error)
 {
@@ -235,6 +253,7 @@ static fs_status write_score(sqlite3 *database, const struct fs_score_row *score
         score->resize, score->extractor, score->extractor_sha256, score->tap, score->reference, score->reference_sha256,
         score->metric, score->precision, score->device, score->source_hash, score->value, score->low, score->high,
         score->seconds, environment));
+    FS_TRY(write_spectrum(database, score, error));
     return link_score(database, experiment, score->score_hash, error);
 }
 
@@ -272,6 +291,51 @@ fs_status fs_store_find_score(struct fs_store *store, const char *score_hash, in
     }
     FS_TRY(fs_write_begin(database, error));
     return fs_write_end(database, link_score(database, experiment, score_hash, error), error);
+}
+
+static fs_status read_spectrum(sqlite3_stmt *query, struct fs_spectrum_point *points, int count, int *read,
+                               struct fs_error *error)
+{
+    bool row;
+
+    *read = 0;
+    FS_TRY(fs_query_next(query, &row, error));
+    while (row && *read < count) {
+        points[(*read)++] =
+            (struct fs_spectrum_point){sqlite3_column_double(query, 0), sqlite3_column_double(query, 1),
+                                       sqlite3_column_double(query, 2), sqlite3_column_double(query, 3)};
+        FS_TRY(fs_query_next(query, &row, error));
+    }
+    return FS_OK;
+}
+
+fs_status fs_store_spectrum(struct fs_store *store, int64_t number, struct fs_spectrum_point **points, int *count,
+                            struct fs_error *error)
+{
+    sqlite3 *database = fs_store_handle(store);
+    sqlite3_stmt *query;
+    int64_t rows;
+
+    *points = NULL;
+    *count = 0;
+    FS_TRY(fs_query_whole(database, &rows, 0, error, "SELECT count(*) FROM spectra WHERE score = ?1", "i", number));
+    *points = fs_allocate((size_t)rows, sizeof(**points), "a spectrum", error);
+    if (!*points) {
+        return FS_FAILED;
+    }
+    fs_status status = fs_query_open(database, &query, error,
+                                     "SELECT frequency, power, standard_error, reference_power FROM spectra "
+                                     "WHERE score = ?1 ORDER BY bin",
+                                     "i", number);
+    if (status == FS_OK) {
+        status = read_spectrum(query, *points, (int)rows, count, error);
+        sqlite3_finalize(query);
+    }
+    if (status != FS_OK) {
+        free(*points);
+        *points = NULL;
+    }
+    return status;
 }
 
 /* --- finding a run --- */

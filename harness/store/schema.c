@@ -136,7 +136,22 @@ static const char *const version_1[] = {
     NULL,
 };
 
-static const struct fs_migration migrations[] = {{version_1}};
+static const char *const version_2[] = {
+    "CREATE TABLE spectra ( -- the curve behind a score of the metric spectrum: radially averaged power\n"
+    "    score INTEGER NOT NULL REFERENCES scores (number),\n"
+    "    bin INTEGER NOT NULL,\n"
+    "    frequency REAL NOT NULL,       -- cycles a pixel, up to 1/2\n"
+    "    power REAL NOT NULL,           -- of the samples, in the data's scale of -1 to 1: white noise has its "
+    "variance\n"
+    "    standard_error REAL NOT NULL,  -- of the power, over samples\n"
+    "    reference_power REAL NOT NULL, -- of the pictures that the samples are compared with\n"
+    "    PRIMARY KEY (score, bin)\n"
+    ") STRICT, WITHOUT ROWID",
+
+    NULL,
+};
+
+static const struct fs_migration migrations[] = {{version_1}, {version_2}};
 
 const struct fs_migration *fs_store_migrations(int *count)
 {

@@ -71,22 +71,42 @@ static fs_status prepare_writer(sqlite3 *database, const char *path, struct fs_e
     return fs_store_migrate(database, migrations, count, error);
 }
 
-static fs_status check_reader(sqlite3 *database, const char *path, bool older, struct fs_error *error)
+/* An older schema lacks tables that queries name: the whole file is copied into memory and brought up to date there. */
+static fs_status read_in_memory(sqlite3 **database, struct fs_error *error)
+{
+    int count;
+    sqlite3 *memory = NULL;
+    const struct fs_migration *migrations = fs_store_migrations(&count);
+
+    sqlite3_backup *backup =
+        sqlite3_open(":memory:", &memory) == SQLITE_OK ? sqlite3_backup_init(memory, "main", *database, "main") : NULL;
+    if (backup) {
+        sqlite3_backup_step(backup, -1);
+        sqlite3_backup_finish(backup);
+    }
+    fs_status status = sqlite3_errcode(memory) == SQLITE_OK ? FS_OK : fs_query_fail(memory, error);
+    if (status == FS_OK) {
+        status = fs_store_migrate(memory, migrations, count, error);
+    }
+    if (status == FS_OK) {
+        status = fs_execute(memory, error, "PRAGMA query_only = ON", "");
+    }
+    sqlite3_close(status == FS_OK ? *database : memory);
+    *database = status == FS_OK ? memory : *database;
+    return status;
+}
+
+/* `older`: of an older schema, too, and as it is. */
+static fs_status check_reader(sqlite3 **database, const char *path, bool older, struct fs_error *error)
 {
     int count, version;
 
     fs_store_migrations(&count);
-    FS_TRY(fs_store_check_schema(database, count, &version, error));
+    FS_TRY(fs_store_check_schema(*database, count, &version, error));
     if (version == 0) {
         return fs_fail(error, FS_USAGE, "%s: empty, no database yet; `fewstep run` makes one", path);
     }
-    if (version < count && !older) {
-        return fs_fail(error, FS_USAGE,
-                       "%s: its schema is version %d and this build's is %d; any `fewstep run` on it brings it up to "
-                       "date",
-                       path, version, count);
-    }
-    return FS_OK;
+    return version < count && !older ? read_in_memory(database, error) : FS_OK;
 }
 
 /* Whether the file is marked for WAL but has none: left so by another tool, and readable without making files only if
@@ -137,7 +157,7 @@ static char *read_only_uri(const char *path, bool immutable, struct fs_error *er
     return uri;
 }
 
-/* `older`: of an older schema, too. *database is to be closed also after a failure. */
+/* *database is to be closed also after a failure. */
 static fs_status open_reader(const char *path, bool older, sqlite3 **database, struct fs_error *error)
 {
     bool immutable = false;
@@ -154,7 +174,7 @@ static fs_status open_reader(const char *path, bool older, sqlite3 **database, s
                        sqlite3_errstr(result));
     }
     sqlite3_busy_timeout(*database, BUSY_MILLISECONDS);
-    return check_reader(*database, path, older, error);
+    return check_reader(database, path, older, error);
 }
 
 static fs_status open_writer(const char *path, sqlite3 **database, struct fs_error *error)

@@ -11,7 +11,8 @@
 struct fs_store;
 
 enum fs_store_mode {
-    FS_STORE_READ,  /* leaves no -wal or -shm behind; FS_USAGE when the file is not there */
+    FS_STORE_READ,  /* leaves no -wal or -shm behind; FS_USAGE when the file is not there. A file of an older schema is
+                       read as a copy in memory that is up to date, and stays as it is */
     FS_STORE_WRITE, /* made or migrated when needed */
 };
 
@@ -44,6 +45,12 @@ struct fs_run_row {
     double flops; /* of the whole training, teacher and pairs included */
 };
 
+/* A point of the curve behind a score of the metric spectrum. */
+struct fs_spectrum_point {
+    double frequency; /* cycles a pixel */
+    double power, standard_error, reference_power;
+};
+
 struct fs_score_row {
     const char *score_hash; /* SHA-256 over the identity below: unique */
     const char *run;        /* NULL for a row that scores data (the floor) */
@@ -60,6 +67,8 @@ struct fs_score_row {
     const char *source_hash;
     double value, low, high; /* low, high: interval over samples; NAN when there is none */
     double seconds;
+    struct fs_spectrum_point *spectrum; /* of the metric spectrum, by frequency; else NULL. The owner's of the row */
+    int spectrum_count;
 };
 
 /* All writes are one transaction each and durable when they return; safe between processes (busy ones wait). */
@@ -85,11 +94,15 @@ struct fs_curve_point {
 /* Replaces points of the same name and update (a resume writes the same ones again). */
 fs_status fs_store_curve(struct fs_store *store, const char *run, const struct fs_curve_point *points, int count,
                          struct fs_error *error);
+/* A score that is already there is replaced, its spectrum with it. */
 fs_status fs_store_score(struct fs_store *store, const struct fs_score_row *score, int64_t experiment,
                          int64_t environment, struct fs_error *error);
 /* *found, and then *value, of a score already there. With an experiment (not 0) it also becomes one of its scores. */
 fs_status fs_store_find_score(struct fs_store *store, const char *score_hash, int64_t experiment, bool *found,
                               double *value, struct fs_error *error);
+/* The curve behind the score scores.number; *points (owned, free()) by frequency. *count is 0 for another metric. */
+fs_status fs_store_spectrum(struct fs_store *store, int64_t number, struct fs_spectrum_point **points, int *count,
+                            struct fs_error *error);
 /* A unique prefix (6 digits or more) of a run's id to the whole id and its configuration (owned, free()); FS_USAGE
  * when there is none or several (named). */
 fs_status fs_store_find_run(struct fs_store *store, const char *prefix, char id[65], char **config_json,

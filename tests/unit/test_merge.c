@@ -68,6 +68,9 @@ static void add_run(struct fs_store *store, int seed, const char *host, const ch
         struct fs_score_row score = test_score(hash[i], id);
         score.steps = 1 + i;
         score.value = 10 + seed + 0.125 * i;
+        struct fs_spectrum_point point = {0.25, 1 + seed, 0.5, 2 + i};
+        score.spectrum = &point;
+        score.spectrum_count = i;
         good(fs_store_score(store, &score, row, environment, &error));
     }
 }
@@ -98,6 +101,9 @@ static const char *const contents[] = {
     "SELECT r.id, name, at_update, value FROM curves JOIN runs r ON r.number = run",
     "SELECT s.score_hash, r.id, s.steps, s.value, s.low, s.high, e.hash FROM scores s JOIN runs r ON r.number = s.run "
     "JOIN environments e ON e.id = s.environment",
+    "SELECT s.score_hash, p.bin, p.frequency, p.power, p.standard_error, p.reference_power FROM spectra p JOIN scores "
+    "s "
+    "ON s.number = p.score",
     "SELECT e.name, s.score_hash FROM experiment_scores m JOIN experiments e ON e.id = m.experiment "
     "JOIN scores s ON s.number = m.score",
 };

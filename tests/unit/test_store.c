@@ -19,6 +19,7 @@
 #include "harness/store/environment.h"
 #include "harness/store/query.h"
 #include "harness/store/schema.h"
+#include "kernels/base/hash.h"
 #include "tests/support/database.h"
 
 struct place {
@@ -65,6 +66,14 @@ static int64_t whole(struct fs_store *store, const char *sql)
         fail_msg("%s", error.text);
     }
     return value;
+}
+
+static int count_migrations(void)
+{
+    int count;
+
+    fs_store_migrations(&count);
+    return count;
 }
 
 static void good(fs_status status, const struct fs_error *error)
@@ -236,6 +245,38 @@ static void test_checkpoints_and_curves_are_replaced(void **state)
     assert_int_equal(whole(store, "SELECT count(*) FROM curves"), 3);
     assert_int_equal(whole(store, "SELECT value = 2 FROM curves WHERE name = 'loss' AND at_update = 2"), 1);
     assert_int_equal(whole(store, "SELECT value IS NULL FROM curves WHERE name = 'loss/level/3'"), 1);
+    fs_store_close(store);
+}
+
+static void test_spectra_come_and_go_with_their_score(void **state)
+{
+    struct place *place = *state;
+    char id[65];
+    int64_t experiment, environment;
+    struct fs_store *store = filled(place, id, &experiment, &environment);
+    struct fs_spectrum_point points[3] = {{0.1, 5, 0.5, 4}, {0.2, 0.1, 0.01, 0.2}, {0.3, 1e-9, 0, 1e-9}}, *read;
+    struct fs_score_row score = test_score("s1", id);
+    int count;
+
+    score.metric = "spectrum";
+    score.spectrum = points;
+    score.spectrum_count = 3;
+    good(fs_store_score(store, &score, experiment, environment, &place->error), &place->error);
+    const int64_t number = whole(store, "SELECT number FROM scores");
+    good(fs_store_spectrum(store, number, &read, &count, &place->error), &place->error);
+    assert_int_equal(count, 3);
+    assert_memory_equal(read, points, sizeof points);
+    free(read);
+    score.spectrum_count = 2;
+    points[1].power = 7;
+    good(fs_store_score(store, &score, experiment, environment, &place->error), &place->error);
+    good(fs_store_spectrum(store, number, &read, &count, &place->error), &place->error);
+    assert_int_equal(count, 2);
+    assert_true(read[1].power == 7);
+    free(read);
+    good(fs_store_spectrum(store, number + 1, &read, &count, &place->error), &place->error);
+    assert_int_equal(count, 0);
+    free(read);
     fs_store_close(store);
 }
 
@@ -570,6 +611,60 @@ static void test_a_reader_sees_what_a_writer_has_reported(void **state)
 
 /* --- migrations --- */
 
+/* A file as version 1 wrote it, perhaps still marked for WAL, is read as if it were up to date, and not touched; the
+ * first writer brings it up to date. */
+static void test_an_older_schema_is_read_and_migrated(void **state)
+{
+    struct place *place = *state;
+    struct fs_spectrum_point *points;
+    char before[65], after[65];
+    int count;
+
+    for (int wal = 0; wal < 2; wal++) {
+        sqlite3 *database;
+        unlink(place->path);
+        assert_int_equal(sqlite3_open(place->path, &database), SQLITE_OK);
+        if (wal) {
+            assert_int_equal(sqlite3_exec(database, "PRAGMA journal_mode = WAL", NULL, NULL, NULL), SQLITE_OK);
+        }
+        good(fs_store_migrate(database, fs_store_migrations(&count), 1, &place->error), &place->error);
+        good(fs_execute(database, &place->error,
+                        "INSERT INTO experiments VALUES (7, 'old', 'old.yaml', 'a: 1', '0', NULL, 1, 1)", ""),
+             &place->error);
+        sqlite3_close(database);
+        good(fs_sha256_file(place->path, before, &place->error), &place->error);
+
+        struct fs_store *store = open_store(place, FS_STORE_READ);
+        assert_int_equal(whole(store, "SELECT id FROM experiments WHERE name = 'old'"), 7);
+        assert_int_equal(whole(store, "SELECT count(*) FROM spectra"), 0);
+        good(fs_store_spectrum(store, 1, &points, &count, &place->error), &place->error);
+        assert_int_equal(count, 0);
+        free(points);
+        assert_int_not_equal(fs_execute(fs_store_handle(store), &place->error, "DELETE FROM experiments", ""), FS_OK);
+        fs_store_close(store);
+        good(fs_sha256_file(place->path, after, &place->error), &place->error);
+        assert_string_equal(before, after);
+        assert_int_equal(test_folder_files(place->folder), 1);
+    }
+    fs_store_close(open_store(place, FS_STORE_WRITE));
+    struct fs_store *store = open_store(place, FS_STORE_READ);
+    assert_int_equal(whole(store, "PRAGMA user_version"), count_migrations());
+    assert_int_equal(whole(store, "SELECT id FROM experiments WHERE name = 'old'"), 7);
+    fs_store_close(store);
+}
+
+/* The database in the repository, whatever schema it was made with. */
+static void test_the_committed_database_is_read(void **state)
+{
+    struct place *place = *state;
+
+    snprintf(place->path, sizeof(place->path), "results/fewstep.db");
+    struct fs_store *store = open_store(place, FS_STORE_READ);
+    assert_true(whole(store, "SELECT count(*) FROM scores WHERE metric = 'fd'") > 0);
+    assert_int_equal(whole(store, "SELECT count(*) FROM spectra WHERE score NOT IN (SELECT number FROM scores)"), 0);
+    fs_store_close(store);
+}
+
 static void test_migrations_apply_what_is_lacking_and_all_or_nothing(void **state)
 {
     static const char *const first[] = {"CREATE TABLE a (x INTEGER)", "INSERT INTO a VALUES (1)", NULL};
@@ -615,6 +710,9 @@ int main(void)
         TEST(test_an_empty_file_is_no_database_to_read_and_a_fresh_one_to_write),
         TEST(test_reading_leaves_no_files_even_in_a_read_only_folder),
         TEST(test_a_reader_sees_what_a_writer_has_reported),
+        TEST(test_spectra_come_and_go_with_their_score),
+        TEST(test_an_older_schema_is_read_and_migrated),
+        TEST(test_the_committed_database_is_read),
         TEST(test_migrations_apply_what_is_lacking_and_all_or_nothing),
     };
 
