@@ -22,6 +22,8 @@ fs_command fs_command_show;
 fs_command fs_command_gc;
 fs_command fs_command_merge;
 fs_command fs_command_regress;
+fs_command fs_command_fid;
+fs_command fs_command_stats;
 fs_command fs_command_bench;
 fs_command fs_command_doctor;
 fs_command fs_command_fashion_cnn;

@@ -1,0 +1,89 @@
+/* What `fid` and `stats` share. */
+#include "harness/cli/extraction.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "harness/cli/session.h"
+#include "harness/report/number.h"
+#include "kernels/base/clock.h"
+
+#define FEW 5 /* times the dimension: fewer pictures get a note */
+
+static fs_status choose_resize(struct fs_extractor *extractor, const char *name, struct fs_error *error)
+{
+    enum fs_resize mode = FS_RESIZE_CLEAN;
+    if (name) {
+        FS_TRY(fs_resize_parse(name, &mode, error));
+    }
+    fs_extractor_set_resize(extractor, mode);
+    if (name && extractor->resize != mode) {
+        return fs_fail(error, FS_USAGE, "--resize %s: %s takes pictures of one size only, and does not resize", name,
+                       extractor->name);
+    }
+    return FS_OK;
+}
+
+fs_status fs_extraction_open(struct fs_extraction *extraction, const char *extractor, const char *resize, bool quiet,
+                             struct fs_error *error)
+{
+    *extraction = (struct fs_extraction){0};
+    fs_progress_begin(&extraction->progress, quiet);
+    extraction->backend = fs_cpu_backend(0, error);
+    if (!extraction->backend) {
+        return error->status;
+    }
+    fs_status status = fs_extractor_open(extractor ? extractor : fs_extractor_name(0), extraction->backend,
+                                         &extraction->extractor, error);
+    if (status == FS_OK) {
+        status = choose_resize(&extraction->extractor, resize, error);
+    }
+    if (status != FS_OK) {
+        fs_extraction_close(extraction);
+    }
+    return status;
+}
+
+void fs_extraction_close(struct fs_extraction *extraction)
+{
+    if (extraction->extractor.state) {
+        fs_extractor_close(&extraction->extractor);
+    }
+    if (extraction->backend) {
+        extraction->backend->destroy(extraction->backend);
+    }
+    *extraction = (struct fs_extraction){0};
+}
+
+static void show(void *owner, const char *name, int64_t done, int64_t of)
+{
+    struct fs_extraction *extraction = owner;
+    if (fs_progress_due(&extraction->progress, done == of)) {
+        char left[FS_NUMBER_TEXT];
+        const double seconds = fs_seconds() - extraction->begin, rate = seconds > 0 ? (double)done / seconds : 0;
+        fs_duration(rate > 0 ? (int64_t)((double)(of - done) / rate) : 0, left);
+        fs_progress_line(&extraction->progress, done == of,
+                         "%s: picture %" PRId64 "/%" PRId64 ", %.0f images/s, %s left", name, done, of, rate, left);
+    }
+}
+
+fs_status fs_extraction_side(struct fs_extraction *extraction, const char *text, const struct fs_side_making *making,
+                             struct fs_side *side, struct fs_error *error)
+{
+    struct fs_side_making how = *making;
+    how.extractor = &extraction->extractor;
+    how.stop = &fs_stop;
+    how.owner = extraction;
+    how.progress = show;
+    extraction->begin = fs_seconds();
+    FS_TRY(fs_side_make(text, &how, side, error));
+    const int64_t dim = side->gaussians[0].dim;
+    if (side->count < FEW * dim) {
+        fs_progress_note(&extraction->progress,
+                         "%s: %" PRId64 " pictures for %" PRId64
+                         " features: a Fréchet distance is biased upwards by so "
+                         "few; compare it only with one of as many",
+                         text, side->count, dim);
+    }
+    return FS_OK;
+}

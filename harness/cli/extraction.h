@@ -1,0 +1,26 @@
+/* What `fid` and `stats` share: an extractor with its resize chosen, and pictures brought through it with progress. */
+#ifndef FEWSTEP_EXTRACTION_H
+#define FEWSTEP_EXTRACTION_H
+
+#include "harness/cli/progress.h"
+#include "harness/sample/side.h"
+
+struct fs_extraction {
+    struct fs_backend *backend;
+    struct fs_extractor extractor;
+    struct fs_progress progress;
+    double begin; /* of the side that is being made */
+};
+
+/* `extractor` and `resize` as on the command line, or NULL: the first extractor there is, and `clean` where it resizes.
+ * FS_USAGE for unknown ones, missing weights, or a resize for an extractor that takes one size only. */
+fs_status fs_extraction_open(struct fs_extraction *extraction, const char *extractor, const char *resize, bool quiet,
+                             struct fs_error *error);
+void fs_extraction_close(struct fs_extraction *extraction);
+
+/* fs_side_make with the signals' stop and progress on stderr; `making` says which taps, and how many pictures. Notes
+ * when they are so few that a Fréchet distance is mostly bias. */
+fs_status fs_extraction_side(struct fs_extraction *extraction, const char *text, const struct fs_side_making *making,
+                             struct fs_side *side, struct fs_error *error);
+
+#endif

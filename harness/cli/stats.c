@@ -1,0 +1,97 @@
+/* fewstep stats: mean and covariance of features, for `fid` here and elsewhere. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "harness/cli/command.h"
+#include "harness/cli/extraction.h"
+#include "harness/cli/options.h"
+#include "harness/cli/session.h"
+#include "kernels/base/file.h"
+
+struct stats_options {
+    const char *source, *extractor, *resize, *output;
+    int64_t samples;
+    bool quiet, help;
+};
+
+static fs_status parse(int argc, char **argv, struct stats_options *options, struct fs_error *error)
+{
+    const struct fs_flag flags[] = {
+        {"-o", FS_FLAG_TEXT, &options->output, "OUT.npz", "the statistics: mu and sigma, float64"},
+        {"--extractor", FS_FLAG_TEXT, &options->extractor, "NAME", "whose features (fashion-cnn)"},
+        {"--resize", FS_FLAG_TEXT, &options->resize, "MODE", "clean, torch, tf1, authors or none (clean)"},
+        {"--samples", FS_FLAG_WHOLE, &options->samples, "N", "only the first N pictures (all)"},
+        {"--quiet", FS_FLAG_SWITCH, &options->quiet, NULL, "no progress"},
+    };
+    const struct fs_usage usage = {
+        .command = "stats",
+        .arguments = "SOURCE",
+        .summary =
+            "Mean and covariance of features of pictures, as an .npz that fewstep fid, pytorch-fid and clean-fid "
+            "read.\nSOURCE: a folder of PNG or JPEG, dataset:NAME[:train|test], or an .npz of pictures (arr_0) or\n"
+            "of statistics (mu and sigma, written again in this form).",
+        .example = "fewstep stats dataset:fashion-mnist:train -o fashion-train.npz",
+        .flags = flags,
+        .flag_count = sizeof flags / sizeof *flags,
+        .arguments_min = 1,
+        .arguments_max = 1,
+    };
+    int count;
+    FS_TRY(fs_options_parse(&usage, argc, argv, &options->source, &count, &options->help, error));
+    if (!options->help && !options->output) {
+        return fs_fail(error, FS_USAGE, "fewstep stats: -o is missing: the .npz to write");
+    }
+    return FS_OK;
+}
+
+/* Whether the result can be written is asked before the work, not after it. */
+static fs_status try_output(const char *path, struct fs_error *error)
+{
+    struct fs_new_file file;
+    FS_TRY(fs_new_file_open(&file, path, error));
+    fs_new_file_abandon(&file);
+    return FS_OK;
+}
+
+static fs_status make_side(const struct stats_options *options, struct fs_side *side, struct fs_error *error)
+{
+    struct fs_extraction extraction;
+    bool published;
+    FS_TRY(fs_side_is_published(options->source, true, &published, error));
+    if (published) {
+        return fs_side_read(options->source, side, error);
+    }
+    const struct fs_side_making making = {.statistics = {true}, .limit = options->samples};
+    FS_TRY(fs_extraction_open(&extraction, options->extractor, options->resize, options->quiet, error));
+    const fs_status status = fs_extraction_side(&extraction, options->source, &making, side, error);
+    fs_extraction_close(&extraction);
+    return status;
+}
+
+fs_status fs_command_stats(int argc, char **argv, struct fs_error *error)
+{
+    struct stats_options options = {0};
+    struct fs_side side = {0};
+    FS_TRY(parse(argc, argv, &options, error));
+    if (options.help) {
+        return FS_OK;
+    }
+    FS_TRY(try_output(options.output, error));
+    fs_catch_signals();
+    fs_status status = make_side(&options, &side, error);
+    const struct fs_gaussian *gaussian = &side.gaussians[0];
+    if (status == FS_OK) {
+        status = fs_gaussian_write(options.output, gaussian, error);
+    }
+    if (status == FS_OK) {
+        const struct fs_gaussian_origin *origin = &gaussian->origin;
+        printf("%s: mean and covariance of %" PRId64 " features", options.output, gaussian->dim);
+        if (*origin->extractor) {
+            printf(": %s, tap %s, resize %s, %" PRId64 " pictures", origin->extractor, origin->tap, origin->resize,
+                   origin->count);
+        }
+        printf("\n");
+    }
+    fs_side_free(&side);
+    return status;
+}

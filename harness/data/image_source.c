@@ -1,0 +1,255 @@
+/* Pictures one after the other, wherever they lie. */
+#include "harness/data/image_source.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "harness/data/folder.h"
+#include "kernels/base/memory.h"
+
+#define BATCH_BYTES_MAX ((int64_t)256 << 20)
+
+/* --- opening --- */
+
+static fs_status open_dataset(const char *text, struct fs_image_source *source, struct fs_error *error)
+{
+    struct fs_dataset_config config = {0};
+    const char *colon = strchr(text, ':');
+    const size_t length = colon ? (size_t)(colon - text) : strlen(text);
+    enum fs_split split = FS_SPLIT_TRAIN;
+    if (colon && strcmp(colon + 1, "test") == 0) {
+        split = FS_SPLIT_TEST;
+    } else if (colon && strcmp(colon + 1, "train") != 0) {
+        return fs_fail(error, FS_USAGE, "dataset:%s: unknown split '%s': there are train and test", text, colon + 1);
+    }
+    if (length >= sizeof config.name) {
+        return fs_fail(error, FS_USAGE, "dataset:%.40s…: there is no data set of that name", text);
+    }
+    memcpy(config.name, text, length);
+    FS_TRY(fs_dataset_open(&config, split, &source->dataset, error));
+    if (!source->dataset.pixels) {
+        return fs_fail(error, FS_USAGE, "dataset:%s: its rows are no pictures", text);
+    }
+    source->count = source->dataset.count;
+    source->height = source->dataset.height;
+    source->width = source->dataset.width;
+    source->own_channels = source->dataset.channels;
+    return FS_OK;
+}
+
+static fs_status open_npz(const char *path, struct fs_image_source *source, struct fs_error *error)
+{
+    FS_TRY(fs_npz_open(path, &source->npz, error));
+    if (!fs_npz_has(&source->npz, "arr_0")) {
+        return fs_fail(error, FS_USAGE, "%s: holds neither pictures (arr_0) nor statistics (mu and sigma)", path);
+    }
+    FS_TRY(fs_npz_member_open(&source->npz, "arr_0", &source->member, error));
+    const struct fs_npy_header *header = &source->member.header;
+    const int64_t *shape = header->shape;
+    if (header->type != FS_ARRAY_U8 || header->rank != 4 || header->fortran || (shape[3] != 1 && shape[3] != 3)) {
+        return fs_fail(error, FS_USAGE,
+                       "%s: expected uint8 pictures [N, height, width, 1 or 3] in C order; save them so with NumPy",
+                       source->member.place);
+    }
+    if (shape[0] < 1 || shape[1] < 1 || shape[2] < 1 || shape[1] > INT_MAX || shape[2] > INT_MAX ||
+        shape[1] * shape[2] > FS_PICTURE_PIXELS_MAX) {
+        return fs_fail(error, FS_USAGE, "%s: %lld pictures of %lld × %lld pixels: no such pictures are taken",
+                       source->member.place, (long long)shape[0], (long long)shape[1], (long long)shape[2]);
+    }
+    source->count = shape[0];
+    source->height = (int)shape[1];
+    source->width = (int)shape[2];
+    source->own_channels = (int)shape[3];
+    return FS_OK;
+}
+
+fs_status fs_image_source_open(const char *text, int channels, struct fs_image_source *source, struct fs_error *error)
+{
+    static const char prefix[] = "dataset:";
+    struct stat about;
+    *source = (struct fs_image_source){.channels = channels};
+    if (snprintf(source->name, sizeof source->name, "%s", text) >= (int)sizeof source->name) {
+        return fs_fail(error, FS_USAGE, "%.100s…: the name is too long", text);
+    }
+    if (strncmp(text, prefix, sizeof prefix - 1) == 0) {
+        return open_dataset(text + sizeof prefix - 1, source, error);
+    }
+    const size_t length = strlen(text);
+    if (length > 4 && strcmp(text + length - 4, ".npz") == 0) {
+        return open_npz(text, source, error);
+    }
+    if (stat(text, &about) == 0 && !S_ISDIR(about.st_mode)) {
+        return fs_fail(error, FS_USAGE, "%s: expected a folder of pictures, an .npz, or dataset:NAME[:train|test]",
+                       text);
+    }
+    return fs_folder_pictures(text, &source->paths, &source->count, error);
+}
+
+void fs_image_source_close(struct fs_image_source *source)
+{
+    fs_folder_free(source->paths, source->paths ? source->count : 0);
+    for (int i = source->window_first; i < source->window_count; i++) {
+        free(source->window[i].pixels);
+    }
+    fs_npz_member_close(&source->member);
+    fs_npz_close(&source->npz);
+    fs_dataset_close(&source->dataset);
+    free(source->pixels);
+    *source = (struct fs_image_source){0};
+}
+
+void fs_image_source_place(const struct fs_image_source *source, int64_t index, char text[1200])
+{
+    if (source->paths) {
+        snprintf(text, 1200, "%s", source->paths[index]);
+    } else {
+        snprintf(text, 1200, "%s: picture %lld", source->name, (long long)index);
+    }
+}
+
+/* --- the next batch --- */
+
+static fs_status reserve(struct fs_image_source *source, size_t bytes, struct fs_error *error)
+{
+    if (bytes <= source->capacity) {
+        return FS_OK;
+    }
+    const size_t capacity = source->capacity == 0 ? bytes : bytes + source->capacity / 2;
+    uint8_t *larger = realloc(source->pixels, capacity);
+    if (!larger) {
+        return fs_fail(error, FS_FAILED, "%s: no memory for a batch of pictures, %zu bytes", source->name, capacity);
+    }
+    source->pixels = larger;
+    source->capacity = capacity;
+    return FS_OK;
+}
+
+/* One picture's pixels into the channels that were asked for. */
+static fs_status convert(const struct fs_image_source *source, int64_t index, const uint8_t *from, int channels,
+                         int64_t pixels, uint8_t *to, struct fs_error *error)
+{
+    char place[1200];
+    if (channels == source->channels) {
+        memcpy(to, from, (size_t)(pixels * channels));
+        return FS_OK;
+    }
+    for (int64_t i = 0; i < pixels; i++) {
+        if (channels == 1) {
+            to[3 * i] = to[3 * i + 1] = to[3 * i + 2] = from[i];
+        } else if (from[3 * i] == from[3 * i + 1] && from[3 * i] == from[3 * i + 2]) {
+            to[i] = from[3 * i];
+        } else {
+            fs_image_source_place(source, index, place);
+            return fs_fail(error, FS_USAGE, "%s: is in colour, where grey pictures are needed", place);
+        }
+    }
+    return FS_OK;
+}
+
+/* The next files, each by a thread; of several that cannot be decoded the first is named. */
+static fs_status fill_window(struct fs_image_source *source, struct fs_error *error)
+{
+    struct fs_error errors[FS_IMAGE_WINDOW];
+    fs_status status[FS_IMAGE_WINDOW];
+    const int64_t left = source->count - source->next;
+    const int count = left < FS_IMAGE_WINDOW ? (int)left : FS_IMAGE_WINDOW;
+#pragma omp parallel for schedule(dynamic)
+    for (int i = 0; i < count; i++) {
+        status[i] = fs_picture_read(source->paths[source->next + i], &source->window[i], &errors[i]);
+    }
+    source->window_first = 0;
+    source->window_count = count;
+    for (int i = 0; i < count; i++) {
+        if (status[i] != FS_OK) {
+            *error = errors[i];
+            return status[i];
+        }
+    }
+    return FS_OK;
+}
+
+static bool fits(const struct fs_picture *picture, const struct fs_image_batch *batch)
+{
+    return batch->count == 0 || (picture->height == batch->height && picture->width == batch->width);
+}
+
+/* Adds the window's first picture, which fits. */
+static fs_status take_picture(struct fs_image_source *source, struct fs_image_batch *batch, struct fs_error *error)
+{
+    struct fs_picture *picture = &source->window[source->window_first];
+    const int64_t pixels = (int64_t)picture->height * picture->width, bytes = pixels * source->channels;
+    batch->height = picture->height;
+    batch->width = picture->width;
+    FS_TRY(reserve(source, (size_t)((batch->count + 1) * bytes), error));
+    FS_TRY(convert(source, source->next, picture->pixels, picture->channels, pixels,
+                   source->pixels + batch->count * bytes, error));
+    free(picture->pixels);
+    *picture = (struct fs_picture){0};
+    source->window_first++;
+    source->next++;
+    batch->count++;
+    return FS_OK;
+}
+
+static fs_status next_files(struct fs_image_source *source, int64_t max, struct fs_image_batch *batch,
+                            struct fs_error *error)
+{
+    while (batch->count < max && source->next < source->count) {
+        if (source->window_first == source->window_count) {
+            FS_TRY(fill_window(source, error));
+        }
+        if (!fits(&source->window[source->window_first], batch)) {
+            break;
+        }
+        FS_TRY(take_picture(source, batch, error));
+        if ((batch->count + 1) * batch->height * batch->width * source->channels > BATCH_BYTES_MAX) {
+            break;
+        }
+    }
+    return FS_OK;
+}
+
+/* From an array that holds all: an .npz that is read from the front, or a data set. */
+static fs_status next_rows(struct fs_image_source *source, int64_t max, struct fs_image_batch *batch,
+                           struct fs_error *error)
+{
+    const int64_t pixels = (int64_t)source->height * source->width, row = pixels * source->own_channels;
+    const int64_t most = BATCH_BYTES_MAX / (pixels * source->channels), left = source->count - source->next;
+    const int64_t wanted = max < left ? max : left, count = wanted <= most ? wanted : most < 1 ? 1 : most;
+    FS_TRY(reserve(source, (size_t)(count * pixels * source->channels), error));
+    uint8_t *own = source->dataset.pixels ? NULL : fs_allocate((size_t)row, 1, source->name, error);
+    fs_status status = own || source->dataset.pixels ? FS_OK : FS_FAILED;
+    for (int64_t i = 0; status == FS_OK && i < count; i++) {
+        const uint8_t *from = own;
+        if (own) {
+            status = fs_npz_member_read(&source->member, own, (size_t)row, error);
+        } else {
+            from = source->dataset.pixels + (source->next + i) * row;
+        }
+        if (status == FS_OK) {
+            status = convert(source, source->next + i, from, source->own_channels, pixels,
+                             source->pixels + i * pixels * source->channels, error);
+        }
+    }
+    free(own);
+    batch->height = source->height;
+    batch->width = source->width;
+    batch->count = status == FS_OK ? count : 0;
+    source->next += batch->count;
+    return status;
+}
+
+fs_status fs_image_source_next(struct fs_image_source *source, int64_t max, struct fs_image_batch *batch,
+                               struct fs_error *error)
+{
+    *batch = (struct fs_image_batch){.is_uint8 = true, .channels = source->channels};
+    if (source->next >= source->count || max < 1) {
+        return FS_OK;
+    }
+    FS_TRY(source->paths ? next_files(source, max, batch, error) : next_rows(source, max, batch, error));
+    batch->pixels = source->pixels;
+    return FS_OK;
+}

@@ -1,0 +1,204 @@
+/* One side of a comparison. */
+#include "harness/sample/side.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/data/image_source.h"
+#include "kernels/base/memory.h"
+#include "metrics/statistics.h"
+
+/* --- published statistics --- */
+
+fs_status fs_side_is_published(const char *text, bool pictures_wanted, bool *published, struct fs_error *error)
+{
+    struct fs_npz npz;
+    const size_t length = strlen(text);
+    *published = false;
+    if (length <= 4 || strcmp(text + length - 4, ".npz") != 0) {
+        return FS_OK;
+    }
+    FS_TRY(fs_npz_open(text, &npz, error));
+    const bool statistics = fs_npz_has(&npz, "mu") || fs_npz_has(&npz, "sigma");
+    *published = statistics && !(pictures_wanted && fs_npz_has(&npz, "arr_0"));
+    fs_npz_close(&npz);
+    return FS_OK;
+}
+
+fs_status fs_side_read(const char *path, struct fs_side *side, struct fs_error *error)
+{
+    *side = (struct fs_side){.published = true};
+    snprintf(side->name, sizeof side->name, "%s", path);
+    FS_TRY(fs_gaussian_read(path, &side->gaussians[0], error));
+    side->count = side->gaussians[0].origin.count;
+    return FS_OK;
+}
+
+/* --- pictures --- */
+
+/* A side that is being made. */
+struct making {
+    const struct fs_side_making *how;
+    struct fs_side *side;
+    struct fs_image_source source;
+    struct fs_statistics statistics[FS_TAPS_MAX];
+    float *taps[FS_TAPS_MAX]; /* [batch_max, dim]: a batch's features of each wanted tap */
+    int64_t height, width;    /* of the first picture */
+};
+
+static fs_status allocate(struct making *making, struct fs_error *error)
+{
+    const struct fs_extractor *extractor = making->how->extractor;
+    for (int t = 0; t < extractor->tap_count; t++) {
+        const size_t dim = (size_t)extractor->taps[t].dim;
+        if (making->how->statistics[t]) {
+            FS_TRY(fs_statistics_create((int64_t)dim, &making->statistics[t], error));
+        }
+        if (making->how->features[t]) {
+            making->side->features[t] =
+                fs_allocate((size_t)making->side->count, dim * sizeof(float), "features", error);
+            if (!making->side->features[t]) {
+                return FS_FAILED;
+            }
+        }
+        if (making->how->statistics[t] || making->how->features[t]) {
+            making->taps[t] = fs_allocate((size_t)extractor->batch_max, dim * sizeof(float), "features", error);
+            if (!making->taps[t]) {
+                return FS_FAILED;
+            }
+        }
+    }
+    return FS_OK;
+}
+
+/* The batch begins with picture `first` of the source. */
+static fs_status check_size(struct making *making, const struct fs_image_batch *batch, int64_t first,
+                            struct fs_error *error)
+{
+    const struct fs_extractor *extractor = making->how->extractor;
+    char place[1200];
+    fs_image_source_place(&making->source, first, place);
+    if (extractor->side > 0 && (batch->height != extractor->side || batch->width != extractor->side)) {
+        return fs_fail(error, FS_USAGE, "%s: has %lld × %lld pixels, and %s takes %lld × %lld", place,
+                       (long long)batch->height, (long long)batch->width, extractor->name, (long long)extractor->side,
+                       (long long)extractor->side);
+    }
+    if (first == 0) {
+        making->height = batch->height;
+        making->width = batch->width;
+    }
+    if (extractor->resize == FS_RESIZE_NONE && (batch->height != making->height || batch->width != making->width)) {
+        return fs_fail(error, FS_USAGE,
+                       "%s: has %lld × %lld pixels, those before it %lld × %lld: without a resize all must be alike",
+                       place, (long long)batch->height, (long long)batch->width, (long long)making->height,
+                       (long long)making->width);
+    }
+    return FS_OK;
+}
+
+static fs_status add_batch(struct making *making, const struct fs_image_batch *batch, int64_t first,
+                           struct fs_error *error)
+{
+    struct fs_extractor *extractor = making->how->extractor;
+    FS_TRY(check_size(making, batch, first, error));
+    FS_TRY(extractor->extract(extractor, batch, making->taps, error));
+    for (int t = 0; t < extractor->tap_count; t++) {
+        const int64_t dim = extractor->taps[t].dim;
+        if (making->how->statistics[t]) {
+            fs_statistics_add(&making->statistics[t], making->taps[t], batch->count);
+        }
+        if (making->how->features[t]) {
+            memcpy(making->side->features[t] + first * dim, making->taps[t],
+                   (size_t)(batch->count * dim) * sizeof(float));
+        }
+    }
+    return FS_OK;
+}
+
+static fs_status stream(struct making *making, struct fs_error *error)
+{
+    const struct fs_side_making *how = making->how;
+    const int64_t count = making->side->count;
+    for (int64_t done = 0; done < count;) {
+        struct fs_image_batch batch;
+        const int64_t left = count - done, max = left < how->extractor->batch_max ? left : how->extractor->batch_max;
+        if (how->stop && *how->stop) {
+            return fs_fail(error, FS_FAILED, "%s: stopped after %lld of %lld pictures", making->side->name,
+                           (long long)done, (long long)count);
+        }
+        FS_TRY(fs_image_source_next(&making->source, max, &batch, error));
+        FS_TRY(add_batch(making, &batch, done, error));
+        done += batch.count;
+        if (how->progress) {
+            how->progress(how->owner, making->side->name, done, count);
+        }
+    }
+    return FS_OK;
+}
+
+/* Mean and covariance of a tap, out of what was streamed. */
+static fs_status finish(struct making *making, int t, struct fs_error *error)
+{
+    const struct fs_extractor *extractor = making->how->extractor;
+    struct fs_gaussian *gaussian = &making->side->gaussians[t];
+    const int64_t dim = extractor->taps[t].dim;
+    gaussian->dim = dim;
+    gaussian->mean = fs_allocate((size_t)dim, sizeof(double), "a mean", error);
+    gaussian->covariance = fs_allocate((size_t)dim, (size_t)dim * sizeof(double), "a covariance", error);
+    if (!gaussian->mean || !gaussian->covariance) {
+        return FS_FAILED;
+    }
+    FS_TRY(fs_statistics_covariance(&making->statistics[t], gaussian->covariance, error));
+    memcpy(gaussian->mean, making->statistics[t].mean, (size_t)dim * sizeof(double));
+    struct fs_gaussian_origin *origin = &gaussian->origin;
+    snprintf(origin->extractor, sizeof origin->extractor, "%s", extractor->name);
+    snprintf(origin->sha256, sizeof origin->sha256, "%s", extractor->sha256);
+    snprintf(origin->tap, sizeof origin->tap, "%s", extractor->taps[t].name);
+    snprintf(origin->resize, sizeof origin->resize, "%s", fs_resize_name((int)extractor->resize));
+    origin->count = making->side->count;
+    return FS_OK;
+}
+
+static fs_status make(struct making *making, const char *text, struct fs_error *error)
+{
+    const struct fs_side_making *how = making->how;
+    struct fs_side *side = making->side;
+    FS_TRY(fs_image_source_open(text, (int)how->extractor->channels, &making->source, error));
+    side->count = how->limit > 0 && how->limit < making->source.count ? how->limit : making->source.count;
+    if (side->count < 2) {
+        return fs_fail(error, FS_USAGE, "%s: %lld picture: a covariance needs two or more", text,
+                       (long long)side->count);
+    }
+    FS_TRY(allocate(making, error));
+    FS_TRY(stream(making, error));
+    for (int t = 0; t < how->extractor->tap_count; t++) {
+        if (how->statistics[t]) {
+            FS_TRY(finish(making, t, error));
+        }
+    }
+    return FS_OK;
+}
+
+fs_status fs_side_make(const char *text, const struct fs_side_making *how, struct fs_side *side, struct fs_error *error)
+{
+    struct making making = {.how = how, .side = side};
+    *side = (struct fs_side){.published = false};
+    snprintf(side->name, sizeof side->name, "%s", text);
+    const fs_status status = make(&making, text, error);
+    for (int t = 0; t < FS_TAPS_MAX; t++) {
+        fs_statistics_destroy(&making.statistics[t]);
+        free(making.taps[t]);
+    }
+    fs_image_source_close(&making.source);
+    return status;
+}
+
+void fs_side_free(struct fs_side *side)
+{
+    for (int t = 0; t < FS_TAPS_MAX; t++) {
+        fs_gaussian_free(&side->gaussians[t]);
+        free(side->features[t]);
+    }
+    *side = (struct fs_side){0};
+}

@@ -1,0 +1,36 @@
+/* Statistics of features as they are published: an .npz with the keys mu and sigma (pytorch-fid, clean-fid,
+ * guided-diffusion, the shortcut-model authors), read, checked and written. */
+#ifndef FEWSTEP_GAUSSIAN_H
+#define FEWSTEP_GAUSSIAN_H
+
+#include <stdint.h>
+
+#include "kernels/base/error.h"
+
+#define FS_GAUSSIAN_DIM_MAX 8192
+
+/* What features these are. Our own files say it in the archive's comment, which NumPy ignores; of others everything is
+ * empty and 0. */
+struct fs_gaussian_origin {
+    char extractor[32], sha256[65], tap[32], resize[16];
+    int64_t count; /* pictures */
+};
+
+struct fs_gaussian {
+    int64_t dim;
+    double *mean, *covariance; /* [dim], [dim, dim] */
+    struct fs_gaussian_origin origin;
+};
+
+/* mu [dim] and sigma [dim, dim], float32 or float64, in any byte and index order. FS_USAGE, naming file and array, for
+ * anything that is no mean and covariance: other shapes, numbers that are not finite, a negative variance, and
+ * asymmetry or a negative eigenvalue beyond what float32 arithmetic leaves. Within that, sigma is mended: the two
+ * halves averaged, negative eigenvalues set to zero (SciPy's square root of them is imaginary, and its real part is
+ * what scores are made with). Free also after a failure. */
+fs_status fs_gaussian_read(const char *path, struct fs_gaussian *gaussian, struct fs_error *error);
+void fs_gaussian_free(struct fs_gaussian *gaussian);
+
+/* float64, atomically; the same numbers and origin give the same bytes. */
+fs_status fs_gaussian_write(const char *path, const struct fs_gaussian *gaussian, struct fs_error *error);
+
+#endif
