@@ -133,6 +133,9 @@ static fs_status clip_eigenvalues(const char *path, struct fs_gaussian *gaussian
         return fs_fail(error, FS_USAGE, "%s: sigma: has an eigenvalue of %g (the largest is %g): no covariance", path,
                        values[0], values[dim - 1]);
     }
+    if (values[0] >= -(double)dim * DBL_EPSILON * values[dim - 1]) {
+        return FS_OK; /* a zero, but for the rounding of this very computation */
+    }
     for (int i = 0; i < dim; i++) {
         cblas_dscal(dim, sqrt(fmax(values[i], 0)), vectors + i, dim);
     }

@@ -1,0 +1,334 @@
+/* fewstep fid and fewstep stats: the same pictures give the same number from wherever they come, and whatever is wrong
+ * with a source gets one line that names it and exit status 2. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "harness/data/dataset.h"
+#include "harness/data/png.h"
+#include "kernels/base/file.h"
+#include "kernels/base/npz.h"
+#include "tests/support/folder.h"
+#include "tests/support/program.h"
+
+#define COUNT 300
+#define SIDE 28
+#define PICTURES "tests/golden/pictures/"
+
+static struct fs_error error;
+
+/* --- what the program is given --- */
+
+static const char *file(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static const char *file(const char *format, ...)
+{
+    char name[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(name, sizeof name, format, arguments);
+    va_end(arguments);
+    return test_path(name);
+}
+
+/* Its path in a text that stays. */
+static void keep(char text[256], const char *name)
+{
+    snprintf(text, 256, "%s", test_path(name));
+}
+
+static void copy(const char *from, const char *to)
+{
+    char *bytes;
+    size_t size;
+    assert_int_equal(fs_file_read(from, 1 << 20, &bytes, &size, &error), FS_OK);
+    test_write(test_path(to), bytes, size);
+    free(bytes);
+}
+
+static void folder(const char *name)
+{
+    assert_int_equal(fs_make_folder(test_path(name), &error), FS_OK);
+}
+
+/* The first pictures of the test split: as a folder of grey PNG in two levels, and as an .npz of RGB. */
+static void write_pictures(const struct fs_dataset *data)
+{
+    uint8_t *rgb = malloc((size_t)COUNT * SIDE * SIDE * 3);
+    assert_non_null(rgb);
+    for (int i = 0; i < COUNT * SIDE * SIDE; i++) {
+        memset(rgb + 3 * i, data->pixels[i], 3);
+    }
+    const char *const names[] = {"arr_0"};
+    const struct fs_array array = {FS_ARRAY_U8, 4, {COUNT, SIDE, SIDE, 3}, rgb};
+    assert_int_equal(fs_npz_write(test_path("pictures.npz"), names, &array, 1, NULL, &error), FS_OK);
+    for (int i = 0; i < COUNT; i++) {
+        const bool deep = i >= COUNT / 2, grey = i % 2 == 0;
+        const char *path = file("folder/%s%03d.png", deep ? "more/" : "", i);
+        assert_int_equal(fs_png_write(path, grey ? data->pixels + i * SIDE * SIDE : rgb + i * SIDE * SIDE * 3, SIDE,
+                                      SIDE, grey ? 1 : 3, &error),
+                         FS_OK);
+    }
+    test_write(test_path("folder/labels.txt"), "no picture", 10);
+    test_write(test_path("folder/.hidden.png"), "no picture", 10);
+    free(rgb);
+}
+
+static void write_statistics(const char *name, int dim, double diagonal, double above)
+{
+    double *mu = calloc((size_t)dim, sizeof *mu), *sigma = calloc((size_t)(dim * dim), sizeof *sigma);
+    const char *const names[] = {"mu", "sigma"};
+    assert_true(mu && sigma);
+    for (int i = 0; i < dim; i++) {
+        sigma[i * dim + i] = diagonal;
+    }
+    sigma[1] = above;
+    const struct fs_array arrays[] = {{FS_ARRAY_F64, 1, {dim}, mu}, {FS_ARRAY_F64, 2, {dim, dim}, sigma}};
+    assert_int_equal(fs_npz_write(test_path(name), names, arrays, 2, NULL, &error), FS_OK);
+    free(mu);
+    free(sigma);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    const struct fs_dataset_config config = {.name = "fashion-mnist"};
+    struct fs_dataset data;
+    folder("folder/more");
+    assert_int_equal(fs_dataset_open(&config, FS_SPLIT_TEST, &data, &error), FS_OK);
+    write_pictures(&data);
+    fs_dataset_close(&data);
+    return 0;
+}
+
+/* --- numbers --- */
+
+/* What `fewstep ARGUMENTS` prints. */
+static const char *output_of(const char *arguments)
+{
+    static char text[8192];
+    char command[4096], messages[4096];
+    snprintf(command, sizeof command, "%s > %s", arguments, test_path("output"));
+    if (test_program_run("", command, messages, sizeof messages) != 0) {
+        fail_msg("fewstep %s\n  said: %s", arguments, messages);
+    }
+    FILE *stream = fopen(test_path("output"), "r");
+    assert_non_null(stream);
+    text[fread(text, 1, sizeof text - 1, stream)] = 0;
+    fclose(stream);
+    return text;
+}
+
+/* The value of the first metric that is printed. */
+static double value_of(const char *a, const char *b, const char *options)
+{
+    char arguments[4096];
+    snprintf(arguments, sizeof arguments, "fid %s %s --json --quiet %s", a, b, options);
+    const char *text = output_of(arguments), *value = strstr(text, "\"value\":");
+    assert_non_null(value);
+    return strtod(value + 8, NULL);
+}
+
+static void test_same_pictures_same_number(void **state)
+{
+    (void)state;
+    char reference[256], pictures[256], arguments[2048];
+    keep(reference, "reference.npz");
+    keep(pictures, "pictures.npz");
+    snprintf(arguments, sizeof arguments, "stats dataset:fashion-mnist:test --samples 2000 --quiet -o %s", reference);
+    const char *text = output_of(arguments);
+    assert_non_null(
+        strstr(text, "mean and covariance of 128 features: fashion-cnn, tap penultimate, resize none, 2000"));
+    const double expected = value_of("dataset:fashion-mnist:test", reference, "--samples 300");
+    assert_true(expected > 1 && expected < 100);
+    assert_true(value_of(test_path("folder"), reference, "") == expected);
+    assert_true(value_of(pictures, reference, "") == expected);
+    assert_true(fabs(value_of(reference, pictures, "") - expected) < 1e-6 * expected);
+    assert_true(value_of(pictures, test_path("folder"), "") < 1e-4);
+    snprintf(arguments, sizeof arguments, "stats %s --quiet -o %s", test_path("folder"), test_path("folder.npz"));
+    output_of(arguments);
+    assert_true(value_of(test_path("folder.npz"), reference, "") == expected);
+}
+
+static void test_what_is_printed(void **state)
+{
+    (void)state;
+    char arguments[2048];
+    const char *pictures = test_path("pictures.npz");
+    snprintf(arguments, sizeof arguments, "fid %s %s --metrics kid,fd,coverage --quiet", pictures, test_path("folder"));
+    const char *text = output_of(arguments);
+    assert_true(strncmp(text, "FD (fashion-cnn) ", 17) == 0);
+    assert_non_null(strstr(text, "\nKID (fashion-cnn) "));
+    assert_non_null(strstr(text, "\ncoverage (fashion-cnn) "));
+    assert_null(strstr(text, "FID"));
+    assert_non_null(strstr(text, "pictures.npz, 300 pictures\n"));
+    assert_non_null(strstr(text, "tap penultimate, resize none, from 8-bit pictures\n"));
+    /* Of statistics that nobody knows more of, nothing is claimed. */
+    write_statistics("one.npz", 128, 1, 0);
+    write_statistics("two.npz", 128, 4, 0);
+    snprintf(arguments, sizeof arguments, "fid %s %s", test_path("one.npz"), test_path("two.npz"));
+    text = output_of(arguments);
+    assert_true(strncmp(text, "FD (unknown features)    128\n", 29) == 0); /* tr (1 + 4 − 2·2) of each */
+    assert_non_null(strstr(text, "statistics that do not say of which features"));
+}
+
+static void test_few_pictures_are_noted(void **state)
+{
+    (void)state;
+    char arguments[2048], text[4096];
+    snprintf(arguments, sizeof arguments, "fid %s %s", test_path("pictures.npz"), test_path("folder"));
+    assert_int_equal(test_program_run("", arguments, text, sizeof text), 0);
+    assert_non_null(strstr(text, "300 pictures for 128 features: a Fréchet distance is biased upwards"));
+}
+
+/* --- bad input --- */
+
+static void refuses(const char *piece, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void refuses(const char *piece, const char *format, ...)
+{
+    char arguments[4096];
+    va_list values;
+    va_start(values, format);
+    vsnprintf(arguments, sizeof arguments, format, values);
+    va_end(values);
+    test_program_refuses(2, arguments, piece);
+}
+
+/* A source that is wrong, on either side of one that is right. */
+static void refuses_source(const char *piece, const char *source)
+{
+    static int side;
+    const char *good = test_path("pictures.npz");
+    side = !side;
+    refuses(piece, "fid --quiet %s %s", side ? source : good, side ? good : source);
+}
+
+static void test_wrong_use(void **state)
+{
+    (void)state;
+    refuses("needs A B", "fid a");
+    refuses("-o is missing", "stats a");
+    refuses("unknown metric 'fvd': there are fd, kid,", "fid a b --metrics fd,fvd");
+    refuses("unknown metric ''", "fid a b --metrics fd,");
+    refuses("unknown feature extractor 'resnet'", "fid %s b --extractor resnet", test_path("folder"));
+    refuses("unknown resize mode 'bicubic'", "fid %s b --resize bicubic", test_path("folder"));
+    refuses("fashion-cnn takes pictures of one size only", "fid %s b --resize torch --extractor fashion-cnn",
+            test_path("folder"));
+    refuses("no/out.npz", "stats %s -o %s/no/out.npz", test_path("folder"), test_folder());
+    refuses("statistics give a Fréchet distance only: the other metrics need pictures",
+            "fid %s tests/golden/npz/float64.npz --metrics fd,kid", test_path("folder"));
+}
+
+static void test_wrong_sources(void **state)
+{
+    (void)state;
+    folder("empty/deep");
+    refuses_source("nowhere: cannot be read: No such file", "nowhere");
+    refuses_source("nowhere.npz: cannot be read as an .npz", "nowhere.npz");
+    refuses_source("expected a folder of pictures, an .npz, or dataset:NAME", "README.md");
+    refuses_source("there is no data set 'cifar'; there are fashion-mnist", "dataset:cifar");
+    refuses_source("unknown split 'validation': there are train and test", "dataset:fashion-mnist:validation");
+    refuses_source("its rows are no pictures", "dataset:gaussian-mixture");
+    refuses_source("empty: holds no picture", test_path("empty"));
+    symlink(".", test_path("empty/loop"));
+    refuses_source("a link that leads back?", test_path("empty"));
+}
+
+/* A folder with one good picture and this one. */
+static void refuses_picture(const char *piece, const char *name, const char *from)
+{
+    char path[256];
+    snprintf(path, sizeof path, "one/%s", name);
+    if (from) {
+        copy(from, path);
+    }
+    refuses_source(piece, test_path("one"));
+    unlink(test_path(path));
+}
+
+static void test_wrong_pictures(void **state)
+{
+    (void)state;
+    folder("one");
+    copy(test_path("folder/000.png"), "one/000.png");
+    refuses_source("one: 1 picture: a covariance needs two or more", test_path("one"));
+    refuses_picture("one/rgb16.png: has 16 bits a channel: convert it to 8", "rgb16.png", PICTURES "rgb16.png");
+    refuses_picture("one/cmyk.jpg: has 4 channels (CMYK): convert it to RGB", "cmyk.jpg", PICTURES "cmyk.jpg");
+    refuses_picture("one/alpha.png: has 13 × 18 pixels, and fashion-cnn takes 28 × 28", "alpha.png",
+                    PICTURES "grey_alpha.png");
+    refuses_picture("one/colour.png: is in colour, where grey pictures are needed", "colour.png", PICTURES "rgb.png");
+    refuses_picture("one/text.jpg: cannot be decoded: neither PNG nor JPEG", "text.jpg", "README.md");
+    test_write(test_path("one/empty.png"), "", 0);
+    refuses_picture("one/empty.png: cannot be decoded: the file is empty", "empty.png", NULL);
+    copy(test_path("folder/001.png"), "one/cut.png");
+    assert_int_equal(truncate(test_path("one/cut.png"), 200), 0);
+    refuses_picture("one/cut.png: cannot be decoded: ", "cut.png", NULL);
+    test_write(test_path("one/x.webp"), "RIFF", 4);
+    refuses_picture("one/x.webp: PNG and JPEG can be read: convert it", "x.webp", NULL);
+    symlink("nowhere", test_path("one/link.png"));
+    refuses_picture("one/link.png: cannot be read", "link.png", NULL);
+}
+
+static void test_wrong_statistics(void **state)
+{
+    (void)state;
+    char *bytes;
+    size_t size;
+    char path[256];
+    keep(path, "wrong.npz");
+    refuses_source("float64.npz has 5", "tests/golden/npz/float64.npz --extractor fashion-cnn");
+    refuses_source("sigma: not symmetric", "tests/golden/npz/skew.npz");
+    write_statistics("wrong.npz", 128, -1, 0);
+    refuses_source("wrong.npz: sigma: the variance of feature 0 is negative", path);
+    write_statistics("wrong.npz", 128, NAN, 0);
+    refuses_source("wrong.npz: sigma: element 0 is not finite", path);
+    assert_int_equal(fs_file_read("tests/golden/npz/float64_compressed.npz", 1 << 20, &bytes, &size, &error), FS_OK);
+    test_write(path, bytes, size / 2);
+    refuses_source("wrong.npz: cannot be read as an .npz", path);
+    free(bytes);
+    refuses_source("wrong.npz: cannot be read as an .npz", (copy("README.md", "wrong.npz"), path));
+}
+
+static void test_wrong_arrays(void **state)
+{
+    (void)state;
+    static uint8_t pixels[2 * SIDE * SIDE * 4];
+    const char *const arr_0[] = {"arr_0"}, *const images[] = {"images"};
+    char path[256];
+    keep(path, "arrays.npz");
+    const struct fs_array rgba = {FS_ARRAY_U8, 4, {2, SIDE, SIDE, 4}, pixels},
+                          flat = {FS_ARRAY_U8, 2, {2, 784}, pixels};
+    const struct fs_array small = {FS_ARRAY_U8, 4, {2, SIDE, SIDE - 1, 1}, pixels};
+    assert_int_equal(fs_npz_write(path, arr_0, &rgba, 1, NULL, &error), FS_OK);
+    refuses_source("arrays.npz: arr_0: expected uint8 pictures [N, height, width, 1 or 3]", path);
+    assert_int_equal(fs_npz_write(path, arr_0, &flat, 1, NULL, &error), FS_OK);
+    refuses_source("arrays.npz: arr_0: expected uint8 pictures", path);
+    assert_int_equal(fs_npz_write(path, arr_0, &small, 1, NULL, &error), FS_OK);
+    refuses_source("arrays.npz: picture 0: has 28 × 27 pixels, and fashion-cnn takes 28 × 28", path);
+    assert_int_equal(fs_npz_write(path, images, &small, 1, NULL, &error), FS_OK);
+    refuses_source("arrays.npz: holds neither pictures (arr_0) nor statistics (mu and sigma)", path);
+}
+
+int main(int argc, char **argv)
+{
+    test_program_find(argc > 0 ? argv[0] : "");
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_pictures_same_number),
+        cmocka_unit_test(test_what_is_printed),
+        cmocka_unit_test(test_few_pictures_are_noted),
+        cmocka_unit_test(test_wrong_use),
+        cmocka_unit_test(test_wrong_sources),
+        cmocka_unit_test(test_wrong_pictures),
+        cmocka_unit_test(test_wrong_statistics),
+        cmocka_unit_test(test_wrong_arrays),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
