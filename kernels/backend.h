@@ -226,6 +226,9 @@ static inline bool fs_groups_rows(struct fs_view per_sample, struct fs_view x)
  * environment variable FEWSTEP_CPU (baseline, avx2, avx512) allow. */
 struct fs_backend *fs_cpu_backend(int threads, struct fs_error *error);
 
+/* Its number of threads; 0 for another backend. */
+int fs_cpu_threads(const struct fs_backend *backend);
+
 /* The CUDA backend from libfewstep_cuda.so in the program's folder; NULL, with one line that says why, without the
  * file, a driver or a device. */
 struct fs_backend *fs_load_cuda_backend(struct fs_error *error);

@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "metrics/fashion_cnn.h"
+#include "metrics/inception.h"
 
 static const struct {
     const char *name;
     fs_status (*open)(struct fs_backend *backend, struct fs_extractor *extractor, struct fs_error *error);
 } extractors[] = {
     {"fashion-cnn", fs_fashion_cnn_open},
+    {"inception-v3", fs_inception_open},
 };
 
 #define EXTRACTOR_COUNT ((int)(sizeof extractors / sizeof *extractors))
@@ -39,6 +41,11 @@ fs_status fs_extractor_open(const char *name, struct fs_backend *backend, struct
 void fs_extractor_set_resize(struct fs_extractor *extractor, enum fs_resize mode)
 {
     extractor->resize = extractor->side > 0 ? FS_RESIZE_NONE : mode;
+}
+
+const char *fs_extractor_metric(const struct fs_extractor *extractor, const char *metric)
+{
+    return extractor->fid && strcmp(metric, "fd") == 0 ? "fid" : metric;
 }
 
 void fs_extractor_close(struct fs_extractor *extractor)

@@ -2,6 +2,7 @@
 #ifndef FEWSTEP_EXTRACTOR_H
 #define FEWSTEP_EXTRACTOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "kernels/backend.h"
@@ -13,12 +14,15 @@ struct fs_tap {
 };
 
 struct fs_extractor {
-    const char *name; /* "fashion-cnn" */
-    char sha256[65];  /* of its weights */
+    char name[64];   /* "fashion-cnn"; of another than the known weights, "inception-v3 weights 0123abcd" */
+    char sha256[65]; /* of its weights */
+    char path[1024]; /* of their file */
+    bool fid;        /* a Fréchet distance of its tap "pool" is what the literature calls FID */
+    double flops;    /* multiply-adds of one picture, times two; 0: not said */
     const struct fs_tap *taps;
     int tap_count;
     int64_t batch_max;     /* pictures a call */
-    int64_t channels;      /* of the pictures that it takes */
+    int64_t channels;      /* of the pictures that it takes; where 3, grey ones are repeated */
     int64_t side;          /* their height and width, where it takes one size only; 0: any, brought to its size */
     enum fs_resize resize; /* how; to be chosen before the first call. FS_RESIZE_NONE where it takes one size only */
     void *state;
@@ -35,6 +39,8 @@ fs_status fs_extractor_open(const char *name, struct fs_backend *backend, struct
                             struct fs_error *error);
 /* Chooses how pictures are brought to its size; changes nothing where it takes one size only. */
 void fs_extractor_set_resize(struct fs_extractor *extractor, enum fs_resize mode);
+/* The name that a metric on its first tap goes by in the literature: "fid" for "fd" where the extractor is `fid`. */
+const char *fs_extractor_metric(const struct fs_extractor *extractor, const char *metric);
 void fs_extractor_close(struct fs_extractor *extractor);
 /* Names there are, NULL past the last. */
 const char *fs_extractor_name(int index);

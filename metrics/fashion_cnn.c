@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kernels/base/hash.h"
 #include "kernels/base/memory.h"
 #include "kernels/base/safetensors.h"
+#include "metrics/weights_file.h"
 
 #define FILE_NAME "fashion-cnn.safetensors"
 #define BATCH_MAX 250
@@ -211,38 +211,10 @@ fs_status fs_fashion_cnn_write(struct fs_fashion_cnn *cnn, const char *path, str
     return status;
 }
 
-/* The folder of the running program, or "." where the system does not say. */
-static void program_folder(char folder[1024])
-{
-    const ssize_t length = readlink("/proc/self/exe", folder, 1023);
-    folder[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(folder, '/');
-    if (slash) {
-        *slash = '\0';
-    } else {
-        strcpy(folder, ".");
-    }
-}
-
 fs_status fs_fashion_cnn_find(char path[1024], struct fs_error *error)
 {
-    char folder[1024];
-    const char *data = getenv("FEWSTEP_DATA");
-    if (data && snprintf(path, 1024, "%s/%s", data, FILE_NAME) < 1024 && access(path, R_OK) == 0) {
-        return FS_OK;
-    }
-    snprintf(path, 1024, "metrics/%s", FILE_NAME);
-    if (access(path, R_OK) == 0) {
-        return FS_OK;
-    }
-    program_folder(folder);
-    if (snprintf(path, 1024, "%s/../metrics/%s", folder, FILE_NAME) < 1024 && access(path, R_OK) == 0) {
-        return FS_OK;
-    }
-    return fs_fail(error, FS_USAGE,
-                   "fashion-cnn: " FILE_NAME " is neither in $FEWSTEP_DATA nor in metrics/ here nor in %s/../metrics: "
-                   "set FEWSTEP_DATA to the source tree's metrics folder",
-                   folder);
+    return fs_weights_file_find("fashion-cnn", FILE_NAME, "set FEWSTEP_DATA to the source tree's metrics folder", path,
+                                error);
 }
 
 /* --- the extractor --- */
@@ -312,8 +284,8 @@ static void destroy(struct fs_extractor *extractor)
 static fs_status load(struct fs_backend *backend, struct fs_extractor *extractor, struct fs_error *error)
 {
     struct extractor_state *state = extractor->state;
-    char path[1024];
-    FS_TRY(fs_fashion_cnn_find(path, error));
+    const char *path = extractor->path;
+    FS_TRY(fs_fashion_cnn_find(extractor->path, error));
     FS_TRY(fs_sha256_file(path, extractor->sha256, error));
     if (strcmp(extractor->sha256, FS_FASHION_CNN_SHA256) != 0) {
         return fs_fail(error, FS_USAGE,

@@ -53,8 +53,7 @@ void fs_fashion_cnn_forward(struct fs_fashion_cnn *cnn, int64_t count, int last)
 fs_status fs_fashion_cnn_read(struct fs_fashion_cnn *cnn, const char *path, struct fs_error *error);
 fs_status fs_fashion_cnn_write(struct fs_fashion_cnn *cnn, const char *path, struct fs_error *error);
 
-/* Where fashion-cnn.safetensors is: the folder in the environment variable FEWSTEP_DATA, the source tree's metrics/
- * below the working directory, or ../metrics/ beside the program. FS_USAGE when it is in none of them. */
+/* Where fashion-cnn.safetensors is (weights_file.h). */
 fs_status fs_fashion_cnn_find(char path[1024], struct fs_error *error);
 
 /* The extractor (extractor.h). FS_USAGE when the weights are missing or not those of FS_FASHION_CNN_SHA256. */

@@ -38,7 +38,7 @@ static struct fs_score_row score_row(const struct fs_walk *walk, const char *sou
         .tap = road->extractor.taps[0].name,
         .reference = "train",
         .reference_sha256 = road->reference.sha256,
-        .metric = evaluate->metrics[0],
+        .metric = fs_extractor_metric(&road->extractor, evaluate->metrics[0]),
         .precision = walk->config->train.precision == FS_PRECISION_BF16 ? "bf16" : "fp32",
         .device = road->session->backend->name,
         .source_hash = fs_build_info.source_hash,

@@ -189,6 +189,11 @@ struct fs_backend *fs_cpu_backend(int threads, struct fs_error *error)
     return backend;
 }
 
+int fs_cpu_threads(const struct fs_backend *backend)
+{
+    return backend->destroy == destroy ? ((const struct fs_cpu *)backend->state)->threads : 0;
+}
+
 double fs_cpu_peak_flops(struct fs_backend *backend)
 {
     const struct fs_cpu *cpu = backend->state;

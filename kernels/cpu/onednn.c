@@ -1,13 +1,13 @@
 /* oneDNN 2.x and 3.x: matrix products and convolutions, with a primitive per shape that is made at its first use. */
 #include "kernels/cpu/onednn.h"
 
-#include <dnnl.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/base/memory.h"
+#include "kernels/cpu/onednn_api.h"
 
 #define KEY_NUMBERS 20
 #define ARGUMENTS_MAX 4
@@ -41,64 +41,6 @@ struct fs_onednn {
     struct entry *entries;
 };
 
-/* --- what differs between 2.x and 3.x: memory descriptors are values there and handles here --- */
-
-#if DNNL_VERSION_MAJOR >= 3
-typedef const_dnnl_memory_desc_t borrowed;
-static borrowed borrow(const dnnl_memory_desc_t *layout)
-{
-    return *layout;
-}
-static void layout_free(dnnl_memory_desc_t *layout)
-{
-    dnnl_memory_desc_destroy(*layout);
-}
-static dnnl_status_t layout_strided(dnnl_memory_desc_t *layout, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
-                                    const dnnl_dims_t strides)
-{
-    return dnnl_memory_desc_create_with_strides(layout, rank, dims, type, strides);
-}
-static dnnl_status_t layout_any(dnnl_memory_desc_t *layout, int rank, const dnnl_dims_t dims)
-{
-    return dnnl_memory_desc_create_with_tag(layout, rank, dims, dnnl_f32, dnnl_format_tag_any);
-}
-static dnnl_status_t append_sum(dnnl_post_ops_t post_ops)
-{
-    return dnnl_post_ops_append_sum(post_ops, 1, 0, dnnl_data_type_undef);
-}
-static dnnl_status_t append_eltwise(dnnl_post_ops_t post_ops, dnnl_alg_kind_t kind)
-{
-    return dnnl_post_ops_append_eltwise(post_ops, kind, 0, 0);
-}
-#else
-typedef const dnnl_memory_desc_t *borrowed;
-static borrowed borrow(const dnnl_memory_desc_t *layout)
-{
-    return layout;
-}
-static void layout_free(dnnl_memory_desc_t *layout)
-{
-    (void)layout;
-}
-static dnnl_status_t layout_strided(dnnl_memory_desc_t *layout, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
-                                    const dnnl_dims_t strides)
-{
-    return dnnl_memory_desc_init_by_strides(layout, rank, dims, type, strides);
-}
-static dnnl_status_t layout_any(dnnl_memory_desc_t *layout, int rank, const dnnl_dims_t dims)
-{
-    return dnnl_memory_desc_init_by_tag(layout, rank, dims, dnnl_f32, dnnl_format_tag_any);
-}
-static dnnl_status_t append_sum(dnnl_post_ops_t post_ops)
-{
-    return dnnl_post_ops_append_sum(post_ops, 1);
-}
-static dnnl_status_t append_eltwise(dnnl_post_ops_t post_ops, dnnl_alg_kind_t kind)
-{
-    return dnnl_post_ops_append_eltwise(post_ops, 1, kind, 0, 0);
-}
-#endif
-
 static dnnl_status_t product_descriptor(dnnl_primitive_desc_t *made, dnnl_engine_t engine, borrowed a, borrowed b,
                                         borrowed bias, borrowed c, dnnl_primitive_attr_t attributes)
 {
@@ -108,29 +50,6 @@ static dnnl_status_t product_descriptor(dnnl_primitive_desc_t *made, dnnl_engine
     dnnl_matmul_desc_t matmul;
     const dnnl_status_t status = dnnl_matmul_desc_init(&matmul, a, b, bias, c);
     return status != dnnl_success ? status : dnnl_primitive_desc_create(made, &matmul, attributes, engine, NULL);
-#endif
-}
-
-struct convolution_layouts {
-    dnnl_memory_desc_t x, w, bias, y;
-    bool with_bias;
-    dnnl_dims_t strides, dilates, padding;
-};
-
-static dnnl_status_t forward_descriptor(dnnl_primitive_desc_t *made, dnnl_engine_t engine,
-                                        const struct convolution_layouts *l, dnnl_primitive_attr_t attributes)
-{
-    const borrowed bias = l->with_bias ? borrow(&l->bias) : NULL;
-#if DNNL_VERSION_MAJOR >= 3
-    return dnnl_convolution_forward_primitive_desc_create(made, engine, dnnl_forward_training, dnnl_convolution_direct,
-                                                          borrow(&l->x), borrow(&l->w), bias, borrow(&l->y), l->strides,
-                                                          l->dilates, l->padding, l->padding, attributes);
-#else
-    dnnl_convolution_desc_t description;
-    const dnnl_status_t status =
-        dnnl_dilated_convolution_forward_desc_init(&description, dnnl_forward_training, dnnl_convolution_direct, &l->x,
-                                                   &l->w, bias, &l->y, l->strides, l->dilates, l->padding, l->padding);
-    return status != dnnl_success ? status : dnnl_primitive_desc_create(made, &description, attributes, engine, NULL);
 #endif
 }
 
@@ -161,15 +80,6 @@ static dnnl_status_t backward_descriptor(dnnl_primitive_desc_t *made, dnnl_engin
 }
 
 /* --- primitives and their cache --- */
-
-/* Stops at the first call that fails. */
-#define CHECK(call)                                                                                                    \
-    do {                                                                                                               \
-        const dnnl_status_t check_status = (call);                                                                     \
-        if (check_status != dnnl_success) {                                                                            \
-            return check_status;                                                                                       \
-        }                                                                                                              \
-    } while (0)
 
 static void entry_free(struct entry *entry)
 {
@@ -469,7 +379,7 @@ static dnnl_status_t convolution_descriptor(struct fs_onednn *onednn, const stru
     }
     dnnl_primitive_desc_t hint = NULL;
     if (status == dnnl_success) {
-        status = forward_descriptor(forward ? made : &hint, onednn->engine, layouts, attributes);
+        status = forward_descriptor(forward ? made : &hint, onednn->engine, dnnl_forward_training, layouts, attributes);
     }
     if (status == dnnl_success && !forward) {
         status = backward_descriptor(made, onednn->engine, layouts, c->direction == FS_CONVOLUTION_WEIGHTS, hint);
@@ -518,13 +428,8 @@ static dnnl_status_t make_convolution(struct fs_onednn *onednn, struct entry *en
                               role->accumulate);
     }
     dnnl_primitive_desc_destroy(descriptor);
-    for (int i = 0; i < 2; i++) {
-        struct convolution_layouts *l = i == 0 ? &user : &wanted;
-        layout_free(&l->x);
-        layout_free(&l->w);
-        layout_free(&l->bias);
-        layout_free(&l->y);
-    }
+    convolution_layouts_free(&user);
+    convolution_layouts_free(&wanted);
     return status;
 }
 

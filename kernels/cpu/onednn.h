@@ -1,4 +1,5 @@
-/* Matrix products and convolutions by oneDNN, behind functions of our own: onednn.c alone includes its header. */
+/* Matrix products and convolutions by oneDNN, behind functions of our own. Its header is included by
+ * onednn_api.h alone, and that by onednn.c and onednn_net.c. */
 #ifndef FEWSTEP_ONEDNN_H
 #define FEWSTEP_ONEDNN_H
 

@@ -155,10 +155,12 @@ static void committed_file_is_the_expected_one(void **state)
     assert_int_equal(extractor.tap_count, 1);
     assert_string_equal(extractor.taps[0].name, "penultimate");
     assert_int_equal(extractor.taps[0].dim, FEATURES);
+    assert_string_equal(extractor.path, "metrics/fashion-cnn.safetensors");
+    assert_false(extractor.fid);
     assert_string_equal(fs_extractor_name(0), extractor.name);
-    assert_null(fs_extractor_name(1));
     fs_extractor_close(&extractor);
-    expect(fs_extractor_open("inception", backend, &extractor, &error), FS_USAGE, &error, "there is fashion-cnn");
+    expect(fs_extractor_open("inception", backend, &extractor, &error), FS_USAGE, &error,
+           "there is fashion-cnn, inception-v3");
     fs_extractor_close(&extractor);
 }
 
