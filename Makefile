@@ -187,7 +187,7 @@ $(BUILD)/cuda_host/%.o: %
 $(CUDA_HOST_TEST): $(CUDA_HOST_TEST).o $(CUDA_HOST_OBJECTS) $(TEST_SUPPORT) $(LIBRARY)
 	$(CXX) $(CUDA_HOST_SAN) -fopenmp -o $@ $^ $(LDLIBS) -lcmocka
 
-.PHONY: test-cuda-host test-planted-bugs test-cuda-build test-gpu
+.PHONY: test-cuda-host test-planted-bugs test-cuda-build test-cudnn-graphs test-gpu
 TESTS += $(CUDA_HOST_TEST)
 tests-built: $(CUDA_HOST_TEST)
 test-cuda-host: $(CUDA_HOST_TEST) ## the CUDA backend's own sources on the host (part of make test)
@@ -205,7 +205,21 @@ CUDA_CODE := $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=s
              -gencode arch=compute_$(lastword $(CUDA_ARCHITECTURES)),code=compute_$(lastword $(CUDA_ARCHITECTURES))
 CUDA_FLAGS := -std=c++17 -O3 -fmad=false -Werror all-warnings -Xptxas -warn-spills \
               -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Wno-missing-field-initializers
-CUDA_OBJECTS := $(CUDA_SOURCES:%=$(BUILD)/cuda/%.o) $(BUILD)/cuda/kernels/base/error.o $(BUILD)/cuda/kernels/base/memory.o
+comma := ,
+CUDA_HOME := $(patsubst %/bin/,%,$(dir $(NVCC)))
+# cuDNN 9.16 or newer, where it is: CUDNN is the folder that holds its include/ and lib/; empty: without it.
+CUDNN_NEEDED := 91600
+CUDNN_FOUND := $(firstword $(patsubst %/include/cudnn.h,%,$(wildcard $(addsuffix /include/cudnn.h,$(CUDA_HOME) /usr/local /usr))))
+CUDNN ?= $(CUDNN_FOUND)
+CUDNN_VERSION := $(if $(CUDNN),$(shell awk '/define CUDNN_MAJOR/ { a = $$3 } /define CUDNN_MINOR/ { b = $$3 } \
+                 /define CUDNN_PATCHLEVEL/ { c = $$3 } END { print a * 10000 + b * 100 + c }' $(CUDNN)/include/cudnn_version.h))
+ifeq ($(shell [ "$(CUDNN_VERSION)" -ge $(CUDNN_NEEDED) ] 2>/dev/null && echo yes),yes)
+CUDNN_SOURCES := $(wildcard kernels/cuda/cudnn/*.cu)
+CUDA_FLAGS += -DFS_CUDNN -I$(CUDNN)/include
+CUDNN_LIBS := -L$(CUDNN)/lib -lcudnn
+endif
+CUDA_OBJECTS := $(patsubst %,$(BUILD)/cuda/%.o,$(CUDA_SOURCES) $(CUDNN_SOURCES)) \
+                $(BUILD)/cuda/kernels/base/error.o $(BUILD)/cuda/kernels/base/memory.o
 CUDA_LIBRARY := $(BUILD)/libfewstep_cuda.so
 
 $(BUILD)/cuda/%.cu.o: %.cu
@@ -215,7 +229,9 @@ $(BUILD)/cuda/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
 $(CUDA_LIBRARY): $(CUDA_OBJECTS)
-	$(NVCC) -shared $(CUDA_CODE) -Xlinker --no-undefined,-rpath,$(dir $(NVCC))../lib64 -o $@ $^ -lcublasLt
+	$(NVCC) -shared $(CUDA_CODE) -Xlinker --no-undefined,-rpath,$(CUDA_HOME)/lib64$(if $(CUDNN_LIBS),$(comma)-rpath$(comma)$(CUDNN)/lib) \
+	    -o $@ $^ -lcublasLt $(CUDNN_LIBS)
+	@echo "cuDNN: $(if $(CUDNN_LIBS),$(CUDNN) ($(CUDNN_VERSION)),not compiled in: $(if $(CUDNN),$(CUDNN) has version $(CUDNN_VERSION)$(comma) $(CUDNN_NEEDED) is the oldest,it is not here; CUDNN=FOLDER names another place))"
 
 # Where there is a device, the program is built with its backend.
 ifneq ($(and $(NVCC),$(wildcard /dev/nvidia0)),)
@@ -226,8 +242,18 @@ ifeq ($(NVCC),)
 test-cuda-build test-gpu:
 	@echo "$@: skipped, there is no nvcc"
 else
-test-cuda-build: $(CUDA_LIBRARY) ## compile the CUDA backend for each architecture and link it
+test-cuda-build: $(CUDA_LIBRARY) ## compile the CUDA backend for each architecture and link it; cuDNN checks its graphs
 	sh tests/cuda_host/runtime_calls.sh $(CUDA_OBJECTS)
+# cuDNN compiles for a device that is not there as soon as it finds a driver's library: the toolkit's stub is one.
+test-cuda-build: $(if $(CUDNN_LIBS),test-cudnn-graphs)
+test-cudnn-graphs: $(BUILD)/test_cudnn_graphs
+	@mkdir -p $(BUILD)/cuda/stub
+	@test ! -e $(CUDA_HOME)/lib64/stubs/libcuda.so || ln -sf $(CUDA_HOME)/lib64/stubs/libcuda.so $(BUILD)/cuda/stub/libcuda.so.1
+	LD_LIBRARY_PATH=$(BUILD)/cuda/stub:$$LD_LIBRARY_PATH $<
+$(BUILD)/test_cudnn_graphs: tests/cudnn/test_cudnn_graphs.cpp $(filter %graph.cu.o,$(CUDA_OBJECTS))
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O1 -g -Wall -Wextra -Wno-missing-field-initializers -I. -I$(CUDNN)/include -I$(CUDA_HOME)/include \
+	    -o $@ $^ $(CUDNN_LIBS) -Wl,-rpath,$(CUDNN)/lib -L$(CUDA_HOME)/lib64 -lcudart -ldl -Wl,-rpath,$(CUDA_HOME)/lib64
 $(BUILD)/test_gpu: $(BUILD)/tests/gpu/test_gpu.o $(TEST_SUPPORT) $(LIBRARY)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 test-gpu: $(CUDA_LIBRARY) $(BUILD)/test_gpu ## the CUDA backend on a device

@@ -22,7 +22,7 @@
 #include "kernels/base/error.h"
 #include "kernels/base/random.h"
 
-#define FS_BACKEND_ABI 1u
+#define FS_BACKEND_ABI 2u
 
 enum fs_type { FS_F32, FS_BF16, FS_F64 };
 
@@ -58,6 +58,7 @@ struct fs_backend {
     uint32_t abi;        /* FS_BACKEND_ABI of the headers it was built with: first, and checked when it is loaded */
     const char *name;    /* "cpu", "cuda", "reference" */
     const char *variant; /* instruction set or device: "avx2", "NVIDIA H100" */
+    const char *choices; /* how it goes about its operations, where that was chosen at the start; or NULL */
     enum fs_type real;   /* the type of parameters and statistics: FS_F32, in the reference FS_F64 */
     bool native_bf16;    /* matrix instructions for bf16; without them a bf16 training is refused */
     void *state;

@@ -32,6 +32,7 @@ static void show_cuda(void)
     struct fs_backend *cuda = fs_load_cuda_backend(&error);
     line("CUDA", cuda != NULL, cuda ? cuda->variant : error.text);
     if (cuda) {
+        line("", true, cuda->choices);
         cuda->destroy(cuda);
     }
 }

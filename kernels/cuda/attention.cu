@@ -1,9 +1,10 @@
-/* Attention by cuBLASLt's batched products and a softmax kernel between them: any type, any head width. Heads are
- * first laid apart, so that a batch has one stride; samples go in chunks, so that the logits fit into scratch memory.
- */
+/* Attention by cuBLASLt's batched products and a softmax kernel between them: any type, any head width; for what cuDNN
+ * does not take. Heads are first laid apart, so that a batch has one stride; samples go in chunks, so that the logits
+ * fit into scratch memory. */
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/device.cuh"
 
-#define SCRATCH_LIMIT ((int64_t)512 << 20) /* bytes; at least one sample is taken */
+#define SCRATCH_LIMIT FS_CUDA_SCRATCH_LIMIT /* at least one sample is taken */
 
 /* --- heads apart --- */
 
@@ -80,12 +81,6 @@ static __global__ void __launch_bounds__(FS_THREADS)
 
 /* --- one chunk of samples --- */
 
-struct attention {
-    struct fs_view out, lse, qkv, dout, dqkv; /* the gradients only backward */
-    int64_t tokens, heads, head_width, samples;
-    float scale;
-};
-
 /* Takes rows × cols of a type from scratch memory; each part begins on 256 bytes. */
 static struct fs_view take(char **memory, enum fs_type type, int64_t rows, int64_t cols)
 {
@@ -94,7 +89,7 @@ static struct fs_view take(char **memory, enum fs_type type, int64_t rows, int64
     return view;
 }
 
-static void move(struct fs_cuda *cuda, const struct attention *op, struct fs_view apart, struct fs_view together,
+static void move(struct fs_cuda *cuda, const struct fs_attention *op, struct fs_view apart, struct fs_view together,
                  int64_t first_col, bool to_apart)
 {
     for_each_piece(
@@ -102,13 +97,13 @@ static void move(struct fs_cuda *cuda, const struct attention *op, struct fs_vie
         apart.rows, apart.cols);
 }
 
-static struct fs_matrices each_head(const struct attention *op, struct fs_view view)
+static struct fs_matrices each_head(const struct fs_attention *op, struct fs_view view)
 {
     return {view.data, view.type, op->tokens, view.cols, view.stride, op->tokens * view.stride};
 }
 
 /* out = alpha·op(a)·op(b) for each sample and head. */
-static void multiply(struct fs_cuda *cuda, const struct attention *op, struct fs_view out, float alpha,
+static void multiply(struct fs_cuda *cuda, const struct fs_attention *op, struct fs_view out, float alpha,
                      struct fs_view a, bool transpose_a, struct fs_view b, bool transpose_b)
 {
     struct fs_cuda_product product = {};
@@ -126,7 +121,7 @@ static void multiply(struct fs_cuda *cuda, const struct attention *op, struct fs
 }
 
 /* Rounds up as `take` does. */
-static int64_t bytes_of_sample(const struct attention *op, bool backward)
+static int64_t bytes_of_sample(const struct fs_attention *op, bool backward)
 {
     const int64_t type = (int64_t)fs_type_size(op->qkv.type), square = op->heads * op->tokens * op->tokens,
                   row = op->tokens * op->heads * op->head_width;
@@ -134,7 +129,7 @@ static int64_t bytes_of_sample(const struct attention *op, bool backward)
     return squares + (backward ? 7 * row * type + row * 4 : 4 * row * type) + 16 * 256;
 }
 
-static void forward_chunk(struct fs_cuda *cuda, const struct attention *op, char *memory)
+static void forward_chunk(struct fs_cuda *cuda, const struct fs_attention *op, char *memory)
 {
     const int64_t rows = op->samples * op->heads * op->tokens, width = op->heads * op->head_width;
     const enum fs_type type = op->qkv.type;
@@ -154,7 +149,7 @@ static void forward_chunk(struct fs_cuda *cuda, const struct attention *op, char
 }
 
 /* With p = softmax(scale·q·kᵀ): dv = pᵀ·dout, dp = dout·vᵀ, ds = p·(dp − Σ p·dp), dq = scale·ds·k, dk = scale·dsᵀ·q. */
-static void backward_chunk(struct fs_cuda *cuda, const struct attention *op, char *memory)
+static void backward_chunk(struct fs_cuda *cuda, const struct fs_attention *op, char *memory)
 {
     const int64_t rows = op->samples * op->heads * op->tokens, width = op->heads * op->head_width;
     const enum fs_type type = op->qkv.type;
@@ -181,26 +176,18 @@ static void backward_chunk(struct fs_cuda *cuda, const struct attention *op, cha
     }
 }
 
-static struct fs_view rows_or_nothing(struct fs_view view, int64_t first, int64_t rows)
+static void run(struct fs_cuda *cuda, const struct fs_attention *op, bool backward)
 {
-    return view.data == NULL ? view : fs_view_rows(view, first, rows);
-}
-
-static void run_chunks(struct fs_cuda *cuda, const struct attention *op, bool backward)
-{
-    const int64_t samples = op->qkv.rows / op->tokens, a_sample = bytes_of_sample(op, backward);
+    if (fs_cudnn_attention(cuda, op, backward) || cuda->fault.status != FS_OK) {
+        return;
+    }
+    const int64_t a_sample = bytes_of_sample(op, backward);
     int64_t chunk = SCRATCH_LIMIT / a_sample;
-    chunk = chunk < 1 ? 1 : chunk < samples ? chunk : samples;
+    chunk = chunk < 1 ? 1 : chunk < op->samples ? chunk : op->samples;
     char *memory = (char *)fs_cuda_scratch(cuda, (size_t)(chunk * a_sample));
-    for (int64_t first = 0; memory != NULL && first < samples; first += chunk) {
-        struct attention part = *op;
-        part.samples = samples - first < chunk ? samples - first : chunk;
-        const int64_t row = first * op->tokens, rows = part.samples * op->tokens;
-        part.qkv = fs_view_rows(op->qkv, row, rows);
-        part.out = fs_view_rows(op->out, row, rows);
-        part.lse = rows_or_nothing(op->lse, row, rows);
-        part.dout = rows_or_nothing(op->dout, row, rows);
-        part.dqkv = rows_or_nothing(op->dqkv, row, rows);
+    for (int64_t first = 0; memory != NULL && first < op->samples; first += chunk) {
+        const struct fs_attention part =
+            fs_attention_part(op, first, op->samples - first < chunk ? op->samples - first : chunk);
         (backward ? backward_chunk : forward_chunk)(cuda, &part, memory);
     }
 }
@@ -223,9 +210,10 @@ static void attention_forward(struct fs_backend *backend, struct fs_view out, st
         fs_cuda_begin(backend, "attention_forward",
                       operands_fit(out, qkv, tokens, heads) && (lse.data == NULL || lse_fits(lse, out, heads)));
     if (cuda != NULL) {
-        const struct attention op = {out, lse,         qkv, fs_no_view(), fs_no_view(), tokens, heads, out.cols / heads,
-                                     0,   (float)scale};
-        run_chunks(cuda, &op, false);
+        const struct fs_view none = fs_no_view();
+        const struct fs_attention op = {
+            out, lse, qkv, none, none, out.rows / tokens, tokens, heads, out.cols / heads, (float)scale};
+        run(cuda, &op, false);
     }
 }
 
@@ -236,8 +224,9 @@ static void attention_backward(struct fs_backend *backend, struct fs_view dqkv, 
                                          operands_fit(out, qkv, tokens, heads) && lse_fits(lse, out, heads) &&
                                              operands_fit(dout, dqkv, tokens, heads) && fs_same_shape(out, dout));
     if (cuda != NULL) {
-        const struct attention op = {out, lse, qkv, dout, dqkv, tokens, heads, out.cols / heads, 0, (float)scale};
-        run_chunks(cuda, &op, true);
+        const struct fs_attention op = {
+            out, lse, qkv, dout, dqkv, out.rows / tokens, tokens, heads, out.cols / heads, (float)scale};
+        run(cuda, &op, true);
     }
 }
 

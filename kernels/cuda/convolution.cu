@@ -1,8 +1,8 @@
 /* Convolution over NHWC images as one product: each output position's window is laid out as a row (im2col), times the
- * filters. It reads the images several times over, so it is for scoring, not for speed. */
+ * filters. It reads the images several times over: for what cuDNN does not take. */
 #include "kernels/cuda/device.cuh"
 
-#define SCRATCH_LIMIT ((int64_t)512 << 20) /* bytes; at least one image is taken */
+#define SCRATCH_LIMIT FS_CUDA_SCRATCH_LIMIT /* at least one image is taken */
 
 /* Row: image and output position; column: channel, row and column of the filter, as the weights lie. */
 struct gather_operation {
@@ -69,7 +69,7 @@ static void convolution_forward(struct fs_backend *backend, struct fs_view y, st
                              (bias.data == NULL || (fs_is_f32(bias) && bias.cols == window->out_channels));
     struct fs_cuda *cuda = fs_cuda_begin(backend, "convolution_forward",
                                          fs_is_f32(y) && fs_is_f32(x) && images_fit(y, x, window) && filters_fit);
-    if (cuda == NULL) {
+    if (cuda == NULL || fs_cudnn_convolution(cuda, y, x, w, bias, window, relu) || cuda->fault.status != FS_OK) {
         return;
     }
     const struct window small = window_of(window);

@@ -132,6 +132,7 @@ static void download(struct fs_backend *backend, void *host, const void *device,
 static void destroy(struct fs_backend *backend)
 {
     struct fs_cuda *cuda = (struct fs_cuda *)backend->state;
+    fs_cudnn_destroy(cuda->cudnn);
     fs_gemm_destroy(cuda->gemm);
     cudaFree(cuda->scratch);
     if (cuda->stream != NULL) {
@@ -200,6 +201,7 @@ static fs_status start(struct fs_cuda *cuda, struct fs_error *error)
     if (status != cudaSuccess) {
         return fs_fail(error, FS_FAILED, "cuda: %s: %s", cuda->variant, cudaGetErrorString(status));
     }
+    FS_TRY(fs_cuda_choose(cuda, error));
     cuda->gemm = fs_gemm_create(error);
     return cuda->gemm != NULL ? FS_OK : error->status;
 }
@@ -217,6 +219,7 @@ extern "C" struct fs_backend *fs_cuda_backend(struct fs_error *error)
     backend->abi = FS_BACKEND_ABI;
     backend->name = "cuda";
     backend->variant = cuda->variant;
+    backend->choices = cuda->choices;
     backend->real = FS_F32;
     backend->native_bf16 = true;
     cuda->operation = "start";

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cuda_bf16.h>
@@ -16,7 +17,17 @@ extern "C" {
 #include "kernels/backend.h"
 }
 
+#define FS_CUDA_SCRATCH_LIMIT ((int64_t)512 << 20) /* bytes that an operation in parts takes at most, if it can */
+
 struct fs_gemm;
+struct fs_cudnn;
+
+/* FEWSTEP_CUDA_ATTENTION, FEWSTEP_CUDA_CONVOLUTION */
+enum fs_cuda_path {
+    FS_PATH_AUTO,  /* cuDNN where it takes the shape, else our own */
+    FS_PATH_OWN,   /* never cuDNN */
+    FS_PATH_CUDNN, /* what cuDNN refuses is a fault */
+};
 
 struct fs_cuda {
     struct fs_error fault; /* the first one since `synchronise`; status FS_OK: none */
@@ -25,7 +36,11 @@ struct fs_cuda {
     void *scratch;         /* grows on demand; operations run in order, so it is shared by all */
     size_t scratch_bytes;
     struct fs_gemm *gemm;
+    struct fs_cudnn *cudnn; /* NULL: not compiled in, not wanted, or it does not start */
+    enum fs_cuda_path attention, convolution;
+    bool tf32;         /* how float32 is multiplied */
     char variant[256]; /* the device's name */
+    char choices[256]; /* what was chosen at the start, for doctor */
 };
 
 /* The state when `operation` may go on: no earlier fault, and `operands_fit`, else NULL (and a fault). */
@@ -97,6 +112,33 @@ void fs_cuda_finish_linear(struct fs_cuda *cuda, struct fs_view y, struct fs_vie
                            struct fs_view bias, bool gelu);
 /* dx = dz·GELU′(pre), or dz where `pre` is not given. */
 void fs_cuda_finish_gradient(struct fs_cuda *cuda, struct fs_view dx, struct fs_view dz, struct fs_view pre);
+
+/* Once, at the start: FEWSTEP_CUDA_ATTENTION and FEWSTEP_CUDA_CONVOLUTION (auto, own, cudnn), FEWSTEP_CUDA_FP32 (ieee,
+ * the default; tf32 is faster and has ten bits of mantissa); and cuDNN with them. */
+fs_status fs_cuda_choose(struct fs_cuda *cuda, struct fs_error *error);
+
+/* cuDNN for the running device, or NULL; `text`: its version, or why not. */
+#ifdef FS_CUDNN
+struct fs_cudnn *fs_cudnn_create(cudaStream_t stream, char *text, size_t size);
+void fs_cudnn_destroy(struct fs_cudnn *cudnn);
+/* As fs_cudnn_attention of attention.h. */
+bool fs_cudnn_convolution(struct fs_cuda *cuda, struct fs_view y, struct fs_view x, struct fs_view w,
+                          struct fs_view bias, const struct fs_window *window, bool relu);
+#else
+static inline struct fs_cudnn *fs_cudnn_create(cudaStream_t, char *text, size_t size)
+{
+    snprintf(text, size, "cuDNN is not compiled in");
+    return NULL;
+}
+static inline void fs_cudnn_destroy(struct fs_cudnn *)
+{
+}
+static inline bool fs_cudnn_convolution(struct fs_cuda *, struct fs_view, struct fs_view, struct fs_view,
+                                        struct fs_view, const struct fs_window *, bool)
+{
+    return false;
+}
+#endif
 
 /* Put the operations of each file into the table. */
 void fs_cuda_install_attention(struct fs_backend *backend);

@@ -34,26 +34,11 @@ struct plan {
 struct fs_gemm {
     cublasLtHandle_t handle;
     void *workspace;
-    cublasComputeType_t compute_f32; /* how float32 operands are multiplied */
     struct plan *plans;
     int count, capacity;
 };
 
 /* --- life --- */
-
-/* FEWSTEP_CUDA_FP32: ieee (the default) or tf32, which is faster and has ten bits of mantissa. */
-static fs_status choose_compute(struct fs_gemm *gemm, struct fs_error *error)
-{
-    const char *choice = getenv("FEWSTEP_CUDA_FP32");
-    if (choice == NULL || choice[0] == '\0' || strcmp(choice, "ieee") == 0) {
-        gemm->compute_f32 = CUBLAS_COMPUTE_32F;
-        return FS_OK;
-    }
-    gemm->compute_f32 = CUBLAS_COMPUTE_32F_FAST_TF32;
-    return strcmp(choice, "tf32") == 0
-               ? FS_OK
-               : fs_fail(error, FS_USAGE, "FEWSTEP_CUDA_FP32=%s: expected ieee or tf32", choice);
-}
 
 struct fs_gemm *fs_gemm_create(struct fs_error *error)
 {
@@ -61,8 +46,8 @@ struct fs_gemm *fs_gemm_create(struct fs_error *error)
     if (gemm == NULL) {
         return NULL;
     }
-    fs_status status = choose_compute(gemm, error);
-    if (status == FS_OK && cudaMalloc(&gemm->workspace, WORKSPACE) != cudaSuccess) {
+    fs_status status = FS_OK;
+    if (cudaMalloc(&gemm->workspace, WORKSPACE) != cudaSuccess) {
         (void)cudaGetLastError();
         status = fs_fail(error, FS_FAILED, "cuda: no device memory for the matrix products' workspace (32 MiB)");
     }
@@ -233,7 +218,8 @@ static bool make_operation(struct fs_cuda *cuda, struct plan *plan, const struct
     const cublasOperation_t op_a = s->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N,
                             op_b = s->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
     const cublasLtEpilogue_t epilogue = (cublasLtEpilogue_t)s->epilogue;
-    const cublasComputeType_t compute = s->in_type == FS_F32 ? cuda->gemm->compute_f32 : CUBLAS_COMPUTE_32F;
+    const cublasComputeType_t compute =
+        s->in_type == FS_F32 && cuda->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     LT_TRY(cuda, cublasLtMatmulDescCreate(&plan->operation, compute, CUDA_R_32F));
     return set(cuda, plan, CUBLASLT_MATMUL_DESC_TRANSA, &op_a, sizeof op_a) &&
            set(cuda, plan, CUBLASLT_MATMUL_DESC_TRANSB, &op_b, sizeof op_b) &&

@@ -1,0 +1,54 @@
+/* What the environment asks for: which path attention and convolutions take, how float32 is multiplied. */
+#include "kernels/cuda/cuda.h"
+
+#include <stdlib.h>
+
+/* The place of an environment variable's value among `choices`; 0, the default, when it is not set. */
+static fs_status choose(const char *variable, const char *const *choices, int count, int *chosen,
+                        struct fs_error *error)
+{
+    const char *value = getenv(variable);
+    *chosen = 0;
+    if (value == NULL || value[0] == '\0') {
+        return FS_OK;
+    }
+    for (*chosen = 0; *chosen < count; ++*chosen) {
+        if (strcmp(value, choices[*chosen]) == 0) {
+            return FS_OK;
+        }
+    }
+    char known[64] = "";
+    for (int i = 0; i < count; i++) {
+        const size_t length = strlen(known);
+        snprintf(known + length, sizeof known - length, "%s%s",
+                 i == 0           ? ""
+                 : i == count - 1 ? " or "
+                                  : ", ",
+                 choices[i]);
+    }
+    return fs_fail(error, FS_USAGE, "%s=%s: expected %s", variable, value, known);
+}
+
+fs_status fs_cuda_choose(struct fs_cuda *cuda, struct fs_error *error)
+{
+    static const char *const paths[] = {"auto", "own", "cudnn"}, *const types[] = {"ieee", "tf32"};
+    int attention, convolution, type;
+    char cudnn[96] = "";
+    FS_TRY(choose("FEWSTEP_CUDA_ATTENTION", paths, 3, &attention, error));
+    FS_TRY(choose("FEWSTEP_CUDA_CONVOLUTION", paths, 3, &convolution, error));
+    FS_TRY(choose("FEWSTEP_CUDA_FP32", types, 2, &type, error));
+    cuda->attention = (enum fs_cuda_path)attention;
+    cuda->convolution = (enum fs_cuda_path)convolution;
+    cuda->tf32 = type == 1;
+    const bool wanted = attention != FS_PATH_OWN || convolution != FS_PATH_OWN;
+    if (wanted) {
+        cuda->cudnn = fs_cudnn_create(cuda->stream, cudnn, sizeof cudnn);
+        if (cuda->cudnn == NULL && (attention == FS_PATH_CUDNN || convolution == FS_PATH_CUDNN)) {
+            return fs_fail(error, FS_USAGE, "cuda: cuDNN was asked for: %s", cudnn);
+        }
+    }
+    const char *const names[] = {cuda->cudnn != NULL ? "cuDNN, else our own" : "our own", "our own", "cuDNN"};
+    snprintf(cuda->choices, sizeof cuda->choices, "attention in bf16: %s; convolution: %s%s%s%s; float32 products: %s",
+             names[attention], names[convolution], wanted ? " (" : "", cudnn, wanted ? ")" : "", types[type]);
+    return FS_OK;
+}
