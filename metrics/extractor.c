@@ -45,7 +45,10 @@ void fs_extractor_set_resize(struct fs_extractor *extractor, enum fs_resize mode
 
 const char *fs_extractor_metric(const struct fs_extractor *extractor, const char *metric)
 {
-    return extractor->fid && strcmp(metric, "fd") == 0 ? "fid" : metric;
+    if (extractor->fid && strcmp(metric, "fd") == 0) {
+        return "fid";
+    }
+    return extractor->fid && strcmp(metric, "sfd") == 0 ? "sfid" : metric;
 }
 
 void fs_extractor_close(struct fs_extractor *extractor)

@@ -14,11 +14,12 @@ struct fs_tap {
 };
 
 struct fs_extractor {
-    char name[64];   /* "fashion-cnn"; of another than the known weights, "inception-v3 weights 0123abcd" */
-    char sha256[65]; /* of its weights */
-    char path[1024]; /* of their file */
-    bool fid;        /* a Fréchet distance of its tap "pool" is what the literature calls FID */
-    double flops;    /* multiply-adds of one picture, times two; 0: not said */
+    const char *name; /* "inception-v3" */
+    char label[64];   /* the name that scores are told apart by: "inception-v3 weights 0123abcd" of unknown weights */
+    char sha256[65];  /* of its weights */
+    char path[1024];  /* of their file */
+    bool fid;         /* a Fréchet distance of its first tap is what the literature calls FID */
+    double flops;     /* multiply-adds of one picture, times two; 0: not said */
     const struct fs_tap *taps;
     int tap_count;
     int64_t batch_max;     /* pictures a call */
@@ -39,7 +40,8 @@ fs_status fs_extractor_open(const char *name, struct fs_backend *backend, struct
                             struct fs_error *error);
 /* Chooses how pictures are brought to its size; changes nothing where it takes one size only. */
 void fs_extractor_set_resize(struct fs_extractor *extractor, enum fs_resize mode);
-/* The name that a metric on its first tap goes by in the literature: "fid" for "fd" where the extractor is `fid`. */
+/* The name that a metric goes by in the literature: "fid" for "fd" and "sfid" for "sfd" where the extractor is `fid`.
+ */
 const char *fs_extractor_metric(const struct fs_extractor *extractor, const char *metric);
 void fs_extractor_close(struct fs_extractor *extractor);
 /* Names there are, NULL past the last. */

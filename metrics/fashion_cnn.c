@@ -299,6 +299,7 @@ static fs_status load(struct fs_backend *backend, struct fs_extractor *extractor
 fs_status fs_fashion_cnn_open(struct fs_backend *backend, struct fs_extractor *extractor, struct fs_error *error)
 {
     *extractor = (struct fs_extractor){.name = "fashion-cnn",
+                                       .label = "fashion-cnn",
                                        .taps = taps,
                                        .tap_count = 1,
                                        .batch_max = BATCH_MAX,

@@ -174,6 +174,8 @@ static void read_origin(const char *comment, struct fs_gaussian_origin *origin)
 {
     json_t *json = json_loads(comment, 0, NULL);
     copy_text(json, "extractor", origin->extractor, sizeof origin->extractor);
+    copy_text(json, json_object_get(json, "label") ? "label" : "extractor", origin->label, sizeof origin->label);
+    origin->fid = json_is_true(json_object_get(json, "fid"));
     copy_text(json, "sha256", origin->sha256, sizeof origin->sha256);
     copy_text(json, "tap", origin->tap, sizeof origin->tap);
     copy_text(json, "resize", origin->resize, sizeof origin->resize);
@@ -215,8 +217,9 @@ fs_status fs_gaussian_write(const char *path, const struct fs_gaussian *gaussian
         {FS_ARRAY_F64, 1, {gaussian->dim}, gaussian->mean},
         {FS_ARRAY_F64, 2, {gaussian->dim, gaussian->dim}, gaussian->covariance},
     };
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I}", "extractor", origin->extractor, "sha256", origin->sha256,
-                             "tap", origin->tap, "resize", origin->resize, "count", (json_int_t)origin->count);
+    json_t *json = json_pack("{s:s, s:s, s:b, s:s, s:s, s:s, s:I}", "extractor", origin->extractor, "label",
+                             origin->label, "fid", origin->fid, "sha256", origin->sha256, "tap", origin->tap, "resize",
+                             origin->resize, "count", (json_int_t)origin->count);
     char *comment = json ? json_dumps(json, JSON_SORT_KEYS) : NULL;
     json_decref(json);
     if (!comment) {

@@ -3,6 +3,7 @@
 #ifndef FEWSTEP_GAUSSIAN_H
 #define FEWSTEP_GAUSSIAN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernels/base/error.h"
@@ -12,7 +13,8 @@
 /* What features these are. Our own files say it in the archive's comment, which NumPy ignores; of others everything is
  * empty and 0. */
 struct fs_gaussian_origin {
-    char extractor[32], sha256[65], tap[32], resize[16];
+    char extractor[32], label[64], sha256[65], tap[32], resize[16];
+    bool fid;      /* this and the label as the extractor's (extractor.h) */
     int64_t count; /* pictures */
 };
 

@@ -451,7 +451,7 @@ static fs_status load(int threads, struct fs_extractor *extractor, struct fs_err
     if (status == FS_OK) {
         fs_inception_hash(&file, extractor->sha256);
         extractor->fid = fs_inception_is_published(&file, extractor->sha256);
-        snprintf(extractor->name, sizeof extractor->name, extractor->fid ? NAME : NAME " weights %.8s",
+        snprintf(extractor->label, sizeof extractor->label, extractor->fid ? NAME : NAME " weights %.8s",
                  extractor->sha256);
         state->network = fs_inception_create(threads, &file, error);
         status = state->network ? FS_OK : FS_FAILED;

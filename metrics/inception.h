@@ -82,8 +82,8 @@ fs_status fs_inception_forward(struct fs_inception *inception, int64_t count, co
 double fs_inception_flops(const struct fs_inception *inception);
 
 /* The extractor (extractor.h): pictures of any size, 1 or 3 channels. Reads FS_INCEPTION_FILE (weights_file.h);
- * FS_USAGE when it is missing or not this network's. With the published parameters it is `fid` and named
- * "inception-v3", else the name goes on with the beginning of their hash. */
+ * FS_USAGE when it is missing or not this network's. With the published parameters it is `fid` and its label
+ * is "inception-v3", else the label goes on with the beginning of their hash. */
 fs_status fs_inception_open(struct fs_backend *backend, struct fs_extractor *extractor, struct fs_error *error);
 
 #endif

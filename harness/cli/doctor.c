@@ -65,7 +65,7 @@ static void show_extractors(struct fs_backend *backend)
         char text[1200];
         const bool good = fs_extractor_open(fs_extractor_name(i), backend, &extractor, &error) == FS_OK;
         if (good) {
-            snprintf(text, sizeof text, "%s: %.900s, SHA-256 of the weights %.16s…%s", extractor.name, extractor.path,
+            snprintf(text, sizeof text, "%s: %.900s, SHA-256 of the weights %.16s…%s", extractor.label, extractor.path,
                      extractor.sha256, extractor.fid ? ": FID" : "");
             fs_extractor_close(&extractor);
         } else {

@@ -243,7 +243,11 @@ static fs_status compute(struct comparison *c, struct fs_error *error)
 
 static void label(const struct comparison *c, int m, char text[96])
 {
-    snprintf(text, 96, "%s (%s)", metrics[m].label, *c->origin.extractor ? c->origin.extractor : "unknown features");
+    if (m == METRIC_FD && c->origin.fid) {
+        snprintf(text, 96, "FID");
+    } else {
+        snprintf(text, 96, "%s (%s)", metrics[m].label, *c->origin.label ? c->origin.label : "unknown features");
+    }
 }
 
 static void print_side(const char *letter, const struct fs_side *side)

@@ -33,7 +33,7 @@ static struct fs_score_row score_row(const struct fs_walk *walk, const char *sou
         .samples = evaluate->samples,
         .quantize = evaluate->quantize,
         .resize = fs_resize_name((int)road->extractor.resize),
-        .extractor = road->extractor.name,
+        .extractor = road->extractor.label,
         .extractor_sha256 = road->extractor.sha256,
         .tap = road->extractor.taps[0].name,
         .reference = "train",

@@ -153,6 +153,8 @@ static fs_status finish(struct making *making, int t, struct fs_error *error)
     memcpy(gaussian->mean, making->statistics[t].mean, (size_t)dim * sizeof(double));
     struct fs_gaussian_origin *origin = &gaussian->origin;
     snprintf(origin->extractor, sizeof origin->extractor, "%s", extractor->name);
+    snprintf(origin->label, sizeof origin->label, "%s", extractor->label);
+    origin->fid = extractor->fid;
     snprintf(origin->sha256, sizeof origin->sha256, "%s", extractor->sha256);
     snprintf(origin->tap, sizeof origin->tap, "%s", extractor->taps[t].name);
     snprintf(origin->resize, sizeof origin->resize, "%s", fs_resize_name((int)extractor->resize));

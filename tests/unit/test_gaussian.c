@@ -49,16 +49,21 @@ static void statistics_come_back_with_their_origin(void **state)
 {
     (void)state;
     const struct fs_gaussian written = {
-        DIM, (double *)good_mu, (double *)good_sigma, {"fashion-cnn", "65cc99", "penultimate", "none", 60000}};
+        DIM,
+        (double *)good_mu,
+        (double *)good_sigma,
+        {"inception-v3", "inception-v3 weights 65cc99", "65cc99", "pool", "none", true, 60000}};
     struct fs_gaussian read;
     assert_int_equal(fs_gaussian_write(test_path("w.npz"), &written, &error), FS_OK);
     assert_int_equal(fs_gaussian_read(test_path("w.npz"), &read, &error), FS_OK);
     assert_int_equal(read.dim, DIM);
     assert_memory_equal(read.mean, good_mu, sizeof good_mu);
     assert_memory_equal(read.covariance, good_sigma, sizeof good_sigma);
-    assert_string_equal(read.origin.extractor, "fashion-cnn");
+    assert_string_equal(read.origin.extractor, "inception-v3");
+    assert_string_equal(read.origin.label, "inception-v3 weights 65cc99");
+    assert_true(read.origin.fid);
     assert_string_equal(read.origin.sha256, "65cc99");
-    assert_string_equal(read.origin.tap, "penultimate");
+    assert_string_equal(read.origin.tap, "pool");
     assert_string_equal(read.origin.resize, "none");
     assert_int_equal(read.origin.count, 60000);
     fs_gaussian_free(&read);
