@@ -246,14 +246,18 @@ test-cuda-build: $(CUDA_LIBRARY) ## compile the CUDA backend for each architectu
 	sh tests/cuda_host/runtime_calls.sh $(CUDA_OBJECTS)
 # cuDNN compiles for a device that is not there as soon as it finds a driver's library: the toolkit's stub is one.
 test-cuda-build: $(if $(CUDNN_LIBS),test-cudnn-graphs)
-test-cudnn-graphs: $(BUILD)/test_cudnn_graphs
+test-cudnn-graphs: $(BUILD)/test_cudnn_graphs $(BUILD)/test_cudnn_math
+	$(BUILD)/test_cudnn_math
 	@mkdir -p $(BUILD)/cuda/stub
 	@test ! -e $(CUDA_HOME)/lib64/stubs/libcuda.so || ln -sf $(CUDA_HOME)/lib64/stubs/libcuda.so $(BUILD)/cuda/stub/libcuda.so.1
 	LD_LIBRARY_PATH=$(BUILD)/cuda/stub:$$LD_LIBRARY_PATH $<
-$(BUILD)/test_cudnn_graphs: tests/cudnn/test_cudnn_graphs.cpp $(filter %graph.cu.o,$(CUDA_OBJECTS))
+$(BUILD)/test_cudnn_graphs: $(filter %graph.cu.o,$(CUDA_OBJECTS))
+$(BUILD)/test_cudnn_math: $(filter %_graph.cu.o,$(CUDA_OBJECTS)) $(TEST_SUPPORT) $(LIBRARY)
+$(BUILD)/test_cudnn_%: tests/cudnn/test_cudnn_%.cpp
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -O1 -g -Wall -Wextra -Wno-missing-field-initializers -I. -I$(CUDNN)/include -I$(CUDA_HOME)/include \
-	    -o $@ $^ $(CUDNN_LIBS) -Wl,-rpath,$(CUDNN)/lib -L$(CUDA_HOME)/lib64 -lcudart -ldl -Wl,-rpath,$(CUDA_HOME)/lib64
+	    -o $@ $^ $(LDLIBS) -fopenmp -lcmocka $(CUDNN_LIBS) -L$(CUDA_HOME)/lib64 -lcudart -ldl \
+	    -Wl,-rpath,$(CUDNN)/lib -Wl,-rpath,$(CUDA_HOME)/lib64
 $(BUILD)/test_gpu: $(BUILD)/tests/gpu/test_gpu.o $(TEST_SUPPORT) $(LIBRARY)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 test-gpu: $(CUDA_LIBRARY) $(BUILD)/test_gpu ## the CUDA backend on a device
