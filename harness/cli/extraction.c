@@ -33,8 +33,8 @@ fs_status fs_extraction_open(struct fs_extraction *extraction, const char *extra
     if (!extraction->backend) {
         return error->status;
     }
-    fs_status status = fs_extractor_open(extractor ? extractor : fs_extractor_name(0), extraction->backend,
-                                         &extraction->extractor, error);
+    fs_status status =
+        fs_extractor_open(extractor ? extractor : "inception-v3", extraction->backend, &extraction->extractor, error);
     if (status == FS_OK) {
         status = choose_resize(&extraction->extractor, resize, error);
     }

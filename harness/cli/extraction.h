@@ -12,8 +12,8 @@ struct fs_extraction {
     double begin; /* of the side that is being made */
 };
 
-/* `extractor` and `resize` as on the command line, or NULL: the first extractor there is, and `clean` where it resizes.
- * FS_USAGE for unknown ones, missing weights, or a resize for an extractor that takes one size only. */
+/* `extractor` and `resize` as on the command line, or NULL: inception-v3, and `clean` where it
+ * resizes. FS_USAGE for unknown ones, missing weights, or a resize for an extractor that takes one size only. */
 fs_status fs_extraction_open(struct fs_extraction *extraction, const char *extractor, const char *resize, bool quiet,
                              struct fs_error *error);
 void fs_extraction_close(struct fs_extraction *extraction);

@@ -75,7 +75,7 @@ static fs_status parse(int argc, char **argv, struct fid_options *options, struc
 {
     const struct fs_flag flags[] = {
         {"--extractor", FS_FLAG_TEXT, &options->extractor, "NAME",
-         "whose features (those of the statistics, fashion-cnn)"},
+         "inception-v3 or fashion-cnn (that of the statistics, inception-v3)"},
         {"--resize", FS_FLAG_TEXT, &options->resize, "MODE",
          "clean, torch, tf1, authors or none (that of the statistics, clean)"},
         {"--metrics", FS_FLAG_TEXT, &options->metrics, "M,M,…", "fd, kid, precision, recall, density, coverage (fd)"},
@@ -92,7 +92,7 @@ static fs_status parse(int argc, char **argv, struct fid_options *options, struc
             "dataset:NAME[:train|test], an .npz of pictures (arr_0, uint8 NHWC) or an .npz of statistics (mu and\n"
             "sigma: Fréchet distances only). The name of a Fréchet distance is FD with its extractor; FID is\n"
             "kept for the Inception weights of 2015.",
-        .example = "fewstep fid samples/ dataset:fashion-mnist:train --metrics fd,kid",
+        .example = "fewstep fid samples/ celeba256.npz",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,
         .arguments_min = 2,

@@ -18,7 +18,8 @@ static fs_status parse(int argc, char **argv, struct stats_options *options, str
 {
     const struct fs_flag flags[] = {
         {"-o", FS_FLAG_TEXT, &options->output, "OUT.npz", "the statistics: mu and sigma, float64"},
-        {"--extractor", FS_FLAG_TEXT, &options->extractor, "NAME", "whose features (fashion-cnn)"},
+        {"--extractor", FS_FLAG_TEXT, &options->extractor, "NAME",
+         "whose features: inception-v3 (the default) or fashion-cnn"},
         {"--resize", FS_FLAG_TEXT, &options->resize, "MODE", "clean, torch, tf1, authors or none (clean)"},
         {"--samples", FS_FLAG_WHOLE, &options->samples, "N", "only the first N pictures (all)"},
         {"--quiet", FS_FLAG_SWITCH, &options->quiet, NULL, "no progress"},
@@ -30,7 +31,7 @@ static fs_status parse(int argc, char **argv, struct stats_options *options, str
             "Mean and covariance of features of pictures, as an .npz that fewstep fid, pytorch-fid and clean-fid "
             "read.\nSOURCE: a folder of PNG or JPEG, dataset:NAME[:train|test], or an .npz of pictures (arr_0) or\n"
             "of statistics (mu and sigma, written again in this form).",
-        .example = "fewstep stats dataset:fashion-mnist:train -o fashion-train.npz",
+        .example = "fewstep stats celeba256/ --resize torch -o celeba256.npz",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,
         .arguments_min = 1,

@@ -131,7 +131,7 @@ static const char *output_of(const char *arguments)
 static double value_of(const char *a, const char *b, const char *options)
 {
     char arguments[4096];
-    snprintf(arguments, sizeof arguments, "fid %s %s --json --quiet %s", a, b, options);
+    snprintf(arguments, sizeof arguments, "fid %s %s --json --quiet --extractor fashion-cnn %s", a, b, options);
     const char *text = output_of(arguments), *value = strstr(text, "\"value\":");
     assert_non_null(value);
     return strtod(value + 8, NULL);
@@ -143,7 +143,8 @@ static void test_same_pictures_same_number(void **state)
     char reference[256], pictures[256], arguments[2048];
     keep(reference, "reference.npz");
     keep(pictures, "pictures.npz");
-    snprintf(arguments, sizeof arguments, "stats dataset:fashion-mnist:test --samples 2000 --quiet -o %s", reference);
+    snprintf(arguments, sizeof arguments,
+             "stats dataset:fashion-mnist:test --extractor fashion-cnn --samples 2000 --quiet -o %s", reference);
     const char *text = output_of(arguments);
     assert_non_null(
         strstr(text, "mean and covariance of 128 features: fashion-cnn, tap penultimate, resize none, 2000"));
@@ -153,7 +154,8 @@ static void test_same_pictures_same_number(void **state)
     assert_true(value_of(pictures, reference, "") == expected);
     assert_true(fabs(value_of(reference, pictures, "") - expected) < 1e-6 * expected);
     assert_true(value_of(pictures, test_path("folder"), "") < 1e-4);
-    snprintf(arguments, sizeof arguments, "stats %s --quiet -o %s", test_path("folder"), test_path("folder.npz"));
+    snprintf(arguments, sizeof arguments, "stats %s --extractor fashion-cnn --quiet -o %s", test_path("folder"),
+             test_path("folder.npz"));
     output_of(arguments);
     assert_true(value_of(test_path("folder.npz"), reference, "") == expected);
 }
@@ -163,7 +165,8 @@ static void test_what_is_printed(void **state)
     (void)state;
     char arguments[2048];
     const char *pictures = test_path("pictures.npz");
-    snprintf(arguments, sizeof arguments, "fid %s %s --metrics kid,fd,coverage --quiet", pictures, test_path("folder"));
+    snprintf(arguments, sizeof arguments, "fid %s %s --extractor fashion-cnn --metrics kid,fd,coverage --quiet",
+             pictures, test_path("folder"));
     const char *text = output_of(arguments);
     assert_true(strncmp(text, "FD (fashion-cnn) ", 17) == 0);
     assert_non_null(strstr(text, "\nKID (fashion-cnn) "));
@@ -184,7 +187,8 @@ static void test_few_pictures_are_noted(void **state)
 {
     (void)state;
     char arguments[2048], text[4096];
-    snprintf(arguments, sizeof arguments, "fid %s %s", test_path("pictures.npz"), test_path("folder"));
+    snprintf(arguments, sizeof arguments, "fid %s %s --extractor fashion-cnn", test_path("pictures.npz"),
+             test_path("folder"));
     assert_int_equal(test_program_run("", arguments, text, sizeof text), 0);
     assert_non_null(strstr(text, "300 pictures for 128 features: a Fréchet distance is biased upwards"));
 }
@@ -208,7 +212,7 @@ static void refuses_source(const char *piece, const char *source)
     static int side;
     const char *good = test_path("pictures.npz");
     side = !side;
-    refuses(piece, "fid --quiet %s %s", side ? source : good, side ? good : source);
+    refuses(piece, "fid --quiet --extractor fashion-cnn %s %s", side ? source : good, side ? good : source);
 }
 
 static void test_wrong_use(void **state)
@@ -219,7 +223,7 @@ static void test_wrong_use(void **state)
     refuses("unknown metric 'fvd': there are fd, kid,", "fid a b --metrics fd,fvd");
     refuses("unknown metric ''", "fid a b --metrics fd,");
     refuses("unknown feature extractor 'resnet'", "fid %s b --extractor resnet", test_path("folder"));
-    refuses("unknown resize mode 'bicubic'", "fid %s b --resize bicubic", test_path("folder"));
+    refuses("unknown resize mode 'bicubic'", "fid %s b --resize bicubic --extractor fashion-cnn", test_path("folder"));
     refuses("fashion-cnn takes pictures of one size only", "fid %s b --resize torch --extractor fashion-cnn",
             test_path("folder"));
     refuses("no/out.npz", "stats %s -o %s/no/out.npz", test_path("folder"), test_folder());
@@ -284,7 +288,7 @@ static void test_wrong_statistics(void **state)
     size_t size;
     char path[256];
     keep(path, "wrong.npz");
-    refuses_source("float64.npz has 5", "tests/golden/npz/float64.npz --extractor fashion-cnn");
+    refuses_source("float64.npz has 5", "tests/golden/npz/float64.npz");
     refuses_source("sigma: not symmetric", "tests/golden/npz/skew.npz");
     write_statistics("wrong.npz", 128, -1, 0);
     refuses_source("wrong.npz: sigma: the variance of feature 0 is negative", path);
