@@ -53,7 +53,10 @@ static fs_status apply(const struct eval_options *options, struct fs_config *con
     if (options->guidance >= 0) {
         evaluate->guidance_scale = options->guidance;
     }
-    return options->weights ? fs_parse_weights(options->weights, &evaluate->weights, error) : FS_OK;
+    if (options->weights) {
+        FS_TRY(fs_parse_weights(options->weights, &evaluate->weights, error));
+    }
+    return fs_config_check_evaluation(config, error);
 }
 
 fs_status fs_command_eval(int argc, char **argv, struct fs_error *error)

@@ -1,13 +1,14 @@
 /* fewstep run: an experiment file to trained, scored, logged runs, the table and the pictures. */
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "harness/cli/command.h"
+#include "harness/cli/dry_run.h"
 #include "harness/cli/options.h"
 #include "harness/cli/road.h"
-#include "harness/config/plan.h"
 #include "harness/report/table.h"
+#include "kernels/base/memory.h"
 
 struct run_options {
     struct fs_list sets, only;
@@ -62,31 +63,21 @@ static bool in_shard(const struct run_options *options, int run)
     return run % options->shard_count == options->shard_index - 1;
 }
 
-/* --- dry run --- */
-
 static fs_status dry_run(const struct run_options *options, const struct fs_experiment *experiment,
                          struct fs_error *error)
 {
-    double total = 0;
-    printf("%-26s %5s %8s %10s %10s %10s %10s %10s\n", "method", "seed", "updates", "train", "teacher", "pairs",
-           "scores", "memory");
-    for (int i = 0; i < experiment->run_count; i++) {
-        if (!in_shard(options, i)) {
-            continue;
-        }
-        const struct fs_config *config = &experiment->runs[i];
-        struct fs_cost cost;
-        FS_TRY(fs_config_cost(config, &cost, error));
-        printf("%-26s %5" PRId64 " %8" PRId64 " %7.1f TF %7.1f TF %7.1f TF %7.1f TF %7.0f MB\n", config->method->label,
-               config->seed, config->train.updates, cost.student_flops * 1e-12, cost.teacher_flops * 1e-12,
-               cost.pair_flops * 1e-12, cost.score_flops * 1e-12, cost.memory_bytes * 1e-6);
-        total += cost.student_flops + cost.teacher_flops + cost.pair_flops + cost.score_flops;
+    char db[1024];
+    bool *taken = fs_allocate((size_t)experiment->run_count, sizeof *taken, "the list of runs", error);
+    if (!taken) {
+        return error->status;
     }
-    printf(
-        "at most %.1f TFLOP of matrix products in all (a shared teacher and its pairs are made once); a checkpoint is"
-        " kept a run\n",
-        total * 1e-12);
-    return FS_OK;
+    for (int i = 0; i < experiment->run_count; i++) {
+        taken[i] = in_shard(options, i);
+    }
+    fs_database_path(options->out, options->db, db);
+    const fs_status status = fs_dry_run(experiment->runs, taken, experiment->run_count, db, error);
+    free(taken);
+    return status;
 }
 
 /* --- the runs --- */

@@ -33,6 +33,14 @@ struct drawing {
 
 static const int64_t no_label = INT64_MAX;
 
+/* A name such as grid.gif would otherwise become a folder. */
+static bool is_output(const char *path)
+{
+    struct stat about;
+    return fs_ends_with(path, ".png") || fs_ends_with(path, ".npy") || fs_ends_with(path, "/") ||
+           (stat(path, &about) == 0 && S_ISDIR(about.st_mode));
+}
+
 static fs_status parse(int argc, char **argv, struct sample_options *options, struct fs_error *error)
 {
     const struct fs_flag flags[] = {
@@ -66,6 +74,11 @@ static fs_status parse(int argc, char **argv, struct sample_options *options, st
     FS_TRY(fs_options_parse(&usage, argc, argv, &options->source, &count, &options->help, error));
     if (!options->help && !options->output) {
         return fs_fail(error, FS_USAGE, "fewstep sample: -o is missing: OUT.png, OUT.npy or a folder that ends in /");
+    }
+    if (!options->help && !is_output(options->output)) {
+        return fs_fail(error, FS_USAGE,
+                       "fewstep sample: -o: expected OUT.png, OUT.npy or a folder that ends in /, got %s",
+                       options->output);
     }
     if (!options->help && options->count < 1) {
         return fs_fail(error, FS_USAGE, "fewstep sample: --count: expected 1 or more");

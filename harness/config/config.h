@@ -109,6 +109,9 @@ void fs_config_free(struct fs_config *config);
  * are what is left. The plan points into `config`. */
 int64_t fs_config_teacher_updates(const struct fs_config *config);
 struct fs_method_plan fs_config_plan(const struct fs_config *config);
+/* Whether the evaluate keys fit the rest, for one that was changed after it was resolved. FS_USAGE names the key. */
+fs_status fs_config_check_evaluation(const struct fs_config *config, struct fs_error *error);
+
 /* The explicit guidance that the run is scored with at `steps`: evaluate.guidance_scale, or 1 where the weights have
  * learned it already. */
 double fs_config_guidance(const struct fs_config *config, int steps);

@@ -8,17 +8,17 @@
 #include "harness/data/dataset.h"
 #include "harness/model/dit.h"
 
-/* What the checks share: the tree knows the places, the configuration the values. */
+/* What the checks share: the tree (NULL: there is none) knows the places, the configuration the values. */
 struct check {
     const struct fs_node *root;
-    struct fs_config *config;
+    const struct fs_config *config;
     struct fs_error *error;
 };
 
 static fs_status blame(const struct check *check, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Fails at the place of a key; without a line when it has its default. */
+/* Fails at the place of a key; without a line when it has its default, without a file when there is no tree. */
 static fs_status blame(const struct check *check, const char *name, const char *format, ...)
 {
     char text[768];
@@ -26,6 +26,9 @@ static fs_status blame(const struct check *check, const char *name, const char *
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    if (check->root == NULL) {
+        return fs_fail(check->error, FS_USAGE, "%s: %s", name, text);
+    }
     const struct fs_node *node = fs_node_find(check->root, name);
     return fs_fail_at(check->error, node == NULL ? check->root->place : node->place, node == NULL ? 0 : node->line,
                       name, "%s", text);
@@ -37,9 +40,8 @@ static bool is_power_of_two(int n)
 }
 
 /* Either the preset alone, or all four sizes under a name of their own: a name never lies. */
-static fs_status resolve_sizes(const struct check *check)
+static fs_status resolve_sizes(const struct check *check, struct fs_model_config *model)
 {
-    struct fs_model_config *model = &check->config->model;
     struct fs_model_config preset = *model;
     struct fs_error unknown = {.text = ""};
     const bool known = fs_model_preset(model->preset, &preset, &unknown) == FS_OK;
@@ -68,7 +70,6 @@ static fs_status resolve_sizes(const struct check *check)
 static fs_status check_model(const struct check *check)
 {
     const struct fs_model_config *model = &check->config->model;
-    FS_TRY(resolve_sizes(check));
     if (!is_power_of_two(model->finest_steps)) {
         return blame(check, "model.finest_steps", "expected a power of two from 2 to 1024, got %d",
                      model->finest_steps);
@@ -184,9 +185,15 @@ static fs_status check_evaluation(const struct check *check)
 fs_status fs_config_validate(const struct fs_node *root, struct fs_config *config, struct fs_error *error)
 {
     const struct check check = {root, config, error};
+    FS_TRY(resolve_sizes(&check, &config->model));
     FS_TRY(check_model(&check));
     FS_TRY(check_dataset(&check));
     FS_TRY(check_training(&check));
     FS_TRY(check_method(&check));
     return check_evaluation(&check);
+}
+
+fs_status fs_config_check_evaluation(const struct fs_config *config, struct fs_error *error)
+{
+    return check_evaluation(&(struct check){NULL, config, error});
 }

@@ -16,6 +16,7 @@
 static const char *const prefixes[FS_COPIES] = {"", "ema.", "target.", "teacher.", "opt.m.", "opt.v."};
 
 #define NAME_MAX_LENGTH 64
+#define SHAPE_TEXT (FS_TENSOR_RANK_MAX * 24)
 
 static void checkpoint_path(const char *folder, int64_t update, char path[1024])
 {
@@ -80,20 +81,31 @@ fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, cons
 
 /* --- reading --- */
 
-static fs_status check_tensor(const char *path, const struct fs_tensor *tensor, const char *name,
-                              const struct fs_parameter *parameter, struct fs_error *error)
+/* "[64, 1, 2, 2]" */
+static void describe_shape(const int64_t *shape, int rank, char text[SHAPE_TEXT])
+{
+    size_t length = (size_t)snprintf(text, SHAPE_TEXT, "[");
+    for (int i = 0; i < rank; i++) {
+        length += (size_t)snprintf(text + length, SHAPE_TEXT - length, "%s%" PRId64, i ? ", " : "", shape[i]);
+    }
+    snprintf(text + length, SHAPE_TEXT - length, "]");
+}
+
+static fs_status check_tensor(const char *path, const struct fs_dit *dit, const struct fs_tensor *tensor,
+                              const char *name, const struct fs_parameter *parameter, struct fs_error *error)
 {
     if (!tensor) {
         return fs_fail(error, FS_USAGE, "%s: there is no %s: a checkpoint of another model or program", path, name);
     }
-    int64_t count = 1;
-    for (int i = 0; i < tensor->rank; i++) {
-        count *= tensor->shape[i];
-    }
-    if (tensor->type != FS_F32 || count != parameter->rows * parameter->cols) {
-        return fs_fail(error, FS_USAGE,
-                       "%s: %s has %lld numbers, this model needs %lld float32: a checkpoint of another model", path,
-                       name, (long long)count, (long long)(parameter->rows * parameter->cols));
+    int64_t shape[4], count = parameter->rows * parameter->cols;
+    const int rank = fs_dit_export_shape(dit, parameter, shape);
+    if (tensor->type != FS_F32 || tensor->rank != rank ||
+        memcmp(tensor->shape, shape, (size_t)rank * sizeof *shape) != 0) {
+        char has[SHAPE_TEXT], needs[SHAPE_TEXT];
+        describe_shape(tensor->shape, tensor->rank, has);
+        describe_shape(shape, rank, needs);
+        return fs_fail(error, FS_USAGE, "%s: %s is %s%s, this model needs float32 %s: a checkpoint of another model",
+                       path, name, tensor->type == FS_F32 ? "" : "not float32, ", has, needs);
     }
     const float *values = tensor->data;
     for (int64_t i = 0; i < count; i++) {
@@ -128,7 +140,7 @@ static fs_status read_tensors(const char *path, const struct fs_tensor_file *fil
             char name[NAME_MAX_LENGTH];
             snprintf(name, sizeof name, "%s%s", prefixes[c], table[i].name);
             const struct fs_tensor *tensor = fs_tensor_find(file, name);
-            FS_TRY(check_tensor(path, tensor, name, &table[i], error));
+            FS_TRY(check_tensor(path, dit, tensor, name, &table[i], error));
             fs_dit_import_parameter(dit, &table[i], tensor->data, checkpoint->copies[c]);
         }
     }

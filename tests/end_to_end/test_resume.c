@@ -149,6 +149,24 @@ static void test_a_finished_run_is_not_repeated(void **state)
     assert_int_equal(before.st_mtime, after.st_mtime);
 }
 
+/* What --dry-run says is done is what was done. */
+static void test_a_dry_run_knows_what_is_done(void **state)
+{
+    (void)state;
+    char arguments[2400], text[4096];
+    snprintf(arguments, sizeof arguments, "run %s --out %s --dry-run >&2", experiment, calm);
+    assert_int_equal(test_program_run("", arguments, text, sizeof text), 0);
+    int trained = 0;
+    for (const char *at = text; (at = strstr(at, "trained, 2/2 scores")) != NULL; at++) {
+        trained++;
+    }
+    assert_int_equal(trained, 3);
+    snprintf(arguments, sizeof arguments, "run %s --out %s --dry-run --set train.batch=17 >&2", experiment, calm);
+    assert_int_equal(test_program_run("", arguments, text, sizeof text), 0);
+    assert_null(strstr(text, "trained"));
+    assert_non_null(strstr(text, "nothing"));
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -166,7 +184,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_killed_run_ends_the_same),       cmocka_unit_test(test_signals_stop_at_a_checkpoint),
         cmocka_unit_test(test_two_processes_at_once),          cmocka_unit_test(test_a_full_disk_costs_no_checkpoint),
-        cmocka_unit_test(test_a_finished_run_is_not_repeated),
+        cmocka_unit_test(test_a_finished_run_is_not_repeated), cmocka_unit_test(test_a_dry_run_knows_what_is_done),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -1,0 +1,143 @@
+/* What an experiment would cost, and what of it is already there. */
+#include "harness/cli/dry_run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/build_info.h"
+#include "harness/config/plan.h"
+#include "harness/data/dataset.h"
+#include "harness/report/number.h"
+#include "harness/store/query.h"
+#include "harness/store/store.h"
+
+#define DONE_TEXT 64
+
+/* The scores that this configuration asks for at one step count, whatever made them. */
+#define SCORED                                                                                                         \
+    "SELECT count(*) FROM scores s JOIN runs r ON r.number = s.run WHERE r.id = ? AND s.at_update = ? AND "            \
+    "s.steps = ? AND s.samples = ? AND s.weights = ? AND s.extractor = ? AND s.quantize = ?"
+
+/* A teacher's share is trained as a run of its own: what is left is this run's. */
+static int64_t own_updates(const struct fs_config *config)
+{
+    return config->train.updates - fs_config_teacher_updates(config);
+}
+
+static fs_status count_scores(sqlite3 *database, const struct fs_config *config, const char *id, int *scored,
+                              struct fs_error *error)
+{
+    const struct fs_evaluate_config *evaluate = &config->evaluate;
+    *scored = 0;
+    for (int i = 0; i < evaluate->step_count; i++) {
+        int64_t found;
+        FS_TRY(fs_query_whole(database, &found, 0, error, SCORED, "tiiitti", id, own_updates(config),
+                              (int64_t)evaluate->steps[i], evaluate->samples,
+                              evaluate->weights == FS_WEIGHTS_EMA ? "ema" : "raw", evaluate->extractors[0],
+                              (int64_t)evaluate->quantize));
+        *scored += found > 0;
+    }
+    return FS_OK;
+}
+
+/* A run of the same training by other code is none of this program's, but good to know of. */
+static fs_status describe_other(sqlite3 *database, const struct fs_config *config, const char *data_sha256,
+                                char text[DONE_TEXT], struct fs_error *error)
+{
+    sqlite3_stmt *query;
+    bool row;
+    FS_TRY(
+        fs_query_open(database, &query, error,
+                      "SELECT id FROM runs WHERE train_hash = ? AND seed = ? AND data_sha256 = ? ORDER BY number DESC",
+                      "tit", config->train_hash, config->seed, data_sha256));
+    const fs_status status = fs_query_next(query, &row, error);
+    if (status == FS_OK) {
+        snprintf(text, DONE_TEXT, "nothing%s%.8s%s", row ? "; run " : "", row ? fs_query_text(query, 0) : "",
+                 row ? " is of another source" : "");
+    }
+    sqlite3_finalize(query);
+    return status;
+}
+
+/* "trained, 3/7 scores", "update 1200/2000", "nothing". */
+static fs_status describe_done(struct fs_store *store, const struct fs_config *config, const char *data_sha256,
+                               char text[DONE_TEXT], struct fs_error *error)
+{
+    char id[FS_HASH_TEXT];
+    int64_t update;
+    int scored;
+    sqlite3 *database = fs_store_handle(store);
+    FS_TRY(fs_run_id(config, data_sha256, fs_build_info.source_hash, id, error));
+    FS_TRY(fs_query_whole(database, &update, -1, error,
+                          "SELECT max(c.at_update) FROM checkpoints c JOIN runs r ON r.number = c.run WHERE r.id = ?",
+                          "t", id));
+    FS_TRY(count_scores(database, config, id, &scored, error));
+    if (update < 0) {
+        return describe_other(database, config, data_sha256, text, error);
+    }
+    if (update < own_updates(config)) {
+        snprintf(text, DONE_TEXT, "update %" PRId64 "/%" PRId64, update, own_updates(config));
+    } else {
+        snprintf(text, DONE_TEXT, "trained, %d/%d scores", scored, config->evaluate.step_count);
+    }
+    return FS_OK;
+}
+
+/* Where there is no database nothing is done; where the data are missing it cannot be known. */
+static fs_status find_done(struct fs_store *store, const struct fs_config *config, char text[DONE_TEXT],
+                           struct fs_error *error)
+{
+    struct fs_dataset data;
+    struct fs_error missing;
+    if (!store || fs_dataset_open(&config->dataset, FS_SPLIT_TRAIN, &data, &missing) != FS_OK) {
+        snprintf(text, DONE_TEXT, "%s", store ? "unknown without the data set" : "nothing");
+        return FS_OK;
+    }
+    const fs_status status = describe_done(store, config, data.sha256, text, error);
+    fs_dataset_close(&data);
+    return status;
+}
+
+static fs_status print_run(const struct fs_config *config, struct fs_store *store, double *flops, double *bytes,
+                           struct fs_error *error)
+{
+    struct fs_cost cost;
+    char done[DONE_TEXT], memory[FS_NUMBER_TEXT], disk[FS_NUMBER_TEXT];
+    FS_TRY(fs_config_cost(config, &cost, error));
+    FS_TRY(find_done(store, config, done, error));
+    const double disk_bytes = cost.checkpoint_bytes + cost.pair_bytes;
+    fs_byte_size((int64_t)cost.memory_bytes, memory);
+    fs_byte_size((int64_t)disk_bytes, disk);
+    printf("%-26s %5" PRId64 " %8" PRId64 " %7.1f TF %7.1f TF %7.1f TF %7.1f TF %10s %10s  %s\n", config->method->label,
+           config->seed, config->train.updates, cost.student_flops * 1e-12, cost.teacher_flops * 1e-12,
+           cost.pair_flops * 1e-12, cost.score_flops * 1e-12, memory, disk, done);
+    *flops += cost.student_flops + cost.teacher_flops + cost.pair_flops + cost.score_flops;
+    *bytes += disk_bytes;
+    return FS_OK;
+}
+
+fs_status fs_dry_run(const struct fs_config *runs, const bool *taken, int count, const char *db, struct fs_error *error)
+{
+    struct fs_store *store = NULL;
+    double flops = 0, bytes = 0;
+    char disk[FS_NUMBER_TEXT];
+    if (access(db, F_OK) == 0) {
+        FS_TRY(fs_store_open(db, FS_STORE_READ, &store, error));
+    }
+    printf("%-26s %5s %8s %10s %10s %10s %10s %10s %10s  %s\n", "method", "seed", "updates", "train", "teacher",
+           "pairs", "scores", "memory", "disk", "done");
+    fs_status status = FS_OK;
+    for (int i = 0; status == FS_OK && i < count; i++) {
+        status = taken[i] ? print_run(&runs[i], store, &flops, &bytes, error) : FS_OK;
+    }
+    fs_store_close(store);
+    if (status == FS_OK) {
+        fs_byte_size((int64_t)bytes, disk);
+        printf("at most %.1f TFLOP of matrix products in all, and %s on the disk: a teacher and its pairs are made once"
+               " for all that share them, and the last checkpoint of each run is kept\n",
+               flops * 1e-12, disk);
+    }
+    return status;
+}
