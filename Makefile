@@ -167,6 +167,14 @@ fashion-cnn: all ## train the classifier behind the fashion-cnn features again (
 results: all ## results/ from out/fewstep.db: the compact database, the tables and the grids
 	sh harness/results.sh $(PROGRAM)
 
+PAPER_PACKAGES := latexmk texlive-latex-recommended texlive-fonts-recommended texlive-pictures lmodern poppler-utils
+PAPER_DB ?= results/fewstep.db
+.PHONY: deps-paper paper
+deps-paper: ## install what paper needs: LaTeX
+	@sh harness/deps.sh $(PAPER_PACKAGES)
+paper: all ## results/paper.pdf: the paper, every number of it from results/fewstep.db
+	@sh paper/make.sh $(PROGRAM) $(PAPER_DB) $(BUILD)/paper results/paper.pdf
+
 clean: ## remove everything that was built (out/ stays)
 	rm -rf $(BUILD)
 

@@ -16,6 +16,7 @@ fs_command fs_command_eval;
 fs_command fs_command_sample;
 fs_command fs_command_table;
 fs_command fs_command_report;
+fs_command fs_command_paper;
 fs_command fs_command_export;
 fs_command fs_command_runs;
 fs_command fs_command_show;

@@ -17,6 +17,7 @@ static const struct entry entries[] = {
     {"run", fs_command_run, "train and score what an experiment file asks for; goes on where it was stopped"},
     {"table", fs_command_table, "methods × steps, from the database"},
     {"report", fs_command_report, "one page with tables, charts, samples, and where each number comes from"},
+    {"paper", fs_command_paper, "the paper's numbers, tables and figures for LaTeX"},
     {"regress", fs_command_regress, "whether scores moved between two commits: better, same, worse or undecided"},
     {"export", fs_command_export, "the database as CSV, JSON or TensorBoard's event files"},
     {"sample", fs_command_sample, "draw pictures from a run or a checkpoint"},

@@ -229,7 +229,8 @@ static int compare_rows(struct comparisons *all)
             }
         }
     }
-    fs_verdict_cells(all->list, count, all->spreads, (struct fs_rule){.alpha = 0.05, .minimal = 0}, all->outcomes);
+    fs_verdict_cells(all->list, count, all->spreads, (struct fs_rule){.alpha = FS_MARKS_ALPHA, .minimal = 0},
+                     all->outcomes);
     return count;
 }
 

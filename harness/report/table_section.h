@@ -28,6 +28,7 @@ int fs_section_rows(const struct fs_section *section);
  * comparisons by Holm's procedure at alpha = 0.05. The best is better than every other row; the second exists only
  * below a best, and is better than every other but that. Only for distances (fd, fid, sfid: lower is better).
  * *marks [rows × step_count], owned by the caller (free()). */
+#define FS_MARKS_ALPHA 0.05
 #define FS_MARKS_NOTE                                                                                                  \
     "bold: best of its column, underlined: second, where the differences are more than noise (t intervals of log "     \
     "ratios over common seeds, Holm's correction over the table, alpha 0.05)"

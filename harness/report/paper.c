@@ -1,0 +1,274 @@
+/* What the paper takes from the database: which experiments, and the files. */
+#include "harness/report/paper.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/report/latex.h"
+#include "harness/report/paper_parts.h"
+#include "harness/store/query.h"
+#include "kernels/base/file.h"
+#include "kernels/base/memory.h"
+
+#define MAIN "fashion-table"
+#define ABLATION "ablation-max-step"
+
+/* --- studies --- */
+
+static void choose_section(struct fs_study *study)
+{
+    static const char *const metrics[] = {"fid", "fd"};
+    const struct fs_stretch all = {study->scores.runs, study->scores.run_count};
+    struct fs_stretch part, chosen = {0};
+    int rank = 3;
+
+    for (int at = 0; all.count && fs_next_stretch(all, &at, fs_same_section, &part);) {
+        int its = 2;
+        for (int m = 0; m < 2; m++) {
+            its = strcmp(part.first->text[FS_TEXT_METRIC], metrics[m]) == 0 ? m : its;
+        }
+        if (its < rank) {
+            rank = its;
+            chosen = part;
+        }
+    }
+    study->section = fs_section_make(&study->scores, &study->name, chosen);
+}
+
+static fs_status read_study(struct fs_store *store, const char *key, const char *name, struct fs_study *study,
+                            struct fs_error *error)
+{
+    study->key = key;
+    FS_TRY(fs_experiment_find(store, name, &study->name, error));
+    FS_TRY(fs_table_scores_read(store, study->name.id, NULL, &study->scores, error));
+    if (study->scores.run_count == 0) {
+        return fs_fail(error, FS_USAGE, "%s: no run of it has a score yet; `fewstep run` with its file makes them",
+                       study->name.name);
+    }
+    choose_section(study);
+    study->rows = fs_section_rows(&study->section);
+    return fs_section_orders(&study->section, &study->orders, error);
+}
+
+static void study_free(struct fs_study *study)
+{
+    fs_table_scores_free(&study->scores);
+    free(study->orders);
+}
+
+struct fs_stretch fs_study_row(const struct fs_study *study, int place)
+{
+    struct fs_stretch row = {0};
+
+    for (int at = 0, r = 0; r <= place && fs_next_stretch(study->section.all, &at, fs_same_row, &row); r++) {
+    }
+    return row;
+}
+
+struct fs_stretch fs_study_cell(const struct fs_study *study, int place, int column)
+{
+    const struct fs_stretch row = fs_study_row(study, place);
+    struct fs_stretch cell;
+
+    for (int at = 0; fs_next_stretch(row, &at, fs_same_cell, &cell);) {
+        if (cell.first->steps == study->section.steps[column]) {
+            return cell;
+        }
+    }
+    return (struct fs_stretch){0};
+}
+
+void fs_study_row_key(const struct fs_study *study, int place, char *text, size_t size)
+{
+    const struct fs_table_score *of = fs_study_row(study, place).first;
+
+    if (study->name.ablated[0]) {
+        fs_ablated_value(of, study->name.ablated, text, size);
+    } else {
+        snprintf(text, size, "%s", of->text[FS_TEXT_METHOD]);
+    }
+}
+
+int fs_study_method(const struct fs_study *study, const char *method)
+{
+    for (int r = 0; r < study->rows; r++) {
+        if (strcmp(fs_study_row(study, r).first->text[FS_TEXT_METHOD], method) == 0) {
+            return r;
+        }
+    }
+    return -1;
+}
+
+bool fs_study_samples(const struct fs_paper *paper, const struct fs_study *study, int place, char path[1400])
+{
+    const struct fs_table_score *of = fs_study_row(study, place).first;
+
+    snprintf(path, 1400, "%s/%s/%s-%.8s-seed%" PRId64 ".png", paper->options->samples, study->name.name,
+             of->text[FS_TEXT_METHOD], of->text[FS_TEXT_RUN], of->seed);
+    return access(path, R_OK) == 0;
+}
+
+/* --- which --- */
+
+/* The newest experiment with scores among those of a name (NULL: any that ablates nothing). */
+static fs_status find_scored(struct fs_store *store, const char *name, char found[64], struct fs_error *error)
+{
+    sqlite3_stmt *query;
+    bool row;
+
+    found[0] = 0;
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error,
+                         "SELECT e.name FROM experiments e WHERE (?1 IS NULL AND coalesce(e.ablated, '') = '' OR "
+                         "e.name = ?1) AND EXISTS (SELECT 1 FROM experiment_scores m JOIN scores s ON s.number = "
+                         "m.score WHERE m.experiment = e.id AND s.run IS NOT NULL) ORDER BY e.used DESC, e.id DESC",
+                         "t", name));
+    const fs_status status = fs_query_next(query, &row, error);
+    if (status == FS_OK && row) {
+        snprintf(found, 64, "%s", fs_query_text(query, 0));
+    }
+    sqlite3_finalize(query);
+    return status;
+}
+
+static fs_status read_studies(struct fs_paper *paper, struct fs_error *error)
+{
+    char name[64];
+    const char *main = paper->options->main, *ablation = paper->options->ablation;
+
+    if (!main) {
+        FS_TRY(find_scored(paper->store, MAIN, name, error));
+        if (!name[0]) {
+            FS_TRY(find_scored(paper->store, NULL, name, error));
+        }
+        main = name[0] ? name : NULL; /* NULL says what to do where there is none */
+    }
+    FS_TRY(read_study(paper->store, "main", main, &paper->main, error));
+    if (!ablation) {
+        FS_TRY(find_scored(paper->store, ABLATION, name, error));
+        ablation = name[0] ? ABLATION : NULL;
+    }
+    paper->has_ablation = ablation != NULL;
+    if (ablation) {
+        FS_TRY(read_study(paper->store, "ablation", ablation, &paper->ablation, error));
+        if (!paper->ablation.name.ablated[0]) {
+            return fs_fail(error, FS_USAGE, "--ablation %s: the matrix of this experiment varies only method and seed",
+                           ablation);
+        }
+    }
+    for (int r = 0; r < paper->main.rows; r++) {
+        char path[1400];
+        paper->has_samples = paper->has_samples || fs_study_samples(paper, &paper->main, r, path);
+    }
+    return FS_OK;
+}
+
+/* --- files --- */
+
+fs_status fs_paper_file(const struct fs_paper *paper, const char *name, fs_paper_part *part)
+{
+    struct fs_error *error = paper->error;
+    char path[1024];
+    struct fs_new_file file;
+
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s", paper->folder, name) >= sizeof(path)) {
+        return fs_fail(error, FS_USAGE, "%s: the name of the folder is too long", paper->folder);
+    }
+    FS_TRY(fs_new_file_open(&file, path, error));
+    fprintf(file.stream, "%% Made by `fewstep paper`; change the database, not this file.\n");
+    const fs_status status = part(paper, file.stream, error);
+    if (status != FS_OK) {
+        fs_new_file_abandon(&file);
+        return status;
+    }
+    return fs_new_file_commit(&file, error);
+}
+
+static fs_status main_scores(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
+{
+    return fs_latex_scores(&paper->main.section, stream, error);
+}
+
+static fs_status main_cost(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
+{
+    (void)error;
+    fs_latex_cost(&paper->main.section, stream);
+    return FS_OK;
+}
+
+static fs_status ablation_scores(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
+{
+    return paper->has_ablation ? fs_latex_scores(&paper->ablation.section, stream, error) : FS_OK;
+}
+
+static fs_status published(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
+{
+    (void)error;
+    for (int i = 0; i < paper->options->published->count; i++) {
+        const struct fs_published_setting *setting = &paper->options->published->settings[i];
+        fputs(i % 2 ? "\\hfill\n" : i ? "\n\\medskip\n\n" : "", stream);
+        fputs("\\begin{fspublished}{", stream);
+        fs_latex(stream, setting->title);
+        fputs("}\n", stream);
+        fs_published_latex(setting, stream);
+        fputs("\\end{fspublished}%\n", stream);
+    }
+    return FS_OK;
+}
+
+static fs_status write_files(const struct fs_paper *paper)
+{
+    static const struct {
+        const char *name;
+        fs_paper_part *part;
+    } files[] = {
+        {"fs-facts.tex", fs_paper_facts},
+        {"fs-main-scores.tex", main_scores},
+        {"fs-main-cost.tex", main_cost},
+        {"fs-published.tex", published},
+        {"fs-claims.tex", fs_paper_claims},
+        {"fs-steps-figure.tex", fs_paper_steps_figure},
+        {"fs-ablation-scores.tex", ablation_scores},
+        {"fs-ablation-figure.tex", fs_paper_ablation_figure},
+        {"fs-samples.tex", fs_paper_samples},
+        {"fs-numbers.tex", fs_paper_numbers},
+        {"fs-runs.tex", fs_paper_runs},
+    };
+
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        FS_TRY(fs_paper_file(paper, files[i].name, files[i].part));
+    }
+    return fs_paper_data(paper, paper->error);
+}
+
+static fs_status take_notes(const struct fs_paper *paper, char **notes, struct fs_error *error)
+{
+    *notes = fs_format(error, "%s%s",
+                       paper->has_ablation ? ""
+                                           : "no scores of " ABLATION ": the paper says so in place of the ablation "
+                                             "(`fewstep run experiments/" ABLATION ".yaml` makes them)\n",
+                       paper->has_samples ? "" : "no pictures of samples: the paper has no figure of them\n");
+    return *notes ? FS_OK : FS_FAILED;
+}
+
+fs_status fs_paper_write(struct fs_store *store, const struct fs_paper_options *options, const char *folder,
+                         char **notes, struct fs_error *error)
+{
+    struct fs_paper paper = {.store = store, .options = options, .folder = folder, .error = error};
+
+    *notes = NULL;
+    fs_status status = read_studies(&paper, error);
+    if (status == FS_OK) {
+        status = fs_make_folder(folder, error);
+    }
+    if (status == FS_OK) {
+        status = write_files(&paper);
+    }
+    if (status == FS_OK) {
+        status = take_notes(&paper, notes, error);
+    }
+    study_free(&paper.main);
+    study_free(&paper.ablation);
+    return status;
+}

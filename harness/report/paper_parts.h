@@ -1,0 +1,48 @@
+/* The parts of the paper's generated files. */
+#ifndef FEWSTEP_PAPER_PARTS_H
+#define FEWSTEP_PAPER_PARTS_H
+
+#include "harness/report/paper.h"
+#include "harness/report/table_section.h"
+
+/* An experiment as the paper shows it: the section of FID where there is one, else of FD, else the first. */
+struct fs_study {
+    const char *key; /* "main" or "ablation": begins the names of its facts */
+    struct fs_experiment_name name;
+    struct fs_table_scores scores;
+    struct fs_section section;
+    int rows;
+    enum fs_order *orders; /* fs_section_orders */
+};
+
+struct fs_paper {
+    struct fs_store *store;
+    const struct fs_paper_options *options;
+    const char *folder;
+    struct fs_study main, ablation;
+    bool has_ablation, has_samples;
+    struct fs_error *error;
+};
+
+/* A file of the folder, written as a whole. */
+typedef fs_status fs_paper_part(const struct fs_paper *paper, FILE *stream, struct fs_error *error);
+fs_status fs_paper_file(const struct fs_paper *paper, const char *name, fs_paper_part *part);
+
+/* The row `place` of a study, and its cell at a number of steps (a count of 0: none). */
+struct fs_stretch fs_study_row(const struct fs_study *study, int place);
+struct fs_stretch fs_study_cell(const struct fs_study *study, int place, int column);
+/* "shortcut", or of an ablation the ablated value. */
+void fs_study_row_key(const struct fs_study *study, int place, char *text, size_t size);
+/* The row of a method; −1: none. */
+int fs_study_method(const struct fs_study *study, const char *method);
+/* The path of a row's picture of samples; false when there is none. */
+bool fs_study_samples(const struct fs_paper *paper, const struct fs_study *study, int place, char path[1400]);
+
+fs_paper_part fs_paper_facts, fs_paper_claims, fs_paper_steps_figure, fs_paper_ablation_figure, fs_paper_samples,
+    fs_paper_numbers, fs_paper_runs;
+/* How many of the published orders hold here, are reversed, or are undecided. */
+void fs_paper_count_claims(const struct fs_paper *paper, int *hold, int *reversed, int *undecided);
+/* The figures' .dat files. */
+fs_status fs_paper_data(const struct fs_paper *paper, struct fs_error *error);
+
+#endif

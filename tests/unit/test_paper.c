@@ -1,0 +1,143 @@
+/* What the paper takes from the database: facts, switches, figures' data, and the map of numbers to runs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/report/number.h"
+#include "harness/report/paper.h"
+#include "kernels/base/file.h"
+#include "tests/support/folder.h"
+#include "tests/support/study.h"
+
+static struct fs_error error;
+static struct fs_store *store;
+static struct fs_published published;
+static char database[1100], samples[1100], folder[1100];
+
+static void good(fs_status status)
+{
+    if (status != FS_OK) {
+        fail_msg("%s", error.text);
+    }
+}
+
+static fs_status write_paper(const char *main, const char *ablation, char **notes)
+{
+    const struct fs_paper_options options = {
+        .main = main, .ablation = ablation, .samples = samples, .database = "a_b.db", .published = &published};
+
+    return fs_paper_write(store, &options, folder, notes, &error);
+}
+
+static void has(const char *file, const char *piece)
+{
+    char path[1300], *text;
+    size_t size;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, file);
+    good(fs_file_read(path, 1 << 20, &text, &size, &error));
+    if (!strstr(text, piece)) {
+        fail_msg("no '%s' in %s:\n%s", piece, file, text);
+    }
+    free(text);
+}
+
+static void test_the_whole_study(void **state)
+{
+    char *notes, expected[256], mean[FS_NUMBER_TEXT], id[65];
+    double sum = 0;
+
+    (void)state;
+    good(write_paper("table", "ablation", &notes));
+    assert_string_equal(notes, "");
+    free(notes);
+    for (int seed = 0; seed < 3; seed++) {
+        sum += test_study_value(3, 4, seed);
+    }
+    fs_three_digits(sum / 3, mean);
+    snprintf(expected, sizeof(expected), "\\fsset{main/shortcut/4}{%s{\\scriptsize", mean);
+    has("fs-facts.tex", expected);
+    has("fs-facts.tex", "\\fsset{main/seeds-words}{3 seeds}\n");
+    has("fs-facts.tex", "\\fsset{main/steps-list}{1, 2, 4, 8, 16, 32 and 128}\n");
+    has("fs-facts.tex", "\\fsset{main/4/shortcut/vs/reflow}{lower than}\n");
+    has("fs-facts.tex", "\\fsset{main/4/reflow/vs/shortcut}{higher than}\n");
+    has("fs-facts.tex", "\\fsset{main/1/shortcut/vs/progressive-distillation}{not distinguishable from}\n");
+    has("fs-facts.tex", "\\fsset{ablation/1/8/label}{Shortcut model}\n"); /* the row of 1/8 */
+    has("fs-facts.tex", "\\fsset{database/file}{a\\_b.db}\n");
+    has("fs-facts.tex", "\\fsset{published/imagenet256/shortcut/1}{40.3}\n");
+    has("fs-facts.tex", "\\fsset{published/imagenet256/reflow/1}{44.8$^\\dagger$}\n");
+    has("fs-facts.tex", "\\fsablationtrue\n\\fssamplestrue\n\\fsseedstrue\n");
+    has("fs-facts.tex", "\\fsset{claims/all}{17}\n");
+    has("fs-claims.tex", "Shortcut model $<$ Reflow & 1.33 & 1.16 & ");
+    has("fs-ablation-figure.tex", "xticklabels={{1},{1/2},{1/4},");
+    has("fs-main-1-outside.dat", "\n1 "); /* flow matching at one step */
+    has("fs-main-1-inside.dat", "\n128 ");
+    test_study_run(3, 2, id);
+    snprintf(expected, sizeof(expected), "\\hyperlink{run:%.8s}{\\texttt{%.8s}} \\\\", id, id);
+    has("fs-numbers.tex", expected);
+    snprintf(expected, sizeof(expected), "\\hypertarget{run:%.8s}{", id);
+    has("fs-runs.tex", expected);
+    has("fs-runs.tex", "git checkout c0ffee00c0ff \\&\\& make");
+    has("fs-samples.tex", "\\fssample{Shortcut model}{/");
+}
+
+/* Without an ablation and without published numbers the rest is made, and the switches say so. */
+static void test_what_is_missing(void **state)
+{
+    struct fs_published none = {0};
+    struct fs_paper_options options = {.main = "commits", .samples = "nowhere", .database = "x.db", .published = &none};
+    char *notes;
+
+    (void)state;
+    good(fs_paper_write(store, &options, folder, &notes, &error));
+    assert_non_null(strstr(notes, "no scores of ablation-max-step"));
+    assert_non_null(strstr(notes, "no pictures"));
+    free(notes);
+    has("fs-facts.tex", "\\fsablationfalse\n\\fssamplesfalse\n\\fsseedstrue\n");
+    has("fs-facts.tex", "\\fsset{claims/all}{0}\n");
+    options.main = NULL; /* fashion-table is not there: the one written to last that ablates nothing */
+    good(fs_paper_write(store, &options, folder, &notes, &error));
+    free(notes);
+    has("fs-facts.tex", "\\fsset{main/name}{commits}\n");
+    assert_int_equal(write_paper("nothing", NULL, &notes), FS_USAGE);
+    assert_non_null(strstr(error.text, "nothing: no such experiment"));
+    assert_int_equal(write_paper(TEST_STUDY_HOSTILE, NULL, &notes), FS_USAGE);
+    assert_non_null(strstr(error.text, "no run of it has a score yet"));
+    assert_int_equal(write_paper("table", "commits", &notes), FS_USAGE);
+    assert_non_null(strstr(error.text, "varies only method and seed"));
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(database, sizeof(database), "%s", test_path("study.db"));
+    snprintf(samples, sizeof(samples), "%s", test_path("samples"));
+    snprintf(folder, sizeof(folder), "%s", test_path("paper"));
+    return fs_published_read(FS_PUBLISHED_FILE, &published, &error) || test_study_make(database, samples, &error) ||
+           fs_store_open(database, FS_STORE_READ, &store, &error);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fs_store_close(store);
+    fs_published_free(&published);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_whole_study),
+        cmocka_unit_test(test_what_is_missing),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
