@@ -102,7 +102,12 @@ static fs_status add_batch(struct making *making, const struct fs_image_batch *b
 {
     struct fs_extractor *extractor = making->how->extractor;
     FS_TRY(check_size(making, batch, first, error));
-    FS_TRY(extractor->extract(extractor, batch, making->taps, error));
+    const fs_status status = extractor->extract(extractor, batch, making->taps, error);
+    if (status != FS_OK) {
+        char place[1200];
+        fs_image_source_place(&making->source, first, place);
+        return fs_fail_in(error, "%s", place);
+    }
     for (int t = 0; t < extractor->tap_count; t++) {
         const int64_t dim = extractor->taps[t].dim;
         if (making->how->statistics[t]) {
