@@ -11,7 +11,8 @@ fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
     bool json = false, help;
     int count;
     const struct fs_flag flags[] = {
-        {"--op", FS_FLAG_TEXT, &op, "NAME", "only operations whose name begins so; update: only whole updates"},
+        {"--op", FS_FLAG_TEXT, &op, "NAME",
+         "only operations whose name begins so; update: only whole updates; inception-v3: only its features"},
         {"--model", FS_FLAG_TEXT, &model, "PRESET", "only this one (dit-xs/4 and dit-b/2)"},
         {"--batch", FS_FLAG_WHOLE, &batch, "N", "rows (128 for dit-xs, else 4)"},
         {"--json", FS_FLAG_SWITCH, &json, NULL, "one JSON object a line"},
