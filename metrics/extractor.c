@@ -5,6 +5,7 @@
 
 #include "metrics/fashion_cnn.h"
 #include "metrics/inception.h"
+#include "metrics/metric.h"
 
 static const struct {
     const char *name;
@@ -45,10 +46,8 @@ void fs_extractor_set_resize(struct fs_extractor *extractor, enum fs_resize mode
 
 const char *fs_extractor_metric(const struct fs_extractor *extractor, const char *metric)
 {
-    if (extractor->fid && strcmp(metric, "fd") == 0) {
-        return "fid";
-    }
-    return extractor->fid && strcmp(metric, "sfd") == 0 ? "sfid" : metric;
+    const struct fs_metric *known = fs_metric_find(metric);
+    return extractor->fid && known && known->fid_name ? known->fid_name : metric;
 }
 
 void fs_extractor_close(struct fs_extractor *extractor)

@@ -40,8 +40,8 @@ fs_status fs_extractor_open(const char *name, struct fs_backend *backend, struct
                             struct fs_error *error);
 /* Chooses how pictures are brought to its size; changes nothing where it takes one size only. */
 void fs_extractor_set_resize(struct fs_extractor *extractor, enum fs_resize mode);
-/* The name that a metric goes by in the literature: "fid" for "fd" and "sfid" for "sfd" where the extractor is `fid`.
- */
+/* The name that a metric on its taps goes by in the literature: "fid" for "fd", "sfid" for "sfd" … where the extractor
+ * is `fid`. */
 const char *fs_extractor_metric(const struct fs_extractor *extractor, const char *metric);
 void fs_extractor_close(struct fs_extractor *extractor);
 /* Names there are, NULL past the last. */

@@ -224,7 +224,7 @@ struct extractor_state {
     float *pictures; /* [BATCH_MAX, 28·28] on the host, in [−1, 1] */
 };
 
-static const struct fs_tap taps[] = {{"penultimate", FS_FASHION_CNN_FEATURES}};
+static const struct fs_tap taps[] = {{"penultimate", FS_FASHION_CNN_FEATURES}, {"logits", FS_FASHION_CNN_CLASSES}};
 
 /* Pictures `first` … first + count − 1 in [−1, 1]. */
 static void scale_pictures(const struct fs_image_batch *batch, int64_t first, int64_t count, float *out)
@@ -257,15 +257,24 @@ static fs_status extract(struct fs_extractor *extractor, const struct fs_image_b
         return fs_fail(error, FS_USAGE, "fashion-cnn: pictures that span %g … %g: expected low < high",
                        (double)batch->low, (double)batch->high);
     }
-    for (int64_t first = 0; features[0] && first < batch->count; first += BATCH_MAX) {
+    const int last = features[1] ? FS_FASHION_CNN_LAYERS : PENULTIMATE;
+    for (int64_t first = 0; (features[0] || features[1]) && first < batch->count; first += BATCH_MAX) {
         const int64_t rest = batch->count - first, count = rest < BATCH_MAX ? rest : BATCH_MAX;
         scale_pictures(batch, first, count, state->pictures);
         backend->upload(backend, state->cnn.activations[0], state->pictures,
                         (size_t)(count * FS_FASHION_CNN_PIXELS) * sizeof(float));
-        fs_fashion_cnn_forward(&state->cnn, count, PENULTIMATE);
+        fs_fashion_cnn_forward(&state->cnn, count, last);
         FS_TRY(backend->synchronise(backend, error));
-        backend->download(backend, features[0] + first * FS_FASHION_CNN_FEATURES, state->cnn.activations[PENULTIMATE],
-                          (size_t)(count * FS_FASHION_CNN_FEATURES) * sizeof(float));
+        if (features[0]) {
+            backend->download(backend, features[0] + first * FS_FASHION_CNN_FEATURES,
+                              state->cnn.activations[PENULTIMATE],
+                              (size_t)(count * FS_FASHION_CNN_FEATURES) * sizeof(float));
+        }
+        if (features[1]) {
+            backend->download(backend, features[1] + first * FS_FASHION_CNN_CLASSES,
+                              state->cnn.activations[FS_FASHION_CNN_LAYERS],
+                              (size_t)(count * FS_FASHION_CNN_CLASSES) * sizeof(float));
+        }
     }
     return FS_OK;
 }
@@ -301,7 +310,7 @@ fs_status fs_fashion_cnn_open(struct fs_backend *backend, struct fs_extractor *e
     *extractor = (struct fs_extractor){.name = "fashion-cnn",
                                        .label = "fashion-cnn",
                                        .taps = taps,
-                                       .tap_count = 1,
+                                       .tap_count = 2,
                                        .batch_max = BATCH_MAX,
                                        .channels = 1,
                                        .side = 28,

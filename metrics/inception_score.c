@@ -61,6 +61,7 @@ fs_status fs_inception_score(int64_t classes, const float *logits, int64_t n, in
     }
     if (status == FS_OK) {
         *score = fs_estimate_mean(scores, splits);
+        score->low = fmax(score->low, 1);
         if (deviation) {
             *deviation = score->standard_error * sqrt(splits - 1);
         }

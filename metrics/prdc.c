@@ -235,6 +235,14 @@ static void find_members(struct distances *d, const struct rows *reference, cons
 
 /* --- from members to numbers --- */
 
+/* An interval ends where the number itself does. */
+static struct fs_estimate within(struct fs_estimate estimate, double least, double most)
+{
+    estimate.low = fmax(estimate.low, least);
+    estimate.high = fmin(estimate.high, most);
+    return estimate;
+}
+
 /* Means over samples: of all, and of all but each group. */
 static struct fs_estimate over_samples(const struct membership *m, bool density)
 {
@@ -251,7 +259,7 @@ static struct fs_estimate over_samples(const struct membership *m, bool density)
     for (int g = 0; g < m->groups; g++) {
         without[g] = (sum - sums[g]) / ((double)m->n - counts[g]);
     }
-    return fs_estimate_jackknife(sum / (double)m->n, without, m->groups);
+    return within(fs_estimate_jackknife(sum / (double)m->n, without, m->groups), 0, density ? INFINITY : 1);
 }
 
 static struct fs_estimate over_reference(const struct membership *m, const uint32_t *bits)
@@ -265,7 +273,7 @@ static struct fs_estimate over_reference(const struct membership *m, const uint3
     for (int g = 0; g <= m->groups; g++) {
         shares[g] /= (double)m->reference_n;
     }
-    return fs_estimate_jackknife(shares[m->groups], shares, m->groups);
+    return within(fs_estimate_jackknife(shares[m->groups], shares, m->groups), 0, 1);
 }
 
 /* --- the whole --- */

@@ -242,6 +242,7 @@ fs_status fs_spectrum_distance(const struct fs_spectrum *spectrum, const double 
         without[g] = distance_without(spectrum, reference, g);
     }
     *distance = fs_estimate_jackknife(distance_without(spectrum, reference, -1), without, FS_SPECTRUM_GROUPS);
+    distance->low = fmax(distance->low, 0);
     return isfinite(distance->value) && isfinite(distance->standard_error)
                ? FS_OK
                : fs_fail(error, FS_FAILED, "spectrum: a frequency at which one side has no power at all");

@@ -3,9 +3,37 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "harness/cli/walk.h"
 #include "harness/train/checkpoint.h"
+
+/* Every metric must have its tap; too few samples for one are said. */
+static fs_status check_metrics(const struct fs_road *road, const struct fs_evaluate_config *evaluate,
+                               struct fs_error *error)
+{
+    char last[256] = "";
+    for (int i = 0; i < evaluate->metric_count; i++) {
+        const struct fs_metric *metric = fs_metric_find(evaluate->metrics[i]);
+        char warning[256];
+        int tap = 0;
+        if (!metric->of_pictures) {
+            FS_TRY(fs_metric_tap(metric, &road->extractor, &tap, error));
+        }
+        if (fs_metric_warning(metric, evaluate->samples, road->extractor.taps[tap].dim, warning, sizeof warning) &&
+            strcmp(warning, last) != 0) {
+            fs_progress_note(&road->session->progress, "warning: %s", warning);
+            snprintf(last, sizeof last, "%s", warning);
+        }
+    }
+    return FS_OK;
+}
+
+static void tell_of_reference(void *owner, int64_t pictures)
+{
+    const struct fs_road *road = owner;
+    fs_progress_note(&road->session->progress, "reference: features of %" PRId64 " training pictures", pictures);
+}
 
 fs_status fs_road_open(struct fs_road *road, struct fs_session *session, const struct fs_config *config,
                        struct fs_error *error)
@@ -22,8 +50,11 @@ fs_status fs_road_open(struct fs_road *road, struct fs_session *session, const s
     }
     if (status == FS_OK) {
         fs_extractor_set_resize(&road->extractor, config->evaluate.resize);
-        fs_progress_note(&session->progress, "reference: features of %" PRId64 " training pictures", road->train.count);
-        status = fs_reference_open(&road->reference, &road->extractor, &road->train, cache, error);
+        status = check_metrics(road, &config->evaluate, error);
+    }
+    if (status == FS_OK) {
+        status = fs_reference_open(&road->reference, fs_reference_parts(&config->evaluate), &road->extractor,
+                                   &road->train, cache, tell_of_reference, road, error);
     }
     if (status != FS_OK) {
         fs_road_close(road);

@@ -24,7 +24,8 @@ enum fs_road_end {
     FS_ROAD_TAKEN,   /* another process works on this run */
 };
 
-/* `config` needs the data set and the first extractor that the road was opened with. */
+/* `config` needs the data set, the first extractor, the metrics and the number of samples that the road was opened
+ * with. */
 fs_status fs_road_open(struct fs_road *road, struct fs_session *session, const struct fs_config *config,
                        struct fs_error *error);
 void fs_road_close(struct fs_road *road);

@@ -86,7 +86,8 @@ static bool same_road(const struct fs_config *a, const struct fs_config *b)
 {
     return strcmp(a->dataset.name, b->dataset.name) == 0 && strcmp(a->dataset.path, b->dataset.path) == 0 &&
            strcmp(a->evaluate.extractors[0], b->evaluate.extractors[0]) == 0 &&
-           a->evaluate.resize == b->evaluate.resize;
+           a->evaluate.resize == b->evaluate.resize && a->evaluate.samples == b->evaluate.samples &&
+           memcmp(a->evaluate.metrics, b->evaluate.metrics, sizeof a->evaluate.metrics) == 0;
 }
 
 /* Opens the road for a run, or keeps the open one when it serves. */

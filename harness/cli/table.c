@@ -15,7 +15,7 @@
 
 struct table_options {
     const char *format_text, *db, *out, *experiment;
-    const char *commit, *since_text, *dataset, *method, *published;
+    const char *commit, *since_text, *dataset, *method, *metric, *published;
     enum fs_table_format format;
     int64_t since;
     bool help;
@@ -68,6 +68,7 @@ static fs_status parse(int argc, char **argv, struct table_options *options, str
         {"--since", FS_FLAG_TEXT, &options->since_text, "DATE", "only scores made on or after this day (UTC)"},
         {"--dataset", FS_FLAG_TEXT, &options->dataset, "NAME", "only runs on this data set"},
         {"--method", FS_FLAG_TEXT, &options->method, "NAME", "only runs of this method"},
+        {"--metric", FS_FLAG_TEXT, &options->metric, "NAME", "only this metric: fd, kid, is, precision, spectrum …"},
         {"--published", FS_FLAG_TEXT, &options->published, "SETTING", "only what papers published: celebahq256, …"},
         {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
         {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where the runs are (out)"},
@@ -99,7 +100,10 @@ static fs_status print(const struct table_options *options, struct fs_store *sto
     struct fs_revision revision;
     struct fs_table_request request = {
         .experiment = options->experiment,
-        .filter = {.dataset = options->dataset, .method = options->method, .since = options->since},
+        .filter = {.dataset = options->dataset,
+                   .method = options->method,
+                   .metric = options->metric,
+                   .since = options->since},
         .published = published,
         .format = options->format,
     };

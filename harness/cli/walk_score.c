@@ -17,10 +17,16 @@
 
 /* --- scores --- */
 
-static struct fs_score_row score_row(const struct fs_walk *walk, const char *source, int64_t update, int steps)
+/* `metric`: an index into the configuration's. A metric of the pictures alone does not depend on the extractor. */
+static struct fs_score_row score_row(const struct fs_walk *walk, const char *source, int64_t update, int steps,
+                                     int metric)
 {
     const struct fs_evaluate_config *evaluate = &walk->config->evaluate;
     const struct fs_road *road = walk->road;
+    const struct fs_metric *known = fs_metric_find(evaluate->metrics[metric]);
+    struct fs_error ignored; /* fs_road_open has seen to the taps */
+    int tap;
+    fs_metric_tap(known, &road->extractor, &tap, &ignored);
     return (struct fs_score_row){
         .run = walk->id[0] ? walk->id : NULL,
         .source = source,
@@ -32,13 +38,13 @@ static struct fs_score_row score_row(const struct fs_walk *walk, const char *sou
         .noise_seed = walk->config->seed,
         .samples = evaluate->samples,
         .quantize = evaluate->quantize,
-        .resize = fs_resize_name((int)road->extractor.resize),
-        .extractor = road->extractor.label,
-        .extractor_sha256 = road->extractor.sha256,
-        .tap = road->extractor.taps[0].name,
+        .resize = fs_resize_name(known->of_pictures ? FS_RESIZE_NONE : (int)road->extractor.resize),
+        .extractor = known->of_pictures ? "pixels" : road->extractor.label,
+        .extractor_sha256 = known->of_pictures ? "" : road->extractor.sha256,
+        .tap = known->of_pictures ? "pixels" : road->extractor.taps[tap].name,
         .reference = "train",
         .reference_sha256 = road->reference.sha256,
-        .metric = fs_extractor_metric(&road->extractor, evaluate->metrics[0]),
+        .metric = fs_extractor_metric(&road->extractor, known->name),
         .precision = walk->config->train.precision == FS_PRECISION_BF16 ? "bf16" : "fp32",
         .device = road->session->backend->name,
         .source_hash = fs_build_info.source_hash,
@@ -52,31 +58,74 @@ static void show_scoring(void *owner, const struct fs_score_progress *p)
     struct fs_walk *walk = owner;
     struct fs_progress *progress = &walk->road->session->progress;
     if (fs_progress_due(progress, false)) {
-        char left[FS_NUMBER_TEXT];
-        const double rate = p->seconds > 0 ? (double)p->samples / p->seconds : 0;
-        fs_duration(rate > 0 ? (int64_t)((double)(p->of - p->samples) / rate) : 0, left);
-        fs_progress_line(progress, false, "%s: %d step%s: sample %" PRId64 "/%" PRId64 ", %.0f images/s, %s left",
-                         walk->name, p->steps, p->steps == 1 ? "" : "s", p->samples, p->of, rate, left);
+        char left[FS_NUMBER_TEXT], steps[32] = "";
+        const double rate = p->seconds > 0 ? (double)p->done / p->seconds : 0;
+        fs_duration(rate > 0 ? (int64_t)((double)(p->of - p->done) / rate) : 0, left);
+        if (p->steps > 0) {
+            snprintf(steps, sizeof steps, "%d step%s: ", p->steps, p->steps == 1 ? "" : "s");
+        }
+        if (p->metric) {
+            fs_progress_line(progress, false, "%s: %s%s, part %" PRId64 "/%" PRId64 ", %s left", walk->name, steps,
+                             p->metric, p->done, p->of, left);
+        } else {
+            fs_progress_line(progress, false, "%s: %ssample %" PRId64 "/%" PRId64 ", %.0f images/s, %s left",
+                             walk->name, steps, p->done, p->of, rate, left);
+        }
     }
 }
 
-/* Identity of a score, and whether it is already there (then it also becomes one of this experiment's). */
-static fs_status look_up(const struct fs_walk *walk, const struct fs_score_row *row, char hash[FS_HASH_TEXT],
-                         bool *found, struct fs_error *error)
+/* Rows of the metrics that are not in the store yet. */
+struct missing {
+    struct fs_score_row rows[FS_METRICS_MAX];
+    char hashes[FS_METRICS_MAX][FS_HASH_TEXT];
+    int count;
+};
+
+/* Adds the row unless its score is there (then it also becomes one of this experiment's). */
+static fs_status look_up(const struct fs_walk *walk, const struct fs_score_row *row, struct missing *missing,
+                         struct fs_error *error)
 {
     double value;
+    bool found;
+    char *hash = missing->hashes[missing->count];
     FS_TRY(fs_score_hash(row, hash, error));
-    return fs_store_find_score(walk->road->session->store, hash, walk->road->experiment, found, &value, error);
+    FS_TRY(fs_store_find_score(walk->road->session->store, hash, walk->road->experiment, &found, &value, error));
+    if (!found) {
+        missing->rows[missing->count] = *row;
+        missing->rows[missing->count++].score_hash = hash;
+    }
+    return FS_OK;
 }
 
-/* Computes and stores a score that is not there yet; one that is also becomes this experiment's. `generator` NULL: of
- * the test split. *done is false when a signal came first. */
-static fs_status ensure_score(struct fs_walk *walk, struct fs_generator *generator, const struct fs_score_row *identity,
-                              bool *done, struct fs_error *error)
+static fs_status look_up_run(const struct fs_walk *walk, int64_t update, int steps, struct missing *missing,
+                             struct fs_error *error)
 {
-    struct fs_score_row row = *identity;
+    missing->count = 0;
+    for (int i = 0; i < walk->config->evaluate.metric_count; i++) {
+        const struct fs_score_row row = score_row(walk, "run", update, steps, i);
+        FS_TRY(look_up(walk, &row, missing, error));
+    }
+    return FS_OK;
+}
+
+static fs_status keep_score(struct fs_walk *walk, const struct fs_score_row *row, struct fs_error *error)
+{
+    struct fs_session *session = walk->road->session;
+    FS_TRY(fs_store_score(session->store, row, walk->road->experiment, session->environment, error));
+    if (row->steps > 0) {
+        fs_progress_note(&session->progress, "%s: %d step%s: %s %.4g", walk->name, row->steps,
+                         row->steps == 1 ? "" : "s", row->metric, row->value);
+    } else {
+        fs_progress_note(&session->progress, "%s: %s %.4g", walk->name, row->metric, row->value);
+    }
+    return FS_OK;
+}
+
+/* Computes and stores what is missing. `generator` NULL: of the test split. *done is false when a signal came first. */
+static fs_status make_scores(struct fs_walk *walk, struct fs_generator *generator, struct missing *missing, bool *done,
+                             struct fs_error *error)
+{
     struct fs_road *road = walk->road;
-    struct fs_session *session = road->session;
     const struct fs_scoring scoring = {
         .extractor = &road->extractor,
         .reference = &road->reference,
@@ -85,25 +134,19 @@ static fs_status ensure_score(struct fs_walk *walk, struct fs_generator *generat
         .owner = walk,
         .progress = show_scoring,
     };
-    char hash[FS_HASH_TEXT];
-    FS_TRY(look_up(walk, &row, hash, done, error));
-    if (*done) {
+    *done = true;
+    if (missing->count == 0) {
         return FS_OK;
     }
-    FS_TRY(generator ? fs_score_generator(&scoring, generator, &row, done, error)
-                     : fs_score_data(&scoring, &road->test, &row, done, error));
-    if (!*done) {
-        return FS_OK;
+    fs_status status = generator ? fs_score_generator(&scoring, generator, missing->rows, missing->count, done, error)
+                                 : fs_score_data(&scoring, &road->test, missing->rows, missing->count, done, error);
+    for (int i = 0; i < missing->count; i++) {
+        if (status == FS_OK && *done) {
+            status = keep_score(walk, &missing->rows[i], error);
+        }
+        free(missing->rows[i].spectrum);
     }
-    row.score_hash = hash;
-    FS_TRY(fs_store_score(session->store, &row, road->experiment, session->environment, error));
-    if (row.steps > 0) {
-        fs_progress_note(&session->progress, "%s: %d step%s: %s %.4g", walk->name, row.steps, row.steps == 1 ? "" : "s",
-                         row.metric, row.value);
-    } else {
-        fs_progress_note(&session->progress, "%s: %s %.4g", walk->name, row.metric, row.value);
-    }
-    return FS_OK;
+    return status;
 }
 
 fs_status fs_walk_scored(const struct fs_walk *walk, bool *scored, struct fs_error *error)
@@ -112,9 +155,9 @@ fs_status fs_walk_scored(const struct fs_walk *walk, bool *scored, struct fs_err
     const int64_t update = fs_config_plan(walk->config).updates;
     *scored = true;
     for (int i = 0; *scored && i < evaluate->step_count; i++) {
-        const struct fs_score_row row = score_row(walk, "run", update, evaluate->steps[i]);
-        char hash[FS_HASH_TEXT];
-        FS_TRY(look_up(walk, &row, hash, scored, error));
+        struct missing missing;
+        FS_TRY(look_up_run(walk, update, evaluate->steps[i], &missing, error));
+        *scored = missing.count == 0;
     }
     return FS_OK;
 }
@@ -124,8 +167,9 @@ static fs_status score_steps(struct fs_walk *walk, struct fs_generator *generato
     const struct fs_evaluate_config *evaluate = &walk->config->evaluate;
     *done = true;
     for (int i = 0; *done && i < evaluate->step_count; i++) {
-        const struct fs_score_row row = score_row(walk, "run", generator->update, evaluate->steps[i]);
-        FS_TRY(ensure_score(walk, generator, &row, done, error));
+        struct missing missing;
+        FS_TRY(look_up_run(walk, generator->update, evaluate->steps[i], &missing, error));
+        FS_TRY(make_scores(walk, generator, &missing, done, error));
     }
     return FS_OK;
 }
@@ -192,13 +236,18 @@ fs_status fs_walk_score_data(struct fs_walk *walk, enum fs_road_end *end, struct
 {
     const struct fs_road *road = walk->road;
     char source[96];
+    struct missing missing;
     bool done;
     snprintf(source, sizeof source, "dataset:%s:test", walk->config->dataset.name);
-    struct fs_score_row row = score_row(walk, source, 0, 0);
-    row.noise_seed = 0;
-    row.guidance_scale = 1;
-    row.samples = row.samples < road->test.count ? row.samples : road->test.count;
-    FS_TRY(ensure_score(walk, NULL, &row, &done, error));
+    missing.count = 0;
+    for (int i = 0; i < walk->config->evaluate.metric_count; i++) {
+        struct fs_score_row row = score_row(walk, source, 0, 0, i);
+        row.noise_seed = 0;
+        row.guidance_scale = 1;
+        row.samples = row.samples < road->test.count ? row.samples : road->test.count;
+        FS_TRY(look_up(walk, &row, &missing, error));
+    }
+    FS_TRY(make_scores(walk, NULL, &missing, &done, error));
     *end = done ? FS_ROAD_DONE : FS_ROAD_STOPPED;
     return FS_OK;
 }

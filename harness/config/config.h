@@ -13,7 +13,8 @@
 #define FS_CONFIG_VERSION 1
 
 #define FS_STEPS_MAX 16 /* step counts a run is scored at */
-#define FS_NAMES_MAX 4  /* extractors or metrics a run is scored with */
+#define FS_NAMES_MAX 4  /* extractors a run is scored with */
+#define FS_METRICS_MAX 16
 #define FS_HASH_TEXT 65 /* SHA-256 in hexadecimal, with its terminator */
 
 enum fs_attention_scale { FS_SCALE_INV_D, FS_SCALE_INV_SQRT_D };
@@ -60,7 +61,7 @@ struct fs_evaluate_config {
     enum fs_resize resize;
     char extractors[FS_NAMES_MAX][32];
     int extractor_count;
-    char metrics[FS_NAMES_MAX][32];
+    char metrics[FS_METRICS_MAX][32];
     int metric_count;
 };
 

@@ -7,7 +7,7 @@
 
 #include "harness/data/dataset.h"
 #include "kernels/base/memory.h"
-#include "metrics/extractor.h"
+#include "metrics/metric.h"
 
 #define FIELD(member) .offset = offsetof(struct fs_config, member), .size = sizeof(((struct fs_config *)NULL)->member)
 #define COUNT(member) .count_offset = offsetof(struct fs_config, member)
@@ -16,12 +16,6 @@ static const char *method_name(int index)
 {
     const struct fs_method *method = fs_method_at(index);
     return method == NULL ? NULL : method->name;
-}
-
-static const char *metric_name(int index)
-{
-    static const char *const names[] = {"fd", NULL};
-    return names[index];
 }
 
 /* By subject; fs_schema_create sorts them. */
@@ -192,7 +186,7 @@ static const struct fs_key KEYS[] = {
      FIELD(evaluate.metrics),
      COUNT(evaluate.metric_count),
      .fallback_text = "[fd]",
-     .name_at = metric_name},
+     .name_at = fs_metric_name},
 };
 
 /* --- the whole schema --- */

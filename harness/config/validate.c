@@ -7,6 +7,7 @@
 
 #include "harness/data/dataset.h"
 #include "harness/model/dit.h"
+#include "metrics/metric.h"
 
 /* What the checks share: the tree (NULL: there is none) knows the places, the configuration the values. */
 struct check {
@@ -178,6 +179,13 @@ static fs_status check_evaluation(const struct check *check)
                          steps);
         }
         FS_TRY(check_guidance(check, steps));
+    }
+    for (int i = 0; i < evaluate->metric_count; i++) {
+        const struct fs_metric *metric = fs_metric_find(evaluate->metrics[i]);
+        if (evaluate->samples < metric->minimum) {
+            return blame(check, "evaluate.samples", "%s needs %" PRId64 " or more, got %" PRId64, metric->name,
+                         metric->minimum, evaluate->samples);
+        }
     }
     return FS_OK;
 }

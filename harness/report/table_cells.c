@@ -9,6 +9,7 @@
 
 #include "harness/config/config.h"
 #include "harness/report/rows_json.h"
+#include "metrics/metric.h"
 
 bool fs_same_cell(const struct fs_table_score *a, const struct fs_table_score *b)
 {
@@ -123,12 +124,13 @@ bool fs_outside_training(const struct fs_table_score *score, bool *known)
 
 void fs_metric_label(const struct fs_table_score *score, char *text, size_t size)
 {
-    const char *metric = score->text[FS_TEXT_METRIC];
+    const char *name = score->text[FS_TEXT_METRIC];
+    const struct fs_metric *metric = fs_metric_find(name);
 
-    if (strcmp(metric, "fid") == 0) {
-        snprintf(text, size, "FID");
+    if (metric && metric->fid_name && strcmp(metric->fid_name, name) == 0) {
+        snprintf(text, size, "%s", metric->fid_label);
     } else {
-        snprintf(text, size, "%s (%s)", strcmp(metric, "fd") == 0 ? "FD" : metric, score->text[FS_TEXT_EXTRACTOR]);
+        snprintf(text, size, "%s (%s)", metric ? metric->label : name, score->text[FS_TEXT_EXTRACTOR]);
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include "harness/store/query.h"
 #include "kernels/base/memory.h"
+#include "metrics/metric.h"
 
 /* Builds: of a score, and of the run before it. */
 #define ORIGINS(where)                                                                                                 \
@@ -15,11 +16,11 @@
 #define RUN_ORIGINS                                                                                                    \
     ORIGINS("id = s.environment OR id IN (SELECT environment FROM run_environments WHERE run = r.number)")
 
-/* ?1: the experiment, ?3 to ?6: struct fs_table_filter */
+/* ?1: the experiment, ?3 to ?8: struct fs_table_filter */
 #define SCORED                                                                                                         \
     "SELECT s.* FROM scores s JOIN experiment_scores m ON m.score = s.number JOIN runs q ON q.number = s.run "         \
     "WHERE m.experiment = ?1 AND (?3 IS NULL OR q.source_hash = ?3) AND (?4 IS NULL OR q.dataset = ?4) "               \
-    "AND (?5 IS NULL OR q.method = ?5) AND s.created >= ?6"
+    "AND (?5 IS NULL OR q.method = ?5) AND s.created >= ?6 AND (?7 IS NULL OR s.metric IN (?7, ?8))"
 
 /* ?2: enum fs_table_history, 0 for none */
 static const char run_scores[] =
@@ -37,7 +38,9 @@ static const char run_scores[] =
     "r.before + s.at_update, s.quantize, s.guidance_scale, r.flops, s.value, s.low, s.high, s.number, "
     "r.before, r.teacher_flops, r.seconds, r.teacher_seconds, r.peak "
     "FROM ranked r JOIN scored s ON s.run = r.number "
-    "ORDER BY 1, 2, 3, 4, 5, 6, 7, s.samples, s.guidance_scale, s.quantize, r.place, r.train_hash, s.steps, "
+    /* the distance that the others are relatives of comes first */
+    "ORDER BY 1, 2, s.metric NOT IN ('fid', 'fd'), 3, 4, 5, 6, 7, s.samples, s.guidance_scale, s.quantize, r.place, "
+    "r.train_hash, s.steps, "
     "CASE ?2 WHEN 1 THEN s.at_update WHEN 2 THEN r.source_place END, r.seed, s.at_update DESC, s.number DESC";
 
 static const char floor_scores[] =
@@ -145,14 +148,22 @@ static fs_status read_all(sqlite3_stmt *query, int history, struct fs_table_scor
 
 static const struct fs_table_filter all = {0};
 
+/* `--metric fd` also lets FID through. */
+static const char *fid_name(const struct fs_table_filter *only)
+{
+    const struct fs_metric *metric = only->metric ? fs_metric_find(only->metric) : NULL;
+
+    return metric ? metric->fid_name : NULL;
+}
+
 static fs_status read_runs(struct fs_store *store, int64_t experiment, int history, const struct fs_table_filter *only,
                            struct fs_table_scores *scores, struct fs_error *error)
 {
     sqlite3_stmt *query;
 
     *scores = (struct fs_table_scores){0};
-    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, run_scores, "iittti", experiment, (int64_t)history,
-                         only->source, only->dataset, only->method, only->since));
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, run_scores, "iitttitt", experiment, (int64_t)history,
+                         only->source, only->dataset, only->method, only->since, only->metric, fid_name(only)));
     const fs_status status = read_all(query, history, &scores->runs, &scores->run_count, error);
     sqlite3_finalize(query);
     return status;
@@ -184,7 +195,8 @@ static fs_status nothing_left(sqlite3 *database, int64_t experiment, const struc
 
     FS_TRY(fs_query_open(database, &query, error,
                          "SELECT group_concat(DISTINCT r.method), group_concat(DISTINCT r.dataset), "
-                         "datetime(max(s.created), 'unixepoch') FROM scores s JOIN experiment_scores m ON m.score = "
+                         "group_concat(DISTINCT s.metric), datetime(max(s.created), 'unixepoch') FROM scores s JOIN "
+                         "experiment_scores m ON m.score = "
                          "s.number JOIN runs r ON r.number = s.run WHERE m.experiment = ?1",
                          "i", experiment));
     fs_status status = fs_query_next(query, &row, error);
@@ -192,10 +204,12 @@ static fs_status nothing_left(sqlite3 *database, int64_t experiment, const struc
     if (status == FS_OK && row && sqlite3_column_type(query, 0) != SQLITE_NULL) {
         status = fs_fail(
             error, FS_USAGE,
-            "no score is left by%s%s%s%s%s%s%s; the experiment has methods %s on %s, last scored %s UTC",
+            "no score is left by%s%s%s%s%s%s%s%s%s; the experiment has methods %s on %s, metrics %s, last scored %s "
+            "UTC",
             only->revision ? " --commit " : "", only->revision ? only->revision : "", only->method ? " --method " : "",
             only->method ? only->method : "", only->dataset ? " --dataset " : "", only->dataset ? only->dataset : "",
-            only->since ? " --since" : "", fs_query_text(query, 0), fs_query_text(query, 1), fs_query_text(query, 2));
+            only->metric ? " --metric " : "", only->metric ? only->metric : "", only->since ? " --since" : "",
+            fs_query_text(query, 0), fs_query_text(query, 1), fs_query_text(query, 2), fs_query_text(query, 3));
     }
     sqlite3_finalize(query);
     return status;
@@ -209,8 +223,8 @@ fs_status fs_table_scores_read(struct fs_store *store, int64_t experiment, const
 
     FS_TRY(read_runs(store, experiment, 0, only, scores, error));
     FS_TRY(read_floors(store, experiment, scores, error));
-    FS_TRY(fs_query_whole(fs_store_handle(store), &older, 0, error, older_runs, "iittti", experiment, (int64_t)0,
-                          only->source, only->dataset, only->method, only->since));
+    FS_TRY(fs_query_whole(fs_store_handle(store), &older, 0, error, older_runs, "iitttitt", experiment, (int64_t)0,
+                          only->source, only->dataset, only->method, only->since, only->metric, fid_name(only)));
     scores->older = (int)older;
     return scores->run_count == 0 ? nothing_left(fs_store_handle(store), experiment, only, error) : FS_OK;
 }

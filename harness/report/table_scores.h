@@ -46,7 +46,7 @@ struct fs_table_scores {
 struct fs_table_filter {
     const char *source;   /* hash of the source that began the run */
     const char *revision; /* what the user called it, for messages */
-    const char *dataset, *method;
+    const char *dataset, *method, *metric;
     int64_t since; /* made at or after this second since 1970 (UTC) */
 };
 

@@ -1,4 +1,4 @@
-/* Scores: samples through an extractor against the statistics of the training data. */
+/* Scores: samples through an extractor against the training data. */
 #include "harness/sample/score.h"
 
 #include <jansson.h>
@@ -6,196 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "harness/data/png.h"
+#include "harness/sample/features.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/hash.h"
 #include "kernels/base/memory.h"
-#include "kernels/base/safetensors.h"
-#include "metrics/frechet.h"
-#include "metrics/statistics.h"
-
-#define RESAMPLES 100
-#define INTERVAL_LEVEL 0.95
-
-/* --- features --- */
-
-/* The first tap of `n` samples in data scale. `pixels` [n, dim] is scratch for the quantised ones, or NULL. */
-static fs_status extract(struct fs_extractor *extractor, const struct fs_dataset *shape, const float *samples,
-                         int64_t n, uint8_t *pixels, float *features, struct fs_error *error)
-{
-    const int64_t dim = fs_dataset_dim(shape);
-    float *taps[16] = {features};
-    for (int64_t done = 0; done < n; done += extractor->batch_max) {
-        const int64_t count = n - done < extractor->batch_max ? n - done : extractor->batch_max;
-        struct fs_image_batch batch = {.pixels = samples + done * dim,
-                                       .count = count,
-                                       .height = shape->height,
-                                       .width = shape->width,
-                                       .channels = shape->channels,
-                                       .low = -1,
-                                       .high = 1};
-        if (pixels) {
-            for (int64_t i = 0; i < count * dim; i++) {
-                pixels[i] = fs_pixel(samples[done * dim + i]);
-            }
-            batch.pixels = pixels;
-            batch.is_uint8 = true;
-        }
-        FS_TRY(extractor->extract(extractor, &batch, taps, error));
-        taps[0] += count * extractor->taps[0].dim;
-    }
-    return FS_OK;
-}
-
-static void read_rows(const struct fs_dataset *data, int64_t first, int64_t n, float *rows)
-{
-    for (int64_t i = 0; i < n; i++) {
-        fs_dataset_row(data, first + i, rows + i * fs_dataset_dim(data));
-    }
-}
-
-/* --- the reference --- */
-
-static fs_status data_statistics(struct fs_extractor *extractor, const struct fs_dataset *data,
-                                 struct fs_statistics *statistics, struct fs_error *error)
-{
-    const int64_t dim = fs_dataset_dim(data), at_once = 512;
-    float *rows = fs_allocate((size_t)(at_once * dim), sizeof(float), "pictures", error);
-    float *features = fs_allocate((size_t)(at_once * statistics->dim), sizeof(float), "features", error);
-    fs_status status = rows && features ? FS_OK : error->status;
-    for (int64_t first = 0; status == FS_OK && first < data->count; first += at_once) {
-        const int64_t n = data->count - first < at_once ? data->count - first : at_once;
-        read_rows(data, first, n, rows);
-        status = extract(extractor, data, rows, n, NULL, features, error);
-        if (status == FS_OK) {
-            fs_statistics_add(statistics, features, n);
-        }
-    }
-    free(features);
-    free(rows);
-    return status;
-}
-
-static fs_status compute_reference(struct fs_reference *reference, struct fs_extractor *extractor,
-                                   const struct fs_dataset *train, struct fs_error *error)
-{
-    struct fs_statistics statistics = {0};
-    const int64_t dim = reference->dim;
-    double *covariance = fs_allocate((size_t)(dim * dim), sizeof(double), "a covariance", error);
-    fs_status status = covariance ? fs_statistics_create(dim, &statistics, error) : error->status;
-    if (status == FS_OK) {
-        status = data_statistics(extractor, train, &statistics, error);
-    }
-    if (status == FS_OK) {
-        status = fs_statistics_covariance(&statistics, covariance, error);
-    }
-    if (status == FS_OK) {
-        memcpy(reference->mean, statistics.mean, (size_t)dim * sizeof(double));
-        reference->trace = 0;
-        for (int64_t i = 0; i < dim; i++) {
-            reference->trace += covariance[i * dim + i];
-        }
-        status = fs_symmetric_root(dim, covariance, reference->root, error);
-    }
-    fs_statistics_destroy(&statistics);
-    free(covariance);
-    return status;
-}
-
-static fs_status write_reference(const struct fs_reference *reference, const char *path, struct fs_error *error)
-{
-    const struct fs_tensor tensors[] = {
-        {.name = "mean", .type = FS_F64, .rank = 1, .shape = {reference->dim}, .data = reference->mean},
-        {.name = "root", .type = FS_F64, .rank = 2, .shape = {reference->dim, reference->dim}, .data = reference->root},
-        {.name = "trace", .type = FS_F64, .rank = 1, .shape = {1}, .data = &reference->trace},
-    };
-    return fs_tensor_file_write(path, tensors, 3, NULL, 0, error);
-}
-
-static fs_status read_reference(struct fs_reference *reference, const char *path, struct fs_error *error)
-{
-    struct fs_tensor_file file;
-    FS_TRY(fs_tensor_file_read(path, &file, error));
-    const struct fs_tensor *mean = fs_tensor_find(&file, "mean"), *root = fs_tensor_find(&file, "root"),
-                           *trace = fs_tensor_find(&file, "trace");
-    const int64_t dim = reference->dim;
-    fs_status status = FS_OK;
-    if (!mean || !root || !trace || mean->type != FS_F64 || root->type != FS_F64 || trace->type != FS_F64 ||
-        mean->rank != 1 || mean->shape[0] != dim || root->rank != 2 || root->shape[0] != dim || root->shape[1] != dim ||
-        trace->rank != 1 || trace->shape[0] != 1) {
-        status = fs_fail(error, FS_USAGE, "%s: not the statistics that this extractor needs: remove the file", path);
-    } else {
-        memcpy(reference->mean, mean->data, (size_t)dim * sizeof(double));
-        memcpy(reference->root, root->data, (size_t)(dim * dim) * sizeof(double));
-        memcpy(&reference->trace, trace->data, sizeof(double));
-    }
-    fs_tensor_file_free(&file);
-    return status;
-}
-
-fs_status fs_reference_open(struct fs_reference *reference, struct fs_extractor *extractor,
-                            const struct fs_dataset *train, const char *cache, struct fs_error *error)
-{
-    const int64_t dim = extractor->taps[0].dim;
-    *reference = (struct fs_reference){.dim = dim};
-    snprintf(reference->sha256, sizeof reference->sha256, "%s", train->sha256);
-    reference->mean = fs_allocate((size_t)dim, sizeof(double), "a mean", error);
-    reference->root = fs_allocate((size_t)(dim * dim), sizeof(double), "a covariance", error);
-    char *path = fs_format(error, "%s/%.16s-%.16s-%s.safetensors", cache, train->sha256, extractor->sha256,
-                           fs_resize_name((int)extractor->resize));
-    fs_status status = reference->mean && reference->root && path ? fs_make_folder(cache, error) : error->status;
-    if (status == FS_OK && access(path, R_OK) == 0) {
-        status = read_reference(reference, path, error);
-    } else if (status == FS_OK) {
-        status = compute_reference(reference, extractor, train, error);
-        if (status == FS_OK) {
-            status = write_reference(reference, path, error);
-        }
-    }
-    free(path);
-    if (status != FS_OK) {
-        fs_reference_close(reference);
-    }
-    return status;
-}
-
-void fs_reference_close(struct fs_reference *reference)
-{
-    free(reference->mean);
-    free(reference->root);
-    *reference = (struct fs_reference){0};
-}
-
-/* --- a score --- */
-
-/* The Fréchet distance of features [n, dim] to the reference, and its interval over samples. */
-static fs_status frechet(const struct fs_reference *reference, const float *features, struct fs_score_row *row,
-                         struct fs_error *error)
-{
-    const int64_t dim = reference->dim;
-    struct fs_statistics statistics;
-    FS_TRY(fs_statistics_create(dim, &statistics, error));
-    double *covariance = fs_allocate((size_t)(dim * dim), sizeof(double), "a covariance", error);
-    fs_status status = covariance ? FS_OK : error->status;
-    if (status == FS_OK) {
-        fs_statistics_add(&statistics, features, row->samples);
-        status = fs_statistics_covariance(&statistics, covariance, error);
-    }
-    if (status == FS_OK) {
-        status = fs_frechet_from_root(dim, reference->mean, reference->root, reference->trace, statistics.mean,
-                                      covariance, &row->value, error);
-    }
-    if (status == FS_OK) {
-        status =
-            fs_frechet_interval(dim, features, row->samples, reference->mean, reference->root, reference->trace,
-                                RESAMPLES, INTERVAL_LEVEL, (uint32_t)row->noise_seed, &row->low, &row->high, error);
-    }
-    free(covariance);
-    fs_statistics_destroy(&statistics);
-    return status;
-}
 
 /* Where the rows to score come from. */
 struct source {
@@ -203,65 +19,229 @@ struct source {
     const struct fs_dataset *data;
 };
 
-static fs_status draw(const struct source *source, const struct fs_score_row *row, int64_t first, int64_t n,
-                      float *samples, struct fs_error *error)
+/* Rows that are alike but for the metric, and what is made of their samples. */
+struct batch {
+    const struct fs_scoring *scoring;
+    const struct source *source;
+    struct fs_score_row *rows;
+    int count;
+    int64_t at_once;
+    float *taps[FS_TAPS_MAX];    /* [samples, dim] */
+    float *samples;              /* [at_once, dim] */
+    uint8_t *pixels;             /* the same, or NULL */
+    struct fs_spectrum spectrum; /* bins 0: not wanted */
+    double begin, drawn;         /* seconds: when the batch began, what drawing took */
+};
+
+/* --- drawing --- */
+
+static fs_status draw(const struct batch *b, int64_t first, int64_t n, struct fs_error *error)
 {
-    if (source->generator) {
-        return fs_generate(source->generator, (uint32_t)row->noise_seed, first, n, row->steps, row->guidance_scale,
-                           samples, error);
+    const struct fs_score_row *row = &b->rows[0];
+    if (b->source->generator) {
+        return fs_generate(b->source->generator, (uint32_t)row->noise_seed, first, n, row->steps, row->guidance_scale,
+                           b->samples, error);
     }
-    read_rows(source->data, first, n, samples);
+    fs_dataset_rows(b->source->data, first, n, b->samples);
     return FS_OK;
 }
 
-static fs_status score(const struct fs_scoring *scoring, const struct source *source, struct fs_score_row *row,
-                       bool *done, struct fs_error *error)
+/* The spectrum is of what the extractor sees: where rounded to 8 bits, of these. */
+static fs_status add_spectrum(struct batch *b, int64_t n, struct fs_error *error)
 {
-    const double begin = fs_seconds();
+    const int64_t values = n * fs_dataset_dim(b->scoring->shape);
+    for (int64_t i = 0; b->pixels && i < values; i++) {
+        b->samples[i] = (float)fs_pixel(b->samples[i]) / 127.5F - 1.0F;
+    }
+    return fs_spectrum_add(&b->spectrum, b->samples, n, error);
+}
+
+static void tell(const struct batch *b, const char *metric, int64_t done, int64_t of, double seconds)
+{
+    if (b->scoring->progress) {
+        const struct fs_score_progress progress = {b->rows[0].steps, metric, done, of, seconds};
+        b->scoring->progress(b->scoring->owner, &progress);
+    }
+}
+
+static fs_status draw_all(struct batch *b, bool *stopped, struct fs_error *error)
+{
+    const struct fs_scoring *scoring = b->scoring;
+    const int64_t samples = b->rows[0].samples;
+    bool any_tap = false;
+    for (int k = 0; k < FS_TAPS_MAX; k++) {
+        any_tap |= b->taps[k] != NULL;
+    }
+    for (int64_t first = 0; first < samples; first += b->at_once) {
+        if (*scoring->stop) {
+            *stopped = true;
+            return FS_OK;
+        }
+        const int64_t n = samples - first < b->at_once ? samples - first : b->at_once;
+        float *taps[FS_TAPS_MAX] = {0};
+        for (int k = 0; k < scoring->extractor->tap_count; k++) {
+            taps[k] = b->taps[k] ? b->taps[k] + first * scoring->extractor->taps[k].dim : NULL;
+        }
+        FS_TRY(draw(b, first, n, error));
+        if (any_tap) {
+            FS_TRY(fs_extract_samples(scoring->extractor, scoring->shape, b->samples, n, b->pixels, taps, error));
+        }
+        if (b->spectrum.bins) {
+            FS_TRY(add_spectrum(b, n, error));
+        }
+        tell(b, NULL, first + n, samples, fs_seconds() - b->begin);
+    }
+    b->drawn = fs_seconds() - b->begin;
+    return FS_OK;
+}
+
+/* --- metrics --- */
+
+static void tell_metric(void *context, const char *metric, int64_t done, int64_t of)
+{
+    const struct batch *b = context;
+    tell(b, metric, done, of, fs_seconds() - b->begin - b->drawn);
+}
+
+/* The curve behind the score, as the database keeps it. */
+static fs_status keep_spectrum(const struct batch *b, struct fs_score_row *row, struct fs_error *error)
+{
+    const int bins = b->spectrum.bins;
+    row->spectrum = fs_allocate((size_t)bins, sizeof *row->spectrum, "a spectrum", error);
+    if (!row->spectrum) {
+        return FS_FAILED;
+    }
+    row->spectrum_count = bins;
+    for (int i = 0; i < bins; i++) {
+        struct fs_spectrum_point *point = &row->spectrum[i];
+        point->frequency = fs_spectrum_frequency(&b->spectrum, i);
+        point->power = fs_spectrum_power(&b->spectrum, i, &point->standard_error);
+        point->reference_power = b->scoring->reference->power[i];
+    }
+    return FS_OK;
+}
+
+/* The tap whose name begins so, or 0 and a NULL there. */
+static int tap_of(const struct fs_extractor *extractor, const char *metric)
+{
+    struct fs_error ignored;
+    int tap = 0;
+    return fs_metric_tap(fs_metric_find(metric), extractor, &tap, &ignored) == FS_OK ? tap : 0;
+}
+
+static fs_status evaluate(struct batch *b, bool *stopped, struct fs_error *error)
+{
+    const struct fs_reference *reference = b->scoring->reference;
+    const struct fs_extractor *extractor = b->scoring->extractor;
+    const int logits = tap_of(extractor, "is"), spatial = tap_of(extractor, "sfd");
+    const struct fs_metric_watch watch = {tell_metric, b};
+    struct fs_evaluation e = {
+        .n = b->rows[0].samples,
+        .features = b->taps[0],
+        .spatial = b->taps[spatial],
+        .logits = b->taps[logits],
+        .classes = extractor->taps[logits].dim,
+        .spectrum = &b->spectrum,
+        .moments = &reference->first,
+        .spatial_moments = &reference->spatial,
+        .reference = reference->features,
+        .reference_n = reference->count,
+        .reference_power = reference->power,
+        .seed = (uint32_t)b->rows[0].noise_seed,
+        .watch = &watch,
+    };
+    for (int i = 0; i < b->count && !*stopped; i++) {
+        const double begin = fs_seconds();
+        struct fs_score_row *row = &b->rows[i];
+        struct fs_estimate estimate;
+        const struct fs_metric *metric = fs_metric_find(row->metric);
+        FS_TRY(fs_evaluate(&e, metric, &estimate, error));
+        if (metric->of_pictures) {
+            FS_TRY(keep_spectrum(b, row, error));
+        }
+        row->value = estimate.value;
+        row->low = estimate.low;
+        row->high = estimate.high;
+        row->seconds = b->drawn + fs_seconds() - begin;
+        *stopped = *b->scoring->stop && i + 1 < b->count;
+    }
+    return FS_OK;
+}
+
+/* --- the whole --- */
+
+static fs_status batch_open(struct batch *b, struct fs_error *error)
+{
+    const struct fs_scoring *scoring = b->scoring;
     const struct fs_dataset *shape = scoring->shape;
-    const int64_t dim = fs_dataset_dim(shape);
-    const int64_t at_once = source->generator ? source->generator->sampler.capacity : 512;
-    const int64_t features_dim = scoring->reference->dim;
-    float *samples = fs_allocate((size_t)(at_once * dim), sizeof(float), "samples", error);
-    uint8_t *pixels = row->quantize ? fs_allocate((size_t)(at_once * dim), 1, "samples", error) : NULL;
-    float *features = fs_allocate((size_t)(row->samples * features_dim), sizeof(float), "features", error);
-    fs_status status = samples && features && (pixels || !row->quantize) ? FS_OK : error->status;
-    int64_t first = 0;
-    while (status == FS_OK && first < row->samples && !*scoring->stop) {
-        const int64_t n = row->samples - first < at_once ? row->samples - first : at_once;
-        status = draw(source, row, first, n, samples, error);
-        if (status == FS_OK) {
-            status = extract(scoring->extractor, shape, samples, n, pixels, features + first * features_dim, error);
+    const size_t values = (size_t)(b->at_once * fs_dataset_dim(shape));
+    b->samples = fs_allocate(values, sizeof(float), "samples", error);
+    b->pixels = b->rows[0].quantize ? fs_allocate(values, 1, "samples", error) : NULL;
+    if (!b->samples || (b->rows[0].quantize && !b->pixels)) {
+        return FS_FAILED;
+    }
+    for (int i = 0; i < b->count; i++) {
+        const struct fs_metric *metric = fs_metric_find(b->rows[i].metric);
+        int tap;
+        if (metric->of_pictures) {
+            FS_TRY(fs_spectrum_create(shape->height, shape->width, shape->channels, b->rows[0].samples, &b->spectrum,
+                                      error));
+            continue;
         }
-        first += n;
-        if (scoring->progress) {
-            const struct fs_score_progress progress = {row->steps, first, row->samples, fs_seconds() - begin};
-            scoring->progress(scoring->owner, &progress);
+        FS_TRY(fs_metric_tap(metric, scoring->extractor, &tap, error));
+        if (!b->taps[tap]) {
+            b->taps[tap] = fs_allocate((size_t)b->rows[0].samples,
+                                       (size_t)scoring->extractor->taps[tap].dim * sizeof(float), "features", error);
+            FS_TRY(b->taps[tap] ? FS_OK : FS_FAILED);
         }
     }
-    *done = status == FS_OK && first >= row->samples;
-    if (*done) {
-        status = frechet(scoring->reference, features, row, error);
-        row->seconds = fs_seconds() - begin;
+    return FS_OK;
+}
+
+static void batch_close(struct batch *b)
+{
+    for (int k = 0; k < FS_TAPS_MAX; k++) {
+        free(b->taps[k]);
     }
-    free(features);
-    free(pixels);
-    free(samples);
+    fs_spectrum_destroy(&b->spectrum);
+    free(b->pixels);
+    free(b->samples);
+}
+
+static fs_status score(const struct fs_scoring *scoring, const struct source *source, struct fs_score_row *rows,
+                       int count, bool *done, struct fs_error *error)
+{
+    struct batch b = {.scoring = scoring,
+                      .source = source,
+                      .rows = rows,
+                      .count = count,
+                      .at_once = source->generator ? source->generator->sampler.capacity : 512,
+                      .begin = fs_seconds()};
+    bool stopped = false;
+    fs_status status = batch_open(&b, error);
+    if (status == FS_OK) {
+        status = draw_all(&b, &stopped, error);
+    }
+    if (status == FS_OK && !stopped) {
+        status = evaluate(&b, &stopped, error);
+    }
+    batch_close(&b);
+    *done = status == FS_OK && !stopped;
     return status;
 }
 
-fs_status fs_score_generator(const struct fs_scoring *scoring, struct fs_generator *generator, struct fs_score_row *row,
-                             bool *done, struct fs_error *error)
+fs_status fs_score_generator(const struct fs_scoring *scoring, struct fs_generator *generator,
+                             struct fs_score_row *rows, int count, bool *done, struct fs_error *error)
 {
     const struct source source = {.generator = generator};
-    return score(scoring, &source, row, done, error);
+    return score(scoring, &source, rows, count, done, error);
 }
 
-fs_status fs_score_data(const struct fs_scoring *scoring, const struct fs_dataset *data, struct fs_score_row *row,
-                        bool *done, struct fs_error *error)
+fs_status fs_score_data(const struct fs_scoring *scoring, const struct fs_dataset *data, struct fs_score_row *rows,
+                        int count, bool *done, struct fs_error *error)
 {
     const struct source source = {.data = data};
-    return score(scoring, &source, row, done, error);
+    return score(scoring, &source, rows, count, done, error);
 }
 
 fs_status fs_score_hash(const struct fs_score_row *row, char hash[FS_HASH_TEXT], struct fs_error *error)

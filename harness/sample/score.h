@@ -1,30 +1,18 @@
-/* Scores: samples through an extractor against the statistics of the training data. */
+/* Scores: samples through an extractor against the training data. */
 #ifndef FEWSTEP_SCORE_H
 #define FEWSTEP_SCORE_H
 
 #include <signal.h>
 
 #include "harness/sample/generator.h"
+#include "harness/sample/reference.h"
 #include "harness/store/store.h"
-#include "metrics/extractor.h"
-
-/* Statistics of a data set's training split under one extractor's first tap, ready for distances to it. */
-struct fs_reference {
-    char sha256[FS_HASH_TEXT]; /* of the data */
-    int64_t dim;
-    double *mean, *root; /* [dim], [dim, dim]: Σ^½ */
-    double trace;        /* tr Σ */
-};
-
-/* Reads the statistics from `cache` (a folder; made when it is not there), or computes and keeps them. */
-fs_status fs_reference_open(struct fs_reference *reference, struct fs_extractor *extractor,
-                            const struct fs_dataset *train, const char *cache, struct fs_error *error);
-void fs_reference_close(struct fs_reference *reference);
 
 struct fs_score_progress {
     int steps;
-    int64_t samples, of;
-    double seconds;
+    const char *metric; /* that is worked out; NULL: samples are drawn */
+    int64_t done, of;   /* samples, or parts of the metric's work */
+    double seconds;     /* of drawing, or of the metric */
 };
 
 /* What a score is made with, and whom it tells. */
@@ -37,15 +25,17 @@ struct fs_scoring {
     void (*progress)(void *owner, const struct fs_score_progress *progress);
 };
 
-/* Fills value, low, high and seconds of `row`, whose identity (steps, guidance_scale, noise_seed, samples, quantize)
- * says what to draw. *done is false when *stop was set before the end: nothing is lost but this score. */
-fs_status fs_score_generator(const struct fs_scoring *scoring, struct fs_generator *generator, struct fs_score_row *row,
-                             bool *done, struct fs_error *error);
-/* The floor: the first row->samples (≤ data->count) pictures of `data` in place of samples. */
-fs_status fs_score_data(const struct fs_scoring *scoring, const struct fs_dataset *data, struct fs_score_row *row,
-                        bool *done, struct fs_error *error);
+/* Fills value, low, high, seconds and spectrum (free() it) of `count` rows, one a metric, that are alike in all else
+ * (steps, guidance_scale, noise_seed, samples, quantize say what to draw): samples are drawn and brought through the
+ * extractor once. seconds: of drawing, shared, and of the metric's own work. *done is false when *stop was set before
+ * the end: nothing is lost but these scores. */
+fs_status fs_score_generator(const struct fs_scoring *scoring, struct fs_generator *generator,
+                             struct fs_score_row *rows, int count, bool *done, struct fs_error *error);
+/* The floor: the first `samples` (≤ data->count) pictures of `data` in place of samples. */
+fs_status fs_score_data(const struct fs_scoring *scoring, const struct fs_dataset *data, struct fs_score_row *rows,
+                        int count, bool *done, struct fs_error *error);
 
-/* SHA-256 over the identity of a score: every field but value, low, high, seconds and score_hash. */
+/* SHA-256 over the identity of a score: every field but value, low, high, seconds, spectrum and score_hash. */
 fs_status fs_score_hash(const struct fs_score_row *row, char hash[FS_HASH_TEXT], struct fs_error *error);
 
 #endif

@@ -82,8 +82,14 @@ static const struct {
     {TRAIN "model:\n  preset: dit-xxl/4\n", ":6: model.preset: expected dit-xs, dit-ti, dit-s, dit-b, dit-l or dit-xl "
                                             "with a patch size, such as dit-xs/4, got 'dit-xxl/4'"},
     {TRAIN "evaluate: {extractors: [resnet]}\n",
-     ":5: evaluate.extractors: expected a list of fashion-cnn, got 'resnet'"},
-    {TRAIN "evaluate: {metrics: [fid]}\n", ":5: evaluate.metrics: expected a list of fd, got 'fid'"},
+     ":5: evaluate.extractors: expected a list of fashion-cnn or inception-v3, got 'resnet'"},
+    {TRAIN "evaluate: {metrics: [fid]}\n",
+     ":5: evaluate.metrics: expected a list of fd, kid, is, fd_infinity, sfd, precision, recall, density, coverage or "
+     "spectrum, got 'fid'"},
+    {TRAIN "evaluate: {metrics: [fd, kid, fd]}\n",
+     ":5: evaluate.metrics: expected a list of fd, kid, is, "
+     "fd_infinity, sfd, precision, recall, density, coverage or spectrum, got 'fd'"},
+    {TRAIN "evaluate: {metrics: [fd, recall], samples: 11}\n", ":5: evaluate.samples: recall needs 12 or more, got 11"},
     /* lists */
     {TRAIN "evaluate:\n  steps: []\n",
      ":6: evaluate.steps: expected a list of different whole numbers from 1 to 1024, got a list"},

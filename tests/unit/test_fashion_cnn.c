@@ -152,7 +152,9 @@ static void committed_file_is_the_expected_one(void **state)
     expect(fs_sha256_file("metrics/fashion-cnn.safetensors", sha256, &error), FS_OK, &error, NULL);
     assert_string_equal(extractor.sha256, sha256);
     assert_string_equal(FS_FASHION_CNN_SHA256, sha256);
-    assert_int_equal(extractor.tap_count, 1);
+    assert_int_equal(extractor.tap_count, 2);
+    assert_string_equal(extractor.taps[1].name, "logits");
+    assert_int_equal(extractor.taps[1].dim, FS_FASHION_CNN_CLASSES);
     assert_string_equal(extractor.taps[0].name, "penultimate");
     assert_int_equal(extractor.taps[0].dim, FEATURES);
     assert_string_equal(extractor.path, "metrics/fashion-cnn.safetensors");
@@ -241,7 +243,7 @@ static void features_match_the_reference(void **state)
     enum { COUNT = 5 };
     uint8_t pixels[COUNT * PIXELS];
     int32_t labels[COUNT];
-    float features[COUNT * FEATURES], *wanted[1] = {features};
+    float features[COUNT * FEATURES], *wanted[2] = {features};
     struct fs_error error;
     struct fs_extractor extractor = open_extractor();
     square_pictures(5, COUNT, pixels, labels);
@@ -263,7 +265,7 @@ static void inputs_agree(void **state)
     float *real = malloc(COUNT * PIXELS * sizeof *real), *features = malloc(COUNT * FEATURES * sizeof *features);
     double *expected = malloc(COUNT * FEATURES * sizeof *expected);
     assert_true(pixels && real && features && expected);
-    float *wanted[1] = {features}, *nothing[1] = {NULL};
+    float *wanted[2] = {features}, *nothing[2] = {NULL};
     struct fs_error error;
     struct fs_extractor extractor = open_extractor();
     random_pictures(7, COUNT, pixels);
@@ -303,7 +305,7 @@ static void pictures_it_cannot_take(void **state)
 {
     (void)state;
     static const uint8_t pixels[32 * 32 * 3];
-    float features[FEATURES], *wanted[1] = {features};
+    float features[FEATURES], *wanted[2] = {features};
     struct fs_error error;
     struct fs_extractor extractor = open_extractor();
     struct fs_image_batch batch = bytes(pixels, 1);

@@ -1,0 +1,165 @@
+/* Many metrics from one run: what the program prints and keeps. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "harness/data/dataset.h"
+#include "kernels/base/file.h"
+#include "tests/support/folder.h"
+#include "tests/support/program.h"
+
+static char experiment[256], out[256], data[256];
+
+#define TEXT                                                                                                           \
+    "experiment: many\n"                                                                                               \
+    "dataset: {name: fashion-mnist, path: %s}\n"                                                                       \
+    "model: {preset: tiny, patch: 14, hidden: 32, depth: 1, heads: 2, classes: 10, finest_steps: 8}\n"                 \
+    "train: {updates: 8, batch: 16}\n"                                                                                 \
+    "method: flow-matching\n"                                                                                          \
+    "evaluate: {steps: [1, 8], samples: 130, metrics: [%s]}\n"
+
+static void write_experiment(const char *metrics)
+{
+    char text[1024];
+    const int length = snprintf(text, sizeof text, TEXT, data, metrics);
+    test_write(experiment, text, (size_t)length);
+}
+
+/* The first `count` pictures of a split as IDX files of their own. */
+static void cut_split(enum fs_split split, const char *name, int count)
+{
+    struct fs_dataset_config config = {.name = "fashion-mnist"};
+    struct fs_dataset whole;
+    struct fs_error error;
+    char path[512];
+    if (fs_dataset_open(&config, split, &whole, &error) != FS_OK) {
+        fail_msg("%s", error.text);
+    }
+    const size_t bytes = (size_t)count * 28 * 28;
+    uint8_t *file = calloc(1, 16 + bytes);
+    assert_non_null(file);
+    const uint8_t head[16] = {0, 0, 8, 3, 0, 0, (uint8_t)(count >> 8), (uint8_t)count, 0, 0, 0, 28, 0, 0, 0, 28};
+    memcpy(file, head, 16);
+    memcpy(file + 16, whole.pixels, bytes);
+    snprintf(path, sizeof path, "%s/%s-images-idx3-ubyte", data, name);
+    test_write(path, file, 16 + bytes);
+    file[3] = 1;
+    for (int i = 0; i < count; i++) {
+        file[8 + i] = (uint8_t)whole.labels[i];
+    }
+    snprintf(path, sizeof path, "%s/%s-labels-idx1-ubyte", data, name);
+    test_write(path, file, 8 + (size_t)count);
+    free(file);
+    fs_dataset_close(&whole);
+}
+
+static void expect_rows(const char *sql, const char *expected)
+{
+    char text[4096];
+    test_program_query(out, sql, text, sizeof text);
+    assert_string_equal(text, expected);
+}
+
+static void run(const char *metrics, char *text, size_t size)
+{
+    char arguments[2200];
+    write_experiment(metrics);
+    snprintf(arguments, sizeof arguments, "run %s --out %s > /dev/null", experiment, out);
+    if (test_program_run("", arguments, text, size) != 0) {
+        fail_msg("%s", text);
+    }
+}
+
+/* fd alone; then with all others: fd's score stays the same row, and samples are drawn for the missing ones only. */
+static void metrics_are_added_to_a_run(void **state)
+{
+    (void)state;
+    char text[8192], before[256], after[256];
+    run("fd", text, sizeof text);
+    assert_null(strstr(text, "warning"));
+    test_program_query(out, "SELECT group_concat(number || ' ' || value || ' ' || created) FROM scores", before,
+                       sizeof before);
+    run("fd, kid, is, fd_infinity, precision, recall, density, coverage, spectrum", text, sizeof text);
+    assert_non_null(strstr(text, "warning: kid of 130 samples (enough: 1000)"));
+    assert_non_null(strstr(text, "warning: precision, recall, density, coverage of 130 samples"));
+    assert_null(strstr(text, ": fd "));
+    test_program_query(out,
+                       "SELECT group_concat(number || ' ' || value || ' ' || created) FROM scores WHERE metric = 'fd'",
+                       after, sizeof after);
+    assert_string_equal(before, after);
+    expect_rows("SELECT steps, count(*), count(DISTINCT metric) FROM scores GROUP BY steps ORDER BY steps",
+                "0 9 9 \n1 9 9 \n8 9 9 \n");
+    expect_rows("SELECT count(*) FROM scores WHERE NOT (low <= value AND value <= high)", "0 \n");
+    expect_rows(
+        "SELECT DISTINCT metric, extractor, tap FROM scores WHERE metric IN ('is', 'kid', 'spectrum') ORDER BY 1",
+        "is fashion-cnn logits \nkid fashion-cnn penultimate \nspectrum pixels pixels \n");
+    expect_rows(
+        "SELECT s.steps, s.metric, count(*), min(p.power > 0 AND p.reference_power > 0 AND p.standard_error > 0) "
+        "FROM spectra p JOIN scores s ON s.number = p.score GROUP BY 1, 2",
+        "0 spectrum 14 1 \n1 spectrum 14 1 \n8 spectrum 14 1 \n");
+    /* test pictures have the training pictures' spectrum; eight updates do not make it */
+    expect_rows("SELECT (SELECT value FROM scores WHERE metric = 'spectrum' AND steps = 0) < 0.2, "
+                "(SELECT value FROM scores WHERE metric = 'spectrum' AND steps = 8) > 0.5",
+                "1 1 \n");
+    run("fd, kid, is, fd_infinity, precision, recall, density, coverage, spectrum", text, sizeof text);
+    expect_rows("SELECT count(*) FROM scores", "27 \n");
+}
+
+static void table_of_one_metric(void **state)
+{
+    (void)state;
+    char arguments[2200], said[1024], path[512], *text;
+    size_t size;
+    struct fs_error error;
+    snprintf(path, sizeof path, "%s/table.txt", out);
+    snprintf(arguments, sizeof arguments, "table --out %s --metric spectrum > %s", out, path);
+    assert_int_equal(test_program_run("", arguments, said, sizeof said), 0);
+    assert_int_equal(fs_file_read(path, 1 << 16, &text, &size, &error), FS_OK);
+    assert_non_null(strstr(text, "spectral distance (pixels) to train, 130 samples"));
+    assert_non_null(strstr(text, "95 % interval over samples"));
+    assert_null(strstr(text, "FD"));
+    free(text);
+    snprintf(arguments, sizeof arguments, "table --out %s --metric sfd", out);
+    test_program_refuses(2, arguments, "no score is left by --metric sfd");
+}
+
+/* Before anything is trained. */
+static void what_the_extractor_cannot_give(void **state)
+{
+    (void)state;
+    char arguments[2200];
+    write_experiment("fd, sfd");
+    snprintf(arguments, sizeof arguments, "run %s --out %s --set train.updates=100000 --quiet", experiment, out);
+    test_program_refuses(2, arguments, "sfd is made of an extractor's tap 'spatial', and fashion-cnn has none");
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(experiment, sizeof experiment, "%s", test_path("many.yaml"));
+    snprintf(out, sizeof out, "%s", test_path("out"));
+    snprintf(data, sizeof data, "%s", test_path("data"));
+    mkdir(data, 0777);
+    cut_split(FS_SPLIT_TRAIN, "train", 1500);
+    cut_split(FS_SPLIT_TEST, "t10k", 300);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    test_program_find(argv[0]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(metrics_are_added_to_a_run),
+        cmocka_unit_test(table_of_one_metric),
+        cmocka_unit_test(what_the_extractor_cannot_give),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}

@@ -1,0 +1,244 @@
+/* The list of metrics: names, taps, warnings, and that each one by name is what its own function gives. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "metrics/fid_infinity.h"
+#include "metrics/frechet.h"
+#include "metrics/inception_score.h"
+#include "metrics/kid.h"
+#include "metrics/metric.h"
+#include "tests/support/gaussian.h"
+
+static struct fs_error error;
+
+static void good(fs_status status)
+{
+    if (status != FS_OK) {
+        fail_msg("%s", error.text);
+    }
+}
+
+static void names(void **state)
+{
+    (void)state;
+    int count = 0;
+    for (; fs_metric_at(count); count++) {
+        assert_string_equal(fs_metric_name(count), fs_metric_at(count)->name);
+        assert_ptr_equal(fs_metric_find(fs_metric_name(count)), fs_metric_at(count));
+    }
+    assert_null(fs_metric_name(count));
+    assert_string_equal(fs_metric_name(0), "fd");
+    assert_ptr_equal(fs_metric_find("fid"), fs_metric_find("fd"));
+    assert_ptr_equal(fs_metric_find("sfid"), fs_metric_find("sfd"));
+    assert_null(fs_metric_find("FD"));
+
+    struct fs_extractor extractor = {.name = "x", .fid = true};
+    assert_string_equal(fs_extractor_metric(&extractor, "fd"), "fid");
+    assert_string_equal(fs_extractor_metric(&extractor, "fd_infinity"), "fid_infinity");
+    assert_string_equal(fs_extractor_metric(&extractor, "sfd"), "sfid");
+    assert_string_equal(fs_extractor_metric(&extractor, "kid"), "kid");
+    extractor.fid = false;
+    assert_string_equal(fs_extractor_metric(&extractor, "fd"), "fd");
+}
+
+static void taps(void **state)
+{
+    (void)state;
+    static const struct fs_tap inception[] = {{"pool", 4}, {"192", 2}, {"logits_unbiased", 7}, {"spatial", 3}};
+    static const struct fs_tap plain[] = {{"penultimate", 4}, {"other", 2}};
+    struct fs_extractor extractor = {.name = "some-net", .taps = inception, .tap_count = 4};
+    int tap;
+    good(fs_metric_tap(fs_metric_find("fd"), &extractor, &tap, &error));
+    assert_int_equal(tap, 0);
+    good(fs_metric_tap(fs_metric_find("is"), &extractor, &tap, &error));
+    assert_int_equal(tap, 2);
+    good(fs_metric_tap(fs_metric_find("sfd"), &extractor, &tap, &error));
+    assert_int_equal(tap, 3);
+    extractor.taps = plain;
+    extractor.tap_count = 2;
+    good(fs_metric_tap(fs_metric_find("recall"), &extractor, &tap, &error));
+    assert_int_equal(fs_metric_tap(fs_metric_find("is"), &extractor, &tap, &error), FS_USAGE);
+    assert_string_equal(error.text,
+                        "evaluate.metrics: is is made of an extractor's tap 'logits', and some-net has none (it has: "
+                        "penultimate, other): leave the metric out, or choose another of evaluate.extractors");
+}
+
+static void warnings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *metric;
+        int64_t dim, enough;
+        const char *piece;
+    } cases[] = {
+        {"fd", 2048, 2049, "fd of 2048 samples (enough: 2049): the covariance is singular"},
+        {"sfd", 5, 6, "singular"},
+        {"fd_infinity", 128, 516, "does not fall as 1/samples"},
+        {"kid", 128, 1000, "kid of 999 samples"},
+        {"is", 1008, 40320, "too low"},
+        {"coverage", 128, 1000, "precision, recall, density, coverage of 999"},
+        {"precision", 128, 1000, "too high"},
+        {"spectrum", 1, 100, "too large"},
+    };
+    char text[256];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct fs_metric *metric = fs_metric_find(cases[i].metric);
+        assert_false(fs_metric_warning(metric, cases[i].enough, cases[i].dim, text, sizeof text));
+        assert_true(fs_metric_warning(metric, cases[i].enough - 1, cases[i].dim, text, sizeof text));
+        assert_non_null(strstr(text, cases[i].piece));
+    }
+    for (int i = 0; fs_metric_at(i); i++) { /* the defaults of a configuration are enough for all on fashion-cnn */
+        const int64_t dim = strcmp(fs_metric_name(i), "is") == 0 ? 10 : 128;
+        assert_false(fs_metric_warning(fs_metric_at(i), 5000, dim, text, sizeof text));
+    }
+}
+
+/* --- values --- */
+
+enum { N = 120, REFERENCE = 300, DIM = 6, CLASSES = 5, SIDE = 8 };
+
+static float features[N * DIM], reference[REFERENCE * DIM], logits[N * CLASSES], pictures[N * SIDE * SIDE];
+static double mean[DIM], root[DIM * DIM], power[SIDE / 2];
+static struct fs_spectrum spectrum;
+static const struct fs_moments moments = {DIM, mean, root, DIM};
+
+static struct fs_evaluation evaluation(void)
+{
+    return (struct fs_evaluation){.n = N,
+                                  .features = features,
+                                  .spatial = features,
+                                  .logits = logits,
+                                  .classes = CLASSES,
+                                  .spectrum = &spectrum,
+                                  .moments = &moments,
+                                  .spatial_moments = &moments,
+                                  .reference = reference,
+                                  .reference_n = REFERENCE,
+                                  .reference_power = power,
+                                  .seed = 3};
+}
+
+static int setup(void **state)
+{
+    const double shift[DIM] = {0.5, 0, 0.2};
+    test_gaussian_rows(1, N, DIM, shift, NULL, features);
+    test_gaussian_rows(2, REFERENCE, DIM, NULL, NULL, reference);
+    test_gaussian_rows(3, N, CLASSES, NULL, NULL, logits);
+    test_gaussian_rows(4, N, SIDE * SIDE, NULL, NULL, pictures);
+    for (int i = 0; i < DIM; i++) {
+        root[i * DIM + i] = 1;
+    }
+    for (int b = 0; b < SIDE / 2; b++) {
+        power[b] = 1.2;
+    }
+    good(fs_spectrum_create(SIDE, SIDE, 1, N, &spectrum, &error));
+    good(fs_spectrum_add(&spectrum, pictures, N, &error));
+    return test_one_blas_thread(state);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    fs_spectrum_destroy(&spectrum);
+    return 0;
+}
+
+static void same(const char *name, double value, double low, double high)
+{
+    struct fs_evaluation e = evaluation();
+    struct fs_estimate estimate;
+    good(fs_evaluate(&e, fs_metric_find(name), &estimate, &error));
+    if (estimate.value != value || estimate.low != low || estimate.high != high) {
+        fail_msg("%s: %g [%g, %g], expected %g [%g, %g]", name, estimate.value, estimate.low, estimate.high, value, low,
+                 high);
+    }
+}
+
+static void same_estimate(const char *name, const struct fs_estimate *expected)
+{
+    same(name, expected->value, expected->low, expected->high);
+}
+
+/* The rows that precision and its like are compared with: as many as there are samples, in their order. */
+static void choose_rows(float *chosen)
+{
+    int64_t count = 0;
+    for (int64_t row = 0; row < REFERENCE; row++) {
+        if (fs_row_is_chosen(3, row, REFERENCE, count, N)) {
+            memcpy(chosen + count++ * DIM, reference + row * DIM, DIM * sizeof *chosen);
+        }
+    }
+    assert_int_equal(count, N);
+}
+
+static void each_is_its_own_function(void **state)
+{
+    (void)state;
+    struct fs_statistics statistics;
+    double covariance[DIM * DIM], value, low, high;
+    struct fs_estimate estimate;
+    struct fs_kid kid;
+    struct fs_prdc prdc;
+    float chosen[N * DIM];
+    good(fs_statistics_create(DIM, &statistics, &error));
+    fs_statistics_add(&statistics, features, N);
+    good(fs_statistics_covariance(&statistics, covariance, &error));
+    good(fs_frechet_from_root(DIM, mean, root, DIM, statistics.mean, covariance, &value, &error));
+    good(fs_frechet_interval(DIM, features, N, mean, root, DIM, 100, 0.95, 3, &low, &high, &error));
+    fs_statistics_destroy(&statistics);
+    same("fd", value, low, high);
+    same("sfd", value, low, high);
+    good(fs_fid_infinity(DIM, features, N, mean, root, DIM, NULL, &estimate, &error));
+    same_estimate("fd_infinity", &estimate);
+    good(fs_kid(DIM, features, N, reference, REFERENCE, 100, 1000, 3, NULL, &kid, &error));
+    same_estimate("kid", &kid.estimate);
+    good(fs_inception_score(CLASSES, logits, N, 10, &estimate, NULL, &error));
+    same_estimate("is", &estimate);
+    good(fs_spectrum_distance(&spectrum, power, &estimate, &error));
+    same_estimate("spectrum", &estimate);
+    choose_rows(chosen);
+    good(fs_prdc(DIM, features, N, chosen, N, 3, 5, NULL, &prdc, &error));
+    same_estimate("precision", &prdc.precision);
+    same_estimate("recall", &prdc.recall);
+    same_estimate("density", &prdc.density);
+    same_estimate("coverage", &prdc.coverage);
+}
+
+/* Each row alike often, and exactly as many as are wanted. */
+static void rows_are_chosen_evenly(void **state)
+{
+    (void)state;
+    enum { ROWS = 20, WANTED = 7, DRAWS = 3000 };
+    int counts[ROWS] = {0};
+    for (uint32_t seed = 0; seed < DRAWS; seed++) {
+        int64_t chosen = 0;
+        for (int64_t row = 0; row < ROWS; row++) {
+            const bool is = fs_row_is_chosen(seed, row, ROWS, chosen, WANTED);
+            chosen += is;
+            counts[row] += is;
+        }
+        assert_int_equal(chosen, WANTED);
+    }
+    for (int row = 0; row < ROWS; row++) { /* a deviation is 26 */
+        assert_true(abs(counts[row] - DRAWS * WANTED / ROWS) < 110);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names),
+        cmocka_unit_test(taps),
+        cmocka_unit_test(warnings),
+        cmocka_unit_test(each_is_its_own_function),
+        cmocka_unit_test(rows_are_chosen_evenly),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
