@@ -1,63 +1,8 @@
-/* A folder of its own for a test, and rows for the database. */
+/* Rows for the database of a test. */
 #include "tests/support/database.h"
 
-#include <dirent.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-void test_folder_make(char path[256])
-{
-    const char *base = getenv("TMPDIR");
-
-    snprintf(path, 256, "%s/fewstep-test-XXXXXX", base ? base : "/tmp");
-    if (!mkdtemp(path)) {
-        perror(path);
-        abort();
-    }
-}
-
-void test_folder_remove(const char *path)
-{
-    DIR *folder = opendir(path);
-    struct dirent *entry;
-    char inner[1024];
-
-    if (!folder) {
-        return;
-    }
-    while ((entry = readdir(folder))) {
-        struct stat about;
-        snprintf(inner, sizeof(inner), "%s/%s", path, entry->d_name);
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || lstat(inner, &about) != 0) {
-            continue;
-        }
-        if (S_ISDIR(about.st_mode)) {
-            test_folder_remove(inner);
-        } else {
-            unlink(inner);
-        }
-    }
-    closedir(folder);
-    rmdir(path);
-}
-
-int test_folder_files(const char *path)
-{
-    DIR *folder = opendir(path);
-    struct dirent *entry;
-    int count = 0;
-
-    while (folder && (entry = readdir(folder))) {
-        count += entry->d_type != DT_DIR;
-    }
-    if (folder) {
-        closedir(folder);
-    }
-    return count;
-}
 
 struct fs_environment test_environment(void)
 {

@@ -1,15 +1,16 @@
-/* A scratch folder for a test program. */
+/* Scratch folders, for a whole test program or for one test. */
 #define _XOPEN_SOURCE 700 /* nftw */
 #include "tests/support/folder.h"
 
 #include <dirent.h>
 #include <ftw.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static char folder[512];
+static char folder[256];
 static pid_t owner;
 
 static void require(int condition, const char *what)
@@ -28,21 +29,31 @@ static int remove_entry(const char *path, const struct stat *about, int kind, st
     return remove(path);
 }
 
-static void remove_folder(void)
+void test_folder_make(char path[256])
+{
+    const char *parent = getenv("TMPDIR");
+    snprintf(path, 256, "%s/fewstep-test-XXXXXX", parent && *parent ? parent : "/tmp");
+    require(mkdtemp(path) != NULL, path);
+}
+
+void test_folder_remove(const char *path)
+{
+    nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void remove_own(void)
 {
     if (getpid() == owner) { /* not in a child that a test forked */
-        nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+        test_folder_remove(folder);
     }
 }
 
 const char *test_folder(void)
 {
     if (!*folder) {
-        const char *parent = getenv("TMPDIR");
-        snprintf(folder, sizeof folder, "%s/fewstep-test-XXXXXX", parent && *parent ? parent : "/tmp");
-        require(mkdtemp(folder) != NULL, folder);
+        test_folder_make(folder);
         owner = getpid();
-        atexit(remove_folder);
+        atexit(remove_own);
     }
     return folder;
 }
@@ -64,14 +75,25 @@ void test_write(const char *path, const void *bytes, size_t size)
     require(fclose(stream) == 0, path);
 }
 
-int test_folder_entries(void)
+static int count_entries(const char *path, bool folders)
 {
-    DIR *entries = opendir(test_folder());
-    require(entries != NULL, folder);
+    DIR *entries = opendir(path);
+    require(entries != NULL, path);
     int count = 0;
     for (const struct dirent *entry; (entry = readdir(entries)) != NULL;) {
-        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+        const bool itself = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+        count += !itself && (folders || entry->d_type != DT_DIR);
     }
     closedir(entries);
     return count;
+}
+
+int test_folder_entries(void)
+{
+    return count_entries(test_folder(), true);
+}
+
+int test_folder_files(const char *path)
+{
+    return count_entries(path, false);
 }

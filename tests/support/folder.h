@@ -1,4 +1,4 @@
-/* A scratch folder for a test program. */
+/* Scratch folders, for a whole test program or for one test. */
 #ifndef FEWSTEP_TEST_FOLDER_H
 #define FEWSTEP_TEST_FOLDER_H
 
@@ -16,5 +16,11 @@ void test_write(const char *path, const void *bytes, size_t size);
 
 /* Number of entries in the scratch folder. */
 int test_folder_entries(void);
+
+/* A fresh folder for one test, and its removal with all that it holds. */
+void test_folder_make(char path[256]);
+void test_folder_remove(const char *path);
+/* How many files (not folders) stand directly in it. */
+int test_folder_files(const char *path);
 
 #endif

@@ -16,32 +16,29 @@
 #include "kernels/base/hash.h"
 #include "kernels/base/safetensors.h"
 #include "metrics/train_fashion_cnn.h"
+#include "tests/support/folder.h"
 #include "tests/reference/reference.h"
 
 #define PIXELS FS_FASHION_CNN_PIXELS
 #define FEATURES FS_FASHION_CNN_FEATURES
 
 static struct fs_backend *backend;
-static char folder[] = "/tmp/fewstep-test-XXXXXX", path[64]; /* of weights, in the folder */
+static char path[512]; /* of weights that a test writes */
 
 static int begin(void **state)
 {
     struct fs_error error;
     (void)state;
     backend = fs_cpu_backend(1, &error);
-    if (!backend || !mkdtemp(folder)) {
-        return -1;
-    }
-    snprintf(path, sizeof path, "%s/fashion-cnn.safetensors", folder);
-    return 0;
+    snprintf(path, sizeof path, "%s", test_path("fashion-cnn.safetensors"));
+    return backend ? 0 : -1;
 }
 
 static int end(void **state)
 {
     (void)state;
-    unlink(path);
     backend->destroy(backend);
-    return rmdir(folder);
+    return 0;
 }
 
 static void expect(fs_status status, fs_status expected, const struct fs_error *error, const char *words)
@@ -337,7 +334,7 @@ static void other_weights_are_refused(void **state)
     assert_int_equal(fwrite(contents, 1, size, file.stream), size);
     expect(fs_new_file_commit(&file, &error), FS_OK, &error, NULL);
     free(contents);
-    setenv("FEWSTEP_DATA", folder, 1);
+    setenv("FEWSTEP_DATA", test_folder(), 1);
     expect(fs_extractor_open("fashion-cnn", backend, &extractor, &error), FS_USAGE, &error, path);
     expect(fs_extractor_open("fashion-cnn", backend, &extractor, &error), FS_USAGE, &error, FS_FASHION_CNN_SHA256);
 

@@ -16,6 +16,7 @@
 #include "harness/report/gc.h"
 #include "kernels/base/file.h"
 #include "tests/support/database.h"
+#include "tests/support/folder.h"
 
 struct place {
     char folder[256], path[300], output[8192];

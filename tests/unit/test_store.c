@@ -21,6 +21,7 @@
 #include "harness/store/schema.h"
 #include "kernels/base/hash.h"
 #include "tests/support/database.h"
+#include "tests/support/folder.h"
 
 struct place {
     char folder[256], path[300];

@@ -18,6 +18,7 @@
 #include "harness/report/show.h"
 #include "harness/report/table.h"
 #include "tests/support/database.h"
+#include "tests/support/folder.h"
 
 #define COMMIT "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00"
 #define SOURCE "5011ce005011ce005011ce005011ce005011ce005011ce005011ce005011ce00"
