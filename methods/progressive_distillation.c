@@ -6,13 +6,7 @@
 #include <inttypes.h>
 
 static const struct fs_option options[] = {
-    {.key = "teacher_share",
-     .kind = FS_OPTION_REAL,
-     .offset = offsetof(struct fs_distillation_settings, teacher_share),
-     .size = sizeof(double),
-     .fallback = 0.5,
-     .minimum = 0.01,
-     .maximum = 0.99},
+    FS_TEACHER_SHARE_OPTION(struct fs_distillation_settings),
     {.key = "phase_checkpoints",
      .kind = FS_OPTION_BOOL,
      .offset = offsetof(struct fs_distillation_settings, phase_checkpoints),

@@ -6,13 +6,7 @@
 enum { INIT_TEACHER, INIT_SCRATCH };
 
 static const struct fs_option options[] = {
-    {.key = "teacher_share",
-     .kind = FS_OPTION_REAL,
-     .offset = offsetof(struct fs_reflow_settings, teacher_share),
-     .size = sizeof(double),
-     .fallback = 0.5,
-     .minimum = 0.01,
-     .maximum = 0.99},
+    FS_TEACHER_SHARE_OPTION(struct fs_reflow_settings),
     {.key = "pairs",
      .kind = FS_OPTION_WHOLE,
      .offset = offsetof(struct fs_reflow_settings, pairs),
