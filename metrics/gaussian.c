@@ -52,30 +52,32 @@ static fs_status read_numbers(const struct fs_npz *npz, const char *name, int64_
 }
 
 /* A vector, also as a matrix of one row or column. */
-static fs_status read_mean(const struct fs_npz *npz, struct fs_gaussian *gaussian, struct fs_error *error)
+static fs_status read_mean(const struct fs_npz *npz, const char *name, struct fs_gaussian *gaussian,
+                           struct fs_error *error)
 {
     struct fs_array mu;
-    fs_status status = read_numbers(npz, "mu", FS_GAUSSIAN_DIM_MAX, &mu, error);
+    fs_status status = read_numbers(npz, name, FS_GAUSSIAN_DIM_MAX, &mu, error);
     if (status == FS_OK) {
         const bool flat = mu.rank == 1 || (mu.rank == 2 && (mu.shape[0] == 1 || mu.shape[1] == 1));
         gaussian->dim = flat ? mu.shape[0] * (mu.rank == 2 ? mu.shape[1] : 1) : 0;
         if (gaussian->dim < 1) {
-            status = fs_fail(error, FS_USAGE, "%s: mu: expected one row of numbers", npz->path);
+            status = fs_fail(error, FS_USAGE, "%s: %s: expected one row of numbers", npz->path, name);
         }
     }
     gaussian->mean = mu.data;
     return status;
 }
 
-static fs_status read_covariance(const struct fs_npz *npz, struct fs_gaussian *gaussian, struct fs_error *error)
+static fs_status read_covariance(const struct fs_npz *npz, const char *name, struct fs_gaussian *gaussian,
+                                 struct fs_error *error)
 {
     struct fs_array sigma;
     const int64_t dim = gaussian->dim;
-    const fs_status status = read_numbers(npz, "sigma", dim * dim, &sigma, error);
+    const fs_status status = read_numbers(npz, name, dim * dim, &sigma, error);
     gaussian->covariance = sigma.data;
     if (status == FS_OK && (sigma.rank != 2 || sigma.shape[0] != dim || sigma.shape[1] != dim)) {
-        return fs_fail(error, FS_USAGE, "%s: sigma: expected %lld × %lld numbers, as mu has %lld; it has %lld × %lld",
-                       npz->path, (long long)dim, (long long)dim, (long long)dim, (long long)sigma.shape[0],
+        return fs_fail(error, FS_USAGE, "%s: %s: expected %lld × %lld numbers, as mu has %lld; it has %lld × %lld",
+                       npz->path, name, (long long)dim, (long long)dim, (long long)dim, (long long)sigma.shape[0],
                        (long long)(sigma.rank < 2 ? 1 : sigma.shape[1]));
     }
     return status;
@@ -89,7 +91,7 @@ static double largest_element(const struct fs_gaussian *gaussian)
     return fabs(gaussian->covariance[cblas_idamax(count, gaussian->covariance, 1)]);
 }
 
-static fs_status make_symmetric(const char *path, struct fs_gaussian *gaussian, struct fs_error *error)
+static fs_status make_symmetric(const char *place, struct fs_gaussian *gaussian, struct fs_error *error)
 {
     const int64_t dim = gaussian->dim;
     const double largest = largest_element(gaussian);
@@ -98,14 +100,14 @@ static fs_status make_symmetric(const char *path, struct fs_gaussian *gaussian, 
             double *lower = &gaussian->covariance[i * dim + j], *upper = &gaussian->covariance[j * dim + i];
             if (fabs(*lower - *upper) > ASYMMETRY_MAX * largest) {
                 return fs_fail(error, FS_USAGE,
-                               "%s: sigma: not symmetric: element (%lld, %lld) is %g, its mirror %g: no covariance",
-                               path, (long long)i, (long long)j, *lower, *upper);
+                               "%s: not symmetric: element (%lld, %lld) is %g, its mirror %g: no covariance", place,
+                               (long long)i, (long long)j, *lower, *upper);
             }
             *lower = *upper = (*lower + *upper) / 2;
         }
         if (gaussian->covariance[i * dim + i] < 0) {
-            return fs_fail(error, FS_USAGE, "%s: sigma: the variance of feature %lld is negative (%g): no covariance",
-                           path, (long long)i, gaussian->covariance[i * dim + i]);
+            return fs_fail(error, FS_USAGE, "%s: the variance of feature %lld is negative (%g): no covariance", place,
+                           (long long)i, gaussian->covariance[i * dim + i]);
         }
     }
     return FS_OK;
@@ -121,16 +123,16 @@ static bool is_positive_definite(const struct fs_gaussian *gaussian, double *wor
 
 /* Negative eigenvalues within float32's rounding become 0: Σ = (V·Λ^½)·(V·Λ^½)ᵀ. `vectors` [dim, dim], `values` [dim].
  */
-static fs_status clip_eigenvalues(const char *path, struct fs_gaussian *gaussian, double *vectors, double *values,
+static fs_status clip_eigenvalues(const char *place, struct fs_gaussian *gaussian, double *vectors, double *values,
                                   struct fs_error *error)
 {
     const int dim = (int)gaussian->dim;
     memcpy(vectors, gaussian->covariance, (size_t)(gaussian->dim * gaussian->dim) * sizeof *vectors);
     if (LAPACKE_dsyevd(LAPACK_ROW_MAJOR, 'V', 'U', dim, vectors, dim, values) != 0) {
-        return fs_fail(error, FS_FAILED, "%s: sigma: its eigenvalues could not be found", path);
+        return fs_fail(error, FS_FAILED, "%s: its eigenvalues could not be found", place);
     }
     if (values[0] < -(double)dim * FLT_EPSILON * largest_element(gaussian)) {
-        return fs_fail(error, FS_USAGE, "%s: sigma: has an eigenvalue of %g (the largest is %g): no covariance", path,
+        return fs_fail(error, FS_USAGE, "%s: has an eigenvalue of %g (the largest is %g): no covariance", place,
                        values[0], values[dim - 1]);
     }
     if (values[0] >= -(double)dim * DBL_EPSILON * values[dim - 1]) {
@@ -148,16 +150,16 @@ static fs_status clip_eigenvalues(const char *path, struct fs_gaussian *gaussian
     return FS_OK;
 }
 
-static fs_status make_covariance(const char *path, struct fs_gaussian *gaussian, struct fs_error *error)
+static fs_status make_covariance(const char *place, struct fs_gaussian *gaussian, struct fs_error *error)
 {
-    FS_TRY(make_symmetric(path, gaussian, error));
+    FS_TRY(make_symmetric(place, gaussian, error));
     const size_t dim = (size_t)gaussian->dim;
-    double *work = fs_allocate(dim + 1, dim * sizeof *work, path, error);
+    double *work = fs_allocate(dim + 1, dim * sizeof *work, place, error);
     if (!work) {
         return FS_FAILED;
     }
     const fs_status status =
-        is_positive_definite(gaussian, work) ? FS_OK : clip_eigenvalues(path, gaussian, work, work + dim * dim, error);
+        is_positive_definite(gaussian, work) ? FS_OK : clip_eigenvalues(place, gaussian, work, work + dim * dim, error);
     free(work);
     return status;
 }
@@ -183,17 +185,21 @@ static void read_origin(const char *comment, struct fs_gaussian_origin *origin)
     json_decref(json);
 }
 
-fs_status fs_gaussian_read(const char *path, struct fs_gaussian *gaussian, struct fs_error *error)
+fs_status fs_gaussian_read(const char *path, const char *suffix, struct fs_gaussian *gaussian, struct fs_error *error)
 {
     struct fs_npz npz;
+    char mu[32], sigma[32], place[1200];
+    snprintf(mu, sizeof mu, "mu%s", suffix);
+    snprintf(sigma, sizeof sigma, "sigma%s", suffix);
+    snprintf(place, sizeof place, "%s: %s", path, sigma);
     *gaussian = (struct fs_gaussian){0};
     FS_TRY(fs_npz_open(path, &npz, error));
-    fs_status status = read_mean(&npz, gaussian, error);
+    fs_status status = read_mean(&npz, mu, gaussian, error);
     if (status == FS_OK) {
-        status = read_covariance(&npz, gaussian, error);
+        status = read_covariance(&npz, sigma, gaussian, error);
     }
     if (status == FS_OK) {
-        status = make_covariance(path, gaussian, error);
+        status = make_covariance(place, gaussian, error);
         read_origin(fs_npz_comment(&npz), &gaussian->origin);
     }
     fs_npz_close(&npz);

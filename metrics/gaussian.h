@@ -24,12 +24,13 @@ struct fs_gaussian {
     struct fs_gaussian_origin origin;
 };
 
-/* mu [dim] and sigma [dim, dim], float32 or float64, in any byte and index order. FS_USAGE, naming file and array, for
+/* `mu` [dim] and `sigma` [dim, dim], behind whose names `suffix` is put ("", or "_s": guided-diffusion's statistics of
+ * the tap "spatial"), float32 or float64, in any byte and index order. FS_USAGE, naming file and array, for
  * anything that is no mean and covariance: other shapes, numbers that are not finite, a negative variance, and
  * asymmetry or a negative eigenvalue beyond what float32 arithmetic leaves. Within that, sigma is mended: the two
  * halves averaged, negative eigenvalues set to zero (SciPy's square root of them is imaginary, and its real part is
  * what scores are made with). Free also after a failure. */
-fs_status fs_gaussian_read(const char *path, struct fs_gaussian *gaussian, struct fs_error *error);
+fs_status fs_gaussian_read(const char *path, const char *suffix, struct fs_gaussian *gaussian, struct fs_error *error);
 void fs_gaussian_free(struct fs_gaussian *gaussian);
 
 /* float64, atomically; the same numbers and origin give the same bytes. */

@@ -8,8 +8,6 @@
 #include "harness/report/number.h"
 #include "kernels/base/clock.h"
 
-#define FEW 5 /* times the dimension: fewer pictures get a note */
-
 static fs_status choose_resize(struct fs_extractor *extractor, const char *name, struct fs_error *error)
 {
     enum fs_resize mode = FS_RESIZE_CLEAN;
@@ -71,19 +69,19 @@ fs_status fs_extraction_side(struct fs_extraction *extraction, const char *text,
                              struct fs_side *side, struct fs_error *error)
 {
     struct fs_side_making how = *making;
-    how.extractor = &extraction->extractor;
+    how.extractor = extraction->extractor.state ? &extraction->extractor : NULL;
     how.stop = &fs_stop;
     how.owner = extraction;
     how.progress = show;
     extraction->begin = fs_seconds();
-    FS_TRY(fs_side_make(text, &how, side, error));
-    const int64_t dim = side->gaussians[0].dim;
-    if (side->count < FEW * dim) {
-        fs_progress_note(&extraction->progress,
-                         "%s: %" PRId64 " pictures for %" PRId64
-                         " features: a Fréchet distance is biased upwards by so "
-                         "few; compare it only with one of as many",
-                         text, side->count, dim);
+    return fs_side_make(text, &how, side, error);
+}
+
+void fs_extraction_warn(struct fs_extraction *extraction, const struct fs_metric *metric, const char *source, int64_t n,
+                        int64_t dim)
+{
+    char text[512];
+    if (fs_metric_warning(metric, n, dim, text, sizeof text)) {
+        fs_progress_note(&extraction->progress, "%s: %s", source, text);
     }
-    return FS_OK;
 }

@@ -4,23 +4,27 @@
 
 #include "harness/cli/progress.h"
 #include "harness/sample/side.h"
+#include "metrics/metric.h"
 
 struct fs_extraction {
     struct fs_backend *backend;
     struct fs_extractor extractor;
-    struct fs_progress progress;
-    double begin; /* of the side that is being made */
+    struct fs_progress progress; /* also while nothing is open, once begun */
+    double begin;                /* of the side that is being made */
 };
 
-/* `extractor` and `resize` as on the command line, or NULL: inception-v3, and `clean` where it
- * resizes. FS_USAGE for unknown ones, missing weights, or a resize for an extractor that takes one size only. */
+/* `extractor` and `resize` as on the command line, or NULL: inception-v3, and `clean` where it resizes. FS_USAGE for
+ * unknown ones, missing weights, or a resize for an extractor that takes one size only. */
 fs_status fs_extraction_open(struct fs_extraction *extraction, const char *extractor, const char *resize, bool quiet,
                              struct fs_error *error);
 void fs_extraction_close(struct fs_extraction *extraction);
 
-/* fs_side_make with the signals' stop and progress on stderr; `making` says which taps, and how many pictures. Notes
- * when they are so few that a Fréchet distance is mostly bias. */
+/* fs_side_make with the signals' stop and progress on stderr; `making` says which taps, and how many pictures. One that
+ * was only begun (progress) makes sides without taps. */
 fs_status fs_extraction_side(struct fs_extraction *extraction, const char *text, const struct fs_side_making *making,
                              struct fs_side *side, struct fs_error *error);
+/* A note where n pictures of `source` are too few for a metric (fs_metric_warning). */
+void fs_extraction_warn(struct fs_extraction *extraction, const struct fs_metric *metric, const char *source, int64_t n,
+                        int64_t dim);
 
 #endif

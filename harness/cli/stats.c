@@ -57,14 +57,17 @@ static fs_status try_output(const char *path, struct fs_error *error)
 static fs_status make_side(const struct stats_options *options, struct fs_side *side, struct fs_error *error)
 {
     struct fs_extraction extraction;
-    bool published;
-    FS_TRY(fs_side_is_published(options->source, true, &published, error));
-    if (published) {
-        return fs_side_read(options->source, side, error);
+    struct fs_side_content content;
+    FS_TRY(fs_side_look(options->source, &content, error));
+    if (!content.pictures) {
+        return fs_side_read(options->source, "", 0, side, error);
     }
     const struct fs_side_making making = {.statistics = {true}, .limit = options->samples};
     FS_TRY(fs_extraction_open(&extraction, options->extractor, options->resize, options->quiet, error));
     const fs_status status = fs_extraction_side(&extraction, options->source, &making, side, error);
+    if (status == FS_OK) {
+        fs_extraction_warn(&extraction, fs_metric_find("fd"), options->source, side->count, side->gaussians[0].dim);
+    }
     fs_extraction_close(&extraction);
     return status;
 }

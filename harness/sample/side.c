@@ -9,29 +9,32 @@
 #include "kernels/base/memory.h"
 #include "metrics/statistics.h"
 
+#define BATCH 64 /* pictures at once, where no extractor says how many */
+
 /* --- published statistics --- */
 
-fs_status fs_side_is_published(const char *text, bool pictures_wanted, bool *published, struct fs_error *error)
+fs_status fs_side_look(const char *text, struct fs_side_content *content, struct fs_error *error)
 {
     struct fs_npz npz;
     const size_t length = strlen(text);
-    *published = false;
+    *content = (struct fs_side_content){.pictures = true};
     if (length <= 4 || strcmp(text + length - 4, ".npz") != 0) {
         return FS_OK;
     }
     FS_TRY(fs_npz_open(text, &npz, error));
-    const bool statistics = fs_npz_has(&npz, "mu") || fs_npz_has(&npz, "sigma");
-    *published = statistics && !(pictures_wanted && fs_npz_has(&npz, "arr_0"));
+    content->statistics = fs_npz_has(&npz, "mu") || fs_npz_has(&npz, "sigma");
+    content->spatial = fs_npz_has(&npz, "mu_s") && fs_npz_has(&npz, "sigma_s");
+    content->pictures = fs_npz_has(&npz, "arr_0") || !content->statistics; /* what it lacks is said when it is opened */
     fs_npz_close(&npz);
     return FS_OK;
 }
 
-fs_status fs_side_read(const char *path, struct fs_side *side, struct fs_error *error)
+fs_status fs_side_read(const char *path, const char *suffix, int tap, struct fs_side *side, struct fs_error *error)
 {
-    *side = (struct fs_side){.published = true};
+    side->published = true;
     snprintf(side->name, sizeof side->name, "%s", path);
-    FS_TRY(fs_gaussian_read(path, &side->gaussians[0], error));
-    side->count = side->gaussians[0].origin.count;
+    FS_TRY(fs_gaussian_read(path, suffix, &side->gaussians[tap], error));
+    side->count = side->gaussians[tap].origin.count;
     return FS_OK;
 }
 
@@ -42,15 +45,20 @@ struct making {
     const struct fs_side_making *how;
     struct fs_side *side;
     struct fs_image_source source;
-    struct fs_statistics statistics[FS_TAPS_MAX];
-    float *taps[FS_TAPS_MAX]; /* [batch_max, dim]: a batch's features of each wanted tap */
-    int64_t height, width;    /* of the first picture */
+    struct fs_statistics statistics[FS_SIDE_TAPS_MAX];
+    float *taps[FS_SIDE_TAPS_MAX]; /* [batch_max, dim]: a batch's features of each wanted tap */
+    int64_t height, width;         /* of the first picture */
 };
+
+static int tap_count(const struct fs_side_making *how)
+{
+    return how->extractor ? how->extractor->tap_count : 0;
+}
 
 static fs_status allocate(struct making *making, struct fs_error *error)
 {
     const struct fs_extractor *extractor = making->how->extractor;
-    for (int t = 0; t < extractor->tap_count; t++) {
+    for (int t = 0; t < tap_count(making->how); t++) {
         const size_t dim = (size_t)extractor->taps[t].dim;
         if (making->how->statistics[t]) {
             FS_TRY(fs_statistics_create((int64_t)dim, &making->statistics[t], error));
@@ -79,7 +87,7 @@ static fs_status check_size(struct making *making, const struct fs_image_batch *
     const struct fs_extractor *extractor = making->how->extractor;
     char place[1200];
     fs_image_source_place(&making->source, first, place);
-    if (extractor->side > 0 && (batch->height != extractor->side || batch->width != extractor->side)) {
+    if (extractor && extractor->side > 0 && (batch->height != extractor->side || batch->width != extractor->side)) {
         return fs_fail(error, FS_USAGE, "%s: has %lld × %lld pixels, and %s takes %lld × %lld", place,
                        (long long)batch->height, (long long)batch->width, extractor->name, (long long)extractor->side,
                        (long long)extractor->side);
@@ -88,13 +96,35 @@ static fs_status check_size(struct making *making, const struct fs_image_batch *
         making->height = batch->height;
         making->width = batch->width;
     }
-    if (extractor->resize == FS_RESIZE_NONE && (batch->height != making->height || batch->width != making->width)) {
+    const bool alike = making->how->spectrum || extractor->resize == FS_RESIZE_NONE;
+    if (alike && (batch->height != making->height || batch->width != making->width)) {
         return fs_fail(error, FS_USAGE,
-                       "%s: has %lld × %lld pixels, those before it %lld × %lld: without a resize all must be alike",
+                       "%s: has %lld × %lld pixels, those before it %lld × %lld: without a resize, and for a spectrum, "
+                       "all must be alike",
                        place, (long long)batch->height, (long long)batch->width, (long long)making->height,
                        (long long)making->width);
     }
     return FS_OK;
+}
+
+/* In the values that an extractor's floats have: −1 … 1. */
+static fs_status add_spectrum(struct making *making, const struct fs_image_batch *batch, struct fs_error *error)
+{
+    struct fs_spectrum *spectrum = &making->side->spectrum;
+    const int64_t values = batch->count * batch->height * batch->width * batch->channels;
+    if (spectrum->bins == 0) {
+        FS_TRY(fs_spectrum_create(batch->height, batch->width, batch->channels, making->side->count, spectrum, error));
+    }
+    float *pictures = fs_allocate((size_t)values, sizeof *pictures, "pictures", error);
+    if (!pictures) {
+        return FS_FAILED;
+    }
+    for (int64_t i = 0; i < values; i++) {
+        pictures[i] = (float)((const uint8_t *)batch->pixels)[i] / 127.5F - 1.0F;
+    }
+    const fs_status status = fs_spectrum_add(spectrum, pictures, batch->count, error);
+    free(pictures);
+    return status;
 }
 
 static fs_status add_batch(struct making *making, const struct fs_image_batch *batch, int64_t first,
@@ -102,13 +132,16 @@ static fs_status add_batch(struct making *making, const struct fs_image_batch *b
 {
     struct fs_extractor *extractor = making->how->extractor;
     FS_TRY(check_size(making, batch, first, error));
-    const fs_status status = extractor->extract(extractor, batch, making->taps, error);
+    if (making->how->spectrum) {
+        FS_TRY(add_spectrum(making, batch, error));
+    }
+    const fs_status status = !extractor ? FS_OK : extractor->extract(extractor, batch, making->taps, error);
     if (status != FS_OK) {
         char place[1200];
         fs_image_source_place(&making->source, first, place);
         return fs_fail_in(error, "%s", place);
     }
-    for (int t = 0; t < extractor->tap_count; t++) {
+    for (int t = 0; t < tap_count(making->how); t++) {
         const int64_t dim = extractor->taps[t].dim;
         if (making->how->statistics[t]) {
             fs_statistics_add(&making->statistics[t], making->taps[t], batch->count);
@@ -127,7 +160,8 @@ static fs_status stream(struct making *making, struct fs_error *error)
     const int64_t count = making->side->count;
     for (int64_t done = 0; done < count;) {
         struct fs_image_batch batch;
-        const int64_t left = count - done, max = left < how->extractor->batch_max ? left : how->extractor->batch_max;
+        const int64_t left = count - done, at_once = how->extractor ? how->extractor->batch_max : BATCH;
+        const int64_t max = left < at_once ? left : at_once;
         if (how->stop && *how->stop) {
             return fs_fail(error, FS_FAILED, "%s: stopped after %lld of %lld pictures", making->side->name,
                            (long long)done, (long long)count);
@@ -171,7 +205,7 @@ static fs_status make(struct making *making, const char *text, struct fs_error *
 {
     const struct fs_side_making *how = making->how;
     struct fs_side *side = making->side;
-    FS_TRY(fs_image_source_open(text, (int)how->extractor->channels, &making->source, error));
+    FS_TRY(fs_image_source_open(text, how->extractor ? (int)how->extractor->channels : 3, &making->source, error));
     side->count = how->limit > 0 && how->limit < making->source.count ? how->limit : making->source.count;
     if (side->count < 2) {
         return fs_fail(error, FS_USAGE, "%s: %lld picture: a covariance needs two or more", text,
@@ -179,7 +213,7 @@ static fs_status make(struct making *making, const char *text, struct fs_error *
     }
     FS_TRY(allocate(making, error));
     FS_TRY(stream(making, error));
-    for (int t = 0; t < how->extractor->tap_count; t++) {
+    for (int t = 0; t < tap_count(how); t++) {
         if (how->statistics[t]) {
             FS_TRY(finish(making, t, error));
         }
@@ -190,10 +224,9 @@ static fs_status make(struct making *making, const char *text, struct fs_error *
 fs_status fs_side_make(const char *text, const struct fs_side_making *how, struct fs_side *side, struct fs_error *error)
 {
     struct making making = {.how = how, .side = side};
-    *side = (struct fs_side){.published = false};
     snprintf(side->name, sizeof side->name, "%s", text);
     const fs_status status = make(&making, text, error);
-    for (int t = 0; t < FS_TAPS_MAX; t++) {
+    for (int t = 0; t < FS_SIDE_TAPS_MAX; t++) {
         fs_statistics_destroy(&making.statistics[t]);
         free(making.taps[t]);
     }
@@ -203,9 +236,10 @@ fs_status fs_side_make(const char *text, const struct fs_side_making *how, struc
 
 void fs_side_free(struct fs_side *side)
 {
-    for (int t = 0; t < FS_TAPS_MAX; t++) {
+    for (int t = 0; t < FS_SIDE_TAPS_MAX; t++) {
         fs_gaussian_free(&side->gaussians[t]);
         free(side->features[t]);
     }
+    fs_spectrum_destroy(&side->spectrum);
     *side = (struct fs_side){0};
 }

@@ -38,7 +38,7 @@ static void write_doubles(const double *mu, const double *sigma)
 static void refused(const char *piece)
 {
     struct fs_gaussian gaussian;
-    if (fs_gaussian_read(test_path("s.npz"), &gaussian, &error) != FS_USAGE || !strstr(error.text, "s.npz") ||
+    if (fs_gaussian_read(test_path("s.npz"), "", &gaussian, &error) != FS_USAGE || !strstr(error.text, "s.npz") ||
         !strstr(error.text, piece)) {
         fail_msg("said: %s; expected: %s", error.text, piece);
     }
@@ -55,7 +55,7 @@ static void statistics_come_back_with_their_origin(void **state)
         {"inception-v3", "inception-v3 weights 65cc99", "65cc99", "pool", "none", true, 60000}};
     struct fs_gaussian read;
     assert_int_equal(fs_gaussian_write(test_path("w.npz"), &written, &error), FS_OK);
-    assert_int_equal(fs_gaussian_read(test_path("w.npz"), &read, &error), FS_OK);
+    assert_int_equal(fs_gaussian_read(test_path("w.npz"), "", &read, &error), FS_OK);
     assert_int_equal(read.dim, DIM);
     assert_memory_equal(read.mean, good_mu, sizeof good_mu);
     assert_memory_equal(read.covariance, good_sigma, sizeof good_sigma);
@@ -79,7 +79,7 @@ static void numpys_statistics_are_read(void **state)
         struct fs_gaussian read;
         double distance = NAN;
         snprintf(path, sizeof path, "tests/golden/npz/%s.npz", names[i]);
-        assert_int_equal(fs_gaussian_read(path, i ? &read : &first, &error), FS_OK);
+        assert_int_equal(fs_gaussian_read(path, "", i ? &read : &first, &error), FS_OK);
         assert_int_equal(first.origin.count, 0);
         assert_string_equal(first.origin.extractor, "");
         if (i > 0) { /* every number is exact in float32 */
@@ -111,7 +111,7 @@ static void rounding_of_float32_is_mended(void **state)
     write_statistics(&(struct fs_array){FS_ARRAY_F32, 2, {1, N}, mu},
                      &(struct fs_array){FS_ARRAY_F32, 2, {N, N}, sigma});
     struct fs_gaussian read;
-    assert_int_equal(fs_gaussian_read(test_path("s.npz"), &read, &error), FS_OK);
+    assert_int_equal(fs_gaussian_read(test_path("s.npz"), "", &read, &error), FS_OK);
     for (int i = 0; i < N * N; i++) {
         assert_float_equal(read.covariance[i], exact[i], 1e-6);
     }
@@ -166,6 +166,21 @@ static void other_shapes_and_types_are_refused(void **state)
     refused("sigma: there is no such array");
 }
 
+/* guided-diffusion's reference batches hold those of a second tap beside the first. */
+static void a_second_pair_is_read_by_its_suffix(void **state)
+{
+    (void)state;
+    const char *const names[] = {"mu_s", "sigma_s"};
+    const struct fs_array arrays[] = {{FS_ARRAY_F64, 1, {DIM}, (void *)good_mu},
+                                      {FS_ARRAY_F64, 2, {DIM, DIM}, (void *)good_sigma}};
+    struct fs_gaussian read;
+    assert_int_equal(fs_npz_write(test_path("s.npz"), names, arrays, 2, NULL, &error), FS_OK);
+    assert_int_equal(fs_gaussian_read(test_path("s.npz"), "_s", &read, &error), FS_OK);
+    assert_memory_equal(read.covariance, good_sigma, sizeof good_sigma);
+    fs_gaussian_free(&read);
+    refused("mu: there is no such array");
+}
+
 /* The size is refused before the numbers are read. */
 static void too_many_features_are_refused(void **state)
 {
@@ -184,6 +199,7 @@ int main(void)
         cmocka_unit_test(statistics_come_back_with_their_origin), cmocka_unit_test(numpys_statistics_are_read),
         cmocka_unit_test(rounding_of_float32_is_mended),          cmocka_unit_test(what_is_no_covariance_is_refused),
         cmocka_unit_test(other_shapes_and_types_are_refused),     cmocka_unit_test(too_many_features_are_refused),
+        cmocka_unit_test(a_second_pair_is_read_by_its_suffix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
