@@ -7,12 +7,13 @@
 #include "harness/cli/dry_run.h"
 #include "harness/cli/options.h"
 #include "harness/cli/road.h"
+#include "harness/cli/run_at.h"
 #include "harness/report/table.h"
 #include "kernels/base/memory.h"
 
 struct run_options {
     struct fs_list sets, only;
-    const char *shard, *db, *out;
+    const char *shard, *db, *out, *at;
     bool dry_run, adopt, quiet, help;
     const char *experiment; /* the file */
     int shard_index, shard_count;
@@ -37,6 +38,8 @@ static fs_status parse(int argc, char **argv, struct run_options *options, struc
         {"--only", FS_FLAG_LIST, &options->only, "key=value", "only the runs for which this holds; may be repeated"},
         {"--shard", FS_FLAG_TEXT, &options->shard, "i/n", "only every n-th run, from the i-th"},
         {"--dry-run", FS_FLAG_SWITCH, &options->dry_run, NULL, "the runs, what they cost, what is already done"},
+        {"--at", FS_FLAG_TEXT, &options->at, "REV",
+         "by another commit's program, built for it, and added to the database"},
         {"--adopt", FS_FLAG_SWITCH, &options->adopt, NULL, "go on with half-trained runs of another source"},
         {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
         {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where everything goes (out)"},
@@ -47,7 +50,8 @@ static fs_status parse(int argc, char **argv, struct run_options *options, struc
         .arguments = "EXPERIMENT.yaml",
         .summary = "Expands the matrix, trains what is not trained, scores what is not scored, and prints the table.\n"
                    "Stopped at any moment, the same command goes on from there.",
-        .example = "fewstep run experiments/fashion-table.yaml --set seed=0 --only method=shortcut",
+        .example = "fewstep run experiments/fashion-table.yaml --set seed=0 --only method=shortcut\n"
+                   "  fewstep run experiments/demo.yaml --at v1.0",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,
         .arguments_min = 1,
@@ -55,6 +59,11 @@ static fs_status parse(int argc, char **argv, struct run_options *options, struc
     };
     int count;
     FS_TRY(fs_options_parse(&usage, argc, argv, &options->experiment, &count, &options->help, error));
+    if (!options->help && options->at && options->dry_run) {
+        return fs_fail(error, FS_USAGE,
+                       "fewstep run: --dry-run and --at do not go together: another commit's costs are "
+                       "not known before it is built");
+    }
     return options->help ? FS_OK : parse_shard(options, error);
 }
 
@@ -160,6 +169,47 @@ static fs_status run_and_print(const struct run_options *options, const struct f
     return status;
 }
 
+/* --- by another commit's program --- */
+
+#define OPTIONS_MAX (4 * FS_LIST_MAX + 8)
+
+/* The options that go on to the other program. */
+static void collect_options(const struct run_options *options, const char *list[OPTIONS_MAX])
+{
+    int count = 0;
+    for (int i = 0; i < options->sets.count; i++) {
+        list[count++] = "--set";
+        list[count++] = options->sets.items[i];
+    }
+    for (int i = 0; i < options->only.count; i++) {
+        list[count++] = "--only";
+        list[count++] = options->only.items[i];
+    }
+    if (options->shard) {
+        list[count++] = "--shard";
+        list[count++] = options->shard;
+    }
+    if (options->adopt) {
+        list[count++] = "--adopt";
+    }
+    if (options->quiet) {
+        list[count++] = "--quiet";
+    }
+    list[count] = NULL;
+}
+
+static fs_status run_at(const struct run_options *options, struct fs_error *error)
+{
+    const char *more[OPTIONS_MAX];
+    collect_options(options, more);
+    const struct fs_run_at at = {.revision = options->at,
+                                 .experiment = options->experiment,
+                                 .out = options->out ? options->out : "out",
+                                 .db = options->db,
+                                 .more = more};
+    return fs_run_at(&at, error);
+}
+
 fs_status fs_command_run(int argc, char **argv, struct fs_error *error)
 {
     struct run_options options = {0};
@@ -167,6 +217,9 @@ fs_status fs_command_run(int argc, char **argv, struct fs_error *error)
     FS_TRY(parse(argc, argv, &options, error));
     if (options.help) {
         return FS_OK;
+    }
+    if (options.at) {
+        return run_at(&options, error);
     }
     FS_TRY(fs_experiment_read(options.experiment, options.sets.items, options.sets.count, options.only.items,
                               options.only.count, &experiment, error));

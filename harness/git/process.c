@@ -92,13 +92,13 @@ fs_status fs_capture(const char *const *argv, int input, char **output, size_t *
     return outcome;
 }
 
-fs_status fs_run_program(const char *const *argv, const volatile sig_atomic_t *stop, int *result,
-                         struct fs_error *error)
+fs_status fs_run_program(const char *const *argv, int output, int messages, const volatile sig_atomic_t *stop,
+                         int *result, struct fs_error *error)
 {
     int status = 0;
     pid_t child;
 
-    FS_TRY(start(argv, -1, STDERR_FILENO, STDERR_FILENO, &child, error));
+    FS_TRY(start(argv, -1, output, messages, &child, error));
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
         if (*stop) {
             kill(child, SIGTERM);

@@ -14,9 +14,9 @@
 fs_status fs_capture(const char *const *argv, int input, char **output, size_t *size, int *result,
                      struct fs_error *error);
 
-/* Runs argv with its output and messages on our standard error. While *stop is set (a signal came), the program is
- * asked to end, too, and waited for. */
-fs_status fs_run_program(const char *const *argv, const volatile sig_atomic_t *stop, int *result,
-                         struct fs_error *error);
+/* Runs argv with its output and its messages on descriptors (−1: dropped). While *stop is set (a signal came), the
+ * program is asked to end, too, and waited for. */
+fs_status fs_run_program(const char *const *argv, int output, int messages, const volatile sig_atomic_t *stop,
+                         int *result, struct fs_error *error);
 
 #endif

@@ -10,13 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness/git/git.h"
 #include "harness/store/store.h"
 #include "tests/support/database.h"
 #include "tests/support/folder.h"
+#include "tests/support/shell.h"
 
 #define COMMITS 10
 #define PLANTED 6 /* from this commit on, scores are a fifth higher */
@@ -31,25 +31,6 @@ static void good(fs_status status)
     }
 }
 
-/* Runs a shell command; what it says, on both streams, goes to `text`. Returns its exit status. */
-static int shell(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static int shell(char *text, size_t size, const char *format, ...)
-{
-    char command[8192];
-    va_list values;
-
-    strcpy(command, "exec 2>&1; ");
-    va_start(values, format);
-    vsnprintf(command + strlen(command), sizeof(command) - strlen(command), format, values);
-    va_end(values);
-    FILE *pipe = popen(command, "r");
-    assert_non_null(pipe);
-    text[fread(text, 1, size - 1, pipe)] = 0;
-    const int status = pclose(pipe);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
 /* --- a small history --- */
 
 /* Whether a commit changes something that can change a number; the others change a text only. */
@@ -62,13 +43,14 @@ static void make_commits(void)
 {
     char text[4096];
 
-    assert_int_equal(shell(text, sizeof(text), "git init -q . && mkdir -p kernels"), 0);
+    assert_int_equal(test_shell(text, sizeof(text), "git init -q . && mkdir -p kernels"), 0);
     for (int i = 0; i < COMMITS; i++) {
-        if (shell(text, sizeof(text),
-                  "echo %d >> %s && git add -A && git -c user.name=t -c user.email=t@t -c commit.gpgsign=false commit "
-                  "-qm "
-                  "'commit %d' && git rev-parse HEAD",
-                  i, changes_source(i) ? "kernels/a.c" : "README", i) != 0) {
+        if (test_shell(
+                text, sizeof(text),
+                "echo %d >> %s && git add -A && git -c user.name=t -c user.email=t@t -c commit.gpgsign=false commit "
+                "-qm "
+                "'commit %d' && git rev-parse HEAD",
+                i, changes_source(i) ? "kernels/a.c" : "README", i) != 0) {
             fail_msg("%s", text);
         }
         snprintf(commits[i], sizeof(commits[i]), "%.*s", (int)strcspn(text, "\n"), text);
@@ -171,7 +153,7 @@ static void fill_history(const char *path)
 static void refuses(int status, const char *arguments, const char *piece)
 {
     char text[8192];
-    const int got = shell(text, sizeof(text), "%s regress %s", program, arguments);
+    const int got = test_shell(text, sizeof(text), "%s regress %s", program, arguments);
 
     if (got != status || !strstr(text, piece)) {
         fail_msg("fewstep regress %s: status %d, expected %d; said: %s", arguments, got, status, text);
@@ -280,9 +262,9 @@ static void test_mixed_sources(void **state)
              commits[1]);
     refuses(0, arguments, "\"method\":\"flow-matching\"");
     char text[8192];
-    shell(text, sizeof(text), "%s regress %s | grep -c '\"seeds\":2'", program, arguments);
+    test_shell(text, sizeof(text), "%s regress %s | grep -c '\"seeds\":2'", program, arguments);
     assert_int_equal(atoi(text), 2);
-    shell(text, sizeof(text), "%s regress %s | grep -c '\"seeds\":3'", program, arguments);
+    test_shell(text, sizeof(text), "%s regress %s | grep -c '\"seeds\":3'", program, arguments);
     assert_int_equal(atoi(text), 2);
     unlink("../mixed.db");
 }
@@ -308,11 +290,11 @@ static void test_wrong_use(void **state)
     fs_store_close(store);
     refuses(3, "--base HEAD --db ../bare.db", "has no runs in the database, nor has any other commit");
     unlink("../bare.db");
-    assert_int_equal(shell(text, sizeof(text), "cd / && GIT_DIR=/nowhere %s regress --base HEAD --db %s", program,
-                           test_path("history.db")),
+    assert_int_equal(test_shell(text, sizeof(text), "cd / && GIT_DIR=/nowhere %s regress --base HEAD --db %s", program,
+                                test_path("history.db")),
                      2);
     assert_non_null(strstr(text, "not in a git repository"));
-    assert_int_equal(shell(text, sizeof(text), "ls .. | grep -e -wal -e -shm"), 1);
+    assert_int_equal(test_shell(text, sizeof(text), "ls .. | grep -e -wal -e -shm"), 1);
 }
 
 static void test_bisect(void **state)
@@ -320,11 +302,12 @@ static void test_bisect(void **state)
     char text[32768], expected[192];
 
     (void)state;
-    assert_int_equal(shell(text, sizeof(text),
-                           "git bisect start %s %s && git bisect run %s regress --base %s --bisect --db ../history.db; "
-                           "git bisect reset",
-                           commits[COMMITS - 1], commits[0], program, commits[0]),
-                     0);
+    assert_int_equal(
+        test_shell(text, sizeof(text),
+                   "git bisect start %s %s && git bisect run %s regress --base %s --bisect --db ../history.db; "
+                   "git bisect reset",
+                   commits[COMMITS - 1], commits[0], program, commits[0]),
+        0);
     /* The commit before the planted one has no runs, so git can only say that it is one of the two. */
     if (!strstr(text, "The first bad commit could be any of") || !strstr(text, commits[5]) ||
         !strstr(text, commits[6]) || strstr(strstr(text, "The first bad commit"), commits[4])) {
@@ -334,11 +317,12 @@ static void test_bisect(void **state)
     struct fs_store *store = open_database("../history.db");
     add_commit(store, 5, 3, 20);
     fs_store_close(store);
-    assert_int_equal(shell(text, sizeof(text),
-                           "git bisect start %s %s && git bisect run %s regress --base %s --bisect --db ../history.db; "
-                           "git bisect reset",
-                           commits[COMMITS - 1], commits[0], program, commits[0]),
-                     0);
+    assert_int_equal(
+        test_shell(text, sizeof(text),
+                   "git bisect start %s %s && git bisect run %s regress --base %s --bisect --db ../history.db; "
+                   "git bisect reset",
+                   commits[COMMITS - 1], commits[0], program, commits[0]),
+        0);
     snprintf(expected, sizeof(expected), "%s is the first bad commit", commits[PLANTED]);
     if (!strstr(text, expected)) {
         fail_msg("%s", text);

@@ -1,0 +1,19 @@
+/* An experiment run by another commit's program: checked out, built, and run with a database of its own. */
+#ifndef FEWSTEP_ELSEWHERE_H
+#define FEWSTEP_ELSEWHERE_H
+
+#include "harness/git/git.h"
+
+struct fs_elsewhere {
+    char commit[FS_COMMIT_TEXT];
+    char folder[1024];       /* where its runs go; made, absolute after fs_elsewhere_run */
+    char experiment[1024];   /* the experiment's path within the tree */
+    const char *text;        /* its contents, put there after the build */
+    const char *const *more; /* options for its `run`, NULL past the last */
+};
+
+/* Builds the commit and runs the experiment; what was done before in the same folder is not done again. Catches
+ * signals: the temporary tree is removed also when one comes. The database is then FOLDER/fewstep.db. */
+fs_status fs_elsewhere_run(struct fs_elsewhere *elsewhere, struct fs_error *error);
+
+#endif

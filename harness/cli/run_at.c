@@ -1,0 +1,101 @@
+/* fewstep run --at: an experiment run by another commit's program, and what it left added to the database. */
+#include "harness/cli/run_at.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/cli/elsewhere.h"
+#include "harness/cli/session.h"
+#include "harness/config/yaml.h"
+#include "harness/git/worktree.h"
+#include "harness/report/regress.h"
+#include "harness/report/table.h"
+#include "harness/store/merge.h"
+#include "kernels/base/file.h"
+
+/* Where the experiment's file lies within the source tree; experiments/NAME for one from outside. */
+static fs_status path_in_tree(const char *experiment, char path[1024], struct fs_error *error)
+{
+    char top[1024], whole[PATH_MAX];
+    FS_TRY(fs_git_top(top, error));
+    const size_t length = strlen(top);
+    const char *slash = strrchr(experiment, '/');
+    if (realpath(experiment, whole) && strncmp(whole, top, length) == 0 && whole[length] == '/') {
+        snprintf(path, 1024, "%s", whole + length + 1);
+    } else {
+        snprintf(path, 1024, "experiments/%s", slash ? slash + 1 : experiment);
+    }
+    return FS_OK;
+}
+
+static void print_conflict(void *owner, const char *line)
+{
+    (void)owner;
+    fprintf(stderr, "conflict: %s\n", line);
+}
+
+/* Adds what the other program left to our database, whatever its schema was. */
+static fs_status import(const struct fs_elsewhere *elsewhere, const char *db, struct fs_error *error)
+{
+    char theirs[1100], copy[1100];
+    struct fs_store *store;
+    struct fs_merge merge = {.conflict = print_conflict};
+    snprintf(theirs, sizeof theirs, "%s/fewstep.db", elsewhere->folder);
+    snprintf(copy, sizeof copy, "%s/import.db", elsewhere->folder);
+    unlink(copy);
+    FS_TRY(fs_store_copy(theirs, copy, error));
+    fs_status status = fs_store_open(db, FS_STORE_WRITE, &store, error);
+    if (status == FS_OK) {
+        status = fs_store_import(store, copy, theirs, &merge, error);
+        fs_store_close(store);
+    }
+    unlink(copy);
+    return status;
+}
+
+/* The table of the commit's own runs. */
+static fs_status print_commit(const char *revision, const char *db, const char *experiment, struct fs_error *error)
+{
+    struct fs_store *store;
+    struct fs_revision found;
+    FS_TRY(fs_store_open(db, FS_STORE_READ, &store, error));
+    fs_status status = fs_revision_find(store, revision, true, &found, error);
+    if (status == FS_OK) {
+        const struct fs_table_request request = {
+            .experiment = experiment,
+            .filter = {.source = found.source_hash, .revision = revision},
+        };
+        status = fs_table_print(store, &request, stdout, error);
+    }
+    fs_store_close(store);
+    return status;
+}
+
+fs_status fs_run_at(const struct fs_run_at *at, struct fs_error *error)
+{
+    struct fs_elsewhere elsewhere = {.more = at->more};
+    char db[1024], *text;
+    size_t size;
+    int changed;
+    FS_TRY(fs_git_commit(at->revision, elsewhere.commit, error));
+    FS_TRY(path_in_tree(at->experiment, elsewhere.experiment, error));
+    FS_TRY(fs_git_changed(&changed, error));
+    if (changed) {
+        fprintf(stderr, "note: this tree has changes that are not committed; commit %.12s is run without them\n",
+                elsewhere.commit);
+    }
+    FS_TRY(fs_file_read(at->experiment, FS_YAML_BYTES_MAX, &text, &size, error));
+    snprintf(elsewhere.folder, sizeof elsewhere.folder, "%.900s/at/%.12s", at->out, elsewhere.commit);
+    elsewhere.text = text;
+    fs_status status = fs_make_folder(at->out, error);
+    status = status == FS_OK ? fs_elsewhere_run(&elsewhere, error) : status;
+    free(text);
+    if (status == FS_OK) {
+        fs_database_path(at->out, at->db, db);
+        status = import(&elsewhere, db, error);
+    }
+    return status == FS_OK ? print_commit(at->revision, db, NULL, error) : status;
+}
