@@ -189,7 +189,7 @@ fs_status fs_frechet_distance(int64_t dim, const double *mu1, const double *sigm
 fs_status fs_frechet_distance_authors(int64_t dim, const double *mu1, const double *sigma1, const double *mu2,
                                       const double *sigma2, double *distance, struct fs_error *error)
 {
-    const double offset = 1e-6;
+    const double offset = FS_AUTHORS_OFFSET;
     double *both = allocate_matrix(2 * dim, dim, error);
     if (!both) {
         return FS_FAILED;

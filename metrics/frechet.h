@@ -11,6 +11,9 @@
 fs_status fs_frechet_distance(int64_t dim, const double *mu1, const double *sigma1, const double *mu2,
                               const double *sigma2, double *distance, struct fs_error *error);
 
+/* What the shortcut-model authors' code adds to both covariances' diagonals inside the root. */
+#define FS_AUTHORS_OFFSET 1e-6
+
 /* As the shortcut-model authors' code has it: |μ1 − μ2|² + tr Σ1 + tr Σ2 − 2 tr ((Σ1 + 1e-6·I)(Σ2 + 1e-6·I))^½. Of
  * identical sets it is −2·dim·1e-6, not 0. */
 fs_status fs_frechet_distance_authors(int64_t dim, const double *mu1, const double *sigma1, const double *mu2,

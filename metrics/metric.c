@@ -147,8 +147,14 @@ static fs_status frechet(const struct fs_evaluation *e, const struct fs_moments 
     if (status == FS_OK) {
         status = sample_statistics(features, e->n, to->dim, &statistics, covariance, error);
     }
+    for (size_t i = 0; i < dim && status == FS_OK; i++) {
+        covariance[i * dim + i] += e->offset;
+    }
     if (status == FS_OK) {
         status = distance_and_interval(e, to, features, statistics.mean, covariance, estimate, error);
+        estimate->value -= 2 * (double)dim * e->offset; /* the traces outside the root are those without it */
+        estimate->low -= 2 * (double)dim * e->offset;
+        estimate->high -= 2 * (double)dim * e->offset;
         fs_metric_progress(e->watch, name, 1, 1);
     }
     fs_statistics_destroy(&statistics);

@@ -56,6 +56,8 @@ struct fs_evaluation {
     int64_t reference_n;
     const double *reference_power; /* [spectrum->bins] */
     uint32_t seed;                 /* of resamples and subsets */
+    double offset;                 /* 0, or FS_AUTHORS_OFFSET: then the moments are those of Σ + offset·I, and
+                                      Fréchet distances are taken as the shortcut-model authors do (frechet.h) */
     const struct fs_metric_watch *watch;
     bool has_prdc; /* filled by the first of the four that is asked for */
     struct fs_prdc prdc;

@@ -199,8 +199,9 @@ static fs_status pass_over(struct pass *pass, int64_t first, int64_t n, int64_t 
     return pass->missing[POWER] ? fs_spectrum_add(&pass->spectrum, pass->rows, n, error) : FS_OK;
 }
 
-static fs_status finish_moments(struct fs_statistics *statistics, struct fs_moments *moments, const char *path,
-                                struct fs_error *error)
+/* Mean and root of Σ + offset·I. */
+static fs_status finish_moments(struct fs_statistics *statistics, double offset, struct fs_moments *moments,
+                                const char *path, struct fs_error *error)
 {
     const int64_t dim = moments->dim;
     double *covariance = fs_allocate((size_t)dim, (size_t)dim * sizeof(double), "a covariance", error);
@@ -209,6 +210,7 @@ static fs_status finish_moments(struct fs_statistics *statistics, struct fs_mome
         memcpy(moments->mean, statistics->mean, (size_t)dim * sizeof(double));
         moments->trace = 0;
         for (int64_t i = 0; i < dim; i++) {
+            covariance[i * dim + i] += offset;
             moments->trace += covariance[i * dim + i];
         }
         status = fs_symmetric_root(dim, covariance, moments->root, error);
@@ -226,11 +228,12 @@ static fs_status finish(struct pass *pass, struct fs_reference *reference, char 
                                        .data = pass->features};
     const struct fs_tensor power = {
         .name = "power", .type = FS_F64, .rank = 1, .shape = {reference->bins}, .data = reference->power};
+    const double offset = pass->extractor->resize == FS_RESIZE_AUTHORS ? FS_AUTHORS_OFFSET : 0;
     if (pass->missing[FIRST]) {
-        FS_TRY(finish_moments(&pass->first, &reference->first, paths[FIRST], error));
+        FS_TRY(finish_moments(&pass->first, offset, &reference->first, paths[FIRST], error));
     }
     if (pass->missing[SPATIAL]) {
-        FS_TRY(finish_moments(&pass->spatial_statistics, &reference->spatial, paths[SPATIAL], error));
+        FS_TRY(finish_moments(&pass->spatial_statistics, offset, &reference->spatial, paths[SPATIAL], error));
     }
     if (pass->missing[FEATURES]) {
         FS_TRY(fs_tensor_file_write(paths[FEATURES], &features, 1, NULL, 0, error));

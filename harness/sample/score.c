@@ -12,6 +12,7 @@
 #include "kernels/base/clock.h"
 #include "kernels/base/hash.h"
 #include "kernels/base/memory.h"
+#include "metrics/frechet.h"
 
 /* Where the rows to score come from. */
 struct source {
@@ -148,6 +149,7 @@ static fs_status evaluate(struct batch *b, bool *stopped, struct fs_error *error
         .reference_n = reference->count,
         .reference_power = reference->power,
         .seed = (uint32_t)b->rows[0].noise_seed,
+        .offset = extractor->resize == FS_RESIZE_AUTHORS ? FS_AUTHORS_OFFSET : 0,
         .watch = &watch,
     };
     for (int i = 0; i < b->count && !*stopped; i++) {

@@ -211,6 +211,37 @@ static void each_is_its_own_function(void **state)
     same_estimate("coverage", &prdc.coverage);
 }
 
+/* With the offset on both sides "fd" is the authors' distance, which may be below 0. */
+static void the_offset_is_the_authors(void **state)
+{
+    (void)state;
+    struct fs_statistics statistics;
+    struct fs_estimate estimate;
+    double covariance[DIM * DIM], other[DIM * DIM], shifted[DIM * DIM], authors;
+    good(fs_statistics_create(DIM, &statistics, &error));
+    fs_statistics_add(&statistics, features, N);
+    good(fs_statistics_covariance(&statistics, covariance, &error));
+    for (int distant = 0; distant < 2; distant++) {
+        struct fs_moments to = {DIM, distant ? mean : statistics.mean, shifted, 0};
+        const struct fs_evaluation evaluation = {
+            .n = N, .features = features, .moments = &to, .seed = 3, .offset = FS_AUTHORS_OFFSET};
+        struct fs_evaluation e = evaluation;
+        for (int i = 0; i < DIM * DIM; i++) {
+            other[i] = covariance[i] * (distant ? 2 : 1);
+            shifted[i] = other[i] + (i % (DIM + 1) == 0 ? FS_AUTHORS_OFFSET : 0);
+            to.trace += i % (DIM + 1) == 0 ? shifted[i] : 0;
+        }
+        double own[DIM * DIM];
+        memcpy(own, shifted, sizeof own);
+        good(fs_symmetric_root(DIM, own, shifted, &error));
+        good(fs_evaluate(&e, fs_metric_find("fd"), &estimate, &error));
+        good(fs_frechet_distance_authors(DIM, statistics.mean, covariance, to.mean, other, &authors, &error));
+        assert_float_equal(estimate.value, authors, 1e-12);
+        assert_true(distant ? authors > 0.1 : fabs(authors + 2 * DIM * FS_AUTHORS_OFFSET) < 1e-12);
+    }
+    fs_statistics_destroy(&statistics);
+}
+
 /* Each row alike often, and exactly as many as are wanted. */
 static void rows_are_chosen_evenly(void **state)
 {
@@ -238,6 +269,7 @@ int main(void)
         cmocka_unit_test(taps),
         cmocka_unit_test(warnings),
         cmocka_unit_test(each_is_its_own_function),
+        cmocka_unit_test(the_offset_is_the_authors),
         cmocka_unit_test(rows_are_chosen_evenly),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
