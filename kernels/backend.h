@@ -22,7 +22,7 @@
 #include "kernels/base/error.h"
 #include "kernels/base/random.h"
 
-#define FS_BACKEND_ABI 2u
+#define FS_BACKEND_ABI 3u
 
 enum fs_type { FS_F32, FS_BF16, FS_F64 };
 
@@ -73,6 +73,14 @@ struct fs_backend {
     void (*fill)(struct fs_backend *backend, struct fs_view out, double value);
     void (*copy)(struct fs_backend *backend, struct fs_view out, struct fs_view in); /* converts between any types */
     fs_status (*synchronise)(struct fs_backend *backend, struct fs_error *error);    /* also clears a fault */
+
+    /* --- updates: NULL, both, where a backend has no use for them -------------------------------------------- */
+    /* Between them come the operations of one update. A backend may keep them, and with the same key run what it kept:
+     * so they are the same operations on the same operands, but for what is uploaded, the numbers in fs_adamw and the
+     * arguments of normals; nothing is downloaded, allocated or released in between. `update_end` is false when nothing
+     * of the update was done: then the caller does all of it once more. */
+    void (*update_begin)(struct fs_backend *backend, uint64_t key);
+    bool (*update_end)(struct fs_backend *backend);
 
     /* --- random numbers ----------------------------------------------------------------------------------- */
     /* out[i][j] ~ N(0, 1): element j of row first_row + i of the stream at `key`. */

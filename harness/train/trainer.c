@@ -18,10 +18,11 @@
 #define CURVE_POINTS 400
 #define LEVELS_MAX 12
 
-/* The rows that go through the network at once, on the host and on the device. */
+/* The rows that go through the network at once, on the host and on the device; `losses`, `weight`, `level` and `loss`
+ * hold all rows of an update, so that nothing is waited for before its end. */
 struct rows {
     float *host_data, *host_noise;
-    float *t, *s, *weight, *numbers[4];
+    float *t, *s, *losses, *weight, *numbers[4];
     int32_t *labels, *target_labels, *spare_labels, *level;
     int64_t *indices;
     struct fs_view data, noise, x, target, velocity, dvelocity, loss, weights, coefficients, scratch[4];
@@ -50,7 +51,7 @@ struct trainer {
     struct fs_view gradients, moment1, moment2, norm2;
     struct fs_pairs pairs;
     struct rows rows;
-    int micro;
+    int first, mine, micro; /* this process's rows of an update, and how many go through the network at once */
     int64_t dim, update;
     double forward_flops;
 
@@ -75,13 +76,16 @@ static fs_status device_view(struct fs_backend *backend, int64_t rows, int64_t c
 static fs_status create_rows(struct trainer *trainer, struct fs_error *error)
 {
     struct rows *rows = &trainer->rows;
-    const size_t n = (size_t)trainer->micro, values = n * (size_t)trainer->dim;
-    float **const reals[] = {&rows->t,          &rows->s,          &rows->weight,    &rows->numbers[0],
+    const size_t n = (size_t)trainer->micro, values = n * (size_t)trainer->dim, all = (size_t)trainer->mine;
+    float **const reals[] = {&rows->t,          &rows->s,          &rows->numbers[0],
                              &rows->numbers[1], &rows->numbers[2], &rows->numbers[3]};
-    int32_t **const wholes[] = {&rows->labels, &rows->target_labels, &rows->spare_labels, &rows->level};
+    int32_t **const wholes[] = {&rows->labels, &rows->target_labels, &rows->spare_labels};
     bool good = (rows->host_data = fs_allocate(values, sizeof(float), "a batch", error)) != NULL &&
                 (rows->host_noise = fs_allocate(values, sizeof(float), "a batch", error)) != NULL &&
-                (rows->indices = fs_allocate(n, sizeof(int64_t), "a batch", error)) != NULL;
+                (rows->indices = fs_allocate(n, sizeof(int64_t), "a batch", error)) != NULL &&
+                (rows->losses = fs_allocate(all, sizeof(float), "a batch", error)) != NULL &&
+                (rows->weight = fs_allocate(all, sizeof(float), "a batch", error)) != NULL &&
+                (rows->level = fs_allocate(all, sizeof(int32_t), "a batch", error)) != NULL;
     for (size_t i = 0; good && i < sizeof reals / sizeof *reals; i++) {
         good = (*reals[i] = fs_allocate(n, sizeof(float), "a batch", error)) != NULL;
     }
@@ -97,7 +101,7 @@ static fs_status create_rows(struct trainer *trainer, struct fs_error *error)
     for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
         FS_TRY(device_view(trainer->backend, trainer->micro, trainer->dim, wide[i], error));
     }
-    FS_TRY(device_view(trainer->backend, trainer->micro, 1, &rows->loss, error));
+    FS_TRY(device_view(trainer->backend, trainer->mine, 1, &rows->loss, error));
     FS_TRY(device_view(trainer->backend, trainer->micro, 1, &rows->weights, error));
     return device_view(trainer->backend, trainer->micro, 2, &rows->coefficients, error);
 }
@@ -108,7 +112,7 @@ static void destroy_rows(struct trainer *trainer)
     struct fs_backend *backend = trainer->backend;
     void *const host[] = {rows->host_data, rows->host_noise,    rows->indices,      rows->t,          rows->s,
                           rows->weight,    rows->numbers[0],    rows->numbers[1],   rows->numbers[2], rows->numbers[3],
-                          rows->labels,    rows->target_labels, rows->spare_labels, rows->level};
+                          rows->labels,    rows->target_labels, rows->spare_labels, rows->level,      rows->losses};
     for (size_t i = 0; i < sizeof host / sizeof *host; i++) {
         free(host[i]);
     }
@@ -331,10 +335,9 @@ static fs_status create_trainer(struct trainer *trainer, const struct fs_trainin
     trainer->separate_target = target_ema >= 0 && target_ema != config->train.ema;
     trainer->uses_teacher = training->teacher && !trainer->phases[0].on_pairs;
     trainer->dim = fs_dataset_dim(data);
-    int first = 0, mine = 0;
-    fs_comm_rows(&trainer->comm, config->train.batch, &first, &mine);
-    trainer->micro =
-        config->train.micro_batch > 0 && config->train.micro_batch < mine ? config->train.micro_batch : mine;
+    fs_comm_rows(&trainer->comm, config->train.batch, &trainer->first, &trainer->mine);
+    const int micro = config->train.micro_batch;
+    trainer->micro = micro > 0 && micro < trainer->mine ? micro : trainer->mine;
     const enum fs_type precision = config->train.precision == FS_PRECISION_BF16 ? FS_BF16 : trainer->backend->real;
     if (precision == FS_BF16 && !trainer->backend->native_bf16) {
         return fs_fail(error, FS_USAGE,
@@ -437,10 +440,10 @@ static void load_rows(struct trainer *trainer, const struct fs_phase *phase, int
     backend->upload(backend, rows->data.data, rows->host_data, bytes);
 }
 
-/* Targets, forward, loss and backward of some rows; their losses go to the window. */
-static double train_rows(struct trainer *trainer, const struct fs_phase *phase, int64_t phase_begin, int first,
-                         int count)
+/* Targets, forward, loss and backward of the rows from `done` on. */
+static void train_rows(struct trainer *trainer, const struct fs_phase *phase, int64_t phase_begin, int done, int count)
 {
+    const int first = trainer->first + done;
     const struct fs_config *config = trainer->training->config;
     struct fs_backend *backend = trainer->backend;
     struct rows *rows = &trainer->rows;
@@ -476,30 +479,34 @@ static double train_rows(struct trainer *trainer, const struct fs_phase *phase, 
         .t = rows->t,
         .s = rows->s,
         .labels = rows->target_labels,
-        .weight = rows->weight,
-        .level = rows->level,
+        .weight = rows->weight + done,
+        .level = rows->level + done,
     };
     config->method->make_targets(&context, &targets);
 
     const struct fs_view velocity = fs_view_rows(rows->velocity, 0, count);
     const struct fs_view dvelocity = fs_view_rows(rows->dvelocity, 0, count);
-    const struct fs_view loss = fs_view_rows(rows->loss, 0, count);
+    const struct fs_view loss = fs_view_rows(rows->loss, done, count);
     const struct fs_view weights = fs_view_rows(rows->weights, 0, count);
     const struct fs_dit_input input = {targets.x, targets.t, targets.s, targets.labels};
     fs_dit_forward(trainer->dit, &trainer->model, &input, velocity, true);
     for (int i = 0; i < count; i++) {
-        rows->weight[i] /= (float)config->train.batch;
+        targets.weight[i] /= (float)config->train.batch;
     }
-    backend->upload(backend, weights.data, rows->weight, (size_t)count * sizeof(float));
+    backend->upload(backend, weights.data, targets.weight, (size_t)count * sizeof(float));
     backend->mse(backend, loss, dvelocity, velocity, targets.target, weights);
     fs_dit_backward(trainer->dit, &trainer->model, dvelocity, trainer->gradients);
+}
 
-    float *losses = rows->host_noise; /* free again: pairs' noise has been uploaded */
-    backend->download(backend, losses, loss.data, (size_t)count * sizeof(float));
+/* The update's loss; waits for it. */
+static double read_losses(struct trainer *trainer)
+{
+    struct rows *rows = &trainer->rows;
     double total = 0;
-    for (int i = 0; i < count; i++) {
-        total += (double)rows->weight[i] * (double)losses[i];
-        trainer->window.level_loss[rows->level[i]] += (double)losses[i];
+    trainer->backend->download(trainer->backend, rows->losses, rows->loss.data, (size_t)trainer->mine * sizeof(float));
+    for (int i = 0; i < trainer->mine; i++) {
+        total += (double)rows->weight[i] * (double)rows->losses[i];
+        trainer->window.level_loss[rows->level[i]] += (double)rows->losses[i];
         trainer->window.level_rows[rows->level[i]]++;
     }
     return total;
@@ -531,6 +538,19 @@ static void optimise(struct trainer *trainer, int64_t phase_begin)
     fs_dit_refresh(trainer->dit, &trainer->target);
 }
 
+/* The operations of an update: the same in each of a phase. */
+static void run_update(struct trainer *trainer, const struct fs_phase *phase, int64_t phase_begin)
+{
+    trainer->backend->fill(trainer->backend, trainer->gradients, 0);
+    for (int done = 0; done < trainer->mine; done += trainer->micro) {
+        const int left = trainer->mine - done;
+        train_rows(trainer, phase, phase_begin, done, left < trainer->micro ? left : trainer->micro);
+    }
+    trainer->comm.all_reduce_sum(&trainer->comm, trainer->gradients);
+    trainer->backend->sum_squares(trainer->backend, trainer->norm2, trainer->gradients);
+    optimise(trainer, phase_begin);
+}
+
 static fs_status one_update(struct trainer *trainer, double *loss, struct fs_error *error)
 {
     struct fs_backend *backend = trainer->backend;
@@ -539,17 +559,13 @@ static fs_status one_update(struct trainer *trainer, double *loss, struct fs_err
     if (trainer->update == phase_begin) {
         begin_phase(trainer, phase);
     }
-    backend->fill(backend, trainer->gradients, 0);
-    int first, mine;
-    fs_comm_rows(&trainer->comm, trainer->plan.batch, &first, &mine);
-    *loss = 0;
-    for (int done = 0; done < mine; done += trainer->micro) {
-        const int count = mine - done < trainer->micro ? mine - done : trainer->micro;
-        *loss += train_rows(trainer, phase, phase_begin, first + done, count);
-    }
-    trainer->comm.all_reduce_sum(&trainer->comm, trainer->gradients);
-    backend->sum_squares(backend, trainer->norm2, trainer->gradients);
-    optimise(trainer, phase_begin);
+    do {
+        if (backend->update_begin) {
+            backend->update_begin(backend, (uint64_t)phase_begin);
+        }
+        run_update(trainer, phase, phase_begin);
+    } while (backend->update_end && !backend->update_end(backend));
+    *loss = read_losses(trainer);
     FS_TRY(backend->synchronise(backend, error));
     if (!(*loss < LOSS_EXPLODED)) {
         char saved[64] = "there is no checkpoint yet";
@@ -563,7 +579,7 @@ static fs_status one_update(struct trainer *trainer, double *loss, struct fs_err
                        trainer->training->run, *loss, (long long)trainer->update, saved, trainer->training->folder);
     }
     const double forwards = 3.0 + trainer->training->config->method->extra_forwards(&trainer->plan, phase);
-    trainer->window.flops += forwards * trainer->forward_flops * mine;
+    trainer->window.flops += forwards * trainer->forward_flops * trainer->mine;
     trainer->window.loss += *loss;
     trainer->window.updates++;
     trainer->update++;

@@ -31,12 +31,15 @@ static fs_status choose(const char *variable, const char *const *choices, int co
 
 fs_status fs_cuda_choose(struct fs_cuda *cuda, struct fs_error *error)
 {
-    static const char *const paths[] = {"auto", "own", "cudnn"}, *const types[] = {"ieee", "tf32"};
-    int attention, convolution, type;
+    static const char *const paths[] = {"auto", "own", "cudnn"}, *const types[] = {"ieee", "tf32"},
+                             *const graphs[] = {"auto", "off"};
+    int attention, convolution, type, graph;
     char cudnn[96] = "";
     FS_TRY(choose("FEWSTEP_CUDA_ATTENTION", paths, 3, &attention, error));
     FS_TRY(choose("FEWSTEP_CUDA_CONVOLUTION", paths, 3, &convolution, error));
     FS_TRY(choose("FEWSTEP_CUDA_FP32", types, 2, &type, error));
+    FS_TRY(choose("FEWSTEP_CUDA_GRAPH", graphs, 2, &graph, error));
+    cuda->update.off = graph == 1;
     cuda->attention = (enum fs_cuda_path)attention;
     cuda->convolution = (enum fs_cuda_path)convolution;
     cuda->tf32 = type == 1;
@@ -48,7 +51,10 @@ fs_status fs_cuda_choose(struct fs_cuda *cuda, struct fs_error *error)
         }
     }
     const char *const names[] = {cuda->cudnn != NULL ? "cuDNN, else our own" : "our own", "our own", "cuDNN"};
-    snprintf(cuda->choices, sizeof cuda->choices, "attention in bf16: %s; convolution: %s%s%s%s; float32 products: %s",
-             names[attention], names[convolution], wanted ? " (" : "", cudnn, wanted ? ")" : "", types[type]);
+    snprintf(cuda->choices, sizeof cuda->choices,
+             "attention in bf16: %s; convolution: %s%s%s%s; float32 products: %s; an "
+             "update as a graph: %s",
+             names[attention], names[convolution], wanted ? " (" : "", cudnn, wanted ? ")" : "", types[type],
+             graph == 1 ? "no" : "where the device can");
     return FS_OK;
 }

@@ -11,7 +11,7 @@ extern "C" {
 
 /* --- faults --- */
 
-struct fs_cuda *fs_cuda_begin(struct fs_backend *backend, const char *operation, bool operands_fit)
+struct fs_cuda *fs_cuda_begin_upload(struct fs_backend *backend, const char *operation, bool operands_fit)
 {
     struct fs_cuda *cuda = (struct fs_cuda *)backend->state;
     if (cuda->fault.status != FS_OK) {
@@ -23,7 +23,14 @@ struct fs_cuda *fs_cuda_begin(struct fs_backend *backend, const char *operation,
                 operation);
         return NULL;
     }
+    fs_cuda_count(cuda, operation);
     return cuda;
+}
+
+struct fs_cuda *fs_cuda_begin(struct fs_backend *backend, const char *operation, bool operands_fit)
+{
+    struct fs_cuda *cuda = fs_cuda_begin_upload(backend, operation, operands_fit);
+    return cuda != NULL && cuda->update.mode != FS_UPDATE_REPLAY ? cuda : NULL;
 }
 
 bool fs_cuda_check(struct fs_cuda *cuda, cudaError_t status, const char *file, int line)
@@ -93,13 +100,17 @@ static void *allocate(struct fs_backend *backend, size_t bytes, struct fs_error 
 
 static void release(struct fs_backend *backend, void *memory)
 {
-    (void)backend;
+    fs_cuda_disturb((struct fs_cuda *)backend->state);
     cudaFree(memory); /* waits for what still uses it */
 }
 
 void *fs_cuda_scratch(struct fs_cuda *cuda, size_t bytes)
 {
     if (bytes > cuda->scratch_bytes || cuda->scratch == NULL) {
+        fs_cuda_disturb(cuda);
+        if (cuda->update.mode == FS_UPDATE_CAPTURE) {
+            return NULL; /* a capture takes no memory: this one is given up */
+        }
         cudaFree(cuda->scratch);
         cuda->scratch_bytes = 0;
         cuda->scratch = take_memory(bytes, cuda->operation, &cuda->fault);
@@ -112,17 +123,19 @@ void *fs_cuda_scratch(struct fs_cuda *cuda, size_t bytes)
 
 static void upload(struct fs_backend *backend, void *device, const void *host, size_t bytes)
 {
-    struct fs_cuda *cuda = fs_cuda_begin(backend, "upload", true);
+    struct fs_cuda *cuda = fs_cuda_begin_upload(backend, "upload", true);
     if (cuda != NULL && bytes > 0) {
-        FS_CUDA_CHECK(cuda, cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, cuda->stream));
+        fs_cuda_put(cuda, device, host, bytes);
     }
 }
 
 static void download(struct fs_backend *backend, void *host, const void *device, size_t bytes)
 {
     struct fs_cuda *cuda = fs_cuda_begin(backend, "download", true);
-    if (cuda != NULL && bytes > 0 &&
-        FS_CUDA_CHECK(cuda, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, cuda->stream))) {
+    if (cuda != NULL && cuda->update.mode == FS_UPDATE_CAPTURE) {
+        fs_cuda_disturb(cuda); /* there is nothing to wait for yet: the capture is given up */
+    } else if (cuda != NULL && bytes > 0 &&
+               FS_CUDA_CHECK(cuda, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, cuda->stream))) {
         FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream));
     }
 }
@@ -132,6 +145,7 @@ static void download(struct fs_backend *backend, void *host, const void *device,
 static void destroy(struct fs_backend *backend)
 {
     struct fs_cuda *cuda = (struct fs_cuda *)backend->state;
+    fs_cuda_end_update(cuda);
     fs_cudnn_destroy(cuda->cudnn);
     fs_gemm_destroy(cuda->gemm);
     cudaFree(cuda->scratch);
@@ -160,6 +174,7 @@ static void install(struct fs_backend *backend)
     fs_cuda_install_pooling(backend);
     fs_cuda_install_random(backend);
     fs_cuda_install_tokens(backend);
+    fs_cuda_install_update(backend);
 }
 
 /* Whether there is a device that this can run on, and its name; FS_USAGE with the reason when not. */
@@ -202,6 +217,7 @@ static fs_status start(struct fs_cuda *cuda, struct fs_error *error)
         return fs_fail(error, FS_FAILED, "cuda: %s: %s", cuda->variant, cudaGetErrorString(status));
     }
     FS_TRY(fs_cuda_choose(cuda, error));
+    FS_TRY(fs_cuda_start_update(cuda, error));
     cuda->gemm = fs_gemm_create(error);
     return cuda->gemm != NULL ? FS_OK : error->status;
 }

@@ -29,12 +29,33 @@ enum fs_cuda_path {
     FS_PATH_CUDNN, /* what cuDNN refuses is a fault */
 };
 
+/* An update that is kept as a CUDA graph: see update.cu. */
+enum fs_cuda_update_mode {
+    FS_UPDATE_NONE,
+    FS_UPDATE_REHEARSE, /* operations run as they come, and are counted */
+    FS_UPDATE_CAPTURE,  /* they become a graph */
+    FS_UPDATE_REPLAY,   /* they are only counted: the graph runs at the end */
+};
+
+struct fs_cuda_update {
+    enum fs_cuda_update_mode mode;
+    bool off;       /* not wanted, or it did not work here */
+    bool rehearsed; /* with this key */
+    bool moved;     /* memory that a graph may use is elsewhere now */
+    uint64_t key, sequence, expected;
+    char *staging; /* pinned: what a graph uploads */
+    size_t staging_bytes, staged;
+    void *numbers; /* device memory for the numbers of one operation */
+    cudaGraphExec_t graph;
+};
+
 struct fs_cuda {
     struct fs_error fault; /* the first one since `synchronise`; status FS_OK: none */
     const char *operation; /* the last one begun: what a fault is charged to */
     cudaStream_t stream;   /* the only one, so operations run in order */
     void *scratch;         /* grows on demand; operations run in order, so it is shared by all */
     size_t scratch_bytes;
+    struct fs_cuda_update update;
     struct fs_gemm *gemm;
     struct fs_cudnn *cudnn; /* NULL: not compiled in, not wanted, or it does not start */
     enum fs_cuda_path attention, convolution;
@@ -43,8 +64,22 @@ struct fs_cuda {
     char choices[256]; /* what was chosen at the start, for doctor */
 };
 
-/* The state when `operation` may go on: no earlier fault, and `operands_fit`, else NULL (and a fault). */
+/* The state when `operation` may go on: no earlier fault, `operands_fit` (else a fault), and no graph that does it. */
 struct fs_cuda *fs_cuda_begin(struct fs_backend *backend, const char *operation, bool operands_fit);
+/* The same for an operation with something from the host, which a graph needs anew each time: it goes on to
+ * fs_cuda_put or fs_cuda_numbers. */
+struct fs_cuda *fs_cuda_begin_upload(struct fs_backend *backend, const char *operation, bool operands_fit);
+/* Copies from the host, which may change the memory as soon as it returns. */
+bool fs_cuda_put(struct fs_cuda *cuda, void *device, const void *host, size_t bytes);
+/* A copy of an operation's numbers in device memory, until the next operation; NULL when there is nothing to launch. */
+#define FS_CUDA_NUMBERS 256 /* bytes at most */
+void *fs_cuda_numbers(struct fs_cuda *cuda, const void *host, size_t bytes);
+/* An operation of an update began. */
+void fs_cuda_count(struct fs_cuda *cuda, const char *operation);
+/* Memory that a graph may use is given back. */
+void fs_cuda_disturb(struct fs_cuda *cuda);
+fs_status fs_cuda_start_update(struct fs_cuda *cuda, struct fs_error *error);
+void fs_cuda_end_update(struct fs_cuda *cuda);
 /* 256-byte aligned device memory until the next operation; NULL (and a fault) when there is none. */
 void *fs_cuda_scratch(struct fs_cuda *cuda, size_t bytes);
 /* False, and a fault that names the operation, unless the status is a success. */
@@ -151,6 +186,7 @@ void fs_cuda_install_optimiser(struct fs_backend *backend);
 void fs_cuda_install_pooling(struct fs_backend *backend);
 void fs_cuda_install_random(struct fs_backend *backend);
 void fs_cuda_install_tokens(struct fs_backend *backend);
+void fs_cuda_install_update(struct fs_backend *backend);
 
 /* The entry of the shared object. NULL, with one line that says why, without a usable driver and device. */
 extern "C" __attribute__((visibility("default"))) struct fs_backend *fs_cuda_backend(struct fs_error *error);

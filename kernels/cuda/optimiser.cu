@@ -71,15 +71,20 @@ static void sum_squares(struct fs_backend *backend, struct fs_view result, struc
 
 /* --- AdamW --- */
 
-/* Flat buffers of floats; `wide` when each begins on 16 bytes. An average may be not given. */
-struct adamw_operation {
-    float *parameters, *gradients, *moment1, *moment2, *averages[2];
-    const float *norm2; /* stays on the device: an update waits for nothing */
+/* What changes from update to update. */
+struct adamw_numbers {
     float clip_norm, beta1, beta2, epsilon;
     float rate;        /* learning rate / (1 − beta1^update) */
     float correction2; /* 1 / (1 − beta2^update) */
     float decay;       /* learning rate · weight decay */
     float ema_decay[2];
+};
+
+/* Flat buffers of floats; `wide` when each begins on 16 bytes. An average may be not given. */
+struct adamw_operation {
+    float *parameters, *gradients, *moment1, *moment2, *averages[2];
+    const float *norm2; /* stays on the device: an update waits for nothing */
+    const struct adamw_numbers *numbers;
     bool wide;
     __device__ struct span flat(float *data) const
     {
@@ -88,25 +93,26 @@ struct adamw_operation {
     __device__ void piece(int64_t row, int64_t col, int count) const
     {
         (void)row;
+        const struct adamw_numbers n = *numbers;
         float clip = 1;
-        if (clip_norm > 0) {
+        if (n.clip_norm > 0) {
             const float norm = sqrtf(*norm2);
-            clip = norm > clip_norm ? clip_norm / norm : 1;
+            clip = norm > n.clip_norm ? n.clip_norm / norm : 1;
         }
         const struct piece g = load_piece(flat(gradients), 0, col, count);
         struct piece w = load_piece(flat(parameters), 0, col, count), m = load_piece(flat(moment1), 0, col, count),
                      v = load_piece(flat(moment2), 0, col, count);
         for (int k = 0; k < FS_PIECE; k++) {
             const float gradient = clip * g.v[k];
-            m.v[k] += (1 - beta1) * (gradient - m.v[k]);
-            v.v[k] += (1 - beta2) * (gradient * gradient - v.v[k]);
-            w.v[k] -= rate * m.v[k] / (sqrtf(v.v[k] * correction2) + epsilon) + decay * w.v[k];
+            m.v[k] += (1 - n.beta1) * (gradient - m.v[k]);
+            v.v[k] += (1 - n.beta2) * (gradient * gradient - v.v[k]);
+            w.v[k] -= n.rate * m.v[k] / (sqrtf(v.v[k] * n.correction2) + n.epsilon) + n.decay * w.v[k];
         }
         store_piece(flat(moment1), 0, col, count, m);
         store_piece(flat(moment2), 0, col, count, v);
         store_piece(flat(parameters), 0, col, count, w);
-        follow(averages[0], ema_decay[0], w, col, count);
-        follow(averages[1], ema_decay[1], w, col, count);
+        follow(averages[0], n.ema_decay[0], w, col, count);
+        follow(averages[1], n.ema_decay[1], w, col, count);
     }
     __device__ void follow(float *average, float towards, const struct piece &w, int64_t col, int count) const
     {
@@ -130,7 +136,7 @@ static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, s
     for (int k = 0; k < 2; k++) {
         fit = fit && (averages[k].data == NULL || (fs_is_f32(averages[k]) && fs_same_shape(averages[k], parameters)));
     }
-    struct fs_cuda *cuda = fs_cuda_begin(backend, "adamw", fit);
+    struct fs_cuda *cuda = fs_cuda_begin_upload(backend, "adamw", fit);
     if (cuda == NULL) {
         return;
     }
@@ -140,20 +146,25 @@ static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, s
     for (const struct fs_view &view : flat) {
         wide = wide && span_of(view).wide; /* also of one that is not given */
     }
+    const struct adamw_numbers numbers = {settings->clip_norm,
+                                          settings->beta1,
+                                          settings->beta2,
+                                          settings->epsilon,
+                                          (float)(rate / (1 - pow(settings->beta1, update))),
+                                          (float)(1 / (1 - pow(settings->beta2, update))),
+                                          (float)(rate * settings->weight_decay),
+                                          {settings->ema_decay[0], settings->ema_decay[1]}};
+    const void *on_device = fs_cuda_numbers(cuda, &numbers, sizeof numbers);
+    if (on_device == NULL) {
+        return;
+    }
     const struct adamw_operation operation = {(float *)parameters.data,
                                               (float *)gradients.data,
                                               (float *)moment1.data,
                                               (float *)moment2.data,
                                               {(float *)averages[0].data, (float *)averages[1].data},
                                               (const float *)settings->norm2.data,
-                                              settings->clip_norm,
-                                              settings->beta1,
-                                              settings->beta2,
-                                              settings->epsilon,
-                                              (float)(rate / (1 - pow(settings->beta1, update))),
-                                              (float)(1 / (1 - pow(settings->beta2, update))),
-                                              (float)(rate * settings->weight_decay),
-                                              {settings->ema_decay[0], settings->ema_decay[1]},
+                                              (const struct adamw_numbers *)on_device,
                                               wide};
     for_each_piece(cuda, operation, 1, parameters.cols);
 }

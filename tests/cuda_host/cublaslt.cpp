@@ -331,6 +331,17 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
     if (device_error() != cudaSuccess) {
         return CUBLAS_STATUS_EXECUTION_FAILED;
     }
+    const struct cuda_host_operation now = *operation; /* a capture keeps it as it is */
+    const cublasLtMatmulAlgo_t by_algorithm = *algorithm;
+    if (device_records([=] {
+            struct cuda_host_operation kept = now;
+            const cublasStatus_t status =
+                cublasLtMatmul(handle, &kept, &by, a, a_layout, b, b_layout, &plus, c, c_layout, d, d_layout,
+                               &by_algorithm, workspace, workspace_bytes, stream);
+            return status == CUBLAS_STATUS_SUCCESS ? cudaSuccess : cudaErrorLaunchFailure;
+        })) {
+        return CUBLAS_STATUS_SUCCESS;
+    }
     const cublasStatus_t status = check(operation, a_layout, b_layout, c_layout, d_layout);
     if (handle == NULL || status != CUBLAS_STATUS_SUCCESS || !device_has_stream(stream)) {
         return status != CUBLAS_STATUS_SUCCESS ? status : CUBLAS_STATUS_INVALID_VALUE;

@@ -21,6 +21,7 @@ struct cuda_host_settings {
     size_t memory;              /* the device's, in bytes */
     int devices, driver, compute_major; /* what the runtime answers: a count, 13000 for CUDA 13.0, 8 for sm_80 */
     int fail_allocation, fail_copy, fail_launch; /* which one from now on fails: 1 the next; 0 none */
+    bool refuse_capture;                         /* this device captures no streams */
 };
 extern struct cuda_host_settings cuda_host;
 
@@ -28,8 +29,10 @@ extern struct cuda_host_settings cuda_host;
 void cuda_host_reset(void);
 /* The first thing wrong that a kernel or a call did since the reset, or "". */
 const char *cuda_host_report(void);
-/* Bytes of device memory in use. */
+/* Bytes of device memory in use; allocations and launches of graphs since the reset. */
 size_t cuda_host_memory_used(void);
+int cuda_host_allocations(void);
+int cuda_host_graph_launches(void);
 
 #ifdef __cplusplus
 }

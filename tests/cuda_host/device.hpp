@@ -2,6 +2,8 @@
 #ifndef CUDA_HOST_DEVICE_HPP
 #define CUDA_HOST_DEVICE_HPP
 
+#include <functional>
+
 #include <cuda_runtime.h>
 
 #include "tests/cuda_host/cuda_host.h"
@@ -16,6 +18,9 @@ bool device_has_stream(cudaStream_t stream);
 /* Device memory can be touched only in between: elsewhere the address sanitiser reports it. */
 void device_open();
 void device_close();
+
+/* True while a stream is captured: `work` is kept for the graph, and not done now. */
+bool device_records(const std::function<cudaError_t()> &work);
 
 /* 1 for the failure that a test asked for; counts down. */
 static inline bool device_fails_now(int *countdown)

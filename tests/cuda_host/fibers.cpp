@@ -54,8 +54,7 @@ static struct {
     unsigned current;
     struct fiber *running;
     std::vector<struct fiber *> idle;
-    void (*body)(const void *);
-    const void *data;
+    const std::function<void()> *body;
     bool failed;
 } grid;
 
@@ -91,7 +90,7 @@ static void work()
         while (grid.next_fresh < grid.order.size() && !grid.failed) {
             const unsigned thread = grid.order[grid.next_fresh++];
             select(thread);
-            grid.body(grid.data);
+            (*grid.body)();
             grid.threads[grid.current].state = DONE;
         }
         grid.idle.push_back(grid.running);
@@ -291,7 +290,7 @@ static void run_block(unsigned threads, uint32_t *random)
     }
 }
 
-void cuda_host_run(unsigned blocks, unsigned threads, cudaStream_t stream, void (*body)(const void *), const void *data)
+void cuda_host_run(unsigned blocks, unsigned threads, cudaStream_t stream, const std::function<void()> &body)
 {
     if (device_error() != cudaSuccess) {
         return;
@@ -304,11 +303,16 @@ void cuda_host_run(unsigned blocks, unsigned threads, cudaStream_t stream, void 
         device_fault(cudaErrorInvalidConfiguration, "a launch of %u blocks of %u threads", blocks, threads);
         return;
     }
+    if (device_records([=] {
+            cuda_host_run(blocks, threads, stream, body);
+            return device_error();
+        })) {
+        return;
+    }
     uint32_t random = cuda_host.seed * 2654435761u + 1;
     std::vector<unsigned> order;
     put_in_order(order, blocks, &random);
-    grid.body = body;
-    grid.data = data;
+    grid.body = &body;
     grid.failed = false;
     blockDim.x = threads;
     gridDim.x = blocks;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include <map>
+#include <vector>
 
 #include "tests/cuda_host/device.hpp"
 
@@ -25,6 +26,14 @@ struct cuda_host_stream {
     int unused;
 };
 
+struct cuda_host_graph {
+    std::vector<std::function<cudaError_t()>> work;
+};
+
+struct cuda_host_graph_exec {
+    struct cuda_host_graph graph;
+};
+
 struct cuda_host_settings cuda_host;
 
 static struct {
@@ -35,6 +44,10 @@ static struct {
     char report[1024];
     struct cuda_host_stream stream;
     bool has_stream;
+    struct cuda_host_graph *capture; /* what the stream's work goes to instead of being done */
+    bool capture_broken;
+    int allocations, graph_launches;
+    std::map<uintptr_t, size_t> pinned; /* host memory that a graph may copy from */
 } device;
 
 /* --- errors --- */
@@ -85,6 +98,14 @@ const char *cudaGetErrorString(cudaError_t error)
         return "invalid resource handle";
     case cudaErrorLaunchFailure:
         return "unspecified launch failure";
+    case cudaErrorNotSupported:
+        return "operation not supported";
+    case cudaErrorStreamCaptureUnsupported:
+        return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+        return "operation failed due to a previous error during capture";
+    case cudaErrorIllegalState:
+        return "the operation cannot be performed in the present state";
     }
     return "unrecognized error code";
 }
@@ -99,6 +120,16 @@ extern "C" size_t cuda_host_memory_used(void)
     return device.used;
 }
 
+extern "C" int cuda_host_allocations(void)
+{
+    return device.allocations;
+}
+
+extern "C" int cuda_host_graph_launches(void)
+{
+    return device.graph_launches;
+}
+
 extern "C" void cuda_host_reset(void)
 {
     cuda_host = {};
@@ -108,6 +139,91 @@ extern "C" void cuda_host_reset(void)
     cuda_host.compute_major = 8;
     device.error = device.sticky = cudaSuccess;
     device.report[0] = '\0';
+    device.allocations = device.graph_launches = 0;
+    delete device.capture;
+    device.capture = NULL;
+}
+
+/* --- captured streams --- */
+
+/* What may not be called during a capture ends it; true then. */
+static bool breaks_capture()
+{
+    device.capture_broken = true;
+    if (device.capture != NULL) {
+        device.error = cudaErrorStreamCaptureUnsupported;
+    }
+    return device.capture != NULL;
+}
+
+bool device_records(const std::function<cudaError_t()> &work)
+{
+    if (device.capture != NULL) {
+        device.capture->work.push_back(work);
+    }
+    return device.capture != NULL;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
+{
+    if (!device_has_stream(stream) || device.capture != NULL) {
+        return device_fault(cudaErrorIllegalState, "cudaStreamBeginCapture of no stream, or of one that is captured");
+    }
+    if (cuda_host.refuse_capture) {
+        device.error = cudaErrorNotSupported;
+        return cudaErrorNotSupported;
+    }
+    device.capture = new cuda_host_graph();
+    device.capture_broken = false;
+    return device.sticky;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+{
+    *graph = NULL;
+    if (!device_has_stream(stream) || device.capture == NULL) {
+        return device_fault(cudaErrorIllegalState, "cudaStreamEndCapture of a stream that is not captured");
+    }
+    if (device.capture_broken) {
+        delete device.capture;
+    } else {
+        *graph = device.capture;
+    }
+    device.capture = NULL;
+    return device.capture_broken ? cudaErrorStreamCaptureInvalidated : device.sticky;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long)
+{
+    *exec = new cuda_host_graph_exec{*graph};
+    return device.sticky;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
+{
+    if (!device_has_stream(stream) || device.capture != NULL) {
+        return cudaErrorInvalidResourceHandle;
+    }
+    device.graph_launches++;
+    for (const auto &work : exec->graph.work) {
+        const cudaError_t error = work();
+        if (error != cudaSuccess) {
+            return device_fault(cudaErrorLaunchFailure, "a graph's work failed: %s", cudaGetErrorString(error));
+        }
+    }
+    return device.sticky;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    delete graph;
+    return device.sticky;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
+{
+    delete exec;
+    return device.sticky;
 }
 
 /* --- the device --- */
@@ -168,20 +284,29 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
+    if (breaks_capture()) {
+        return cudaErrorStreamCaptureUnsupported;
+    }
     return device_has_stream(stream) ? device.sticky : cudaErrorInvalidResourceHandle;
 }
 
 /* --- memory --- */
 
-bool device_owns(const void *memory, size_t bytes)
+/* Whether all of it lies in one of the allocations. */
+static bool lies_in(const std::map<uintptr_t, size_t> &allocations, const void *memory, size_t bytes)
 {
-    auto after = device.memory.upper_bound((uintptr_t)memory);
-    if (after == device.memory.begin()) {
+    auto after = allocations.upper_bound((uintptr_t)memory);
+    if (after == allocations.begin()) {
         return false;
     }
     const auto found = std::prev(after);
     const size_t offset = (uintptr_t)memory - found->first;
     return offset <= found->second && bytes <= found->second - offset;
+}
+
+bool device_owns(const void *memory, size_t bytes)
+{
+    return lies_in(device.memory, memory, bytes);
 }
 
 static void touchable(uintptr_t address, size_t bytes, bool yes)
@@ -225,6 +350,10 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
         return device.sticky;
     }
     *memory = NULL;
+    if (breaks_capture()) {
+        return cudaErrorStreamCaptureUnsupported;
+    }
+    device.allocations++;
     if (device_fails_now(&cuda_host.fail_allocation) || bytes > unused() ||
         (bytes > 0 && posix_memalign(memory, 256, bytes) != 0)) {
         device.error = cudaErrorMemoryAllocation;
@@ -248,9 +377,29 @@ cudaError_t cudaFree(void *memory)
     if (found == device.memory.end()) {
         return device_fault(cudaErrorInvalidValue, "cudaFree of %p, which cudaMalloc did not give", memory);
     }
+    if (breaks_capture()) {
+        return cudaErrorStreamCaptureUnsupported;
+    }
     touchable(found->first, found->second, true);
     device.used -= found->second;
     device.memory.erase(found);
+    free(memory);
+    return device.sticky;
+}
+
+cudaError_t cudaMallocHost(void **memory, size_t bytes)
+{
+    *memory = malloc(bytes);
+    if (*memory == NULL) {
+        return cudaErrorMemoryAllocation;
+    }
+    device.pinned[(uintptr_t)*memory] = bytes;
+    return device.sticky;
+}
+
+cudaError_t cudaFreeHost(void *memory)
+{
+    device.pinned.erase((uintptr_t)memory);
     free(memory);
     return device.sticky;
 }
@@ -262,6 +411,9 @@ cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t s
     }
     if (!device_has_stream(stream) || !device_owns(memory, bytes)) {
         return device_fault(cudaErrorInvalidValue, "cudaMemsetAsync of %zu bytes outside device memory", bytes);
+    }
+    if (device_records([=] { return cudaMemsetAsync(memory, byte, bytes, stream); })) {
+        return cudaSuccess;
     }
     device_open();
     memset(memory, byte, bytes);
@@ -282,6 +434,12 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     if (!device_has_stream(stream) || !device_owns(theirs, bytes) || device_owns(ours, 1)) {
         return device_fault(cudaErrorInvalidValue,
                             "cudaMemcpyAsync of %zu bytes: the pointers do not fit its direction", bytes);
+    }
+    if (device.capture != NULL && !lies_in(device.pinned, ours, bytes)) {
+        return device_fault(cudaErrorInvalidValue, "a graph would copy from or to pageable memory");
+    }
+    if (device_records([=] { return cudaMemcpyAsync(to, from, bytes, kind, stream); })) {
+        return cudaSuccess;
     }
     device_open();
     memcpy(to, from, bytes);

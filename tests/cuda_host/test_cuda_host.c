@@ -114,7 +114,63 @@ static void test_orders(void **state)
     free(first);
 }
 
-/* --- what goes wrong --- */
+/* --- updates as graphs --- */
+
+/* Updates kept as a graph, where the device can, have the bits of updates that run as they come. */
+static void expect_same_updates(struct fs_backend *backend, int updates, int graph_launches)
+{
+    int64_t count = 0;
+    const int before = cuda_host_graph_launches();
+    double *plain = test_backend_updates(backend, updates, false, &count),
+           *kept = test_backend_updates(backend, updates, true, &count);
+    assert_memory_equal(plain, kept, (size_t)count * sizeof *plain);
+    assert_int_equal(cuda_host_graph_launches() - before, graph_launches);
+    assert_string_equal(cuda_host_report(), "");
+    free(plain);
+    free(kept);
+}
+
+static void test_graph(void **state)
+{
+    (void)state;
+    struct fs_backend *backend = open_backend();
+    expect_same_updates(backend, 4, 3); /* all but the rehearsal */
+    expect_same_updates(backend, 2, 1); /* in other memory: captured anew */
+    close_backend(backend);
+}
+
+static void test_graph_refused(void **state)
+{
+    (void)state;
+    cuda_host.refuse_capture = true;
+    struct fs_backend *backend = open_backend();
+    expect_same_updates(backend, 2, 0);
+    close_backend(backend);
+    cuda_host.refuse_capture = false;
+    setenv("FEWSTEP_CUDA_GRAPH", "off", 1);
+    backend = open_backend();
+    expect_same_updates(backend, 2, 0);
+    assert_non_null(strstr(backend->choices, "graph: no"));
+    close_backend(backend);
+    unsetenv("FEWSTEP_CUDA_GRAPH");
+}
+
+static float first_number(struct fs_backend *backend, struct fs_view view)
+{
+    float number = 0;
+    backend->download(backend, &number, view.data, sizeof number);
+    return number;
+}
+
+/* x ← x + 1 for `times`, as an update; false when it has to be done again. */
+static bool add_ones(struct fs_backend *backend, struct fs_view x, struct fs_view one, int times)
+{
+    backend->update_begin(backend, 1);
+    for (int i = 0; i < times; i++) {
+        backend->add(backend, x, x, one);
+    }
+    return backend->update_end(backend);
+}
 
 static struct fs_view zeros(struct fs_backend *backend, int64_t rows, int64_t cols)
 {
@@ -123,6 +179,79 @@ static struct fs_view zeros(struct fs_backend *backend, int64_t rows, int64_t co
     assert_non_null(data);
     return fs_view(data, backend->real, rows, cols);
 }
+
+/* An update that is not the one that was kept is not done at all, and said to be so; memory that moves is noticed. */
+static void test_graph_given_up(void **state)
+{
+    (void)state;
+    struct fs_error error;
+    struct fs_backend *backend = open_backend();
+    const struct fs_view x = zeros(backend, 1, 8), one = zeros(backend, 1, 8), spare = zeros(backend, 1, 8);
+    backend->fill(backend, one, 1);
+    for (int i = 0; i < 3; i++) {
+        assert_true(add_ones(backend, x, one, 2));
+    }
+    assert_true(first_number(backend, x) == 6);
+    assert_int_equal(cuda_host_graph_launches(), 2);
+    backend->release(backend, spare.data); /* a graph may have used it */
+    for (int i = 0; i < 3; i++) {
+        assert_true(add_ones(backend, x, one, 2));
+    }
+    assert_true(first_number(backend, x) == 12);
+    assert_int_equal(cuda_host_graph_launches(), 4);
+    assert_false(add_ones(backend, x, one, 3));
+    assert_true(first_number(backend, x) == 12);
+    assert_true(add_ones(backend, x, one, 3));
+    assert_true(first_number(backend, x) == 15);
+    assert_int_equal(cuda_host_graph_launches(), 4);
+    assert_int_equal(backend->synchronise(backend, &error), FS_OK);
+    assert_string_equal(cuda_host_report(), "");
+    backend->release(backend, x.data);
+    backend->release(backend, one.data);
+    close_backend(backend);
+}
+
+/* Waiting in the middle of a capture gives the capture up, and the update is done as it comes. */
+static void test_graph_with_download(void **state)
+{
+    (void)state;
+    struct fs_backend *backend = open_backend();
+    const struct fs_view x = zeros(backend, 1, 8), one = zeros(backend, 1, 8);
+    backend->fill(backend, one, 1);
+    for (int update = 1, passes = 0; update <= 3; update++) {
+        float seen = 0;
+        do {
+            backend->update_begin(backend, 1);
+            backend->add(backend, x, x, one);
+            seen = first_number(backend, x);
+            passes++;
+        } while (!backend->update_end(backend));
+        assert_true(seen == (float)update);
+        assert_int_equal(passes, update == 1 ? 1 : update + 1);
+    }
+    assert_int_equal(cuda_host_graph_launches(), 0);
+    backend->release(backend, x.data);
+    backend->release(backend, one.data);
+    close_backend(backend);
+}
+
+/* Once an update was rehearsed, the device's memory is left alone. */
+static void test_updates_allocate_nothing(void **state)
+{
+    (void)state;
+    int64_t count;
+    int allocations[2];
+    for (int i = 0; i < 2; i++) {
+        struct fs_backend *backend = open_backend();
+        const int before = cuda_host_allocations();
+        free(test_backend_updates(backend, i == 0 ? 1 : 3, true, &count));
+        allocations[i] = cuda_host_allocations() - before;
+        close_backend(backend);
+    }
+    assert_int_equal(allocations[0], allocations[1]);
+}
+
+/* --- what goes wrong --- */
 
 static void expect_no_backend(const char *text)
 {
@@ -217,6 +346,11 @@ int main(void)
         cmocka_unit_test_setup(test_operations_random, start),
         cmocka_unit_test_setup(test_network, start),
         cmocka_unit_test_setup(test_orders, start),
+        cmocka_unit_test_setup(test_graph, start),
+        cmocka_unit_test_setup(test_graph_refused, start),
+        cmocka_unit_test_setup(test_graph_given_up, start),
+        cmocka_unit_test_setup(test_graph_with_download, start),
+        cmocka_unit_test_setup(test_updates_allocate_nothing, start),
         cmocka_unit_test_setup(test_no_device, start),
         cmocka_unit_test_setup(test_out_of_memory, start),
         cmocka_unit_test_setup(test_broken_device, start),

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdlib.h>
+
 #include "tests/support/backend_network.h"
 #include "tests/support/backend_ops.h"
 
@@ -39,8 +41,24 @@ static void test_network(void **state)
     backend->destroy(backend);
 }
 
+/* Updates that are kept as a graph have the bits of those that run as they come. */
+static void test_updates(void **state)
+{
+    (void)state;
+    int64_t count;
+    struct fs_backend *backend = open_backend();
+    print_message("%s\n", backend->choices);
+    double *plain = test_backend_updates(backend, 3, false, &count),
+           *kept = test_backend_updates(backend, 3, true, &count);
+    assert_memory_equal(plain, kept, (size_t)count * sizeof *plain);
+    free(plain);
+    free(kept);
+    backend->destroy(backend);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_operations), cmocka_unit_test(test_network)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_operations), cmocka_unit_test(test_network),
+                                       cmocka_unit_test(test_updates)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

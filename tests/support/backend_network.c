@@ -129,3 +129,25 @@ void test_backend_training(struct fs_backend *tested)
     training_destroy(&want);
     reference->destroy(reference);
 }
+
+double *test_backend_updates(struct fs_backend *backend, int updates, bool kept, int64_t *count)
+{
+    struct training t = training_create(backend);
+    struct test_network *n = &t.network;
+    for (int64_t update = 1; update <= updates; update++) {
+        for (int64_t i = 0; i < n->x.rows; i++) {
+            n->t[i] = (float)(update * 7 + i) / 1000; /* uploaded in each forward pass */
+        }
+        do {
+            if (kept) {
+                backend->update_begin(backend, 3);
+            }
+            backend->normals(backend, n->x, (struct fs_random_key){5, FS_STREAM_TEST, 0, (uint32_t)update}, 0);
+            train(&t, update);
+        } while (kept && !backend->update_end(backend));
+    }
+    *count = n->weights.values.cols;
+    double *weights = test_download(backend, n->weights.values);
+    training_destroy(&t);
+    return weights;
+}

@@ -10,4 +10,8 @@ void test_backend_network(struct fs_backend *backend, enum fs_type precision, do
 /* 20 float32 updates with clipping and two averages: loss, weights and averages within 1e-5. */
 void test_backend_training(struct fs_backend *backend);
 
+/* A training with fresh random numbers, times and counters in each update, `kept`: between update_begin and update_end.
+ * The weights that it ends with, `count` of them; the caller frees them. */
+double *test_backend_updates(struct fs_backend *backend, int updates, bool kept, int64_t *count);
+
 #endif

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <functional>
 #include <tuple>
 #include <type_traits>
 
@@ -87,9 +88,16 @@ enum cudaError_t {
     cudaErrorNoDevice = 100,
     cudaErrorInvalidResourceHandle = 400,
     cudaErrorLaunchFailure = 719,
+    cudaErrorNotSupported = 801,
+    cudaErrorStreamCaptureUnsupported = 900,
+    cudaErrorStreamCaptureInvalidated = 901,
+    cudaErrorIllegalState = 401,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 typedef struct cuda_host_stream *cudaStream_t;
+typedef struct cuda_host_graph *cudaGraph_t;
+typedef struct cuda_host_graph_exec *cudaGraphExec_t;
 struct cudaDeviceProp {
     char name[256];
     int major, minor;
@@ -107,31 +115,28 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 cudaError_t cudaStreamCreate(cudaStream_t *stream);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaMallocHost(void **memory, size_t bytes);
+cudaError_t cudaFreeHost(void *memory);
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 cudaError_t cudaGetLastError(void);
 const char *cudaGetErrorString(cudaError_t error);
 
 /* --- launches --- */
 
-void cuda_host_run(unsigned blocks, unsigned threads, cudaStream_t stream, void (*body)(const void *),
-                   const void *data);
+void cuda_host_run(unsigned blocks, unsigned threads, cudaStream_t stream, const std::function<void()> &body);
 
 /* kernel<<<blocks, threads, 0, stream>>>(arguments …); the arguments are taken by value, once. */
 template <class... Parameters, class... Arguments>
 static void cuda_host_launch(void (*kernel)(Parameters...), unsigned blocks, unsigned threads, cudaStream_t stream,
                              Arguments... arguments)
 {
-    struct call {
-        void (*kernel)(Parameters...);
-        std::tuple<Parameters...> arguments;
-    };
-    const struct call call = {kernel, std::tuple<Parameters...>(arguments...)};
-    cuda_host_run(
-        blocks, threads, stream,
-        [](const void *data) {
-            const struct call *own = (const struct call *)data;
-            std::apply(own->kernel, own->arguments);
-        },
-        &call);
+    const std::tuple<Parameters...> taken(arguments...);
+    cuda_host_run(blocks, threads, stream, [kernel, taken] { std::apply(kernel, taken); });
 }
 
 #endif
