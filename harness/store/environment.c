@@ -12,10 +12,22 @@
 #include <string.h>
 #include <unistd.h>
 #include <yaml.h>
+#include <zip.h>
 #include <zlib.h>
+
+#include <jpeglib.h> /* behind stdio.h, whose names it uses */
 
 #include "harness/build_info.h"
 #include "kernels/cpu/onednn.h"
+
+/* libjpeg-turbo gives its version as bare digits. */
+#define QUOTE(x) #x
+#define TEXT(x) QUOTE(x)
+#ifdef LIBJPEG_TURBO_VERSION
+#define JPEG_VERSION "libjpeg-turbo " TEXT(LIBJPEG_TURBO_VERSION)
+#else
+#define JPEG_VERSION "libjpeg " TEXT(JPEG_LIB_VERSION)
+#endif
 
 void fs_library_versions(char *text, size_t size)
 {
@@ -26,9 +38,10 @@ void fs_library_versions(char *text, size_t size)
     sscanf(fftw_version, "fftw-%63[0-9.]", fftw);
     fs_onednn_version(onednn);
     snprintf(text, size,
-             "oneDNN %s, OpenBLAS %s, FFTW %s, libyaml %s, SQLite %s, jansson %s, zlib %s, libpng %s, glibc %s", onednn,
-             openblas, fftw, yaml_get_version_string(), sqlite3_libversion(), jansson_version_str(), zlibVersion(),
-             png_get_libpng_ver(NULL), gnu_get_libc_version());
+             "oneDNN %s, OpenBLAS %s, FFTW %s, libyaml %s, SQLite %s, jansson %s, zlib %s, libzip %s, libpng %s, %s, "
+             "glibc %s",
+             onednn, openblas, fftw, yaml_get_version_string(), sqlite3_libversion(), jansson_version_str(),
+             zlibVersion(), zip_libzip_version(), png_get_libpng_ver(NULL), JPEG_VERSION, gnu_get_libc_version());
 }
 
 void fs_processor_name(char *text, size_t size)

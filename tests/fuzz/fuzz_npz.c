@@ -1,5 +1,6 @@
-/* .npz archives: whole arrays, and one that is read in pieces. */
+/* .npz archives: whole arrays, one that is read in pieces, statistics. */
 #include "kernels/base/npz.h"
+#include "metrics/gaussian.h"
 #include "tests/fuzz/targets.h"
 
 #include <stdlib.h>
@@ -40,4 +41,9 @@ void fuzz_npz(const uint8_t *data, size_t size)
     }
     read_in_pieces(&npz);
     fs_npz_close(&npz);
+    struct fs_gaussian gaussian;
+    if (fs_gaussian_read(fuzz_file(data, size), "", &gaussian, &error) == FS_OK) {
+        fuzz_touch(gaussian.covariance, (size_t)(gaussian.dim * gaussian.dim) * sizeof *gaussian.covariance);
+    }
+    fs_gaussian_free(&gaussian);
 }
