@@ -4,7 +4,7 @@
 
 #include "kernels/base/error.h"
 
-/* Verdicts of `regress`: exit statuses beside those of fs_status, and no failures. */
+/* Verdicts of `regress` and `reproduce`: exit statuses beside those of fs_status, and no failures. */
 enum { FS_EXIT_WORSE = 1, FS_EXIT_UNDECIDED = 4 };
 
 /* argv without the program's and the command's name. Results go to stdout, progress to stderr. The exit status; `error`
@@ -23,6 +23,7 @@ fs_command fs_command_show;
 fs_command fs_command_gc;
 fs_command fs_command_merge;
 fs_command fs_command_regress;
+fs_command fs_command_reproduce;
 fs_command fs_command_fid;
 fs_command fs_command_stats;
 fs_command fs_command_bench;

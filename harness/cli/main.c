@@ -19,6 +19,7 @@ static const struct entry entries[] = {
     {"report", fs_command_report, "one page with tables, charts, samples, and where each number comes from"},
     {"paper", fs_command_paper, "the paper's numbers, tables and figures for LaTeX"},
     {"regress", fs_command_regress, "whether scores moved between two commits: better, same, worse or undecided"},
+    {"reproduce", fs_command_reproduce, "a run made again by its own commit's program, and compared"},
     {"export", fs_command_export, "the database as CSV, JSON or TensorBoard's event files"},
     {"sample", fs_command_sample, "draw pictures from a run or a checkpoint"},
     {"eval", fs_command_eval, "score a run or a checkpoint again"},
@@ -41,7 +42,8 @@ static void print_help(FILE *stream)
         fprintf(stream, "  %-12s %s\n", entries[i].name, entries[i].summary);
     }
     fprintf(stream, "\nfewstep COMMAND --help says more. Exit status: 0 good, 2 wrong use, 3 the work failed;\n"
-                    "of regress also 1 worse, 4 undecided.\nFirst steps:\n  fewstep run experiments/demo.yaml\n");
+                    "of regress and reproduce also 1 worse or other, 4 undecided.\nFirst steps:\n  fewstep run "
+                    "experiments/demo.yaml\n");
 }
 
 static int unknown_command(const char *name)

@@ -11,7 +11,7 @@
 /* Every score that one source trained and made by itself, of the last checkpoint. `cell` numbers what is the same but
  * for source and seed, `training` what shares its seeds at one commit, `spread` what shares a spread. */
 #define SCORED                                                                                                         \
-    "WITH scored AS (SELECT r.method, r.dataset, r.model, s.metric, s.extractor, s.weights, r.train_hash, "            \
+    "WITH scored AS (SELECT s.number, r.method, r.dataset, r.model, s.metric, s.extractor, s.weights, r.train_hash, "  \
     "r.config_json, s.steps, s.samples, s.guidance_scale, s.quantize, r.source_hash AS source, r.seed, s.value, "      \
     "dense_rank() OVER (ORDER BY r.method, r.dataset, r.model, s.metric, s.extractor, s.tap) - 1 AS spread, "          \
     "dense_rank() OVER (ORDER BY r.train_hash, r.data_sha256, s.source, s.at_update, s.weights, s.steps, "             \
@@ -117,6 +117,22 @@ static fs_status find_spreads(sqlite3 *database, struct fs_regression *regressio
     }
     free(samples.list);
     free(samples.values);
+    return status;
+}
+
+fs_status fs_regress_spread(struct fs_store *store, int64_t score, struct fs_spread *spread, struct fs_error *error)
+{
+    struct fs_regression regression = {0};
+    int64_t place;
+
+    *spread = (struct fs_spread){0};
+    FS_TRY(fs_query_whole(fs_store_handle(store), &place, -1, error,
+                          SCORED "SELECT spread FROM scored WHERE number = ?1", "i", score));
+    const fs_status status = find_spreads(fs_store_handle(store), &regression, error);
+    if (status == FS_OK && place >= 0 && place < regression.spread_count) {
+        *spread = regression.spreads[place];
+    }
+    free(regression.spreads);
     return status;
 }
 

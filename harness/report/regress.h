@@ -53,6 +53,10 @@ fs_status fs_regress(struct fs_store *store, const char *base_source, const char
                      struct fs_rule rule, struct fs_regression *regression, struct fs_error *error);
 void fs_regression_free(struct fs_regression *regression);
 
+/* The spread over seeds of log scores like this one (its row in the database), pooled over all cells of its method and
+ * measure and over all sources; a dof of 0 where there is no estimate. */
+fs_status fs_regress_spread(struct fs_store *store, int64_t score, struct fs_spread *spread, struct fs_error *error);
+
 /* The cells and the verdict, as text or as a JSON object a line. */
 void fs_regression_print(const struct fs_regression *regression, const struct fs_revision *base,
                          const struct fs_revision *head, FILE *stream);

@@ -1,6 +1,7 @@
 /* What runs the database holds. */
 #include "harness/report/runs_list.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "harness/report/number.h"
@@ -33,9 +34,11 @@ static void print_run(const json_t *row, FILE *stream)
              (long long)json_integer_value(json_object_get(row, "updates")));
     fs_three_digits(json_real_value(json_object_get(row, "flops")) * 1e-12, work);
     fs_duration(time(NULL) - json_integer_value(json_object_get(row, "created")), age);
-    fprintf(stream, "%.8s  %-26s %-10s %5lld  %-8s %13s %8s %8s  %.12s%s\n", text_of(row, "id"), text_of(row, "method"),
-            text_of(row, "model"), (long long)json_integer_value(json_object_get(row, "seed")), text_of(row, "state"),
-            updates, work, age, text_of(row, "commit_hash"),
+    const char *commit = text_of(row, "commit_hash");
+    const bool dirty = strlen(commit) > 12 && strstr(commit, "-dirty"); /* else it is within the twelve */
+    fprintf(stream, "%.8s  %-26s %-10s %5lld  %-8s %13s %8s %8s  %.12s%s%s\n", text_of(row, "id"),
+            text_of(row, "method"), text_of(row, "model"), (long long)json_integer_value(json_object_get(row, "seed")),
+            text_of(row, "state"), updates, work, age, commit, dirty ? "-dirty" : "",
             json_integer_value(json_object_get(row, "is_teacher")) ? "  (teacher)" : "");
 }
 

@@ -1,5 +1,6 @@
-/* fewstep run --at in a small repository whose commits build a stand-in for the program: it is checked out, built, run,
- * imported and cleared away; what goes wrong is said in a line; and git bisect scores commits as it goes. */
+/* fewstep run --at and fewstep reproduce in a small repository whose commits build a stand-in for the program: it is
+ * checked out, built, run, imported or compared, and cleared away; what goes wrong is said in a line; and git bisect
+ * scores commits as it goes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -89,6 +90,8 @@ static void make_database(int commit, double level)
     unlink(path);
     good(fs_git_source_hash(commits[commit], source, &error));
     good(fs_store_open(path, FS_STORE_WRITE, &store, &error));
+    /* A test's database need not outlive a power cut. */
+    assert_int_equal(sqlite3_exec(fs_store_handle(store), "PRAGMA synchronous = OFF", NULL, NULL, NULL), SQLITE_OK);
     about.commit = commits[commit];
     about.source_hash = source;
     good(fs_store_environment(store, &about, &environment, &error));
@@ -216,6 +219,90 @@ static void test_a_signal(void **state)
     nothing_is_left();
 }
 
+/* --- reproduce --- */
+
+static int reproduce(const char *run, const char *more)
+{
+    return test_shell(text, sizeof(text), "TMPDIR=$PWD/../tmp %s reproduce %s --db ../out/fewstep.db --out ../out %s",
+                      program, run, more);
+}
+
+/* The run of a commit's first seed in ../out/fewstep.db. */
+static void first_run(int commit, char id[65])
+{
+    char source[65];
+
+    good(fs_git_source_hash(commits[commit], source, &error));
+    assert_int_equal(
+        test_shell(text, sizeof(text),
+                   "sqlite3 ../out/fewstep.db \"SELECT id FROM runs WHERE source_hash = '%s' AND seed = 0\"", source),
+        0);
+    snprintf(id, 65, "%.*s", (int)strcspn(text, "\n"), text);
+    assert_int_equal(strlen(id), 64);
+}
+
+static void test_a_run_is_reproduced(void **state)
+{
+    char id[65];
+
+    (void)state;
+    assert_int_equal(run_at("", commits[1]), 0);
+    first_run(1, id);
+    assert_int_equal(reproduce(id, ""), 0);
+    said("\nfd (fashion-cnn)      4");
+    said("equal bits");
+    said(", reproduced: every score is equal to the last bit (1 of 1 scores equal)\n");
+    nothing_is_left();
+    assert_int_equal(test_shell(text, sizeof(text), "ls ../out/reproduce; cat ../experiment"), 0);
+    assert_non_null(strstr(text, "# run ")); /* its own configuration, and nothing is left of the runs */
+    assert_int_equal(strncmp(text, "# run ", 6), 0);
+    make_database(1, 20.1); /* half a percent higher: about the spread of the seeds */
+    assert_int_equal(reproduce(id, ""), 0);
+    said("+0.5 %");
+    said("not the same bits, but no score differs by more than twice the spread");
+    make_database(1, 22);
+    assert_int_equal(reproduce(id, "--json"), 1);
+    said("\"equal\":false,");
+    said("\"verdict\":\"not reproduced: a score differs");
+    assert_int_equal(test_shell(text, sizeof(text),
+                                "sqlite3 ../databases/%s.db 'DELETE FROM experiment_scores; DELETE "
+                                "FROM scores'",
+                                commits[1]),
+                     0);
+    assert_int_equal(reproduce(id, ""), 3);
+    said("none of its scores was made again");
+    make_database(1, 20);
+}
+
+static void test_runs_that_cannot_be_reproduced(void **state)
+{
+    char id[65];
+
+    (void)state;
+    assert_int_equal(run_at("", commits[1]), 0);
+    first_run(1, id);
+    assert_int_equal(reproduce("ffffffffffff", ""), 2);
+    said("fewstep: ");
+    assert_int_equal(test_shell(text, sizeof(text), "sqlite3 ../out/fewstep.db 'UPDATE environments SET dirty = 1'"),
+                     0);
+    assert_int_equal(reproduce(id, ""), 3);
+    said("changes that are in no commit");
+    assert_int_equal(test_shell(text, sizeof(text), "%s runs --db ../out/fewstep.db", program), 0);
+    said("-dirty");
+    assert_int_equal(test_shell(text, sizeof(text),
+                                "sqlite3 ../out/fewstep.db 'UPDATE environments SET dirty = 0, commit_hash = NULL'"),
+                     0);
+    assert_int_equal(reproduce(id, ""), 3);
+    said("was built outside git");
+    assert_int_equal(test_shell(text, sizeof(text),
+                                "sqlite3 ../out/fewstep.db \"UPDATE environments SET commit_hash = '%s'\"",
+                                "0123456789012345678901234567890123456789"),
+                     0);
+    assert_int_equal(reproduce(id, ""), 2);
+    said("no such revision");
+    assert_int_equal(test_shell(text, sizeof(text), "rm ../out/fewstep.db; ls ../out | grep -e -wal -e -shm"), 1);
+}
+
 /* git bisect with no runs to begin with: each commit that it asks for is scored by its own program. */
 static void test_bisect_scores_as_it_goes(void **state)
 {
@@ -270,6 +357,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_what_goes_wrong),
         cmocka_unit_test(test_databases_that_do_not_fit),
         cmocka_unit_test(test_a_signal),
+        cmocka_unit_test(test_a_run_is_reproduced),
+        cmocka_unit_test(test_runs_that_cannot_be_reproduced),
         cmocka_unit_test(test_bisect_scores_as_it_goes),
     };
 
