@@ -107,7 +107,8 @@ test-san: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" test
 
 # libFuzzer on the readers of foreign files, one target after the other. What it learns stays in build/fuzz/corpus. The
-# kernels' vector types are gcc's: the archive holds what the readers need, compiled by clang.
+# kernels' vector types are gcc's: what the readers need is compiled by clang, what else is asked for comes from the
+# ordinary archive.
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 600
 FUZZ_LENGTH ?= 8192
@@ -117,13 +118,13 @@ FUZZ_SOURCES := $(wildcard kernels/base/*.c methods/*.c metrics/*.c harness/conf
 $(BUILD)/libfuzz.a: $(FUZZ_SOURCES:%.c=$(BUILD)/%.o)
 	@rm -f $@
 	ar rcs $@ $^
-$(FUZZ_TARGETS:%=$(BUILD)/fuzz_%): $(BUILD)/fuzz_%: tests/fuzz/entry.c $(BUILD)/libfuzz.a
+$(FUZZ_TARGETS:%=$(BUILD)/fuzz_%): $(BUILD)/fuzz_%: tests/fuzz/entry.c $(BUILD)/libfuzz.a $(ORDINARY)
 	$(CC) -I. $(CFLAGS) -fsanitize=fuzzer -DFUZZ_TARGET=fuzz_$* -o $@ $^ $(LDLIBS)
 .PHONY: fuzz-built
 fuzz-built: $(FUZZ_TARGETS:%=$(BUILD)/fuzz_%)
-fuzz: ## ten minutes of libFuzzer a target (FUZZ_TARGETS="npz png", FUZZ_SECONDS=60: fewer)
+fuzz: $(LIBRARY) ## ten minutes of libFuzzer a target (FUZZ_TARGETS="npz png", FUZZ_SECONDS=60: fewer)
 	@$(MAKE) --no-print-directory -j$(shell nproc) BUILD=build/fuzz CC=clang OPTIMISE=-O1 \
-	    SAN="-fsanitize=fuzzer-no-link $(FUZZ_SAN)" FUZZ_TARGETS="$(FUZZ_TARGETS)" fuzz-built
+	    SAN="-fsanitize=fuzzer-no-link $(FUZZ_SAN)" FUZZ_TARGETS="$(FUZZ_TARGETS)" ORDINARY=$(LIBRARY) fuzz-built
 	@for target in $(FUZZ_TARGETS); do \
 	    mkdir -p build/fuzz/corpus/$$target && echo "fuzz: $$target, $(FUZZ_SECONDS) s" && \
 	    build/fuzz/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -max_len=$(FUZZ_LENGTH) -timeout=20 -print_final_stats=1 \
