@@ -17,11 +17,14 @@ static fs_status open_folder(struct fs_elsewhere *elsewhere, struct fs_error *er
     char whole[PATH_MAX];
 
     FS_TRY(fs_make_folder(elsewhere->folder, error));
-    if (!realpath(elsewhere->folder, whole) || strlen(whole) + 64 > sizeof(elsewhere->folder)) {
-        return fs_fail(error, FS_USAGE, "%s: %s", elsewhere->folder,
-                       strlen(whole) + 64 > sizeof(elsewhere->folder) ? "its name is too long" : strerror(errno));
+    if (!realpath(elsewhere->folder, whole)) {
+        return fs_fail(error, FS_USAGE, "%s: %s", elsewhere->folder, strerror(errno));
     }
-    snprintf(elsewhere->folder, sizeof(elsewhere->folder), "%s", whole);
+    const size_t length = strlen(whole);
+    if (length + 64 > sizeof(elsewhere->folder)) {
+        return fs_fail(error, FS_USAGE, "%s: its name is too long", elsewhere->folder);
+    }
+    memcpy(elsewhere->folder, whole, length + 1);
     return FS_OK;
 }
 

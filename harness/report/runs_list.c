@@ -59,6 +59,7 @@ fs_status fs_runs_print(struct fs_store *store, const char *experiment, bool jso
     if (!json) {
         fprintf(stream, "%-8s  %-26s %-10s %5s  %-8s %13s %8s %8s  %s\n", "run", "method", "model", "seed", "state",
                 "updates", "TFLOP", "age", "commit");
+        fputs(json_array_size(rows) == 0 ? "none yet; `fewstep run EXPERIMENT.yaml` makes some\n" : "", stream);
     }
     json_array_foreach(rows, i, row)
     {

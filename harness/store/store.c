@@ -121,7 +121,11 @@ static fs_status is_wal_without_log(const char *path, bool *alone, struct fs_err
                        strerror(errno));
     }
     const size_t size = fread(header, 1, sizeof(header), file);
+    const int reason = size == 0 && ferror(file) ? errno : 0; /* a folder, for one, can be opened */
     fclose(file);
+    if (reason != 0) {
+        return fs_fail(error, FS_USAGE, "%s: %s; --db names a database", path, strerror(reason));
+    }
     char *log = fs_format(error, "%s-wal", path);
     if (!log) {
         return FS_FAILED;

@@ -610,6 +610,33 @@ static void test_a_reader_sees_what_a_writer_has_reported(void **state)
     assert_int_equal(test_folder_files(place->folder), 1);
 }
 
+/* As on a network share: SQLite's file layer with lock files knows no shared memory, and so no write-ahead log. */
+static void test_a_network_share_is_refused_for_writing_and_read(void **state)
+{
+    struct place *place = *state;
+    char id[65], path[320];
+    int64_t experiment, environment;
+    struct fs_store *store = filled(place, id, &experiment, &environment);
+    const struct fs_score_row score = test_score("s", id);
+    sqlite3_vfs *usual = sqlite3_vfs_find(NULL), *share = sqlite3_vfs_find("unix-dotfile");
+
+    good(fs_store_score(store, &score, experiment, environment, &place->error), &place->error);
+    fs_store_close(store);
+    assert_non_null(share);
+    sqlite3_vfs_register(share, 1);
+    for (int made = 0; made < 2; made++) { /* a database that is there, and a new one */
+        snprintf(path, sizeof(path), "%s%s", place->path, made ? "" : ".new");
+        assert_int_equal(fs_store_open(path, FS_STORE_WRITE, &store, &place->error), FS_USAGE);
+        assert_non_null(strstr(place->error.text, path));
+        assert_non_null(strstr(place->error.text, "its file system (a network share?) does not allow SQLite's "
+                                                  "write-ahead log; give a --db on a local disk"));
+        unlink(path + (made ? strlen(path) : 0));
+    }
+    read_one_score(place);
+    sqlite3_vfs_register(usual, 1);
+    read_one_score(place);
+}
+
 /* --- migrations --- */
 
 /* A file as version 1 wrote it, perhaps still marked for WAL, is read as if it were up to date, and not touched; the
@@ -711,6 +738,7 @@ int main(void)
         TEST(test_an_empty_file_is_no_database_to_read_and_a_fresh_one_to_write),
         TEST(test_reading_leaves_no_files_even_in_a_read_only_folder),
         TEST(test_a_reader_sees_what_a_writer_has_reported),
+        TEST(test_a_network_share_is_refused_for_writing_and_read),
         TEST(test_spectra_come_and_go_with_their_score),
         TEST(test_an_older_schema_is_read_and_migrated),
         TEST(test_the_committed_database_is_read),
