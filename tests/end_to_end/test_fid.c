@@ -160,6 +160,35 @@ static void test_same_pictures_same_number(void **state)
     assert_true(fabs(value_of(test_path("folder.npz"), reference, "") - expected) < 1e-6 * expected);
 }
 
+/* guided-diffusion's reference batches hold statistics of a whole data set and some of its pictures: distances take the
+ * first, what needs features the second. */
+static void test_a_reference_batch(void **state)
+{
+    (void)state;
+    char reference[256], pictures[256], batch[256];
+    struct fs_npz npz;
+    struct fs_array arrays[3];
+    const char *const names[] = {"mu", "sigma", "arr_0"};
+    keep(reference, "reference.npz");
+    keep(pictures, "pictures.npz");
+    keep(batch, "batch.npz");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(fs_npz_open(i < 2 ? reference : pictures, &npz, &error), FS_OK);
+        assert_int_equal(fs_npz_read(&npz, names[i], 1 << 20, &arrays[i], &error), FS_OK);
+        fs_npz_close(&npz);
+    }
+    assert_int_equal(fs_npz_write(batch, names, arrays, 3, NULL, &error), FS_OK);
+    for (int i = 0; i < 3; i++) {
+        free(arrays[i].data);
+    }
+    const char *both = "--metrics fd,kid,density";
+    const double fd = value_of(pictures, reference, ""), kid = value_of(pictures, pictures, "--metrics kid");
+    assert_true(fd > 1);
+    assert_true(value_of(pictures, batch, both) == fd);
+    assert_true(value_of(pictures, batch, "--metrics kid,fd") == kid);
+    assert_true(fabs(value_of(batch, pictures, both) - fd) < 1e-6 * fd);
+}
+
 static void test_what_is_printed(void **state)
 {
     (void)state;
@@ -326,6 +355,7 @@ int main(int argc, char **argv)
     test_program_find(argc > 0 ? argv[0] : "");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_pictures_same_number),
+        cmocka_unit_test(test_a_reference_batch),
         cmocka_unit_test(test_what_is_printed),
         cmocka_unit_test(test_few_pictures_are_noted),
         cmocka_unit_test(test_wrong_use),
