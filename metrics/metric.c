@@ -73,6 +73,42 @@ fs_status fs_metric_tap(const struct fs_metric *metric, const struct fs_extracto
                    metric->name, metric->tap, extractor->name, names);
 }
 
+/* --- the reference --- */
+
+fs_status fs_moments_create(int64_t dim, struct fs_moments *moments, struct fs_error *error)
+{
+    *moments = (struct fs_moments){.dim = dim};
+    moments->mean = fs_allocate((size_t)dim, sizeof(double), "a mean", error);
+    moments->root = fs_allocate((size_t)dim, (size_t)dim * sizeof(double), "a covariance", error);
+    return moments->mean && moments->root ? FS_OK : FS_FAILED;
+}
+
+void fs_moments_free(struct fs_moments *moments)
+{
+    free(moments->mean);
+    free(moments->root);
+    *moments = (struct fs_moments){0};
+}
+
+fs_status fs_moments_fill(struct fs_moments *moments, struct fs_statistics *statistics, double offset,
+                          struct fs_error *error)
+{
+    const int64_t dim = moments->dim;
+    double *covariance = fs_allocate((size_t)dim, (size_t)dim * sizeof *covariance, "a covariance", error);
+    fs_status status = covariance ? fs_statistics_covariance(statistics, covariance, error) : FS_FAILED;
+    if (status == FS_OK) {
+        memcpy(moments->mean, statistics->mean, (size_t)dim * sizeof(double));
+        moments->trace = 0;
+        for (int64_t i = 0; i < dim; i++) {
+            covariance[i * dim + i] += offset;
+            moments->trace += covariance[i * dim + i];
+        }
+        status = fs_symmetric_root(dim, covariance, moments->root, error);
+    }
+    free(covariance);
+    return status;
+}
+
 /* --- too few samples --- */
 
 bool fs_metric_warning(const struct fs_metric *metric, int64_t n, int64_t dim, char *text, size_t size)

@@ -10,6 +10,7 @@
 #include "metrics/extractor.h"
 #include "metrics/prdc.h"
 #include "metrics/spectrum.h"
+#include "metrics/statistics.h"
 
 struct fs_metric {
     const char *name;
@@ -42,6 +43,13 @@ struct fs_moments {
     double *mean, *root; /* [dim]; [dim, dim], Σ^½ */
     double trace;        /* tr Σ */
 };
+
+/* Memory for them, zeros; free also after a failure. */
+fs_status fs_moments_create(int64_t dim, struct fs_moments *moments, struct fs_error *error);
+void fs_moments_free(struct fs_moments *moments);
+/* Of the rows that were added to `statistics`, of the same dim; of Σ + offset·I. */
+fs_status fs_moments_fill(struct fs_moments *moments, struct fs_statistics *statistics, double offset,
+                          struct fs_error *error);
 
 /* What is scored. Only what the metrics that are asked for need has to be there. */
 struct fs_evaluation {

@@ -715,7 +715,7 @@ static fs_status check_operation(const char *op, struct fs_error *error)
                  : fs_fail(error, FS_USAGE,
                            "bench: no operation '%s'; there are linear, attention, norm, gate, silu, fill, copy, add, "
                            "mix, patchify, unpatchify, normals, sinusoidal, embed, mse, sum_squares, adamw, "
-                           "convolution, pool, update for the whole model, and " INCEPTION,
+                           "convolution, pool, update for the whole model, " INCEPTION ", fd, and metrics",
                            op);
 }
 

@@ -3,6 +3,7 @@
 #define FEWSTEP_BENCH_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "kernels/base/error.h"
@@ -14,5 +15,11 @@
  * the features of pictures (2 a thread, or `batch`); NULL: everything. model: a preset at `batch` rows (0: 128 for
  * dit-xs, else 4); NULL: dit-xs/4 at 128 and dit-b/2 at 4. */
 fs_status fs_bench(const char *op, const char *model, int batch, bool json, FILE *out, struct fs_error *error);
+
+/* The Fréchet distance from two 2048-dimensional means and covariances: the best of three. */
+fs_status fs_bench_distance(bool json, FILE *out, struct fs_error *error);
+/* All metrics from `rows` (0: 50 000) made-up features of 2048 dimensions, a spatial tap of 2023 and 1008 logits, a
+ * line each with its time, and the peak resident set. */
+fs_status fs_bench_metrics(int64_t rows, bool json, FILE *out, struct fs_error *error);
 
 #endif

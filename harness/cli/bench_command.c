@@ -1,6 +1,8 @@
 /* fewstep bench: how fast this machine runs each operation and a whole update. */
 #include "harness/cli/bench.h"
 
+#include <string.h>
+
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
 
@@ -12,7 +14,8 @@ fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
     int count;
     const struct fs_flag flags[] = {
         {"--op", FS_FLAG_TEXT, &op, "NAME",
-         "only operations whose name begins so; update: only whole updates; inception-v3: only its features"},
+         "only operations whose name begins so; update: whole updates; inception-v3: its features;\n"
+         "                           fd: one from two 2048-d statistics; metrics: all, from 50 000 × 2048 features"},
         {"--model", FS_FLAG_TEXT, &model, "PRESET", "only this one (dit-xs/4 and dit-b/2)"},
         {"--batch", FS_FLAG_WHOLE, &batch, "N", "rows (128 for dit-xs, else 4)"},
         {"--json", FS_FLAG_SWITCH, &json, NULL, "one JSON object a line"},
@@ -29,6 +32,12 @@ fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
     FS_TRY(fs_options_parse(&usage, argc, argv, NULL, &count, &help, error));
     if (help) {
         return FS_OK;
+    }
+    if (op && strcmp(op, "fd") == 0) {
+        return fs_bench_distance(json, stdout, error);
+    }
+    if (op && strcmp(op, "metrics") == 0) {
+        return fs_bench_metrics(batch, json, stdout, error);
     }
     return fs_bench(op, model, (int)(batch > 65536 ? 65536 : batch), json, stdout, error);
 }

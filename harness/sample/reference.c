@@ -9,7 +9,6 @@
 #include "harness/sample/features.h"
 #include "kernels/base/memory.h"
 #include "metrics/frechet.h"
-#include "metrics/statistics.h"
 
 #define AT_ONCE 512 /* pictures */
 #define CHOICE_SEED 0
@@ -45,14 +44,6 @@ static char *part_path(const char *cache, const struct fs_extractor *extractor, 
 static fs_status refuse(const char *path, struct fs_error *error)
 {
     return fs_fail(error, FS_USAGE, "%s: not the statistics that this extractor needs: remove the file", path);
-}
-
-static fs_status moments_create(struct fs_moments *moments, int64_t dim, struct fs_error *error)
-{
-    moments->dim = dim;
-    moments->mean = fs_allocate((size_t)dim, sizeof(double), "a mean", error);
-    moments->root = fs_allocate((size_t)dim, (size_t)dim * sizeof(double), "a covariance", error);
-    return moments->mean && moments->root ? FS_OK : FS_FAILED;
 }
 
 static fs_status write_moments(const struct fs_moments *moments, const char *path, struct fs_error *error)
@@ -199,26 +190,6 @@ static fs_status pass_over(struct pass *pass, int64_t first, int64_t n, int64_t 
     return pass->missing[POWER] ? fs_spectrum_add(&pass->spectrum, pass->rows, n, error) : FS_OK;
 }
 
-/* Mean and root of Σ + offset·I. */
-static fs_status finish_moments(struct fs_statistics *statistics, double offset, struct fs_moments *moments,
-                                const char *path, struct fs_error *error)
-{
-    const int64_t dim = moments->dim;
-    double *covariance = fs_allocate((size_t)dim, (size_t)dim * sizeof(double), "a covariance", error);
-    fs_status status = covariance ? fs_statistics_covariance(statistics, covariance, error) : FS_FAILED;
-    if (status == FS_OK) {
-        memcpy(moments->mean, statistics->mean, (size_t)dim * sizeof(double));
-        moments->trace = 0;
-        for (int64_t i = 0; i < dim; i++) {
-            covariance[i * dim + i] += offset;
-            moments->trace += covariance[i * dim + i];
-        }
-        status = fs_symmetric_root(dim, covariance, moments->root, error);
-    }
-    free(covariance);
-    return status == FS_OK ? write_moments(moments, path, error) : status;
-}
-
 static fs_status finish(struct pass *pass, struct fs_reference *reference, char *const *paths, struct fs_error *error)
 {
     const struct fs_tensor features = {.name = "features",
@@ -230,10 +201,12 @@ static fs_status finish(struct pass *pass, struct fs_reference *reference, char 
         .name = "power", .type = FS_F64, .rank = 1, .shape = {reference->bins}, .data = reference->power};
     const double offset = pass->extractor->resize == FS_RESIZE_AUTHORS ? FS_AUTHORS_OFFSET : 0;
     if (pass->missing[FIRST]) {
-        FS_TRY(finish_moments(&pass->first, offset, &reference->first, paths[FIRST], error));
+        FS_TRY(fs_moments_fill(&reference->first, &pass->first, offset, error));
+        FS_TRY(write_moments(&reference->first, paths[FIRST], error));
     }
     if (pass->missing[SPATIAL]) {
-        FS_TRY(finish_moments(&pass->spatial_statistics, offset, &reference->spatial, paths[SPATIAL], error));
+        FS_TRY(fs_moments_fill(&reference->spatial, &pass->spatial_statistics, offset, error));
+        FS_TRY(write_moments(&reference->spatial, paths[SPATIAL], error));
     }
     if (pass->missing[FEATURES]) {
         FS_TRY(fs_tensor_file_write(paths[FEATURES], &features, 1, NULL, 0, error));
@@ -268,10 +241,10 @@ static fs_status allocate(struct fs_reference *reference, struct fs_reference_pa
                           struct fs_error *error)
 {
     const struct fs_dataset *train = pass->train;
-    FS_TRY(moments_create(&reference->first, pass->extractor->taps[0].dim, error));
+    FS_TRY(fs_moments_create(pass->extractor->taps[0].dim, &reference->first, error));
     if (parts.spatial) {
         FS_TRY(fs_metric_tap(fs_metric_find("sfd"), pass->extractor, &pass->spatial, error));
-        FS_TRY(moments_create(&reference->spatial, pass->extractor->taps[pass->spatial].dim, error));
+        FS_TRY(fs_moments_create(pass->extractor->taps[pass->spatial].dim, &reference->spatial, error));
     }
     if (parts.power) {
         reference->bins = (train->height < train->width ? train->height : train->width) / 2;
@@ -344,10 +317,8 @@ fs_status fs_reference_open(struct fs_reference *reference, struct fs_reference_
 
 void fs_reference_close(struct fs_reference *reference)
 {
-    free(reference->first.mean);
-    free(reference->first.root);
-    free(reference->spatial.mean);
-    free(reference->spatial.root);
+    fs_moments_free(&reference->first);
+    fs_moments_free(&reference->spatial);
     free(reference->power);
     if (reference->feature_file.owner) {
         fs_tensor_file_free(&reference->feature_file);
