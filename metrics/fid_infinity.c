@@ -102,7 +102,7 @@ fs_status fs_frechet_deviation(int64_t dim, const float *features, int64_t n, co
 
 struct reference {
     const double *mu, *root;
-    double trace;
+    double trace, offset;
 };
 
 static fs_status distance_of(int64_t dim, const float *features, int64_t n, const struct reference *reference,
@@ -112,8 +112,13 @@ static fs_status distance_of(int64_t dim, const float *features, int64_t n, cons
     FS_TRY(fs_statistics_create(dim, statistics, error));
     fs_statistics_add(statistics, features, n);
     FS_TRY(fs_statistics_covariance(statistics, covariance, error));
-    return fs_frechet_from_root(dim, reference->mu, reference->root, reference->trace, statistics->mean, covariance,
-                                distance, error);
+    for (int64_t i = 0; i < dim; i++) {
+        covariance[i * dim + i] += reference->offset;
+    }
+    FS_TRY(fs_frechet_from_root(dim, reference->mu, reference->root, reference->trace, statistics->mean, covariance,
+                                distance, error));
+    *distance -= 2 * (double)dim * reference->offset; /* as fs_frechet_distance_authors */
+    return FS_OK;
 }
 
 /* The mean distance of `parts` stretches of the rows. */
@@ -175,13 +180,13 @@ static fs_status extrapolate(int64_t dim, const float *features, int64_t n, cons
 }
 
 fs_status fs_fid_infinity(int64_t dim, const float *features, int64_t n, const double *reference_mu,
-                          const double *reference_root, double reference_trace, const struct fs_metric_watch *watch,
-                          struct fs_estimate *distance, struct fs_error *error)
+                          const double *reference_root, double reference_trace, double offset,
+                          const struct fs_metric_watch *watch, struct fs_estimate *distance, struct fs_error *error)
 {
     if (n < (int64_t)2 * POINTS) {
         return fs_fail(error, FS_USAGE, "fd_infinity: expected %d samples or more, got %lld", 2 * POINTS, (long long)n);
     }
-    const struct reference reference = {reference_mu, reference_root, reference_trace};
+    const struct reference reference = {reference_mu, reference_root, reference_trace, offset};
     double *covariance = allocate_matrix(dim, dim, error);
     if (!covariance) {
         return FS_FAILED;

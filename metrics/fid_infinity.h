@@ -12,10 +12,11 @@
  *
  * features [n, dim], reference_mu [dim], reference_root [dim, dim] (fs_symmetric_root), reference_trace: of Σ. The
  * interval is over samples, for a fixed reference, by fs_frechet_deviation. Parts with fewer rows than dimensions do
- * not yet lie on a line: then what is left of the bias is not in the interval. FS_USAGE for n < 8. */
+ * not yet lie on a line: then what is left of the bias is not in the interval. offset: 0, or FS_AUTHORS_OFFSET with a
+ * reference of Σ + offset·I (frechet.h). FS_USAGE for n < 8. */
 fs_status fs_fid_infinity(int64_t dim, const float *features, int64_t n, const double *reference_mu,
-                          const double *reference_root, double reference_trace, const struct fs_metric_watch *watch,
-                          struct fs_estimate *distance, struct fs_error *error);
+                          const double *reference_root, double reference_trace, double offset,
+                          const struct fs_metric_watch *watch, struct fs_estimate *distance, struct fs_error *error);
 
 /* The Fréchet distance's standard error over samples by its influence function: row x moves it by
  * 2·(μ − μr)·(x − μ) + (x − μ)ᵀ(I − A)(x − μ) − tr (I − A)Σ over n, with A = R·(RΣR)^−½·R the optimal transport from

@@ -260,7 +260,8 @@ fs_status fs_evaluate(struct fs_evaluation *e, const struct fs_metric *metric, s
         return frechet(e, e->spatial_moments, e->spatial, metric->name, estimate, error);
     }
     if (strcmp(metric->name, "fd_infinity") == 0) {
-        return fs_fid_infinity(to->dim, e->features, e->n, to->mean, to->root, to->trace, e->watch, estimate, error);
+        return fs_fid_infinity(to->dim, e->features, e->n, to->mean, to->root, to->trace, e->offset, e->watch, estimate,
+                               error);
     }
     if (strcmp(metric->name, "is") == 0) {
         return fs_inception_score(e->classes, e->logits, e->n, FS_INCEPTION_SCORE_SPLITS, estimate, NULL, error);

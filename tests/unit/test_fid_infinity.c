@@ -75,7 +75,7 @@ static struct result repeat(const struct pair *pair, int64_t n)
     for (uint32_t seed = 0; seed < EXPERIMENTS; seed++) {
         struct fs_estimate distance;
         test_gaussian_rows(seed, n, DIM, pair->mean, pair->deviation, rows);
-        good(fs_fid_infinity(DIM, rows, n, pair->zero, pair->root, pair->trace, NULL, &distance, &error));
+        good(fs_fid_infinity(DIM, rows, n, pair->zero, pair->root, pair->trace, 0, NULL, &distance, &error));
         result.covered += distance.low <= pair->truth && pair->truth <= distance.high;
         result.mean += distance.value / EXPERIMENTS;
         squares += distance.value * distance.value / EXPERIMENTS;
@@ -132,14 +132,24 @@ static void bad_arguments(void **state)
     float rows[20 * DIM];
     struct fs_estimate distance;
     test_gaussian_rows(1, 20, DIM, NULL, NULL, rows);
-    assert_int_equal(fs_fid_infinity(DIM, rows, 7, pair.zero, pair.root, pair.trace, NULL, &distance, &error),
+    assert_int_equal(fs_fid_infinity(DIM, rows, 7, pair.zero, pair.root, pair.trace, 0, NULL, &distance, &error),
                      FS_USAGE);
     assert_non_null(strstr(error.text, "8 samples or more, got 7"));
     /* Fewer rows than dimensions in each part: poor, but a number. */
-    good(fs_fid_infinity(DIM, rows, 20, pair.zero, pair.root, pair.trace, NULL, &distance, &error));
+    good(fs_fid_infinity(DIM, rows, 20, pair.zero, pair.root, pair.trace, 0, NULL, &distance, &error));
     assert_true(isfinite(distance.value) && distance.standard_error > 0);
+    /* The authors' offset moves every point of the line by next to nothing here. */
+    struct pair authors = pair;
+    struct fs_estimate moved;
+    for (int i = 0; i < DIM; i++) {
+        authors.root[i * DIM + i] = sqrt(pair.root[i * DIM + i] * pair.root[i * DIM + i] + FS_AUTHORS_OFFSET);
+        authors.trace += FS_AUTHORS_OFFSET;
+    }
+    good(fs_fid_infinity(DIM, rows, 20, authors.zero, authors.root, authors.trace, FS_AUTHORS_OFFSET, NULL, &moved,
+                         &error));
+    assert_true(moved.value != distance.value && fabs(moved.value - distance.value) < 0.02);
     rows[11] = INFINITY;
-    assert_int_equal(fs_fid_infinity(DIM, rows, 20, pair.zero, pair.root, pair.trace, NULL, &distance, &error),
+    assert_int_equal(fs_fid_infinity(DIM, rows, 20, pair.zero, pair.root, pair.trace, 0, NULL, &distance, &error),
                      FS_FAILED);
 }
 

@@ -195,7 +195,7 @@ static void each_is_its_own_function(void **state)
     fs_statistics_destroy(&statistics);
     same("fd", value, low, high);
     same("sfd", value, low, high);
-    good(fs_fid_infinity(DIM, features, N, mean, root, DIM, NULL, &estimate, &error));
+    good(fs_fid_infinity(DIM, features, N, mean, root, DIM, 0, NULL, &estimate, &error));
     same_estimate("fd_infinity", &estimate);
     good(fs_kid(DIM, features, N, reference, REFERENCE, 100, 1000, 3, NULL, &kid, &error));
     same_estimate("kid", &kid.estimate);
