@@ -98,7 +98,7 @@ static void test_bare_databases(void **state)
 static void test_reading_leaves_nothing(void **state)
 {
     static const char *const reading[] = {"table table",
-                                          "table --format latex",
+                                          "table table --format latex",
                                           "runs",
                                           "report -o %s/page.html",
                                           "paper -o %s/paper --main table",
