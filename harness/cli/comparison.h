@@ -1,0 +1,40 @@
+/* Two sides brought together: which pictures must be brought through which extractor for the metrics that are wanted,
+ * and the metrics. */
+#ifndef FEWSTEP_COMPARISON_H
+#define FEWSTEP_COMPARISON_H
+
+#include "harness/cli/extraction.h"
+
+#define FS_COMPARISON_METRICS 16
+
+/* What is asked for; nothing is owned. */
+struct fs_comparison_wish {
+    const char *sources[2];         /* samples, reference: as fs_side_look and fs_image_source_open take them */
+    const char *extractor, *resize; /* NULL: those that the statistics are of, or the defaults (fs_extraction_open) */
+    const struct fs_metric *metrics[FS_COMPARISON_METRICS];
+    int count;
+    int64_t samples; /* of each side only the first so many; 0: all */
+    uint32_t seed;
+    bool quiet;
+};
+
+struct fs_comparison {
+    const struct fs_comparison_wish *wish;
+    struct fs_side_content contents[2];
+    struct fs_side sides[2]; /* samples, reference */
+    struct fs_extraction extraction;
+    int taps[FS_COMPARISON_METRICS];  /* of each metric, where an extractor is open */
+    struct fs_gaussian_origin origin; /* of the features that both are compared by; empty where nobody knows */
+    struct fs_estimate estimates[FS_COMPARISON_METRICS]; /* low and high are NaN where there is no interval */
+};
+
+/* Fills `comparison`, begun as {0}. FS_USAGE, naming the source, for one that cannot be read, gives too few pictures,
+ * or whose features are not those of the other side. Close also after a failure. */
+fs_status fs_compare(const struct fs_comparison_wish *wish, struct fs_comparison *comparison, struct fs_error *error);
+void fs_comparison_close(struct fs_comparison *comparison);
+
+/* The name that a metric's number goes by: FID, FID∞ and sFID are those of the known weights; all others carry the
+ * extractor's name. */
+void fs_comparison_label(const struct fs_comparison *comparison, int metric, char text[128]);
+
+#endif
