@@ -151,10 +151,34 @@ static void row_facts(FILE *stream, const struct fs_study *study, int place, dou
     json_decref(config);
 }
 
-/* How each two rows compare at each number of steps: "lower than". */
+static bool mean_is_lower(const struct fs_study *study, int column, int row, int other)
+{
+    double mean, others, error;
+
+    fs_mean_and_error(fs_study_cell(study, row, column), &mean, &error);
+    fs_mean_and_error(fs_study_cell(study, other, column), &others, &error);
+    return mean < others;
+}
+
+/* In words; a single seed allows no test, only to say which number is the smaller one. */
+static const char *order_words(const struct fs_study *study, int column, int row, int other)
+{
+    switch (study->orders[(column * study->rows + row) * study->rows + other]) {
+    case FS_ORDER_LOWER:
+        return "lower than";
+    case FS_ORDER_HIGHER:
+        return "higher than";
+    default:
+        if (fs_study_cell(study, row, column).count > 1 && fs_study_cell(study, other, column).count > 1) {
+            return "not distinguishable from";
+        }
+        return mean_is_lower(study, column, row, other) ? "numerically lower than" : "numerically higher than";
+    }
+}
+
+/* How each two rows compare at each number of steps. */
 static void order_facts(FILE *stream, const struct fs_study *study)
 {
-    static const char *const words[] = {"not distinguishable from", "lower than", "higher than"};
     char key[512], name[112], other_name[112];
     int decided = 0, pairs = 0;
 
@@ -169,7 +193,7 @@ static void order_facts(FILE *stream, const struct fs_study *study)
                 fs_study_row_key(study, b, other_name, sizeof(other_name));
                 snprintf(key, sizeof(key), "%s/%" PRId64 "/%s/vs/%s", study->key, study->section.steps[column], name,
                          other_name);
-                fact(stream, key, "%s", words[order]);
+                fact(stream, key, "%s", order_words(study, column, a, b));
                 decided += a < b && order != FS_ORDER_UNDECIDED;
                 pairs += a < b;
             }
@@ -238,7 +262,9 @@ static void lowest_fact(FILE *stream, const struct fs_study *study)
         fs_latex(stream, words);
         fputs(" (", stream);
         fs_latex_value(stream, mean, error, 0, "");
-        if (alike > 0) {
+        if (fs_study_cell(study, lowest, column).count < 2) {
+            fputs(")", stream);
+        } else if (alike > 0) {
             fprintf(stream, ", not distinguishable from %d other%s)", alike, alike == 1 ? "" : "s");
         } else {
             fputs(", lower than all others)", stream);
@@ -291,6 +317,9 @@ static void study_facts(FILE *stream, const struct fs_study *study)
     STUDY_FACT("updates", "%" PRId64, of->updates);
     STUDY_FACT("extractor", "%s", of->text[FS_TEXT_EXTRACTOR]);
     STUDY_FACT("ablated", "%s", dot ? dot + 1 : study->name.ablated);
+    STUDY_FACT("floor-note", "%s",
+               study->section.floor && !fs_study_shows_floor(study) ? " The score of data itself lies below the axis."
+                                                                    : "");
     if (study->section.floor) {
         snprintf(key, sizeof(key), "%s/floor", study->key);
         number_fact(stream, key, study->section.floor->value);
@@ -381,29 +410,30 @@ static enum fs_order our_order(const struct fs_paper *paper, const struct claim 
     return paper->main.orders[(claim->column * rows + claim->lower) * rows + claim->higher];
 }
 
-void fs_paper_count_claims(const struct fs_paper *paper, int *hold, int *reversed, int *undecided)
+static void claim_facts(const struct fs_paper *paper, FILE *stream)
 {
     struct claim claim = {.higher = -1};
+    int hold = 0, reversed = 0, undecided = 0, alike = 0;
 
-    *hold = *reversed = *undecided = 0;
     while (next_claim(paper, &claim)) {
-        switch (our_order(paper, &claim)) {
-        case FS_ORDER_LOWER:
-            (*hold)++;
-            break;
-        case FS_ORDER_HIGHER:
-            (*reversed)++;
-            break;
-        default:
-            (*undecided)++;
-        }
+        const enum fs_order order = our_order(paper, &claim);
+        hold += order == FS_ORDER_LOWER;
+        reversed += order == FS_ORDER_HIGHER;
+        undecided += order == FS_ORDER_UNDECIDED;
+        alike += order == FS_ORDER_UNDECIDED && mean_is_lower(&paper->main, claim.column, claim.lower, claim.higher);
     }
+    fact(stream, "claims/all", "%d", hold + reversed + undecided);
+    fact(stream, "claims/hold", "%d", hold);
+    fact(stream, "claims/reversed", "%d", reversed);
+    fact(stream, "claims/undecided", "%d", undecided);
+    fact(stream, "claims/undecided-alike", "%d", alike);
 }
 
 static void print_claim(const struct fs_paper *paper, const struct claim *claim, bool first, FILE *stream)
 {
-    static const char *const words[] = {"undecided", "holds", "\\textbf{reversed}"};
     const struct fs_study *main = &paper->main;
+    const bool alike = mean_is_lower(main, claim->column, claim->lower, claim->higher);
+    const char *const words[] = {alike ? "undecided ($+$)" : "undecided ($-$)", "holds", "\\textbf{reversed}"};
     double lower, higher, error;
 
     if (first) {
@@ -497,8 +527,6 @@ static void published_facts(const struct fs_paper *paper, FILE *stream)
 
 fs_status fs_paper_facts(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
 {
-    int hold, reversed, undecided;
-
     study_facts(stream, &paper->main);
     if (paper->has_ablation) {
         study_facts(stream, &paper->ablation);
@@ -510,12 +538,9 @@ fs_status fs_paper_facts(const struct fs_paper *paper, FILE *stream, struct fs_e
         const int its = seeds_of(fs_study_row(&paper->main, r));
         seeds = its > seeds ? its : seeds;
     }
-    fprintf(stream, "\\fsseeds%s\n", seeds > 1 ? "true" : "false");
-    fs_paper_count_claims(paper, &hold, &reversed, &undecided);
-    fact(stream, "claims/all", "%d", hold + reversed + undecided);
-    fact(stream, "claims/hold", "%d", hold);
-    fact(stream, "claims/reversed", "%d", reversed);
-    fact(stream, "claims/undecided", "%d", undecided);
+    fprintf(stream, "\\fsseeds%s\n\\fsfid%s\n", seeds > 1 ? "true" : "false",
+            strcmp(paper->main.section.all.first->text[FS_TEXT_METRIC], "fid") == 0 ? "true" : "false");
+    claim_facts(paper, stream);
     fact(stream, "test/alpha", "%g", FS_MARKS_ALPHA);
     fact(stream, "database/file", "%s", paper->options->database);
     published_facts(paper, stream);

@@ -105,8 +105,8 @@ fs_status fs_paper_data(const struct fs_paper *paper, struct fs_error *error)
 
 static void y_range(const struct fs_study *study, double *low, double *high)
 {
-    *low = study->section.floor ? study->section.floor->value : (double)INFINITY;
-    *high = study->section.floor ? study->section.floor->value : 0;
+    *low = INFINITY;
+    *high = 0;
     for (int r = 0; r < study->rows; r++) {
         for (int column = 0; column < study->section.step_count; column++) {
             const struct fs_stretch cell = fs_study_cell(study, r, column);
@@ -119,6 +119,14 @@ static void y_range(const struct fs_study *study, double *low, double *high)
     }
 }
 
+bool fs_study_shows_floor(const struct fs_study *study)
+{
+    double low, high;
+
+    y_range(study, &low, &high);
+    return study->section.floor && study->section.floor->value > low / 4;
+}
+
 /* The vertical axis, logarithmic: its ends and round marks. */
 static void print_y_axis(FILE *stream, const struct fs_study *study)
 {
@@ -126,6 +134,10 @@ static void print_y_axis(FILE *stream, const struct fs_study *study)
     char text[FS_NUMBER_TEXT], metric[96];
 
     y_range(study, &low, &high);
+    if (fs_study_shows_floor(study)) {
+        low = fmin(low, study->section.floor->value);
+        high = fmax(high, study->section.floor->value);
+    }
     const struct fs_axis axis = fs_axis_make(fmax(low, 1e-9), fmax(high, 1e-9), true, 0, 1);
     const int count = fs_axis_ticks(&axis, 6, ticks);
     fs_metric_label(study->section.all.first, metric, sizeof(metric));
@@ -175,7 +187,7 @@ static void print_line(FILE *stream, const struct fs_study *study, int line, con
 
 static void print_floor(FILE *stream, const struct fs_study *study, double from, double to)
 {
-    if (study->section.floor) {
+    if (fs_study_shows_floor(study)) {
         fprintf(stream, "\\addlegendimage{fs floor}\n\\addlegendentry{data: ");
         fs_latex(stream, fs_split_name(study->section.floor));
         fprintf(stream, " split}\n\\addplot[fs floor, forget plot] coordinates {(%g,%.9g) (%g,%.9g)};\n", from,

@@ -40,8 +40,9 @@ bool fs_study_samples(const struct fs_paper *paper, const struct fs_study *study
 
 fs_paper_part fs_paper_facts, fs_paper_claims, fs_paper_steps_figure, fs_paper_ablation_figure, fs_paper_samples,
     fs_paper_numbers, fs_paper_runs;
-/* How many of the published orders hold here, are reversed, or are undecided. */
-void fs_paper_count_claims(const struct fs_paper *paper, int *hold, int *reversed, int *undecided);
+/* Whether the figure has room for the data's own score: not where that is so low that the lines would be pressed
+ * together. */
+bool fs_study_shows_floor(const struct fs_study *study);
 /* The figures' .dat files. */
 fs_status fs_paper_data(const struct fs_paper *paper, struct fs_error *error);
 

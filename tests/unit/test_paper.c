@@ -75,6 +75,8 @@ static void test_the_whole_study(void **state)
     has("fs-facts.tex", "\\fsset{published/imagenet256/reflow/1}{44.8$^\\dagger$}\n");
     has("fs-facts.tex", "\\fsablationtrue\n\\fssamplestrue\n\\fsseedstrue\n");
     has("fs-facts.tex", "\\fsset{claims/all}{17}\n");
+    has("fs-facts.tex", "\\fsset{claims/undecided-alike}{0}\n");
+    has("fs-facts.tex", "\\fsset{main/floor-note}{ The score of data itself lies below the axis.}\n");
     has("fs-claims.tex", "Shortcut model $<$ Reflow & 1.33 & 1.16 & ");
     has("fs-ablation-figure.tex", "xticklabels={{1},{1/2},{1/4},");
     has("fs-main-1-outside.dat", "\n1 "); /* flow matching at one step */
