@@ -188,21 +188,21 @@ CUDA_HOST_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 CUDA_HOST_FLAGS := -std=c++17 -O1 -g -ffp-contract=off $(CUDA_HOST_SAN) -fsanitize-sections=cuda_shared \
                    -Wall -Wextra -Wno-missing-field-initializers -Itests/cuda_host/include
 CUDA_HOST_OBJECTS := $(patsubst %,$(BUILD)/cuda_host/%.o,$(CUDA_SOURCES) $(wildcard tests/cuda_host/*.cpp))
-CUDA_HOST_TEST := $(BUILD)/tests/cuda_host/test_cuda_host
+CUDA_HOST_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/cuda_host/test_*.c))
 
 $(BUILD)/cuda_host/%.o: %
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) $(CUDA_HOST_FLAGS) -x c++ -c -o $@ $<
-$(CUDA_HOST_TEST): $(CUDA_HOST_TEST).o $(CUDA_HOST_OBJECTS) $(TEST_SUPPORT) $(LIBRARY)
+$(CUDA_HOST_TESTS): %: %.o $(CUDA_HOST_OBJECTS) $(TEST_SUPPORT) $(LIBRARY)
 	$(CXX) $(CUDA_HOST_SAN) -fopenmp -o $@ $^ $(LDLIBS) -lcmocka
 
 .PHONY: test-cuda-host test-planted-bugs test-cuda-build test-cudnn-graphs test-gpu
-TESTS += $(CUDA_HOST_TEST)
-tests-built: $(CUDA_HOST_TEST)
-test-cuda-host: $(CUDA_HOST_TEST) ## the CUDA backend's own sources on the host (part of make test)
-	$(CUDA_HOST_TEST)
+TESTS += $(CUDA_HOST_TESTS)
+tests-built: $(CUDA_HOST_TESTS)
+test-cuda-host: $(CUDA_HOST_TESTS) ## the CUDA backend's own sources on the host (part of make test)
+	sh tests/run.sh $(CUDA_HOST_TESTS)
 # Puts known mistakes into a copy of the kernels, one at a time: the tests above must see each.
-test-planted-bugs: $(CUDA_HOST_TEST) ## five minutes: mistakes put into the kernels, each of which must be seen
+test-planted-bugs: $(CUDA_HOST_TESTS) ## five minutes: mistakes put into the kernels, each of which must be seen
 	FLAGS="$(CUDA_HOST_FLAGS)" SUPPORT="$(TEST_SUPPORT)" LIBS="$(LDLIBS)" sh tests/cuda_host/planted_bugs.sh $(BUILD)
 
 # With the toolkit: the shared object that is loaded at run time. No contraction (mix and the normals promise bits), and

@@ -22,7 +22,7 @@
 #include "kernels/base/error.h"
 #include "kernels/base/random.h"
 
-#define FS_BACKEND_ABI 3u
+#define FS_BACKEND_ABI 4u
 
 enum fs_type { FS_F32, FS_BF16, FS_F64 };
 
@@ -68,6 +68,7 @@ struct fs_backend {
     /* --- memory ------------------------------------------------------------------------------------------- */
     void *(*allocate)(struct fs_backend *backend, size_t bytes, struct fs_error *error); /* 64-byte aligned, zeroed */
     void (*release)(struct fs_backend *backend, void *memory);
+    size_t (*available)(struct fs_backend *backend); /* bytes free now, 0: unknown; NULL: the host's memory */
     void (*upload)(struct fs_backend *backend, void *device, const void *host, size_t bytes);
     void (*download)(struct fs_backend *backend, void *host, const void *device, size_t bytes); /* waits */
     void (*fill)(struct fs_backend *backend, struct fs_view out, double value);

@@ -397,7 +397,8 @@ static fs_status upload_positions(struct fs_dit *dit, struct fs_error *error)
     return FS_OK;
 }
 
-static fs_status prepare(struct fs_dit *dit, struct fs_error *error)
+/* Everything that takes no memory of the backend's. */
+static fs_status plan(struct fs_dit *dit, struct fs_error *error)
 {
     FS_TRY(check_sizes(dit, error));
     const struct fs_model_config *config = &dit->config;
@@ -407,6 +408,12 @@ static fs_status prepare(struct fs_dit *dit, struct fs_error *error)
     dit->attention_scale = config->attention_scale == FS_SCALE_INV_D ? 1 / head_width : 1 / sqrt(head_width);
     FS_TRY(fs_dit_plan_parameters(dit, error));
     fs_dit_plan_activations(dit);
+    return FS_OK;
+}
+
+static fs_status prepare(struct fs_dit *dit, struct fs_error *error)
+{
+    FS_TRY(plan(dit, error));
     dit->label_room = fs_allocate((size_t)dit->capacity, sizeof *dit->label_room, "labels", error);
     if (dit->label_room == NULL) {
         return FS_FAILED;
@@ -438,6 +445,25 @@ struct fs_dit *fs_dit_create(struct fs_backend *backend, const struct fs_model_c
         return NULL;
     }
     return dit;
+}
+
+fs_status fs_dit_sizes(struct fs_backend *backend, const struct fs_model_config *config, int height, int width,
+                       int channels, int capacity, bool training, enum fs_type precision, int64_t *parameters,
+                       size_t *activation_bytes, struct fs_error *error)
+{
+    struct fs_dit dit = {.backend = backend,
+                         .config = *config,
+                         .height = height,
+                         .width = width,
+                         .channels = channels,
+                         .capacity = capacity,
+                         .training = training,
+                         .precision = precision};
+    const fs_status status = plan(&dit, error);
+    *parameters = dit.parameter_count;
+    *activation_bytes = dit.activation_bytes;
+    free(dit.parameters);
+    return status;
 }
 
 void fs_dit_destroy(struct fs_dit *dit)

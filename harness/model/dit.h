@@ -71,6 +71,10 @@ void fs_dit_backward(struct fs_dit *dit, const struct fs_weights *weights, struc
 double fs_dit_forward_flops(const struct fs_model_config *config, int height, int width, int channels);
 /* Bytes: activations of this plan, and one flat buffer. */
 size_t fs_dit_activation_bytes(const struct fs_dit *dit);
+/* The same and the parameter count of a network that is not made: arguments as for fs_dit_create. */
+fs_status fs_dit_sizes(struct fs_backend *backend, const struct fs_model_config *config, int height, int width,
+                       int channels, int capacity, bool training, enum fs_type precision, int64_t *parameters,
+                       size_t *activation_bytes, struct fs_error *error);
 /* The plan, a line a buffer, for --verbose and for the start of a run (`summary`: one line). */
 void fs_dit_print_plan(const struct fs_dit *dit, FILE *stream, bool summary);
 

@@ -8,6 +8,7 @@
 
 #include "harness/data/loader.h"
 #include "harness/train/checkpoint.h"
+#include "harness/train/fit.h"
 #include "harness/train/pairs.h"
 #include "harness/train/schedule.h"
 #include "kernels/base/clock.h"
@@ -677,5 +678,8 @@ fs_status fs_train(const struct fs_training *training, bool *finished, struct fs
         status = train_all(&trainer, finished, error);
     }
     destroy_trainer(&trainer);
+    if (status == FS_FAILED) {
+        fs_suggest_fit(training, 2 + trainer.separate_target + trainer.uses_teacher, trainer.micro, error);
+    }
     return status;
 }

@@ -73,8 +73,8 @@ static void *take_memory(size_t bytes, const char *what, struct fs_error *error)
     size_t available = 0, total = 0;
     if (status == cudaErrorMemoryAllocation && cudaMemGetInfo(&available, &total) == cudaSuccess) {
         fs_fail(error, FS_FAILED,
-                "cuda: no device memory for %s: %zu MiB asked for, %zu of %zu MiB free: a smaller train.batch or "
-                "train.precision: bf16 needs less",
+                "cuda: no device memory for %s: %zu MiB asked for, %zu of %zu MiB free: fewer rows at once "
+                "(train.micro_batch) or train.precision: bf16 need less",
                 what, bytes / MEBIBYTE, available / MEBIBYTE, total / MEBIBYTE);
     } else {
         fs_fail(error, FS_FAILED, "cuda: %s: %s", what, cudaGetErrorString(status));
@@ -102,6 +102,13 @@ static void release(struct fs_backend *backend, void *memory)
 {
     fs_cuda_disturb((struct fs_cuda *)backend->state);
     cudaFree(memory); /* waits for what still uses it */
+}
+
+static size_t available(struct fs_backend *backend)
+{
+    (void)backend;
+    size_t unused = 0, total = 0;
+    return cudaMemGetInfo(&unused, &total) == cudaSuccess ? unused : 0;
 }
 
 void *fs_cuda_scratch(struct fs_cuda *cuda, size_t bytes)
@@ -161,6 +168,7 @@ static void install(struct fs_backend *backend)
     backend->destroy = destroy;
     backend->allocate = allocate;
     backend->release = release;
+    backend->available = available;
     backend->upload = upload;
     backend->download = download;
     backend->synchronise = synchronise;

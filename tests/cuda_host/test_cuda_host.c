@@ -305,7 +305,7 @@ static void test_out_of_memory(void **state)
     struct fs_error error;
     assert_null(backend->allocate(backend, (size_t)5 << 20, &error));
     assert_non_null(strstr(error.text, "5 MiB asked for"));
-    assert_non_null(strstr(error.text, "train.batch"));
+    assert_non_null(strstr(error.text, "train.micro_batch"));
     close_backend(backend);
 }
 

@@ -1,0 +1,72 @@
+/* What would fit into a device that is too small for a training. */
+#include "harness/train/fit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MEBIBYTE 1048576.0
+#define WIDE_BUFFERS 10          /* a row of pictures each: data, noise, x, target, velocity, … */
+#define SPARE (640.0 * MEBIBYTE) /* what products and attention take beside, at most */
+
+/* Bytes of device memory; negative where the network cannot be planned. */
+static double bytes_needed(const struct fs_training *training, int sets, int rows, enum fs_type precision)
+{
+    const struct fs_dataset *data = training->data;
+    struct fs_error error;
+    int64_t parameters;
+    size_t activations;
+    if (fs_dit_sizes(training->backend, &training->config->model, data->height, data->width, data->channels, rows, true,
+                     precision, &parameters, &activations, &error) != FS_OK) {
+        return -1;
+    }
+    const double real = (double)fs_type_size(training->backend->real);
+    const double flat = (double)parameters * (real * (sets + 3) + (precision == FS_BF16 ? 2.0 * sets : 0));
+    return flat + (double)activations + WIDE_BUFFERS * real * rows * (double)fs_dataset_dim(data);
+}
+
+/* The most rows, `rows` halved some times, that fit; 0: not one. */
+static int rows_that_fit(const struct fs_training *training, int sets, int rows, enum fs_type precision, double room)
+{
+    while (rows > 0 && bytes_needed(training, sets, rows, precision) > room) {
+        rows /= 2;
+    }
+    return rows;
+}
+
+void fs_suggest_fit(const struct fs_training *training, int sets, int rows, struct fs_error *error)
+{
+    struct fs_backend *backend = training->backend;
+    const bool half = training->config->train.precision == FS_PRECISION_BF16;
+    const enum fs_type precision = half ? FS_BF16 : backend->real;
+    if (backend->available == NULL) {
+        return;
+    }
+    const double available = (double)backend->available(backend),
+                 needed = bytes_needed(training, sets, rows, precision);
+    const double room = available - (SPARE < available / 4 ? SPARE : available / 4);
+    if (available <= 0 || needed <= room) {
+        return; /* it is something else */
+    }
+    const int as_is = rows_that_fit(training, sets, rows, precision, room),
+              in_bf16 = half || !backend->native_bf16 ? 0 : rows_that_fit(training, sets, rows, FS_BF16, room);
+    const size_t length = strlen(error->text);
+    char *end = error->text + length;
+    const size_t left = sizeof error->text - length;
+    const int said =
+        snprintf(end, left, "; this training needs about %.0f MiB and the device has %.0f free: ", needed / MEBIBYTE,
+                 available / MEBIBYTE);
+    if (said < 0 || (size_t)said >= left) {
+        return;
+    }
+    end += said;
+    const size_t rest = left - (size_t)said;
+    if (as_is > 0 && in_bf16 > as_is) {
+        snprintf(end, rest, "train.micro_batch: %d fits, with train.precision: bf16 %d", as_is, in_bf16);
+    } else if (as_is > 0) {
+        snprintf(end, rest, "train.micro_batch: %d fits", as_is);
+    } else if (in_bf16 > 0) {
+        snprintf(end, rest, "train.micro_batch: %d fits with train.precision: bf16", in_bf16);
+    } else {
+        snprintf(end, rest, "not one row fits, so it has to be a smaller model");
+    }
+}
