@@ -3,9 +3,13 @@
 # PAPER_OPTIONS: more options for `fewstep paper`, such as "--main demo".
 set -eu
 program=$1 database=$2 build=$3 result=$4
+mkdir -p "$build"
+rm -f "$build"/fs-*.tex "$build"/fs-*.dat
+# shellcheck disable=SC2086 # options are meant to be split
+"$program" paper --db "$database" -o "$build" ${PAPER_OPTIONS:-}
 for tool in latexmk pdflatex kpsewhich; do
     if ! command -v $tool >/dev/null 2>&1; then
-        echo "fewstep: there is no $tool: make deps-paper installs LaTeX (Debian)" >&2
+        echo "fewstep: there is no $tool: make deps-paper installs LaTeX (Debian); the generated files are in $build" >&2
         exit 3
     fi
 done
@@ -15,10 +19,6 @@ for file in pgfplots.sty booktabs.sty lmodern.sty microtype.sty; do
         exit 3
     fi
 done
-mkdir -p "$build"
-rm -f "$build"/fs-*.tex "$build"/fs-*.dat
-# shellcheck disable=SC2086 # options are meant to be split
-"$program" paper --db "$database" -o "$build" ${PAPER_OPTIONS:-}
 here=$PWD
 build=$(cd "$build" && pwd)
 # The date of the files inside the PDF: none, so that the same database makes the same bytes.
