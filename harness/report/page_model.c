@@ -205,7 +205,8 @@ static fs_status read_names(struct fs_store *store, json_t **names, struct fs_er
     struct fs_experiment_name any;
 
     FS_TRY(fs_experiment_find(store, NULL, &any, error)); /* says what to do where there is none */
-    return fs_rows_json(store, names, error, "SELECT name FROM experiments GROUP BY name ORDER BY max(used) DESC, min(id)", "", NULL);
+    return fs_rows_json(store, names, error,
+                        "SELECT name FROM experiments GROUP BY name ORDER BY max(used) DESC, min(id)", "", NULL);
 }
 
 fs_status fs_page_read(struct fs_page *page, struct fs_error *error)
