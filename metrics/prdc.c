@@ -100,12 +100,10 @@ struct neighbour {
     int group;
 };
 
-static void keep_nearest(struct neighbour *nearest, int kept, double squared, int group)
+/* `squared` is below that of the last of the list. */
+static void keep_nearest(struct neighbour *nearest, double squared, int group)
 {
-    if (squared >= nearest[kept - 1].squared) {
-        return;
-    }
-    int place = kept - 1;
+    int place = KEPT - 1;
     for (; place > 0 && nearest[place - 1].squared > squared; place--) {
         nearest[place] = nearest[place - 1];
     }
@@ -123,8 +121,9 @@ static void keep_from_block(const struct distances *d, struct block block, bool 
     for (int64_t i = 0; i < own; i++) {
         struct neighbour *list = nearest + (own_first + i) * KEPT;
         for (int64_t j = 0; j < count; j++) {
-            if (own_first + i != first + j) {
-                keep_nearest(list, KEPT, d->squared[i * own_step + j * step], fs_group_of_row(first + j, n, groups));
+            const double squared = d->squared[i * own_step + j * step];
+            if (squared < list[KEPT - 1].squared && own_first + i != first + j) {
+                keep_nearest(list, squared, fs_group_of_row(first + j, n, groups));
             }
         }
     }
@@ -204,15 +203,17 @@ static void judge_reference(const struct distances *d, struct block block, struc
         for (int64_t j = 0; j < block.count_y; j++) {
             const int64_t sample = block.first_y + j;
             const double squared = d->squared[i * block.count_y + j];
-            const uint32_t others = every & ~(1U << fs_group_of_row(sample, m->n, m->groups));
-            covered |= squared < m->density_radii[block.first_x + i] ? others : 0;
-            if (squared < m->largest[sample]) {
-                uint32_t inside = 0;
-                for (int g = 0; g <= m->groups; g++) {
-                    inside |= (uint32_t)(squared < m->radii[sample * (m->groups + 1) + g]) << g;
-                }
-                recalled |= inside & others;
+            const bool in_ball = squared < m->density_radii[block.first_x + i];
+            if (!in_ball && squared >= m->largest[sample]) {
+                continue;
             }
+            const uint32_t others = every & ~(1U << fs_group_of_row(sample, m->n, m->groups));
+            uint32_t inside = 0;
+            for (int g = 0; g <= m->groups; g++) {
+                inside |= (uint32_t)(squared < m->radii[sample * (m->groups + 1) + g]) << g;
+            }
+            covered |= in_ball ? others : 0;
+            recalled |= inside & others;
         }
         m->recalled[block.first_x + i] |= recalled;
         m->covered[block.first_x + i] |= covered;
