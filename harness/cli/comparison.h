@@ -4,14 +4,13 @@
 #define FEWSTEP_COMPARISON_H
 
 #include "harness/cli/extraction.h"
-
-#define FS_COMPARISON_METRICS 16
+#include "harness/config/config.h"
 
 /* What is asked for; nothing is owned. */
 struct fs_comparison_wish {
     const char *sources[2];         /* samples, reference: as fs_side_look and fs_image_source_open take them */
     const char *extractor, *resize; /* NULL: those that the statistics are of, or the defaults (fs_extraction_open) */
-    const struct fs_metric *metrics[FS_COMPARISON_METRICS];
+    const struct fs_metric *metrics[FS_METRICS_MAX];
     int count;
     int64_t samples; /* of each side only the first so many; 0: all */
     uint32_t seed;
@@ -23,9 +22,9 @@ struct fs_comparison {
     struct fs_side_content contents[2];
     struct fs_side sides[2]; /* samples, reference */
     struct fs_extraction extraction;
-    int taps[FS_COMPARISON_METRICS];  /* of each metric, where an extractor is open */
+    int taps[FS_METRICS_MAX];         /* of each metric, where an extractor is open */
     struct fs_gaussian_origin origin; /* of the features that both are compared by; empty where nobody knows */
-    struct fs_estimate estimates[FS_COMPARISON_METRICS]; /* low and high are NaN where there is no interval */
+    struct fs_estimate estimates[FS_METRICS_MAX]; /* low and high are NaN where there is no interval */
 };
 
 /* Fills `comparison`, begun as {0}. FS_USAGE, naming the source, for one that cannot be read, gives too few pictures,

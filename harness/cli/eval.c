@@ -1,4 +1,5 @@
 /* fewstep eval: score a run or a checkpoint again. */
+#include <stdio.h>
 #include <string.h>
 
 #include "harness/cli/command.h"
@@ -7,7 +8,7 @@
 #include "harness/cli/source.h"
 
 struct eval_options {
-    const char *source, *steps, *weights, *out, *db;
+    const char *source, *steps, *weights, *metrics, *out, *db;
     int64_t samples, experiment;
     double guidance;
     bool quiet, help;
@@ -20,6 +21,7 @@ static fs_status parse(int argc, char **argv, struct eval_options *options, stru
         {"--samples", FS_FLAG_WHOLE, &options->samples, "N", "samples a score (those of the configuration)"},
         {"--guidance", FS_FLAG_REAL, &options->guidance, "S", "guidance scale (that of the configuration)"},
         {"--weights", FS_FLAG_TEXT, &options->weights, "ema|raw", "which weights (those of the configuration)"},
+        {"--metrics", FS_FLAG_TEXT, &options->metrics, "M,M,…", "fd,kid,is … (those of the configuration)"},
         {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
         {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where the runs are (out)"},
         {"--quiet", FS_FLAG_SWITCH, &options->quiet, NULL, "no progress"},
@@ -27,8 +29,8 @@ static fs_status parse(int argc, char **argv, struct eval_options *options, stru
     const struct fs_usage usage = {
         .command = "eval",
         .arguments = "RUN|CHECKPOINT",
-        .summary =
-            "Scores again, perhaps at other step counts, and logs it. A score that is already there is not made again.",
+        .summary = "Scores again, perhaps at other step counts or by other metrics, and logs it. A score that is "
+                   "already there is not made again.",
         .example = "fewstep eval 3fa9c1 --steps 1,4,128 --samples 5000",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,
@@ -55,6 +57,13 @@ static fs_status apply(const struct eval_options *options, struct fs_config *con
     }
     if (options->weights) {
         FS_TRY(fs_parse_weights(options->weights, &evaluate->weights, error));
+    }
+    if (options->metrics) {
+        const struct fs_metric *metrics[FS_METRICS_MAX];
+        FS_TRY(fs_parse_metrics(options->metrics, metrics, &evaluate->metric_count, error));
+        for (int i = 0; i < evaluate->metric_count; i++) {
+            snprintf(evaluate->metrics[i], sizeof evaluate->metrics[i], "%s", metrics[i]->name);
+        }
     }
     return fs_config_check_evaluation(config, error);
 }

@@ -20,40 +20,6 @@ struct fid_options {
 
 /* --- options --- */
 
-static fs_status add_metric(struct fid_options *options, const char *text, size_t length, struct fs_error *error)
-{
-    char names[256] = "", name[64];
-    snprintf(name, sizeof name, "%.*s", (int)length, text);
-    const struct fs_metric *metric = fs_metric_find(name);
-    for (int i = 0; !metric && fs_metric_name(i); i++) {
-        const size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", fs_metric_name(i));
-    }
-    if (!metric) {
-        return fs_fail(error, FS_USAGE, "--metrics: unknown metric '%s': there are %s", name, names);
-    }
-    for (int i = 0; i < options->wish.count; i++) {
-        if (options->wish.metrics[i] == metric) {
-            return FS_OK;
-        }
-    }
-    options->wish.metrics[options->wish.count++] = metric;
-    return FS_OK;
-}
-
-static fs_status parse_metrics(struct fid_options *options, struct fs_error *error)
-{
-    const char *text = options->metrics;
-    for (;;) {
-        const size_t length = strcspn(text, ",");
-        FS_TRY(add_metric(options, text, length, error));
-        if (!text[length]) {
-            return FS_OK;
-        }
-        text += length + 1;
-    }
-}
-
 static fs_status parse(int argc, char **argv, struct fid_options *options, struct fs_error *error)
 {
     const struct fs_flag flags[] = {
@@ -88,7 +54,8 @@ static fs_status parse(int argc, char **argv, struct fid_options *options, struc
         return fs_fail(error, FS_USAGE, "--seed: expected a whole number up to %" PRIu32, UINT32_MAX);
     }
     options->wish.seed = (uint32_t)options->seed;
-    return options->help ? FS_OK : parse_metrics(options, error);
+    return options->help ? FS_OK
+                         : fs_parse_metrics(options->metrics, options->wish.metrics, &options->wish.count, error);
 }
 
 /* --- what is printed --- */

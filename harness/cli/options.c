@@ -161,3 +161,39 @@ fs_status fs_parse_weights(const char *text, enum fs_weights_kind *kind, struct 
     *kind = ema ? FS_WEIGHTS_EMA : FS_WEIGHTS_RAW;
     return FS_OK;
 }
+
+static fs_status add_metric(const char *text, size_t length, const struct fs_metric *metrics[FS_METRICS_MAX],
+                            int *count, struct fs_error *error)
+{
+    char names[256] = "", name[64];
+    snprintf(name, sizeof name, "%.*s", (int)length, text);
+    const struct fs_metric *metric = fs_metric_find(name);
+    for (int i = 0; !metric && fs_metric_name(i); i++) {
+        const size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", fs_metric_name(i));
+    }
+    if (!metric) {
+        return fs_fail(error, FS_USAGE, "--metrics: unknown metric '%s': there are %s", name, names);
+    }
+    for (int i = 0; i < *count; i++) {
+        if (metrics[i] == metric) {
+            return FS_OK;
+        }
+    }
+    metrics[(*count)++] = metric; /* FS_METRICS_MAX is more than there are */
+    return FS_OK;
+}
+
+fs_status fs_parse_metrics(const char *text, const struct fs_metric *metrics[FS_METRICS_MAX], int *count,
+                           struct fs_error *error)
+{
+    *count = 0;
+    for (;;) {
+        const size_t length = strcspn(text, ",");
+        FS_TRY(add_metric(text, length, metrics, count, error));
+        if (!text[length]) {
+            return FS_OK;
+        }
+        text += length + 1;
+    }
+}

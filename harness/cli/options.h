@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "harness/config/config.h"
+#include "metrics/metric.h"
 
 #define FS_LIST_MAX 64
 
@@ -55,5 +56,9 @@ bool fs_ends_with(const char *text, const char *end);
 
 /* "ema" or "raw" of --weights. */
 fs_status fs_parse_weights(const char *text, enum fs_weights_kind *kind, struct fs_error *error);
+
+/* "fd,kid" of --metrics, each once; FS_USAGE names those there are. */
+fs_status fs_parse_metrics(const char *text, const struct fs_metric *metrics[FS_METRICS_MAX], int *count,
+                           struct fs_error *error);
 
 #endif

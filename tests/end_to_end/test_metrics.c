@@ -130,6 +130,23 @@ static void table_of_one_metric(void **state)
     test_program_refuses(2, arguments, "no score is left by --metric sfd");
 }
 
+/* `eval` adds a metric at another number of steps to a run that is there. */
+static void eval_takes_metrics(void **state)
+{
+    (void)state;
+    char arguments[2200], run[80], text[4096];
+    test_program_query(out, "SELECT id FROM runs", run, sizeof run);
+    snprintf(arguments, sizeof arguments, "eval %.12s --metrics kid,fd --steps 2 --out %s", run, out);
+    if (test_program_run("", arguments, text, sizeof text) != 0) {
+        fail_msg("%s", text);
+    }
+    expect_rows("SELECT metric FROM scores WHERE steps = 2 ORDER BY metric", "fd \nkid \n");
+    snprintf(arguments, sizeof arguments, "eval %.12s --metrics kid,fdd --out %s", run, out);
+    test_program_refuses(2, arguments, "--metrics: unknown metric 'fdd': there are fd, kid, is, fd_infinity, sfd");
+    snprintf(arguments, sizeof arguments, "eval %.12s --metrics recall --samples 11 --out %s", run, out);
+    test_program_refuses(2, arguments, "recall needs 12 or more, got 11");
+}
+
 /* Before anything is trained. */
 static void what_the_extractor_cannot_give(void **state)
 {
@@ -159,6 +176,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_are_added_to_a_run),
         cmocka_unit_test(table_of_one_metric),
+        cmocka_unit_test(eval_takes_metrics),
         cmocka_unit_test(what_the_extractor_cannot_give),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -102,8 +102,8 @@ static void one_over_f(void **state)
     static float pictures[N * SIDE * SIDE];
     double *field = fftw_alloc_real(SIDE * SIDE), x = 0, y = 0, xx = 0, xy = 0;
     fftw_complex *wave = fftw_alloc_complex(SIDE * HALF);
-    const fftw_plan there = fftw_plan_dft_r2c_2d(SIDE, SIDE, field, wave, FFTW_ESTIMATE);
-    const fftw_plan back = fftw_plan_dft_c2r_2d(SIDE, SIDE, wave, field, FFTW_ESTIMATE);
+    fftw_plan there = fftw_plan_dft_r2c_2d(SIDE, SIDE, field, wave, FFTW_ESTIMATE);
+    fftw_plan back = fftw_plan_dft_c2r_2d(SIDE, SIDE, wave, field, FFTW_ESTIMATE);
     test_gaussian_rows(9, N, SIDE * SIDE, NULL, NULL, pictures);
     for (int k = 0; k < N; k++) {
         float *picture = pictures + k * SIDE * SIDE;
