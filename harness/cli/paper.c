@@ -41,7 +41,7 @@ static fs_status parse(int argc, char **argv, struct paper_command *command, str
     return fs_options_parse(&usage, argc, argv, NULL, &count, &command->help, error);
 }
 
-static fs_status write_paper(struct paper_command *command, const struct fs_published *published,
+static fs_status write_paper(const struct paper_command *command, const struct fs_published *published,
                              struct fs_error *error)
 {
     char database[1024], samples[1100], *notes;
@@ -49,11 +49,12 @@ static fs_status write_paper(struct paper_command *command, const struct fs_publ
     fs_database_path(command->out, command->db, database);
     const char *slash = strrchr(database, '/');
     snprintf(samples, sizeof samples, "%.*ssamples", slash ? (int)(slash + 1 - database) : 0, database);
-    command->options.database = database;
-    command->options.published = published;
-    command->options.samples = command->options.samples ? command->options.samples : samples;
+    struct fs_paper_options options = command->options;
+    options.database = database;
+    options.published = published;
+    options.samples = options.samples ? options.samples : samples;
     FS_TRY(fs_store_open(database, FS_STORE_READ, &store, error));
-    const fs_status status = fs_paper_write(store, &command->options, command->output, &notes, error);
+    const fs_status status = fs_paper_write(store, &options, command->output, &notes, error);
     fs_store_close(store);
     if (status == FS_OK) {
         fputs(notes, stderr);

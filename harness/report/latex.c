@@ -70,6 +70,25 @@ static int is_known(unsigned code)
            (code >= 0x2013 && code <= 0x201e && code != 0x2015 && code != 0x2016 && code != 0x2017 && code != 0x201b);
 }
 
+/* Signs that labels and messages use, and that LaTeX has in formulas only. */
+static const char *name_of(unsigned code)
+{
+    switch (code) {
+    case 0x2192:
+        return "$\\to$";
+    case 0x2212:
+        return "$-$";
+    case 0x221e:
+        return "$\\infty$";
+    case 0x2264:
+        return "$\\le$";
+    case 0x2265:
+        return "$\\ge$";
+    default:
+        return NULL;
+    }
+}
+
 void fs_latex(FILE *stream, const char *text)
 {
     while (*text) {
@@ -80,7 +99,9 @@ void fs_latex(FILE *stream, const char *text)
             fputs(escape, stream);
         } else if (code >= 0x20 && (code < 0x7f || is_known(code))) {
             fwrite(text, 1, length, stream);
-        } else if (code == 0 || code < 0x20 || code == 0x7f) {
+        } else if (name_of(code)) {
+            fputs(name_of(code), stream);
+        } else if (code < 0x20 || code == 0x7f) {
             fputs(code == 0 ? "?" : " ", stream);
         } else {
             fprintf(stream, "[U+%04X]", code);

@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 /* The text as LaTeX (UTF-8 input, T1 fonts) sets it: what has a meaning there is escaped. Letters and signs of Latin-1,
- * dashes and quotation marks stay; of anything else the code point is printed ("[U+4E2D]"), control characters become
- * spaces. A failed write is found by ferror(). */
+ * dashes, quotation marks and a few signs (∞, ≤, →) stay; of anything else the code point is printed ("[U+4E2D]"),
+ * control characters become spaces. A failed write is found by ferror(). */
 void fs_latex(FILE *stream, const char *text);
 
 /* The mean of a cell with as many decimals for its standard error (NAN: none): "52.0{\scriptsize\,$\pm$\,1.2}". `mark`

@@ -7,6 +7,7 @@
 
 #include "harness/report/verdict.h"
 #include "kernels/base/memory.h"
+#include "metrics/metric.h"
 
 struct fs_section fs_section_make(const struct fs_table_scores *scores, const struct fs_experiment_name *experiment,
                                   struct fs_stretch part)
@@ -207,11 +208,6 @@ static int match_seeds(struct fs_stretch base, struct fs_stretch head, double *m
     return n;
 }
 
-static bool is_distance(const char *metric)
-{
-    return strcmp(metric, "fd") == 0 || strcmp(metric, "fid") == 0 || strcmp(metric, "sfid") == 0;
-}
-
 /* Compares each two rows (a < b: head b against base a) at each number of steps. */
 static int compare_rows(struct comparisons *all)
 {
@@ -266,7 +262,7 @@ fs_status fs_section_orders(const struct fs_section *section, enum fs_order **or
                               "comparisons", error);
         status = *orders ? FS_OK : FS_FAILED;
     }
-    if (status == FS_OK && is_distance(section->all.first->text[FS_TEXT_METRIC])) {
+    if (status == FS_OK) {
         find_cells(&all);
         compare_rows(&all);
         fill_orders(&all, *orders);
@@ -275,31 +271,33 @@ fs_status fs_section_orders(const struct fs_section *section, enum fs_order **or
     return status;
 }
 
-/* The row of a column that is lower than all others that have a score there, `except` left out; −1: none. */
-static int lowest_row(const enum fs_order *orders, const bool *there, int rows, int except)
+/* The row of a column that is `best` (lower, or higher) against all others that have a score there, `except` left out;
+ * −1: none. */
+static int best_row(const enum fs_order *orders, const bool *there, int rows, int except, enum fs_order best)
 {
     for (int row = 0; row < rows; row++) {
         int others = 0;
-        bool lowest = there[row] && row != except;
-        for (int other = 0; lowest && other < rows; other++) {
+        bool good = there[row] && row != except;
+        for (int other = 0; good && other < rows; other++) {
             if (other != row && other != except && there[other]) {
-                lowest = orders[row * rows + other] == FS_ORDER_LOWER;
+                good = orders[row * rows + other] == best;
                 others++;
             }
         }
-        if (lowest && others > 0) {
+        if (good && others > 0) {
             return row;
         }
     }
     return -1;
 }
 
-static void mark_column(const enum fs_order *orders, const bool *there, int rows, enum fs_mark *marks, int stride)
+static void mark_column(const enum fs_order *orders, const bool *there, int rows, enum fs_order wanted,
+                        enum fs_mark *marks, int stride)
 {
-    const int best = lowest_row(orders, there, rows, -1);
+    const int best = best_row(orders, there, rows, -1, wanted);
 
     if (best >= 0) {
-        const int second = lowest_row(orders, there, rows, best);
+        const int second = best_row(orders, there, rows, best, wanted);
         marks[best * stride] = FS_MARK_BEST;
         if (second >= 0) {
             marks[second * stride] = FS_MARK_SECOND;
@@ -323,6 +321,8 @@ static void find_there(const struct fs_section *section, int64_t steps, bool *th
 fs_status fs_section_marks(const struct fs_section *section, enum fs_mark **marks, struct fs_error *error)
 {
     const int rows = fs_section_rows(section), steps = section->step_count;
+    const struct fs_metric *metric = fs_metric_find(section->all.first->text[FS_TEXT_METRIC]);
+    const enum fs_order wanted = metric && metric->larger_is_better ? FS_ORDER_HIGHER : FS_ORDER_LOWER;
     enum fs_order *orders;
 
     *marks = NULL;
@@ -330,9 +330,9 @@ fs_status fs_section_marks(const struct fs_section *section, enum fs_mark **mark
     bool *there = fs_allocate((size_t)rows, sizeof(*there), "the rows of a table", error);
     *marks = fs_allocate((size_t)rows * (size_t)steps, sizeof(**marks), "the marks of a table", error);
     const fs_status status = there && *marks ? FS_OK : FS_FAILED;
-    for (int column = 0; status == FS_OK && column < steps; column++) {
+    for (int column = 0; status == FS_OK && metric && column < steps; column++) {
         find_there(section, section->steps[column], there);
-        mark_column(orders + (size_t)column * (size_t)rows * (size_t)rows, there, rows, *marks + column, steps);
+        mark_column(orders + (size_t)column * (size_t)rows * (size_t)rows, there, rows, wanted, *marks + column, steps);
     }
     free(there);
     free(orders);

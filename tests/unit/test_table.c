@@ -463,6 +463,32 @@ static void test_only_what_is_no_noise_is_marked(void **state)
     }
 }
 
+/* Of some metrics the largest is the best, and of what this build does not know, none. */
+static void test_the_metric_says_what_is_best(void **state)
+{
+    static const struct {
+        const char *metric, *line;
+    } cases[] = {
+        {"recall", "\n| Shortcut model | 10.0 ± 0.0577 (3) | **30.0** ± 0.173 (3) |"},
+        {"elegance", "\n| Shortcut model | 10.0 ± 0.0577 (3) | 30.0 ± 0.173 (3) |"},
+    };
+    struct place *place = *state;
+    char sql[128];
+
+    fill_marked(place);
+    for (int i = 0; i < 2; i++) {
+        FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
+        snprintf(sql, sizeof(sql), "UPDATE scores SET metric = '%s'", cases[i].metric);
+        sqlite3_exec(fs_store_handle(place->store), sql, NULL, NULL, NULL);
+        good(place, fs_table_print(place->store, &(struct fs_table_request){.format = FS_TABLE_MARKDOWN}, stream,
+                                   &place->error));
+        fclose(stream);
+        if (!strstr(place->output, cases[i].line)) {
+            fail_msg("no '%s' in:\n%s", cases[i].line, place->output);
+        }
+    }
+}
+
 static void test_latex(void **state)
 {
     struct place *place = *state;
@@ -497,11 +523,11 @@ static void test_latex_text(void **state)
     FILE *stream = fmemopen(text, sizeof(text), "w");
 
     (void)state;
-    fs_latex(stream, "a_b%{}\\~^<>|#$& \"x\" -- é – \xe4\xb8\xad\xff\n");
+    fs_latex(stream, "a_b%{}\\~^<>|#$& \"x\" -- é ∞ – \xe4\xb8\xad\xff\n");
     fclose(stream);
-    assert_string_equal(text,
-                        "a\\_b\\%\\{\\}\\textbackslash{}\\textasciitilde{}\\textasciicircum{}\\textless{}"
-                        "\\textgreater{}\\textbar{}\\#\\$\\& \\textquotedbl{}x\\textquotedbl{} {-}- é – [U+4E2D]? ");
+    assert_string_equal(
+        text, "a\\_b\\%\\{\\}\\textbackslash{}\\textasciitilde{}\\textasciicircum{}\\textless{}"
+              "\\textgreater{}\\textbar{}\\#\\$\\& \\textquotedbl{}x\\textquotedbl{} {-}- é $\\infty$ – [U+4E2D]? ");
 }
 
 /* --- filters --- */
@@ -617,6 +643,7 @@ int main(void)
         TEST(test_sections_and_intervals),
         TEST(test_wrong_names_are_said),
         TEST(test_only_what_is_no_noise_is_marked),
+        TEST(test_the_metric_says_what_is_best),
         TEST(test_latex),
         cmocka_unit_test(test_latex_text),
         TEST(test_filters),
