@@ -127,8 +127,8 @@ fuzz: $(LIBRARY) ## ten minutes of libFuzzer a target (FUZZ_TARGETS="npz png", F
 	    SAN="-fsanitize=fuzzer-no-link $(FUZZ_SAN)" FUZZ_TARGETS="$(FUZZ_TARGETS)" ORDINARY=$(LIBRARY) fuzz-built
 	@for target in $(FUZZ_TARGETS); do \
 	    mkdir -p build/fuzz/corpus/$$target && echo "fuzz: $$target, $(FUZZ_SECONDS) s" && \
-	    build/fuzz/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -max_len=$(FUZZ_LENGTH) -timeout=20 -print_final_stats=1 \
-	        -verbosity=0 -artifact_prefix=build/fuzz/$$target- build/fuzz/corpus/$$target tests/fuzz/corpus/$$target \
+	    TMPDIR=/dev/shm build/fuzz/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -max_len=$(FUZZ_LENGTH) -timeout=20 \
+	        -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz/$$target- build/fuzz/corpus/$$target tests/fuzz/corpus/$$target \
 	        || exit 1; \
 	done
 

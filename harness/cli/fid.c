@@ -39,9 +39,11 @@ static fs_status parse(int argc, char **argv, struct fid_options *options, struc
         .arguments = "A B",
         .summary =
             "Distances between two sets of pictures: samples A and a reference B. Each is a folder of PNG or JPEG,\n"
-            "dataset:NAME[:train|test], an .npz of pictures (arr_0, uint8 NHWC) or an .npz of statistics (mu and\n"
-            "sigma: Fréchet distances only). The name of a Fréchet distance is FD with its extractor; FID is\n"
-            "kept for the Inception weights of 2015. Intervals are over samples, for this reference.",
+            "dataset:NAME[:train|test], an .npz of pictures (arr_0, uint8 NHWC), an .npy of pictures (uint8, or "
+            "floats\n"
+            "from -1 to 1, which are not rounded), or an .npz of statistics (mu and sigma: Fréchet distances only).\n"
+            "The name of a Fréchet distance is FD with its extractor; FID is kept for the Inception weights of 2015.\n"
+            "Intervals are over samples, for this reference.",
         .example = "fewstep fid samples/ celeba256.npz",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,
@@ -64,7 +66,7 @@ static void print_side(const char *letter, const struct fs_side *side)
 {
     printf("%s: %s", letter, side->name);
     if (side->count > 0) {
-        printf(", %" PRId64 " pictures", side->count);
+        printf(", %" PRId64 " pictures%s", side->count, side->floats ? " in floats, not rounded" : "");
     }
     if (side->published) {
         printf("%s", *side->gaussians[0].origin.extractor ? ", statistics"
@@ -102,15 +104,15 @@ static void print_text(const struct fs_comparison *c)
     print_side("A", &c->sides[0]);
     print_side("B", &c->sides[1]);
     if (*c->origin.extractor) {
-        printf("features: %s, weights %.12s, tap %s, resize %s, from 8-bit pictures\n", c->origin.extractor,
-               c->origin.sha256, c->origin.tap, c->origin.resize);
+        printf("features: %s, weights %.12s, tap %s, resize %s\n", c->origin.extractor, c->origin.sha256, c->origin.tap,
+               c->origin.resize);
     }
 }
 
 static json_t *side_json(const struct fs_side *side)
 {
-    return json_pack("{s:s, s:I, s:b}", "source", side->name, "count", (json_int_t)side->count, "statistics",
-                     side->published);
+    return json_pack("{s:s, s:I, s:b, s:b}", "source", side->name, "count", (json_int_t)side->count, "statistics",
+                     side->published, "quantize", !side->floats);
 }
 
 static json_t *number_json(double value)
@@ -125,11 +127,11 @@ static fs_status print_json(const struct fs_comparison *c, struct fs_error *erro
         const struct fs_estimate *estimate = &c->estimates[m];
         fs_comparison_label(c, m, text);
         json_t *json =
-            json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:b}", "metric",
-                      c->wish->metrics[m]->name, "label", text, "value", number_json(estimate->value), "low",
-                      number_json(estimate->low), "high", number_json(estimate->high), "a", side_json(&c->sides[0]),
-                      "b", side_json(&c->sides[1]), "extractor", c->origin.extractor, "extractor_sha256",
-                      c->origin.sha256, "tap", c->origin.tap, "resize", c->origin.resize, "quantize", true);
+            json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:s}", "metric", c->wish->metrics[m]->name,
+                      "label", text, "value", number_json(estimate->value), "low", number_json(estimate->low), "high",
+                      number_json(estimate->high), "a", side_json(&c->sides[0]), "b", side_json(&c->sides[1]),
+                      "extractor", c->origin.extractor, "extractor_sha256", c->origin.sha256, "tap", c->origin.tap,
+                      "resize", c->origin.resize);
         const int bad = json ? json_dumpf(json, stdout, JSON_COMPACT) : -1;
         json_decref(json);
         if (bad) {

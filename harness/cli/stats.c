@@ -27,10 +27,11 @@ static fs_status parse(int argc, char **argv, struct stats_options *options, str
     const struct fs_usage usage = {
         .command = "stats",
         .arguments = "SOURCE",
-        .summary =
-            "Mean and covariance of features of pictures, as an .npz that fewstep fid, pytorch-fid and clean-fid "
-            "read.\nSOURCE: a folder of PNG or JPEG, dataset:NAME[:train|test], or an .npz of pictures (arr_0) or\n"
-            "of statistics (mu and sigma, written again in this form).",
+        .summary = "Mean and covariance of features of pictures: mu and sigma in an .npz, as pytorch-fid and clean-fid "
+                   "keep them.\n"
+                   "SOURCE: a folder of PNG or JPEG, dataset:NAME[:train|test], an .npz (arr_0) or .npy of pictures, "
+                   "or an .npz\n"
+                   "of statistics, which is written again in this form.",
         .example = "fewstep stats celeba256/ --resize torch -o celeba256.npz",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,

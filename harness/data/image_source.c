@@ -1,7 +1,9 @@
 /* Pictures one after the other, wherever they lie. */
 #include "harness/data/image_source.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,7 @@
 #include "harness/data/folder.h"
 #include "kernels/base/memory.h"
 
+#define HEADER_MAX 10012 /* NumPy itself refuses headers of more than 10 000 bytes */
 #define BATCH_BYTES_MAX ((int64_t)256 << 20)
 
 /* --- opening --- */
@@ -40,6 +43,30 @@ static fs_status open_dataset(const char *text, struct fs_image_source *source, 
     return FS_OK;
 }
 
+/* What an array's header says of its pictures. */
+static fs_status take_header(const char *place, const struct fs_npy_header *header, bool floats_allowed,
+                             struct fs_image_source *source, struct fs_error *error)
+{
+    const int64_t *shape = header->shape;
+    source->floats = floats_allowed && header->type == FS_ARRAY_F32;
+    if ((header->type != FS_ARRAY_U8 && !source->floats) || header->rank != 4 || header->fortran || header->swapped ||
+        (shape[3] != 1 && shape[3] != 3)) {
+        return fs_fail(error, FS_USAGE,
+                       "%s: expected uint8%s pictures [N, height, width, 1 or 3] in C order; save them so with NumPy",
+                       place, floats_allowed ? " or little-endian float32" : "");
+    }
+    if (shape[0] < 1 || shape[1] < 1 || shape[2] < 1 || shape[1] > INT_MAX || shape[2] > INT_MAX ||
+        shape[1] * shape[2] > FS_PICTURE_PIXELS_MAX) {
+        return fs_fail(error, FS_USAGE, "%s: %lld pictures of %lld × %lld pixels: no such pictures are taken", place,
+                       (long long)shape[0], (long long)shape[1], (long long)shape[2]);
+    }
+    source->count = shape[0];
+    source->height = (int)shape[1];
+    source->width = (int)shape[2];
+    source->own_channels = (int)shape[3];
+    return FS_OK;
+}
+
 static fs_status open_npz(const char *path, struct fs_image_source *source, struct fs_error *error)
 {
     FS_TRY(fs_npz_open(path, &source->npz, error));
@@ -47,23 +74,26 @@ static fs_status open_npz(const char *path, struct fs_image_source *source, stru
         return fs_fail(error, FS_USAGE, "%s: holds neither pictures (arr_0) nor statistics (mu and sigma)", path);
     }
     FS_TRY(fs_npz_member_open(&source->npz, "arr_0", &source->member, error));
-    const struct fs_npy_header *header = &source->member.header;
-    const int64_t *shape = header->shape;
-    if (header->type != FS_ARRAY_U8 || header->rank != 4 || header->fortran || (shape[3] != 1 && shape[3] != 3)) {
-        return fs_fail(error, FS_USAGE,
-                       "%s: expected uint8 pictures [N, height, width, 1 or 3] in C order; save them so with NumPy",
-                       source->member.place);
+    return take_header(source->member.place, &source->member.header, false, source, error);
+}
+
+/* Reads the header, and leaves the stream behind it. */
+static fs_status open_npy(const char *path, struct fs_image_source *source, struct fs_error *error)
+{
+    char head[HEADER_MAX];
+    struct fs_npy_header header;
+    struct stat about;
+    source->stream = fopen(path, "rbe");
+    if (!source->stream || fstat(fileno(source->stream), &about) != 0) {
+        return fs_fail(error, FS_USAGE, "%s: cannot be read: %s", path, strerror(errno));
     }
-    if (shape[0] < 1 || shape[1] < 1 || shape[2] < 1 || shape[1] > INT_MAX || shape[2] > INT_MAX ||
-        shape[1] * shape[2] > FS_PICTURE_PIXELS_MAX) {
-        return fs_fail(error, FS_USAGE, "%s: %lld pictures of %lld × %lld pixels: no such pictures are taken",
-                       source->member.place, (long long)shape[0], (long long)shape[1], (long long)shape[2]);
+    const size_t size = fread(head, 1, sizeof head, source->stream);
+    FS_TRY(fs_npy_parse_header(path, head, size, &header, error));
+    FS_TRY(fs_npy_check_size(path, &header, (uint64_t)about.st_size, error));
+    if (fseek(source->stream, (long)header.data_begin, SEEK_SET) != 0) {
+        return fs_fail(error, FS_USAGE, "%s: cannot be read: %s", path, strerror(errno));
     }
-    source->count = shape[0];
-    source->height = (int)shape[1];
-    source->width = (int)shape[2];
-    source->own_channels = (int)shape[3];
-    return FS_OK;
+    return take_header(path, &header, true, source, error);
 }
 
 fs_status fs_image_source_open(const char *text, int channels, struct fs_image_source *source, struct fs_error *error)
@@ -78,12 +108,13 @@ fs_status fs_image_source_open(const char *text, int channels, struct fs_image_s
         return open_dataset(text + sizeof prefix - 1, source, error);
     }
     const size_t length = strlen(text);
-    if (length > 4 && strcmp(text + length - 4, ".npz") == 0) {
-        return open_npz(text, source, error);
+    const char *ending = length > 4 ? text + length - 4 : "";
+    if (strcmp(ending, ".npz") == 0 || strcmp(ending, ".npy") == 0) {
+        return (ending[3] == 'z' ? open_npz : open_npy)(text, source, error);
     }
     if (stat(text, &about) == 0 && !S_ISDIR(about.st_mode)) {
-        return fs_fail(error, FS_USAGE, "%s: expected a folder of pictures, an .npz, or dataset:NAME[:train|test]",
-                       text);
+        return fs_fail(error, FS_USAGE,
+                       "%s: expected a folder of pictures, an .npz or .npy, or dataset:NAME[:train|test]", text);
     }
     return fs_folder_pictures(text, &source->paths, &source->count, error);
 }
@@ -93,6 +124,9 @@ void fs_image_source_close(struct fs_image_source *source)
     fs_folder_free(source->paths, source->paths ? source->count : 0);
     for (int i = source->window_first; i < source->window_count; i++) {
         free(source->window[i].pixels);
+    }
+    if (source->stream) {
+        fclose(source->stream);
     }
     fs_npz_member_close(&source->member);
     fs_npz_close(&source->npz);
@@ -118,7 +152,7 @@ static fs_status reserve(struct fs_image_source *source, size_t bytes, struct fs
         return FS_OK;
     }
     const size_t capacity = source->capacity == 0 ? bytes : bytes + source->capacity / 2;
-    uint8_t *larger = realloc(source->pixels, capacity);
+    void *larger = realloc(source->pixels, capacity);
     if (!larger) {
         return fs_fail(error, FS_FAILED, "%s: no memory for a batch of pictures, %zu bytes", source->name, capacity);
     }
@@ -127,23 +161,25 @@ static fs_status reserve(struct fs_image_source *source, size_t bytes, struct fs
     return FS_OK;
 }
 
-/* One picture's pixels into the channels that were asked for. */
-static fs_status convert(const struct fs_image_source *source, int64_t index, const uint8_t *from, int channels,
-                         int64_t pixels, uint8_t *to, struct fs_error *error)
+/* One picture's pixels, of `size` bytes a channel, into the channels that were asked for. */
+static fs_status convert(const struct fs_image_source *source, int64_t index, const void *pixels, int channels,
+                         int64_t count, size_t size, void *converted, struct fs_error *error)
 {
     char place[1200];
+    const char *from = pixels;
+    char *to = converted;
     if (channels == source->channels) {
-        memcpy(to, from, (size_t)(pixels * channels));
+        memcpy(to, from, (size_t)count * (size_t)channels * size);
         return FS_OK;
     }
-    for (int64_t i = 0; i < pixels; i++) {
-        if (channels == 1) {
-            to[3 * i] = to[3 * i + 1] = to[3 * i + 2] = from[i];
-        } else if (from[3 * i] == from[3 * i + 1] && from[3 * i] == from[3 * i + 2]) {
-            to[i] = from[3 * i];
-        } else {
+    for (int64_t i = 0; i < count; i++) {
+        const char *one = from + (size_t)(i * channels) * size;
+        if (channels == 3 && (memcmp(one, one + size, size) != 0 || memcmp(one, one + 2 * size, size) != 0)) {
             fs_image_source_place(source, index, place);
             return fs_fail(error, FS_USAGE, "%s: is in colour, where grey pictures are needed", place);
+        }
+        for (int c = 0; c < source->channels; c++) {
+            memcpy(to + (size_t)(i * source->channels + c) * size, one, size);
         }
     }
     return FS_OK;
@@ -184,8 +220,8 @@ static fs_status take_picture(struct fs_image_source *source, struct fs_image_ba
     batch->height = picture->height;
     batch->width = picture->width;
     FS_TRY(reserve(source, (size_t)((batch->count + 1) * bytes), error));
-    FS_TRY(convert(source, source->next, picture->pixels, picture->channels, pixels,
-                   source->pixels + batch->count * bytes, error));
+    FS_TRY(convert(source, source->next, picture->pixels, picture->channels, pixels, 1,
+                   (uint8_t *)source->pixels + batch->count * bytes, error));
     free(picture->pixels);
     *picture = (struct fs_picture){0};
     source->window_first++;
@@ -212,26 +248,45 @@ static fs_status next_files(struct fs_image_source *source, int64_t max, struct 
     return FS_OK;
 }
 
-/* From an array that holds all: an .npz that is read from the front, or a data set. */
+/* One picture of an array that is read from the front. */
+static fs_status read_row(struct fs_image_source *source, int64_t index, void *row, size_t bytes,
+                          struct fs_error *error)
+{
+    if (!source->stream) {
+        return fs_npz_member_read(&source->member, row, bytes, error);
+    }
+    if (fread(row, 1, bytes, source->stream) != bytes) {
+        return fs_fail(error, FS_USAGE, "%s: cannot be read: it ends too early, or the disk fails", source->name);
+    }
+    for (size_t i = 0; source->floats && i < bytes / sizeof(float); i++) {
+        if (!isfinite(((const float *)row)[i])) {
+            return fs_fail(error, FS_USAGE, "%s: picture %lld has a value that is not finite: draw it again",
+                           source->name, (long long)index);
+        }
+    }
+    return FS_OK;
+}
+
+/* From an array that holds all: an .npz or .npy that is read from the front, or a data set. */
 static fs_status next_rows(struct fs_image_source *source, int64_t max, struct fs_image_batch *batch,
                            struct fs_error *error)
 {
+    const size_t size = source->floats ? sizeof(float) : 1;
     const int64_t pixels = (int64_t)source->height * source->width, row = pixels * source->own_channels;
-    const int64_t most = BATCH_BYTES_MAX / (pixels * source->channels), left = source->count - source->next;
+    const int64_t converted = pixels * source->channels * (int64_t)size;
+    const int64_t most = BATCH_BYTES_MAX / converted, left = source->count - source->next;
     const int64_t wanted = max < left ? max : left, count = wanted <= most ? wanted : most < 1 ? 1 : most;
-    FS_TRY(reserve(source, (size_t)(count * pixels * source->channels), error));
-    uint8_t *own = source->dataset.pixels ? NULL : fs_allocate((size_t)row, 1, source->name, error);
+    FS_TRY(reserve(source, (size_t)(count * converted), error));
+    void *own = source->dataset.pixels ? NULL : fs_allocate((size_t)row, size, source->name, error);
     fs_status status = own || source->dataset.pixels ? FS_OK : FS_FAILED;
     for (int64_t i = 0; status == FS_OK && i < count; i++) {
-        const uint8_t *from = own;
+        const void *from = own ? own : source->dataset.pixels + (source->next + i) * row;
         if (own) {
-            status = fs_npz_member_read(&source->member, own, (size_t)row, error);
-        } else {
-            from = source->dataset.pixels + (source->next + i) * row;
+            status = read_row(source, source->next + i, own, (size_t)row * size, error);
         }
         if (status == FS_OK) {
-            status = convert(source, source->next + i, from, source->own_channels, pixels,
-                             source->pixels + i * pixels * source->channels, error);
+            status = convert(source, source->next + i, from, source->own_channels, pixels, size,
+                             (uint8_t *)source->pixels + i * converted, error);
         }
     }
     free(own);
@@ -245,7 +300,7 @@ static fs_status next_rows(struct fs_image_source *source, int64_t max, struct f
 fs_status fs_image_source_next(struct fs_image_source *source, int64_t max, struct fs_image_batch *batch,
                                struct fs_error *error)
 {
-    *batch = (struct fs_image_batch){.is_uint8 = true, .channels = source->channels};
+    *batch = (struct fs_image_batch){.is_uint8 = !source->floats, .channels = source->channels, .low = -1, .high = 1};
     if (source->next >= source->count || max < 1) {
         return FS_OK;
     }

@@ -1,7 +1,9 @@
-/* Pictures one after the other, wherever they lie: a folder of PNG and JPEG files, an .npz of pictures, a data set.
+/* Pictures one after the other, wherever they lie: a folder of PNG and JPEG files, an array of pictures, a data set.
  * They are streamed: no more than a batch and a few decoded files are in memory. */
 #ifndef FEWSTEP_IMAGE_SOURCE_H
 #define FEWSTEP_IMAGE_SOURCE_H
+
+#include <stdio.h>
 
 #include "harness/data/dataset.h"
 #include "harness/data/picture.h"
@@ -15,21 +17,24 @@ struct fs_image_source {
     int channels;    /* of what it gives: 1 or 3 */
     int64_t count, next;
     int height, width, own_channels; /* of what lies there, where that is all of one size; else 0 */
+    bool floats;                     /* −1 … 1, as samplers make them, in place of bytes */
 
     char **paths; /* [count] of a folder's pictures, sorted by their bytes; NULL: no folder */
     struct fs_picture window[FS_IMAGE_WINDOW];
     int window_first, window_count; /* decoded, and not given yet */
 
+    FILE *stream; /* of an .npy, behind its header */
     struct fs_npz npz;
     struct fs_npz_member member;
     struct fs_dataset dataset;
 
-    uint8_t *pixels; /* the batch that was given last */
+    void *pixels;    /* the batch that was given last */
     size_t capacity; /* bytes */
 };
 
 /* A folder, and all below it: files whose names end in .png, .jpg or .jpeg, in the order of their paths' bytes; hidden
- * ones are left out. An .npz with `arr_0`, uint8 [N, H, W, C] (guided-diffusion's sample batches). "dataset:NAME" or
+ * ones are left out. An .npz with `arr_0`, uint8 [N, H, W, C] (guided-diffusion's sample batches); an .npy of that
+ * form, or of float32 from −1 to 1 (what `fewstep sample` writes), which are given as they are. "dataset:NAME" or
  * "dataset:NAME:train|test". `channels` 1 or 3: grey pictures are repeated where 3 are asked for; coloured ones are
  * refused where 1 is.
  *
@@ -38,8 +43,8 @@ struct fs_image_source {
 fs_status fs_image_source_open(const char *text, int channels, struct fs_image_source *source, struct fs_error *error);
 void fs_image_source_close(struct fs_image_source *source);
 
-/* The next pictures, at most `max` and all of one size: *batch is uint8 and valid until the next call; its count is 0
- * behind the last. FS_USAGE, naming the file, for a picture that cannot be decoded. */
+/* The next pictures, at most `max` and all of one size: *batch is valid until the next call; its count is 0 behind the
+ * last. FS_USAGE, naming the file, for a picture that cannot be decoded, or floats that are not finite. */
 fs_status fs_image_source_next(struct fs_image_source *source, int64_t max, struct fs_image_batch *batch,
                                struct fs_error *error);
 

@@ -120,7 +120,8 @@ static fs_status add_spectrum(struct making *making, const struct fs_image_batch
         return FS_FAILED;
     }
     for (int64_t i = 0; i < values; i++) {
-        pictures[i] = (float)((const uint8_t *)batch->pixels)[i] / 127.5F - 1.0F;
+        pictures[i] = batch->is_uint8 ? (float)((const uint8_t *)batch->pixels)[i] / 127.5F - 1.0F
+                                      : ((const float *)batch->pixels)[i];
     }
     const fs_status status = fs_spectrum_add(spectrum, pictures, batch->count, error);
     free(pictures);
@@ -206,6 +207,7 @@ static fs_status make(struct making *making, const char *text, struct fs_error *
     const struct fs_side_making *how = making->how;
     struct fs_side *side = making->side;
     FS_TRY(fs_image_source_open(text, how->extractor ? (int)how->extractor->channels : 3, &making->source, error));
+    side->floats = making->source.floats;
     side->count = how->limit > 0 && how->limit < making->source.count ? how->limit : making->source.count;
     if (side->count < 2) {
         return fs_fail(error, FS_USAGE, "%s: %lld picture: a covariance needs two or more", text,

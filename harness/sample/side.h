@@ -23,6 +23,7 @@ fs_status fs_side_look(const char *text, struct fs_side_content *content, struct
 struct fs_side {
     char name[1024];
     bool published; /* statistics were read */
+    bool floats;    /* its pictures were floats, not rounded to 8 bits */
     int64_t count;  /* pictures brought through the extractor, or that the statistics are of; 0: they do not say */
     struct fs_gaussian gaussians[FS_SIDE_TAPS_MAX]; /* of each tap that was wished for; else dim 0 */
     float *features[FS_SIDE_TAPS_MAX];              /* [count, dim], likewise */

@@ -79,6 +79,16 @@ static void write_pictures(const struct fs_dataset *data)
     }
     test_write(test_path("folder/labels.txt"), "no picture", 10);
     test_write(test_path("folder/.hidden.png"), "no picture", 10);
+    float *floats = malloc((size_t)COUNT * SIDE * SIDE * sizeof *floats);
+    assert_non_null(floats);
+    for (int i = 0; i < COUNT * SIDE * SIDE; i++) {
+        floats[i] = (float)data->pixels[i] / 127.5f - 1;
+    }
+    const struct fs_array drawn = {FS_ARRAY_F32, 4, {COUNT, SIDE, SIDE, 1}, floats};
+    assert_int_equal(fs_npy_write(test_path("floats.npy"), &drawn, &error), FS_OK);
+    floats[COUNT * SIDE * SIDE - 1] = NAN;
+    assert_int_equal(fs_npy_write(test_path("nan.npy"), &drawn, &error), FS_OK);
+    free(floats);
     free(rgb);
 }
 
@@ -154,6 +164,7 @@ static void test_same_pictures_same_number(void **state)
     assert_true(value_of(pictures, reference, "") == expected);
     assert_true(fabs(value_of(reference, pictures, "") - expected) < 1e-6 * expected);
     assert_true(value_of(pictures, test_path("folder"), "") < 1e-4);
+    assert_true(fabs(value_of(test_path("floats.npy"), reference, "") - expected) < 1e-4 * expected);
     snprintf(arguments, sizeof arguments, "stats %s --extractor fashion-cnn --quiet -o %s", test_path("folder"),
              test_path("folder.npz"));
     output_of(arguments);
@@ -202,7 +213,7 @@ static void test_what_is_printed(void **state)
     assert_non_null(strstr(text, "\ncoverage (fashion-cnn) "));
     assert_null(strstr(text, "FID"));
     assert_non_null(strstr(text, "pictures.npz, 300 pictures\n"));
-    assert_non_null(strstr(text, "tap penultimate, resize none, from 8-bit pictures\n"));
+    assert_non_null(strstr(text, "tap penultimate, resize none\n"));
     /* Of statistics that nobody knows more of, nothing is claimed. */
     write_statistics("one.npz", 128, 1, 0);
     write_statistics("two.npz", 128, 4, 0);
@@ -266,7 +277,7 @@ static void test_wrong_sources(void **state)
     folder("empty/deep");
     refuses_source("nowhere: cannot be read: No such file", "nowhere");
     refuses_source("nowhere.npz: cannot be read as an .npz", "nowhere.npz");
-    refuses_source("expected a folder of pictures, an .npz, or dataset:NAME", "README.md");
+    refuses_source("expected a folder of pictures, an .npz or .npy, or dataset:NAME", "README.md");
     refuses_source("there is no data set 'cifar'; there are fashion-mnist", "dataset:cifar");
     refuses_source("unknown split 'validation': there are train and test", "dataset:fashion-mnist:validation");
     refuses_source("its rows are no pictures", "dataset:gaussian-mixture");
@@ -347,6 +358,12 @@ static void test_wrong_arrays(void **state)
     assert_int_equal(fs_npz_write(path, arr_0, &small, 1, NULL, &error), FS_OK);
     refuses_source("arrays.npz: picture 0: has 28 × 27 pixels, and fashion-cnn takes 28 × 28", path);
     assert_int_equal(fs_npz_write(path, images, &small, 1, NULL, &error), FS_OK);
+    refuses_source("nan.npy: picture 299 has a value that is not finite", test_path("nan.npy"));
+    copy("README.md", "text.npy");
+    refuses_source("text.npy: not a sound .npy array", test_path("text.npy"));
+    copy("tests/golden/npz/float64.npz", "zip.npy");
+    refuses_source("zip.npy: not a sound .npy array", test_path("zip.npy"));
+    refuses_source("expected uint8 or little-endian float32 pictures", "tests/golden/pictures/rgb.png.npy");
     refuses_source("arrays.npz: holds neither pictures (arr_0) nor statistics (mu and sigma)", path);
 }
 
