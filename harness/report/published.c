@@ -225,7 +225,7 @@ static fs_status read_rows(const struct fs_node *map, struct fs_published_settin
 
 static fs_status read_setting(const struct fs_node *map, struct fs_published_setting *setting, struct fs_error *error)
 {
-    double values[FS_PUBLISHED_STEPS], samples;
+    double values[FS_PUBLISHED_STEPS] = {0}, samples = 0;
 
     FS_TRY(read_texts(map, setting_texts, COUNT(setting_texts),
                       " name title dataset model metric source samples steps rows ", setting, error));
