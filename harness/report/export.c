@@ -27,6 +27,10 @@ static const struct {
     {"score", CHOSEN "SELECT r.id AS run_id, s.* FROM scores s LEFT JOIN runs r ON r.number = s.run WHERE ?1 IS NULL "
                      "OR s.number IN (SELECT score FROM experiment_scores WHERE experiment IN chosen) ORDER BY "
                      "s.number"},
+    {"spectrum_point", CHOSEN "SELECT s.score_hash, p.bin, p.frequency, p.power, p.standard_error, p.reference_power "
+                              "FROM spectra p JOIN scores s ON s.number = p.score WHERE ?1 IS NULL OR s.number IN "
+                              "(SELECT score FROM experiment_scores WHERE experiment IN chosen) ORDER BY p.score, "
+                              "p.bin"},
 };
 
 static fs_status print_object(json_t *object, const char *type, FILE *stream, struct fs_error *error)

@@ -88,6 +88,8 @@ void fs_page_table(const struct fs_page *page, const struct fs_page_section *sec
 fs_status fs_page_steps_chart(struct fs_page *page, const struct fs_page_section *section, struct fs_error *error);
 fs_status fs_page_ablation_chart(struct fs_page *page, const struct fs_page_experiment *experiment,
                                  const struct fs_page_section *section, struct fs_error *error);
+/* Nothing for another metric than spectrum. */
+fs_status fs_page_spectra_charts(struct fs_page *page, const struct fs_page_section *section, struct fs_error *error);
 fs_status fs_page_updates_chart(struct fs_page *page, const struct fs_page_experiment *experiment,
                                 struct fs_error *error);
 fs_status fs_page_commits_chart(struct fs_page *page, const struct fs_page_experiment *experiment,

@@ -19,7 +19,7 @@
     "s.extractor_sha256, s.tap, s.reference, s.reference_sha256, s.metric, s.precision, s.device) - 1 AS cell, "       \
     "dense_rank() OVER (ORDER BY r.train_hash, r.data_sha256, r.source_hash) - 1 AS training "                         \
     "FROM scores s JOIN runs r ON r.number = s.run WHERE s.source_hash = r.source_hash "                               \
-    "AND s.metric IN ('fd', 'fid', 'sfid') "                                                                           \
+    "AND s.metric IN ('fd', 'fid', 'sfd', 'sfid') "                                                                    \
     "AND s.at_update = (SELECT max(at_update) FROM scores WHERE run = r.number) "                                      \
     "AND NOT EXISTS (SELECT 1 FROM run_environments m JOIN environments e ON e.id = m.environment "                    \
     "  WHERE m.run = r.number AND e.source_hash <> r.source_hash)) "

@@ -120,9 +120,9 @@ static fs_status add_score(const struct study *study, const char *id, int seed, 
     return fs_store_score(study->store, &score, study->experiment, study->environment, study->error);
 }
 
-/* The spectrum behind a score that belongs to no experiment: high frequencies are lost, the more the fewer the steps.
+/* A score with its spectrum: high frequencies are lost, the more the fewer the steps.
  */
-static fs_status add_spectrum(const struct study *study, const char *id, int step_count)
+static fs_status add_spectrum(const struct study *study, const char *id, int seed, int step_count)
 {
     struct fs_spectrum_point points[SIDE / 2];
     char name[256], hash[65];
@@ -131,6 +131,9 @@ static fs_status add_spectrum(const struct study *study, const char *id, int ste
     fs_sha256(name, strlen(name), hash);
     struct fs_score_row score = test_score(hash, id);
     score.metric = "spectrum";
+    score.extractor = "pixels";
+    score.noise_seed = seed;
+    score.source_hash = "50a";
     score.steps = step_count;
     score.spectrum = points;
     score.spectrum_count = SIDE / 2;
@@ -139,7 +142,7 @@ static fs_status add_spectrum(const struct study *study, const char *id, int ste
         points[b] =
             (struct fs_spectrum_point){frequency, power * exp(-2 * frequency / step_count), 0.02 * power, power};
     }
-    return fs_store_score(study->store, &score, 0, study->environment, study->error);
+    return fs_store_score(study->store, &score, study->experiment, study->environment, study->error);
 }
 
 static fs_status begin_experiment(struct study *study, const char *name, const char *ablated)
@@ -200,7 +203,8 @@ static fs_status make_table(struct study *study, const char *samples)
                 FS_TRY(add_score(study, id, seed, "fd", 4, at, "50a",
                                  test_study_value(m, 4, seed) * (1 + 900.0 / at) * exp(0.05 * noise(m, seed, at))));
             }
-            FS_TRY(m == 3 ? add_spectrum(study, id, 1 + seed) : FS_OK);
+            FS_TRY(m == 3 ? add_spectrum(study, id, seed, 1) : FS_OK);
+            FS_TRY(m == 3 ? add_spectrum(study, id, seed, 8) : FS_OK);
             FS_TRY(seed == 0 ? draw_grid(study, samples, methods[m], id) : FS_OK);
         }
     }

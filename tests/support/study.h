@@ -7,9 +7,10 @@
 
 #define TEST_STUDY_HOSTILE "<script>alert(\"x\")</script>&'" /* name of an experiment without scores */
 
-/* Experiments "table" (4 methods × 3 seeds × 7 step counts, two metrics), "ablation" (7 largest steps × 2 seeds),
- * "commits" (2 methods × 3 seeds × 4 sources) and the hostile one; `samples`/table/ gets a grid for each method's seed
- * 0. Every value follows from its place, so two calls make the same rows. */
+/* Experiments "table" (4 methods × 3 seeds × 7 step counts, two metrics, and spectra of the last at 1 and 8),
+ * "ablation" (7 largest steps × 2 seeds), "commits" (2 methods × 3 seeds × 4 sources) and the hostile one;
+ * `samples`/table/ gets a grid for each method's seed 0. Every value follows from its place, so two calls make the same
+ * rows. */
 fs_status test_study_make(const char *database, const char *samples, struct fs_error *error);
 
 /* The made-up distance of a method (0 … 3) at a number of steps, for a seed. */

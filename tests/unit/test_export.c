@@ -307,6 +307,7 @@ static void test_json(void **state)
     assert_int_equal(count_type(all, "environment"), count_rows("environments"));
     assert_int_equal(count_type(all, "run"), count_rows("runs"));
     assert_int_equal(count_type(all, "score"), count_rows("scores"));
+    assert_int_equal(count_type(all, "spectrum_point"), count_rows("spectra"));
     assert_int_equal(count_type(all, "curve"), count_rows("(SELECT DISTINCT run, name FROM curves)"));
     test_study_run(0, 2, id);
     json_array_foreach(all, i, line)

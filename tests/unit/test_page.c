@@ -309,6 +309,9 @@ static void test_the_whole_page(void **state)
     has(&page, "FD (fashion-cnn) at 4 steps against training updates</h3>");
     has(&page, "Ablation: FD (fashion-cnn) against max_step</h3>");
     has(&page, "FD (fashion-cnn) at 128 steps against commits</h3>");
+    has(&page, "spectral distance (pixels) against sampling steps</h3>");
+    has(&page, "Power against frequency, Shortcut model</h3>");
+    has(&page, "cycles a pixel");
     has(&page, "<td class=worse>worse <small>+"); /* the third source made one method's scores a third larger */
     has(&page, "data:image/png;base64,");
     assert_non_null(strstr(page.notes, "ablation: no samples in "));

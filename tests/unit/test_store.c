@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "harness/sample/score.h"
 #include "harness/store/environment.h"
 #include "harness/store/query.h"
 #include "harness/store/schema.h"
@@ -693,6 +694,56 @@ static void test_the_committed_database_is_read(void **state)
     fs_store_close(store);
 }
 
+/* A score is found again by its identity: those of the scores in the repository are still what they were stored by. */
+static void test_identities_of_stored_scores_hold(void **state)
+{
+    struct place *place = *state;
+    sqlite3_stmt *query;
+    bool row;
+    int count = 0;
+
+    snprintf(place->path, sizeof(place->path), "results/fewstep.db");
+    struct fs_store *store = open_store(place, FS_STORE_READ);
+    good(fs_query_open(fs_store_handle(store), &query, &place->error,
+                       "SELECT s.score_hash, r.id, s.source, s.at_update, s.weights, s.steps, s.guidance_scale, "
+                       "s.labels, s.noise_seed, s.samples, s.quantize, s.resize, s.extractor, s.extractor_sha256, "
+                       "s.tap, s.reference, s.reference_sha256, s.metric, s.precision, s.device, s.source_hash "
+                       "FROM scores s LEFT JOIN runs r ON r.number = s.run",
+                       ""),
+         &place->error);
+    for (good(fs_query_next(query, &row, &place->error), &place->error); row;
+         good(fs_query_next(query, &row, &place->error), &place->error), count++) {
+        const struct fs_score_row score = {
+            .run = sqlite3_column_type(query, 1) == SQLITE_NULL ? NULL : fs_query_text(query, 1),
+            .source = fs_query_text(query, 2),
+            .update = sqlite3_column_int64(query, 3),
+            .weights = fs_query_text(query, 4),
+            .steps = sqlite3_column_int(query, 5),
+            .guidance_scale = sqlite3_column_double(query, 6),
+            .labels = fs_query_text(query, 7),
+            .noise_seed = sqlite3_column_int64(query, 8),
+            .samples = sqlite3_column_int64(query, 9),
+            .quantize = sqlite3_column_int(query, 10),
+            .resize = fs_query_text(query, 11),
+            .extractor = fs_query_text(query, 12),
+            .extractor_sha256 = fs_query_text(query, 13),
+            .tap = fs_query_text(query, 14),
+            .reference = fs_query_text(query, 15),
+            .reference_sha256 = fs_query_text(query, 16),
+            .metric = fs_query_text(query, 17),
+            .precision = fs_query_text(query, 18),
+            .device = fs_query_text(query, 19),
+            .source_hash = fs_query_text(query, 20),
+        };
+        char hash[65];
+        good(fs_score_hash(&score, hash, &place->error), &place->error);
+        assert_string_equal(hash, fs_query_text(query, 0));
+    }
+    sqlite3_finalize(query);
+    assert_true(count > 10);
+    fs_store_close(store);
+}
+
 static void test_migrations_apply_what_is_lacking_and_all_or_nothing(void **state)
 {
     static const char *const first[] = {"CREATE TABLE a (x INTEGER)", "INSERT INTO a VALUES (1)", NULL};
@@ -742,6 +793,7 @@ int main(void)
         TEST(test_spectra_come_and_go_with_their_score),
         TEST(test_an_older_schema_is_read_and_migrated),
         TEST(test_the_committed_database_is_read),
+        TEST(test_identities_of_stored_scores_hold),
         TEST(test_migrations_apply_what_is_lacking_and_all_or_nothing),
     };
 
