@@ -70,6 +70,7 @@ struct fs_phase {
     bool teacher_is_previous; /* at its begin the teacher becomes the EMA of the phase before */
     bool on_pairs;            /* (x0, x1) come from the teacher's stored pairs, not from the data set */
     int level;                /* progressive distillation: the student's level; others: K */
+    bool keep;                /* the weights at its end are kept, and scored at 2^level steps */
 };
 
 enum fs_network {

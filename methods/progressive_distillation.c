@@ -47,6 +47,7 @@ static int phases(const struct fs_method_plan *plan, struct fs_phase phases[FS_P
             .start = i == 0 ? FS_START_TEACHER : FS_START_CONTINUE,
             .teacher_is_previous = i > 0,
             .level = count - 1 - i,
+            .keep = plan->settings->distillation.phase_checkpoints && i + 1 < count,
         };
     }
     return count;

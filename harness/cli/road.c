@@ -98,7 +98,10 @@ static fs_status walk_along(struct fs_walk *walk, enum fs_road_end *end, struct 
         return FS_OK;
     }
     FS_TRY(fs_walk_train(walk, checkpoint, end, error));
-    return *end == FS_ROAD_DONE ? fs_walk_score(walk, checkpoint, end, error) : FS_OK;
+    if (*end == FS_ROAD_DONE) {
+        FS_TRY(fs_walk_score(walk, checkpoint, end, error));
+    }
+    return *end == FS_ROAD_DONE ? fs_walk_score_phases(walk, end, error) : FS_OK;
 }
 
 fs_status fs_road_run(struct fs_road *road, const struct fs_config *config, enum fs_road_end *end,

@@ -10,6 +10,7 @@
 #include "harness/config/plan.h"
 #include "harness/data/png.h"
 #include "harness/report/number.h"
+#include "harness/train/checkpoint.h"
 #include "kernels/base/file.h"
 #include "kernels/base/memory.h"
 
@@ -151,12 +152,19 @@ static fs_status make_scores(struct fs_walk *walk, struct fs_generator *generato
 
 fs_status fs_walk_scored(const struct fs_walk *walk, bool *scored, struct fs_error *error)
 {
+    struct fs_kept_phase kept[FS_PHASES_MAX];
+    const int kept_count = fs_config_kept_phases(walk->config, kept);
     const struct fs_evaluate_config *evaluate = &walk->config->evaluate;
     const int64_t update = fs_config_plan(walk->config).updates;
     *scored = true;
     for (int i = 0; *scored && i < evaluate->step_count; i++) {
         struct missing missing;
         FS_TRY(look_up_run(walk, update, evaluate->steps[i], &missing, error));
+        *scored = missing.count == 0;
+    }
+    for (int i = 0; *scored && i < kept_count; i++) {
+        struct missing missing;
+        FS_TRY(look_up_run(walk, kept[i].update, kept[i].steps, &missing, error));
         *scored = missing.count == 0;
     }
     return FS_OK;
@@ -171,6 +179,37 @@ static fs_status score_steps(struct fs_walk *walk, struct fs_generator *generato
         FS_TRY(look_up_run(walk, generator->update, evaluate->steps[i], &missing, error));
         FS_TRY(make_scores(walk, generator, &missing, done, error));
     }
+    return FS_OK;
+}
+
+/* The weights at the end of a phase, at that phase's number of steps. */
+static fs_status score_phase(struct fs_walk *walk, const struct fs_kept_phase *phase, bool *done,
+                             struct fs_error *error)
+{
+    char checkpoint[1024];
+    struct missing missing;
+    struct fs_generator generator;
+    FS_TRY(look_up_run(walk, phase->update, phase->steps, &missing, error));
+    if (missing.count == 0) {
+        return FS_OK;
+    }
+    fs_checkpoint_path(walk->folder, phase->update, checkpoint);
+    FS_TRY(fs_generator_open(&generator, walk->road->session->backend, walk->config, &walk->road->train, checkpoint,
+                             walk->config->evaluate.weights, error));
+    const fs_status status = make_scores(walk, &generator, &missing, done, error);
+    fs_generator_close(&generator);
+    return status;
+}
+
+fs_status fs_walk_score_phases(struct fs_walk *walk, enum fs_road_end *end, struct fs_error *error)
+{
+    struct fs_kept_phase kept[FS_PHASES_MAX];
+    const int kept_count = fs_config_kept_phases(walk->config, kept);
+    bool done = true;
+    for (int i = 0; done && i < kept_count; i++) {
+        FS_TRY(score_phase(walk, &kept[i], &done, error));
+    }
+    *end = done ? FS_ROAD_DONE : FS_ROAD_STOPPED;
     return FS_OK;
 }
 

@@ -110,6 +110,13 @@ void fs_config_free(struct fs_config *config);
  * are what is left. The plan points into `config`. */
 int64_t fs_config_teacher_updates(const struct fs_config *config);
 struct fs_method_plan fs_config_plan(const struct fs_config *config);
+/* The ends of phases whose weights are kept and scored besides the last ones: how many. */
+struct fs_kept_phase {
+    int64_t update; /* at its end */
+    int steps;      /* that it is scored at */
+};
+int fs_config_kept_phases(const struct fs_config *config, struct fs_kept_phase kept[FS_PHASES_MAX]);
+
 /* Whether the evaluate keys fit the rest, for one that was changed after it was resolved. FS_USAGE names the key. */
 fs_status fs_config_check_evaluation(const struct fs_config *config, struct fs_error *error);
 

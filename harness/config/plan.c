@@ -59,6 +59,11 @@ static double scoring_forwards(const struct fs_config *config)
         const int steps = config->evaluate.steps[i];
         forwards += steps * (fs_config_guidance(config, steps) == 1 ? 1.0 : 2.0);
     }
+    struct fs_kept_phase kept[FS_PHASES_MAX];
+    const int kept_count = fs_config_kept_phases(config, kept);
+    for (int i = 0; i < kept_count; i++) {
+        forwards += kept[i].steps;
+    }
     return forwards * (double)config->evaluate.samples;
 }
 
@@ -92,8 +97,9 @@ fs_status fs_config_cost(const struct fs_config *config, struct fs_cost *cost, s
     }
     cost->score_flops = scoring_forwards(config) * cost->forward_flops;
 
+    struct fs_kept_phase phases[FS_PHASES_MAX];
     const int kept = 4 + has_own_average(config) + with_teacher; /* weights, EMA, two moments */
-    cost->checkpoint_bytes = kept * cost->parameters * sizeof(float);
+    cost->checkpoint_bytes = kept * cost->parameters * sizeof(float) * (1 + fs_config_kept_phases(config, phases));
     const int rows = config->train.micro_batch > 0 ? config->train.micro_batch : config->train.batch;
     const double activations = count_activations(&config->model, shape.height, shape.width, shape.channels);
     cost->memory_bytes = (kept + 1) * cost->parameters * sizeof(float) + /* + 1: gradients */

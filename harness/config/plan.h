@@ -12,7 +12,7 @@ struct fs_cost {
     double pair_flops;    /* drawing the teacher's pairs, 0: none */
     double score_flops;   /* sampling for every step count; the extractor is not counted */
     double parameters;
-    double checkpoint_bytes; /* one checkpoint: weights, EMA, both moments, and what the method adds */
+    double checkpoint_bytes; /* the checkpoints that stay: weights, EMA, both moments, and what the method adds */
     double pair_bytes;       /* the pairs' images on the disk */
     double memory_bytes;     /* estimate: flat buffers and a micro-batch's activations, without the data set */
 };

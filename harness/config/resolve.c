@@ -85,6 +85,22 @@ struct fs_method_plan fs_config_plan(const struct fs_config *config)
     };
 }
 
+int fs_config_kept_phases(const struct fs_config *config, struct fs_kept_phase kept[FS_PHASES_MAX])
+{
+    const struct fs_method_plan plan = fs_config_plan(config);
+    struct fs_phase phases[FS_PHASES_MAX];
+    const int count = config->method->phases(&plan, phases);
+    int64_t update = 0;
+    int kept_count = 0;
+    for (int i = 0; i < count; i++) {
+        update += phases[i].updates;
+        if (phases[i].keep) {
+            kept[kept_count++] = (struct fs_kept_phase){update, 1 << phases[i].level};
+        }
+    }
+    return kept_count;
+}
+
 double fs_config_guidance(const struct fs_config *config, int steps)
 {
     const struct fs_method_plan plan = fs_config_plan(config);

@@ -38,6 +38,8 @@ static const char run_scores[] =
     "r.before + s.at_update, s.quantize, s.guidance_scale, r.flops, s.value, s.low, s.high, s.number, "
     "r.before, r.teacher_flops, r.seconds, r.teacher_seconds, r.peak "
     "FROM ranked r JOIN scored s ON s.run = r.number "
+    /* weights of a phase or an earlier checkpoint are points of a curve, not the run's score */
+    "AND (?2 = 1 OR s.at_update = (SELECT max(at_update) FROM scores WHERE run = r.number)) "
     /* the distance that the others are relatives of comes first */
     "ORDER BY 1, 2, s.metric NOT IN ('fid', 'fd'), 3, 4, 5, 6, 7, s.samples, s.guidance_scale, s.quantize, r.place, "
     "r.train_hash, s.steps, "

@@ -18,7 +18,7 @@ static const char *const prefixes[FS_COPIES] = {"", "ema.", "target.", "teacher.
 #define NAME_MAX_LENGTH 64
 #define SHAPE_TEXT (FS_TENSOR_RANK_MAX * 24)
 
-static void checkpoint_path(const char *folder, int64_t update, char path[1024])
+void fs_checkpoint_path(const char *folder, int64_t update, char path[1024])
 {
     snprintf(path, 1024, "%s/checkpoint-%" PRId64 ".safetensors", folder, update);
 }
@@ -48,7 +48,7 @@ fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, cons
 {
     char update[24];
     snprintf(update, sizeof update, "%" PRId64, checkpoint->update);
-    checkpoint_path(folder, checkpoint->update, path);
+    fs_checkpoint_path(folder, checkpoint->update, path);
     const bool inv_d = config->model.attention_scale == FS_SCALE_INV_D;
     const struct fs_tensor_metadata metadata[] = {
         {"attention_scale", inv_d ? "inv_d" : "inv_sqrt_d"},
@@ -209,7 +209,7 @@ fs_status fs_checkpoint_newest(const char *folder, char path[1024], int64_t *upd
     }
     closedir(directory);
     if (*update >= 0) {
-        checkpoint_path(folder, *update, path);
+        fs_checkpoint_path(folder, *update, path);
     }
     return FS_OK;
 }
@@ -228,7 +228,7 @@ void fs_checkpoint_prune(const char *folder, const int64_t *keep, int keep_count
         }
         if (!kept) {
             char path[1024];
-            checkpoint_path(folder, update, path);
+            fs_checkpoint_path(folder, update, path);
             unlink(path);
         }
     }

@@ -33,6 +33,9 @@ fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, cons
 fs_status fs_checkpoint_read(const char *path, const struct fs_dit *dit, struct fs_checkpoint *checkpoint,
                              struct fs_error *error);
 
+/* FOLDER/checkpoint-UPDATE.safetensors */
+void fs_checkpoint_path(const char *folder, int64_t update, char path[1024]);
+
 /* The newest checkpoint of a folder: its path, or *update = −1 when there is none. */
 fs_status fs_checkpoint_newest(const char *folder, char path[1024], int64_t *update, struct fs_error *error);
 

@@ -232,6 +232,23 @@ static fs_status all_finite(struct trainer *trainer, const struct fs_checkpoint 
     return FS_OK;
 }
 
+/* Removes the checkpoints that nothing needs: not this one, not the one before it while the training goes on, not those
+ * of phases that are kept. */
+static void prune(const struct trainer *trainer)
+{
+    struct fs_kept_phase kept[FS_PHASES_MAX];
+    int64_t keep[FS_PHASES_MAX + 2];
+    int count = fs_config_kept_phases(trainer->training->config, kept);
+    for (int i = 0; i < count; i++) {
+        keep[i] = kept[i].update;
+    }
+    keep[count++] = trainer->update;
+    if (trainer->update < trainer->plan.updates) {
+        keep[count++] = trainer->saved_update;
+    }
+    fs_checkpoint_prune(trainer->training->folder, keep, count);
+}
+
 static fs_status save(struct trainer *trainer, struct fs_error *error)
 {
     const struct fs_training *training = trainer->training;
@@ -258,8 +275,7 @@ static fs_status save(struct trainer *trainer, struct fs_error *error)
     }
     free_copies(&checkpoint);
     FS_TRY(status);
-    const int64_t keep[] = {trainer->update, trainer->saved_update};
-    fs_checkpoint_prune(training->folder, keep, trainer->update == trainer->plan.updates ? 1 : 2);
+    prune(trainer);
     trainer->saved_update = trainer->update;
     trainer->last_write = fs_seconds();
     trainer->write_seconds = trainer->last_write - begin;
@@ -641,6 +657,13 @@ static void report(const struct trainer *trainer, double loss)
 
 static bool checkpoint_due(const struct trainer *trainer)
 {
+    struct fs_kept_phase kept[FS_PHASES_MAX];
+    const int kept_count = fs_config_kept_phases(trainer->training->config, kept);
+    for (int i = 0; i < kept_count; i++) {
+        if (trainer->update == kept[i].update) {
+            return true;
+        }
+    }
     const double configured = trainer->training->config->train.checkpoint_every;
     const double every = configured > 0 ? configured : fmax(60.0, 20.0 * trainer->write_seconds);
     return fs_seconds() - trainer->last_write >= every;

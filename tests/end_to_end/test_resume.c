@@ -31,6 +31,7 @@ static const char experiment_text[] =
     " checkpoint_every: 0.05, ema: 0.99}\n"
     "methods:\n"
     "  shortcut: {bootstrap_fraction: 0.25, target_ema: 0.9}\n"
+    "  progressive-distillation: {phase_checkpoints: true}\n"
     "  reflow: {pairs: 250, teacher_steps: 4}\n"
     "matrix:\n"
     "  method: [shortcut, progressive-distillation, reflow]\n"
@@ -132,6 +133,25 @@ static void test_a_full_disk_costs_no_checkpoint(void **state)
     test_program_same_results(calm, killed);
 }
 
+/* Each student of progressive distillation but the last is kept and scored at its own number of steps. */
+static void test_phases_are_kept_and_scored(void **state)
+{
+    (void)state;
+    char text[4096], command[2400];
+    test_program_query(calm,
+                       "SELECT s.at_update, s.steps FROM scores s JOIN runs r ON r.number = s.run WHERE r.method = "
+                       "'progressive-distillation' AND s.at_update < 60 ORDER BY s.at_update",
+                       text, sizeof text);
+    assert_string_equal(text, "20 4 \n40 2 \n");
+    snprintf(command, sizeof command,
+             "test $(ls %s/runs/*/checkpoint-20.safetensors %s/runs/*/checkpoint-40.* | wc -l) = 2", calm, calm);
+    assert_int_equal(system(command), 0);
+    snprintf(command, sizeof command, "table --out %s >&2", calm); /* the table has the last student's scores only */
+    assert_int_equal(test_program_run("", command, text, sizeof text), 0);
+    assert_non_null(strstr(text, "8 steps"));
+    assert_null(strstr(text, "4 steps"));
+}
+
 static void test_a_finished_run_is_not_repeated(void **state)
 {
     (void)state;
@@ -182,9 +202,10 @@ int main(int argc, char **argv)
     test_program_find(argc > 0 ? argv[0] : "");
     srand((unsigned)time(NULL));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_killed_run_ends_the_same),       cmocka_unit_test(test_signals_stop_at_a_checkpoint),
-        cmocka_unit_test(test_two_processes_at_once),          cmocka_unit_test(test_a_full_disk_costs_no_checkpoint),
-        cmocka_unit_test(test_a_finished_run_is_not_repeated), cmocka_unit_test(test_a_dry_run_knows_what_is_done),
+        cmocka_unit_test(test_killed_run_ends_the_same),     cmocka_unit_test(test_signals_stop_at_a_checkpoint),
+        cmocka_unit_test(test_two_processes_at_once),        cmocka_unit_test(test_a_full_disk_costs_no_checkpoint),
+        cmocka_unit_test(test_phases_are_kept_and_scored),   cmocka_unit_test(test_a_finished_run_is_not_repeated),
+        cmocka_unit_test(test_a_dry_run_knows_what_is_done),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
