@@ -533,6 +533,7 @@ fs_status fs_paper_facts(const struct fs_paper *paper, FILE *stream, struct fs_e
     }
     fprintf(stream, "\\fsablation%s\n\\fssamples%s\n", paper->has_ablation ? "true" : "false",
             paper->has_samples ? "true" : "false");
+    fprintf(stream, "\\fsothers%s\n", paper->main.section.all.count < paper->main.scores.run_count ? "true" : "false");
     int seeds = 0;
     for (int r = 0; r < paper->main.rows; r++) {
         const int its = seeds_of(fs_study_row(&paper->main, r));

@@ -73,7 +73,7 @@ static void test_the_whole_study(void **state)
     has("fs-facts.tex", "\\fsset{database/file}{a\\_b.db}\n");
     has("fs-facts.tex", "\\fsset{published/imagenet256/shortcut/1}{40.3}\n");
     has("fs-facts.tex", "\\fsset{published/imagenet256/reflow/1}{44.8$^\\dagger$}\n");
-    has("fs-facts.tex", "\\fsablationtrue\n\\fssamplestrue\n\\fsseedstrue\n");
+    has("fs-facts.tex", "\\fsablationtrue\n\\fssamplestrue\n\\fsotherstrue\n\\fsseedstrue\n");
     has("fs-facts.tex", "\\fsset{claims/all}{17}\n");
     has("fs-facts.tex", "\\fsset{claims/undecided-alike}{0}\n");
     has("fs-facts.tex", "\\fsset{main/floor-note}{ The score of data itself lies below the axis.}\n");
@@ -87,6 +87,7 @@ static void test_the_whole_study(void **state)
     snprintf(expected, sizeof(expected), "\\hypertarget{run:%.8s}{", id);
     has("fs-runs.tex", expected);
     has("fs-runs.tex", "git checkout c0ffee00c0ff \\&\\& make");
+    has("fs-others.tex", "\\begin{fsother}{fashion-mnist, dit-xs/4, ");
     has("fs-samples.tex", "\\fssample{Shortcut model}{/");
 }
 
@@ -102,7 +103,7 @@ static void test_what_is_missing(void **state)
     assert_non_null(strstr(notes, "no scores of ablation-max-step"));
     assert_non_null(strstr(notes, "no pictures"));
     free(notes);
-    has("fs-facts.tex", "\\fsablationfalse\n\\fssamplesfalse\n\\fsseedstrue\n");
+    has("fs-facts.tex", "\\fsablationfalse\n\\fssamplesfalse\n\\fsothersfalse\n\\fsseedstrue\n");
     has("fs-facts.tex", "\\fsset{claims/all}{0}\n");
     options.main = NULL; /* fashion-table is not there: the one written to last that ablates nothing */
     good(fs_paper_write(store, &options, folder, &notes, &error));
