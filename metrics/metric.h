@@ -12,6 +12,9 @@
 #include "metrics/spectrum.h"
 #include "metrics/statistics.h"
 
+/* In place of an extractor's and a tap's name where a metric is of the pictures themselves. */
+#define FS_PIXELS "pixels"
+
 struct fs_metric {
     const char *name;
     const char *fid_name; /* what it is called where the extractor's distance is FID (fs_extractor_metric); or NULL */

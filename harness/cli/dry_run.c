@@ -12,13 +12,14 @@
 #include "harness/report/number.h"
 #include "harness/store/query.h"
 #include "harness/store/store.h"
+#include "metrics/metric.h"
 
 #define DONE_TEXT 64
 
-/* The scores that this configuration asks for at one step count, whatever made them. */
+/* The scores by one metric that this configuration asks for at one step count, whatever made them. */
 #define SCORED                                                                                                         \
     "SELECT count(*) FROM scores s JOIN runs r ON r.number = s.run WHERE r.id = ? AND s.at_update = ? AND "            \
-    "s.steps = ? AND s.samples = ? AND s.weights = ? AND s.extractor = ? AND s.quantize = ?"
+    "s.steps = ? AND s.samples = ? AND s.weights = ? AND s.extractor = ? AND s.quantize = ? AND s.metric IN (?, ?)"
 
 /* A teacher's share is trained as a run of its own: what is left is this run's. */
 static int64_t own_updates(const struct fs_config *config)
@@ -31,12 +32,14 @@ static fs_status count_scores(sqlite3 *database, const struct fs_config *config,
 {
     const struct fs_evaluate_config *evaluate = &config->evaluate;
     *scored = 0;
-    for (int i = 0; i < evaluate->step_count; i++) {
+    for (int i = 0; i < evaluate->step_count * evaluate->metric_count; i++) {
+        const struct fs_metric *metric = fs_metric_find(evaluate->metrics[i % evaluate->metric_count]);
         int64_t found;
-        FS_TRY(fs_query_whole(database, &found, 0, error, SCORED, "tiiitti", id, own_updates(config),
-                              (int64_t)evaluate->steps[i], evaluate->samples,
-                              evaluate->weights == FS_WEIGHTS_EMA ? "ema" : "raw", evaluate->extractors[0],
-                              (int64_t)evaluate->quantize));
+        FS_TRY(fs_query_whole(database, &found, 0, error, SCORED, "tiiittitt", id, own_updates(config),
+                              (int64_t)evaluate->steps[i / evaluate->metric_count], evaluate->samples,
+                              evaluate->weights == FS_WEIGHTS_EMA ? "ema" : "raw",
+                              metric->of_pictures ? FS_PIXELS : evaluate->extractors[0], (int64_t)evaluate->quantize,
+                              metric->name, metric->fid_name));
         *scored += found > 0;
     }
     return FS_OK;
@@ -80,7 +83,8 @@ static fs_status describe_done(struct fs_store *store, const struct fs_config *c
     if (update < own_updates(config)) {
         snprintf(text, DONE_TEXT, "update %" PRId64 "/%" PRId64, update, own_updates(config));
     } else {
-        snprintf(text, DONE_TEXT, "trained, %d/%d scores", scored, config->evaluate.step_count);
+        snprintf(text, DONE_TEXT, "trained, %d/%d scores", scored,
+                 config->evaluate.step_count * config->evaluate.metric_count);
     }
     return FS_OK;
 }

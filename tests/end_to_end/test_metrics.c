@@ -130,6 +130,28 @@ static void table_of_one_metric(void **state)
     test_program_refuses(2, arguments, "no score is left by --metric sfd");
 }
 
+/* A dry run counts each metric at each number of steps. */
+static void a_dry_run_knows_what_is_missing(void **state)
+{
+    (void)state;
+    char arguments[2200], said[1024], path[512], *text;
+    size_t size;
+    struct fs_error error;
+    static const char *const cases[][2] = {
+        {"fd, spectrum, is", "trained, 6/6 scores"},
+        {"fd, sfd, is", "trained, 4/6 scores"},
+    };
+    for (int i = 0; i < 2; i++) {
+        write_experiment(cases[i][0]);
+        snprintf(path, sizeof path, "%s/dry.txt", out);
+        snprintf(arguments, sizeof arguments, "run %s --out %s --dry-run > %s", experiment, out, path);
+        assert_int_equal(test_program_run("", arguments, said, sizeof said), 0);
+        assert_int_equal(fs_file_read(path, 1 << 16, &text, &size, &error), FS_OK);
+        assert_non_null(strstr(text, cases[i][1]));
+        free(text);
+    }
+}
+
 /* `eval` adds a metric at another number of steps to a run that is there. */
 static void eval_takes_metrics(void **state)
 {
@@ -174,9 +196,8 @@ int main(int argc, char **argv)
     (void)argc;
     test_program_find(argv[0]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(metrics_are_added_to_a_run),
-        cmocka_unit_test(table_of_one_metric),
-        cmocka_unit_test(eval_takes_metrics),
+        cmocka_unit_test(metrics_are_added_to_a_run),      cmocka_unit_test(table_of_one_metric),
+        cmocka_unit_test(a_dry_run_knows_what_is_missing), cmocka_unit_test(eval_takes_metrics),
         cmocka_unit_test(what_the_extractor_cannot_give),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
