@@ -8,6 +8,7 @@
 #include "harness/report/number.h"
 #include "harness/report/table_section.h"
 #include "kernels/base/memory.h"
+#include "metrics/metric.h"
 
 #define ROW_END " \\\\\n"
 #define NO_VALUE "--"
@@ -176,6 +177,7 @@ void fs_latex_cost(const struct fs_section *section, FILE *stream)
 
 static void print_caption(const struct fs_section *section, FILE *stream)
 {
+    const struct fs_metric *metric = fs_metric_find(section->all.first->text[FS_TEXT_METRIC]);
     const int seeds = usual_seeds(section);
     char about[512];
 
@@ -184,24 +186,54 @@ static void print_caption(const struct fs_section *section, FILE *stream)
     fs_latex(stream, section->experiment->name);
     fputs(": ", stream);
     fs_latex(stream, about);
+    if (metric) {
+        fprintf(stream, "; %s is better", metric->larger_is_better ? "higher" : "lower");
+    }
     if (seeds > 1) {
         fprintf(stream,
-                ". Mean $\\pm$ standard error over %d seeds (or as many as a raised number in parentheses says); lower "
-                "is better for distances. Bold: the best of a column, underlined: the second, where they differ from "
-                "all below them by more than noise (t intervals of the log ratios, Holm's correction over the table, "
-                "$\\alpha = 0.05$)",
-                seeds);
+                ". Mean $\\pm$ standard error over %d seeds (or as many as a raised number in parentheses says). Bold: "
+                "the best of a column, underlined: the second, where they differ from all that are worse by more than "
+                "noise (t intervals of the log ratios, Holm's correction over the table, $\\alpha = %g$)",
+                seeds, FS_MARKS_ALPHA);
     } else {
         fputs(". One seed: differences cannot be told from noise, so nothing is marked as best", stream);
     }
     fputs(". In parentheses: a number of steps that the method was not trained for. Cost is that of one training, a "
-          "teacher's share included; wall time "
-          "does not include the drawing of pairs, and memory is the largest resident set of the process.}\n",
+          "teacher's share included; wall time does not include the drawing of pairs, and memory is the largest "
+          "resident set of the process.}\n  \\vspace{1ex}\n",
           stream);
+}
+
+/* The sections of an experiment before this one. */
+static int sections_before(const struct fs_section *section)
+{
+    const struct fs_stretch all = {section->scores->runs, section->scores->run_count};
+    struct fs_stretch part;
+    int before = 0;
+
+    for (int at = 0; fs_next_stretch(all, &at, fs_same_section, &part) && part.first != section->all.first;) {
+        before++;
+    }
+    return before;
+}
+
+static void print_label(const struct fs_section *section, FILE *stream)
+{
+    const int before = sections_before(section);
+
+    fputs("  \\label{tab:fewstep-", stream);
+    for (const char *name = section->experiment->name; *name; name++) {
+        fputc(strchr("\\{}%#&$^_~ ,", *name) || (*name & 0x80) ? '-' : *name, stream);
+    }
+    if (before > 0) {
+        fprintf(stream, "-%d", before + 1);
+    }
+    fputs("}\n", stream);
 }
 
 fs_status fs_latex_section(const struct fs_section *section, FILE *stream, struct fs_error *error)
 {
+    const bool wide = section->step_count > 5;
     char *origins = fs_section_origins(section, error);
 
     if (!origins) {
@@ -209,13 +241,10 @@ fs_status fs_latex_section(const struct fs_section *section, FILE *stream, struc
     }
     fprintf(stream, "%% needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; %s\n", origins);
     free(origins);
-    fputs("\\begin{table}\n  \\centering\n  \\small\n  \\setlength{\\tabcolsep}{4pt}\n", stream);
+    fprintf(stream, "\\begin{table}\n  \\centering\n  \\%s\n  \\setlength{\\tabcolsep}{%dpt}\n",
+            wide ? "footnotesize" : "small", wide ? 3 : 4);
     print_caption(section, stream);
-    fputs("  \\label{tab:fewstep-", stream);
-    for (const char *name = section->experiment->name; *name; name++) {
-        fputc(strchr("\\{}%#&$^_~ ,", *name) || (*name & 0x80) ? '-' : *name, stream);
-    }
-    fputs("}\n", stream);
+    print_label(section, stream);
     FS_TRY(fs_latex_scores(section, stream, error));
     fputs("\n\\medskip\n", stream);
     fs_latex_cost(section, stream);

@@ -502,6 +502,7 @@ static void test_latex(void **state)
     static const char *const lines[] = {
         "\n  \\caption{marked \\& 50\\%\\_: fashion-mnist, dit-xs/4, FD (fashion-cnn) to ",
         "Mean $\\pm$ standard error over 3 seeds",
+        " EMA weights; lower is better. Mean",
         "\n  \\label{tab:fewstep-marked---50--}\n\\begin{tabular}{l*{3}{r}}\n",
         "\nMethod & 1 & 4 & 128 \\\\\n\\midrule\nShortcut model & \\textbf{10.0}{\\scriptsize\\,$\\pm$\\,0.1} & "
         "30.0{\\scriptsize\\,$\\pm$\\,0.2} & 1.00\\rlap{$^{(1)}$} \\\\\n",
