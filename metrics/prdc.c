@@ -11,6 +11,7 @@
 #include "kernels/base/memory.h"
 
 #define BLOCK 1024 /* rows of a block of distances, and its columns */
+#define STRETCH 64 /* columns that a thread takes at once */
 #define GROUPS_MAX 20
 #define NEAREST_MAX 8
 #define KEPT 16 /* nearest samples that are remembered, so that most are left when a group is taken out */
@@ -110,20 +111,37 @@ static void keep_nearest(struct neighbour *nearest, double squared, int group)
     nearest[place] = (struct neighbour){squared, group};
 }
 
-/* What a block of distances says of the rows that it stands for, which are its rows or (`across`) its columns. */
-static void keep_from_block(const struct distances *d, struct block block, bool across, int64_t n, int groups,
+/* What a block of distances says of its rows. */
+static void keep_of_rows(const struct distances *d, struct block block, int64_t n, int groups,
+                         struct neighbour *nearest)
+{
+#pragma omp parallel for
+    for (int64_t i = 0; i < block.count_x; i++) {
+        struct neighbour *list = nearest + (block.first_x + i) * KEPT;
+        for (int64_t j = 0; j < block.count_y; j++) {
+            const double squared = d->squared[i * block.count_y + j];
+            if (squared < list[KEPT - 1].squared && block.first_x + i != block.first_y + j) {
+                keep_nearest(list, squared, fs_group_of_row(block.first_y + j, n, groups));
+            }
+        }
+    }
+}
+
+/* And of its columns, which threads share out by stretches, as a column alone lies far apart in memory. */
+static void keep_of_columns(const struct distances *d, struct block block, int64_t n, int groups,
                             struct neighbour *nearest)
 {
-    const int64_t own_first = across ? block.first_y : block.first_x, own = across ? block.count_y : block.count_x;
-    const int64_t first = across ? block.first_x : block.first_y, count = across ? block.count_x : block.count_y;
-    const int64_t step = across ? block.count_y : 1, own_step = across ? 1 : block.count_y;
 #pragma omp parallel for
-    for (int64_t i = 0; i < own; i++) {
-        struct neighbour *list = nearest + (own_first + i) * KEPT;
-        for (int64_t j = 0; j < count; j++) {
-            const double squared = d->squared[i * own_step + j * step];
-            if (squared < list[KEPT - 1].squared && own_first + i != first + j) {
-                keep_nearest(list, squared, fs_group_of_row(first + j, n, groups));
+    for (int64_t part = 0; part < (block.count_y + STRETCH - 1) / STRETCH; part++) {
+        const int64_t end = part * STRETCH + STRETCH < block.count_y ? part * STRETCH + STRETCH : block.count_y;
+        for (int64_t i = 0; i < block.count_x; i++) {
+            const int group = fs_group_of_row(block.first_x + i, n, groups);
+            for (int64_t j = part * STRETCH; j < end; j++) {
+                struct neighbour *list = nearest + (block.first_y + j) * KEPT;
+                const double squared = d->squared[i * block.count_y + j];
+                if (squared < list[KEPT - 1].squared) {
+                    keep_nearest(list, squared, group);
+                }
             }
         }
     }
@@ -140,9 +158,9 @@ static void find_nearest(struct distances *d, const struct rows *rows, int group
             const struct block block = {x, rows->n - x < BLOCK ? rows->n - x : BLOCK, y,
                                         rows->n - y < BLOCK ? rows->n - y : BLOCK};
             fill_block(d, rows, rows, block);
-            keep_from_block(d, block, false, rows->n, groups, nearest);
+            keep_of_rows(d, block, rows->n, groups, nearest);
             if (y > x) {
-                keep_from_block(d, block, true, rows->n, groups, nearest);
+                keep_of_columns(d, block, rows->n, groups, nearest);
             }
         }
     }
@@ -179,12 +197,12 @@ struct membership {
 static void judge_samples(const struct distances *d, struct block block, struct membership *m)
 {
 #pragma omp parallel for
-    for (int64_t part = 0; part < (block.count_y + 63) / 64; part++) {
-        const int64_t end = part * 64 + 64 < block.count_y ? part * 64 + 64 : block.count_y;
+    for (int64_t part = 0; part < (block.count_y + STRETCH - 1) / STRETCH; part++) {
+        const int64_t end = part * STRETCH + STRETCH < block.count_y ? part * STRETCH + STRETCH : block.count_y;
         for (int64_t i = 0; i < block.count_x; i++) {
             const double precision = m->precision_radii[block.first_x + i],
                          density = m->density_radii[block.first_x + i];
-            for (int64_t j = part * 64; j < end; j++) {
+            for (int64_t j = part * STRETCH; j < end; j++) {
                 const double squared = d->squared[i * block.count_y + j];
                 m->precise[block.first_y + j] |= squared < precision;
                 m->dense[block.first_y + j] += squared < density;
