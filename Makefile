@@ -32,7 +32,7 @@ TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/entry.c,$(wildcard tests/support/*.c tests/reference/*.c tests/fuzz/*.c)))
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps deps-lint deps-fuzz demo test test-san fuzz lint format bench fashion-cnn results clean FORCE
+.PHONY: all help deps deps-lint deps-fuzz demo test test-san fuzz lint format bench bench-gpu fashion-cnn results clean FORCE
 all: $(PROGRAM) ## build the program
 
 help: ## this list
@@ -165,6 +165,12 @@ bench: all ## time of each operation and of whole updates, as a share of this ma
 	$(PROGRAM) bench
 fashion-cnn: all ## train the classifier behind the fashion-cnn features again (the committed file stays the extractor)
 	$(PROGRAM) fashion-cnn -o $(BUILD)/fashion-cnn.safetensors
+# On another device, to try the script: make bench-gpu BENCH_DEVICE=cpu BENCH_MODELS=dit-xs/7 BENCH_BATCH=2 BENCH_OUT=build/bench
+BENCH_DEVICE ?= cuda
+BENCH_MODELS ?= dit-b/2 dit-xl/2
+BENCH_OUT ?= results/bench
+bench-gpu: all ## operations, updates and sampling on a GPU, and PyTorch beside it; into results/bench/DEVICE/
+	sh harness/bench_gpu.sh $(PROGRAM) $(BENCH_OUT) $(BENCH_DEVICE) "$(BENCH_MODELS)" $(BENCH_BATCH)
 results: all ## results/ from out/fewstep.db: the compact database, the tables and the grids
 	sh harness/results.sh $(PROGRAM)
 

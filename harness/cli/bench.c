@@ -2,23 +2,32 @@
  * which is what a machine can do when nobody disturbs it. */
 #include "harness/cli/bench.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/cli/session.h"
 #include "harness/model/dit.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/memory.h"
 #include "kernels/cpu/cpu.h"
 #include "metrics/inception.h"
 
-#define BUFFERS_MAX 24
+#define BUFFERS_MAX 40
+
+/* Operands of matrix products and attention, float32 or bf16. */
+struct matrices {
+    struct fs_view x, y, wide, wide2, wide3, weights; /* as in `struct bench` */
+};
 
 /* What the operations of one model work on. N = batch · tokens rows. */
 struct bench {
     struct fs_backend *backend;
-    bool json;
+    bool json, on_device;
     FILE *out;
-    double peak_flops, copy_bytes; /* a second */
+    double peak_flops, half_peak_flops, copy_bytes; /* a second; half: of bf16 products, 0 where not measured */
+    enum fs_type type;                              /* of `matrices` */
+    struct matrices matrices;
 
     const char *model;
     struct fs_model_config config;
@@ -34,6 +43,7 @@ struct bench {
     struct fs_view statistics, lse, column, column2, features;
     struct fs_view weights, gradients, bias; /* [4·D, D], [4·D, D], [1, 4·D] */
     struct fs_view flat[5];                  /* a model's parameters, gradients, moments, average */
+    struct fs_view images_in, images_out, dimages;
     int32_t *ids;
 };
 
@@ -45,32 +55,40 @@ struct work {
 
 static void print_head(const struct bench *b)
 {
-    const double peak = b->peak_flops * 1e-9, copy = b->copy_bytes * 1e-9;
-    const struct fs_cpu *cpu = b->backend->state;
+    const double peak = b->peak_flops * 1e-9, half = b->half_peak_flops * 1e-9, copy = b->copy_bytes * 1e-9;
+    const int threads = b->on_device ? 0 : fs_cpu_threads(b->backend);
     if (b->json) {
         fprintf(b->out,
-                "{\"device\":\"%s\",\"variant\":\"%s\",\"threads\":%d,\"peak_gflops\":%.1f,\"copy_gbs\":%.1f}\n",
-                b->backend->name, b->backend->variant, cpu->threads, peak, copy);
+                "{\"device\":\"%s\",\"variant\":\"%s\",\"threads\":%d,\"peak_gflops\":%.1f,"
+                "\"bf16_peak_gflops\":%.1f,\"copy_gbs\":%.1f}\n",
+                b->backend->name, b->backend->variant, threads, peak, half, copy);
         return;
     }
-    fprintf(b->out, "%s, %s, %d threads: %.1f GFLOP/s float32 multiply-add peak, %.1f GB/s copied (read + written)\n\n",
-            b->backend->name, b->backend->variant, cpu->threads, peak, copy);
-    fprintf(b->out, "%-10s %-26s %10s %9s %8s %8s %8s\n", "model", "operation", "ms", "GFLOP/s", "GB/s", "of peak",
+    if (b->on_device) {
+        fprintf(b->out, "%s, %s\n%s\nlargest products measured: %.1f GFLOP/s in float32, %.1f in bf16; ",
+                b->backend->name, b->backend->variant, b->backend->choices, peak, half);
+    } else {
+        fprintf(b->out, "%s, %s, %d threads: %.1f GFLOP/s float32 multiply-add peak, ", b->backend->name,
+                b->backend->variant, threads, peak);
+    }
+    fprintf(b->out, "%.1f GB/s copied (read + written)\n\n", copy);
+    fprintf(b->out, "%-10s %-31s %10s %9s %8s %8s %8s\n", "model", "operation", "ms", "GFLOP/s", "GB/s", "of peak",
             "of copy");
 }
 
 static void print_row(const struct bench *b, const char *operation, double seconds, struct work work)
 {
     const double flops = work.flops / seconds, bytes = work.bytes / seconds;
+    const double peak = b->type == FS_BF16 && b->half_peak_flops > 0 ? b->half_peak_flops : b->peak_flops;
     if (b->json) {
         fprintf(b->out,
                 "{\"model\":\"%s\",\"batch\":%d,\"operation\":\"%s\",\"seconds\":%.6g,\"gflops\":%.4g,\"gbs\":%.4g,"
                 "\"share_of_peak\":%.4g,\"share_of_copy\":%.4g}\n",
-                b->model, b->batch, operation, seconds, flops * 1e-9, bytes * 1e-9, flops / b->peak_flops,
+                b->model, b->batch, operation, seconds, flops * 1e-9, bytes * 1e-9, flops / peak,
                 bytes / b->copy_bytes);
     } else {
-        fprintf(b->out, "%-10s %-26s %10.3f %9.1f %8.1f %7.0f%% %7.0f%%\n", b->model, operation, seconds * 1e3,
-                flops * 1e-9, bytes * 1e-9, 100 * flops / b->peak_flops, 100 * bytes / b->copy_bytes);
+        fprintf(b->out, "%-10s %-31s %10.3f %9.1f %8.1f %7.0f%% %7.0f%%\n", b->model, operation, seconds * 1e3,
+                flops * 1e-9, bytes * 1e-9, 100 * flops / peak, 100 * bytes / b->copy_bytes);
     }
     fflush(b->out);
 }
@@ -85,17 +103,18 @@ static double bytes_of(struct fs_view view)
 static struct work linear(struct bench *b, int64_t in, int64_t out, bool gelu, bool backward)
 {
     struct fs_backend *k = b->backend;
-    const struct fs_view from = in == b->dim ? b->x : b->wide, w = fs_view(b->weights.data, FS_F32, out, in);
-    const struct fs_view to = fs_view(b->wide2.data, FS_F32, b->rows, out);
+    const struct matrices *m = &b->matrices;
+    const struct fs_view from = in == b->dim ? m->x : m->wide, w = fs_view(m->weights.data, b->type, out, in);
+    const struct fs_view to = fs_view(m->wide2.data, b->type, b->rows, out);
     const struct fs_view dw = fs_view(b->gradients.data, FS_F32, out, in), bias = fs_view_cols(b->bias, 0, out);
     const double product = 2.0 * (double)(b->rows * in * out);
     const double bytes = bytes_of(from) + bytes_of(to) + bytes_of(w);
     if (!backward) {
-        const struct fs_view pre = gelu ? fs_view(b->wide3.data, FS_F32, b->rows, out) : fs_no_view();
+        const struct fs_view pre = gelu ? fs_view(m->wide3.data, b->type, b->rows, out) : fs_no_view();
         k->linear_forward(k, to, from, w, bias, gelu ? FS_GELU : FS_LINEAR, pre);
         return (struct work){product, bytes + bytes_of(pre)};
     }
-    const struct fs_view dx = in == b->dim ? b->y : b->wide3;
+    const struct fs_view dx = in == b->dim ? m->y : m->wide3;
     k->linear_backward(k, dx, dw, bias, to, from, w, gelu ? from : fs_no_view());
     return (struct work){2 * product, 2 * bytes + bytes_of(dx)};
 }
@@ -143,16 +162,17 @@ static struct work down_backward(struct bench *b)
 static struct work attention(struct bench *b, bool backward)
 {
     struct fs_backend *k = b->backend;
-    const struct fs_view qkv = fs_view(b->wide.data, FS_F32, b->rows, 3 * b->dim);
-    const struct fs_view dqkv = fs_view(b->wide2.data, FS_F32, b->rows, 3 * b->dim);
+    const struct matrices *m = &b->matrices;
+    const struct fs_view qkv = fs_view(m->wide.data, b->type, b->rows, 3 * b->dim);
+    const struct fs_view dqkv = fs_view(m->wide2.data, b->type, b->rows, 3 * b->dim);
     const double product = 2.0 * (double)(b->rows * b->tokens * b->dim),
                  scale = (double)b->config.heads / (double)b->dim;
     if (backward) {
-        k->attention_backward(k, dqkv, b->y, qkv, b->x, b->lse, b->tokens, b->config.heads, scale);
-        return (struct work){4 * product, 2 * bytes_of(qkv) + 2 * bytes_of(b->x)};
+        k->attention_backward(k, dqkv, m->y, qkv, m->x, b->lse, b->tokens, b->config.heads, scale);
+        return (struct work){4 * product, 2 * bytes_of(qkv) + 2 * bytes_of(m->x)};
     }
-    k->attention_forward(k, b->x, b->lse, qkv, b->tokens, b->config.heads, scale);
-    return (struct work){2 * product, bytes_of(qkv) + bytes_of(b->x)};
+    k->attention_forward(k, m->x, b->lse, qkv, b->tokens, b->config.heads, scale);
+    return (struct work){2 * product, bytes_of(qkv) + bytes_of(m->x)};
 }
 
 static struct work attention_forward(struct bench *b)
@@ -311,9 +331,9 @@ static const struct fs_window window = {28, 28, 32, 64, 3, 3, 1, 1, 1};
 static struct work convolution(struct bench *b, bool backward)
 {
     struct fs_backend *k = b->backend;
-    const struct fs_view x = fs_view(b->wide.data, FS_F32, CONVOLUTION_ROWS, 28 * 28 * 32);
-    const struct fs_view y = fs_view(b->wide2.data, FS_F32, CONVOLUTION_ROWS, 28 * 28 * 64);
-    const struct fs_view dx = fs_view(b->wide3.data, FS_F32, CONVOLUTION_ROWS, 28 * 28 * 32);
+    const struct fs_view x = fs_view(b->images_in.data, FS_F32, CONVOLUTION_ROWS, 28 * 28 * 32);
+    const struct fs_view y = fs_view(b->images_out.data, FS_F32, CONVOLUTION_ROWS, 28 * 28 * 64);
+    const struct fs_view dx = fs_view(b->dimages.data, FS_F32, CONVOLUTION_ROWS, 28 * 28 * 32);
     const struct fs_view w = fs_view(b->weights.data, FS_F32, 64, 32 * 9), bias = fs_view_cols(b->bias, 0, 64);
     const double flops = 2.0 * CONVOLUTION_ROWS * 28 * 28 * 64 * 32 * 9, bytes = bytes_of(x) + bytes_of(y);
     if (backward) {
@@ -337,8 +357,8 @@ static struct work convolution_backward(struct bench *b)
 static struct work pool_forward(struct bench *b)
 {
     static const struct fs_window halves = {28, 28, 64, 64, 2, 2, 2, 0, 0};
-    const struct fs_view x = fs_view(b->wide.data, FS_F32, CONVOLUTION_ROWS, 28 * 28 * 64);
-    const struct fs_view y = fs_view(b->wide2.data, FS_F32, CONVOLUTION_ROWS, 14 * 14 * 64);
+    const struct fs_view x = fs_view(b->images_in.data, FS_F32, CONVOLUTION_ROWS, 28 * 28 * 64);
+    const struct fs_view y = fs_view(b->images_out.data, FS_F32, CONVOLUTION_ROWS, 14 * 14 * 64);
     b->backend->pool_forward(b->backend, y, x, &halves, FS_POOL_MAX);
     return (struct work){0, bytes_of(x) + bytes_of(y)};
 }
@@ -381,16 +401,35 @@ static const struct {
     {"pool forward", pool_forward},
 };
 
-/* The best time of a few runs, for about a fifth of a second. */
+#define MATRIX_OPERATIONS 10 /* the first ones: linear layers and attention, also in bf16 */
+
+/* Waits for what was asked of the backend; a fault stays in b->error. */
+static void settle(struct bench *b)
+{
+    struct fs_error error;
+    if (b->backend->synchronise(b->backend, &error) != FS_OK && b->error.status == FS_OK) {
+        b->error = error;
+    }
+}
+
+/* The best time of a few runs, for about a fifth of a second. A device is asked for several at once, so that the way to
+ * it does not count. */
 static double best_time(struct bench *b, struct work (*run)(struct bench *b), struct work *work)
 {
-    *work = run(b);
-    double best = 1e30;
+    run(b);
+    settle(b);
     const double start = fs_seconds();
+    *work = run(b);
+    settle(b);
+    const int at_once = b->on_device && fs_seconds() - start < 1e-3 ? 20 : 1;
+    double best = 1e30;
     for (int i = 0; i < 3 || (fs_seconds() - start < 0.2 && i < 1000); i++) {
         const double before = fs_seconds();
-        run(b);
-        const double seconds = fs_seconds() - before;
+        for (int k = 0; k < at_once; k++) {
+            run(b);
+        }
+        settle(b);
+        const double seconds = (fs_seconds() - before) / at_once;
         best = seconds < best ? seconds : best;
     }
     return best;
@@ -410,6 +449,33 @@ static struct fs_view take(struct bench *b, int64_t rows, int64_t cols)
         b->backend->normals(b->backend, view, (struct fs_random_key){0, FS_STREAM_TEST, 0, 0}, 0);
     }
     return view;
+}
+
+/* A copy in the type of the matrices, or the same where that is float32. */
+static struct fs_view as_matrix(struct bench *b, struct fs_view view)
+{
+    if (b->type == FS_F32 || b->error.status != FS_OK) {
+        return view;
+    }
+    const size_t bytes = (size_t)(view.rows * view.cols) * fs_type_size(b->type);
+    void *data = b->backend->allocate(b->backend, bytes, &b->error);
+    if (data == NULL) {
+        return fs_no_view();
+    }
+    b->buffers[b->buffer_count++] = data;
+    const struct fs_view copied = fs_view(data, b->type, view.rows, view.cols);
+    b->backend->copy(b->backend, copied, view);
+    return copied;
+}
+
+static void take_matrices(struct bench *b)
+{
+    const struct fs_view from[] = {b->x, b->y, b->wide, b->wide2, b->wide3, b->weights};
+    struct matrices *m = &b->matrices;
+    struct fs_view *const to[] = {&m->x, &m->y, &m->wide, &m->wide2, &m->wide3, &m->weights};
+    for (int i = 0; i < 6; i++) {
+        *to[i] = as_matrix(b, from[i]);
+    }
 }
 
 static fs_status take_operands(struct bench *b, int64_t parameters, struct fs_error *error)
@@ -435,12 +501,17 @@ static fs_status take_operands(struct bench *b, int64_t parameters, struct fs_er
     for (int i = 0; i < 5; i++) {
         b->flat[i] = take(b, 1, parameters);
     }
-    b->ids = take(b, 1, b->batch).data;
+    b->images_in = take(b, CONVOLUTION_ROWS, 28 * 28 * 64);
+    b->images_out = take(b, CONVOLUTION_ROWS, 28 * 28 * 64);
+    b->dimages = take(b, CONVOLUTION_ROWS, 28 * 28 * 32);
+    take_matrices(b);
+    const struct fs_view ids = take(b, 1, b->batch);
     if (b->error.status != FS_OK) {
         *error = b->error;
         return error->status;
     }
-    memset(b->ids, 0, (size_t)b->batch * sizeof *b->ids);
+    b->ids = ids.data;
+    b->backend->fill(b->backend, ids, 0);        /* the bits of the number 0 */
     b->backend->fill(b->backend, b->flat[3], 1); /* a second moment is not negative */
     return FS_OK;
 }
@@ -459,14 +530,20 @@ static fs_status bench_operations(struct bench *b, const char *op, struct fs_err
     b->error.status = FS_OK;
     fs_status status = take_operands(b, parameters, error);
     for (size_t i = 0; i < sizeof operations / sizeof *operations && status == FS_OK; i++) {
-        if (op != NULL && strncmp(operations[i].name, op, strlen(op)) != 0) {
+        const bool matrix = i < MATRIX_OPERATIONS;
+        if ((op != NULL && strncmp(operations[i].name, op, strlen(op)) != 0) || (b->type == FS_BF16 && !matrix) ||
+            (operations[i].run == convolution_backward && b->backend->convolution_backward == NULL)) {
             continue;
         }
         struct work work;
         const double seconds = best_time(b, operations[i].run, &work);
-        status = b->backend->synchronise(b->backend, error);
-        if (status == FS_OK) {
-            print_row(b, operations[i].name, seconds, work);
+        char name[48];
+        snprintf(name, sizeof name, "%s%s", operations[i].name, b->type == FS_BF16 ? " bf16" : "");
+        if (b->error.status != FS_OK) {
+            *error = b->error;
+            status = error->status;
+        } else {
+            print_row(b, name, seconds, work);
         }
     }
     give_operands_back(b);
@@ -541,8 +618,14 @@ static fs_status network_create(struct bench *b, struct network *n, enum fs_type
         *error = b->error;
         return error->status;
     }
-    fs_dit_initialise(n->dit, 0, n->gradients.data); /* the CPU's memory is the host's */
-    b->backend->copy(b->backend, n->weights.values, n->gradients);
+    float *initial = fs_allocate((size_t)count, sizeof *initial, "initial weights", error);
+    if (initial == NULL) {
+        return error->status;
+    }
+    fs_dit_initialise(n->dit, 0, initial);
+    b->backend->upload(b->backend, n->weights.values.data, initial, (size_t)count * sizeof *initial);
+    settle(b);
+    free(initial);
     b->backend->fill(b->backend, n->moment1, 0);
     b->backend->fill(b->backend, n->moment2, 0);
     fs_dit_refresh(n->dit, &n->weights);
@@ -554,7 +637,7 @@ static struct fs_dit_input input_of(const struct network *n)
     return (struct fs_dit_input){n->x, n->t, n->s, n->labels};
 }
 
-static void one_update(struct bench *b, struct network *n)
+static void update_operations(struct bench *b, struct network *n)
 {
     struct fs_backend *k = b->backend;
     const struct fs_dit_input input = input_of(n);
@@ -567,10 +650,21 @@ static void one_update(struct bench *b, struct network *n)
                                       .beta1 = 0.9f,
                                       .beta2 = 0.999f,
                                       .epsilon = 1e-8f,
-                                      .update = ++n->update,
+                                      .update = n->update,
                                       .ema_decay = {0.999f, 0}};
     k->adamw(k, &settings, n->weights.values, n->gradients, n->moment1, n->moment2, averages);
     fs_dit_refresh(n->dit, &n->weights);
+}
+
+static void one_update(struct bench *b, struct network *n)
+{
+    n->update++;
+    do {
+        if (b->backend->update_begin != NULL) {
+            b->backend->update_begin(b->backend, 0);
+        }
+        update_operations(b, n);
+    } while (b->backend->update_end != NULL && !b->backend->update_end(b->backend));
 }
 
 static void one_forward(struct bench *b, struct network *n)
@@ -584,36 +678,54 @@ static void time_network(struct bench *b, struct network *n, const char *name, d
                          void (*run)(struct bench *b, struct network *n))
 {
     double best = 1e30;
-    run(b, n);
+    for (int i = 0; i < (b->on_device ? 3 : 1); i++) { /* a device keeps the second update as a graph */
+        run(b, n);
+    }
+    settle(b);
     const double start = fs_seconds();
     for (int i = 0; i < 4 || (fs_seconds() - start < 2 && i < 100); i++) {
         const double before = fs_seconds();
         run(b, n);
+        settle(b);
         const double seconds = fs_seconds() - before;
         best = seconds < best ? seconds : best;
     }
     print_row(b, name, best, (struct work){flops, 0});
 }
 
+/* MiB: the peak of the resident set, or what of a device's memory is in use that was free at the `start`. */
+static double memory_used(struct bench *b, size_t start)
+{
+    return b->on_device ? ((double)start - (double)b->backend->available(b->backend)) / 1048576 : peak_resident(false);
+}
+
 static fs_status bench_network(struct bench *b, enum fs_type precision, struct fs_error *error)
 {
     struct network network;
+    const bool half = precision == FS_BF16;
+    const size_t start = b->on_device ? b->backend->available(b->backend) : 0;
     peak_resident(true);
+    b->type = precision;
     fs_status status = network_create(b, &network, precision, error);
     if (status == FS_OK) {
         const double forward = b->batch * fs_dit_forward_flops(&b->config, b->height, b->width, b->channels);
-        const bool half = precision == FS_BF16;
         time_network(b, &network, half ? "sampling bf16" : "sampling", forward, one_forward);
         time_network(b, &network, half ? "update bf16" : "update", 3 * forward, one_update);
-        status = b->backend->synchronise(b->backend, error);
+        if (b->error.status != FS_OK) {
+            *error = b->error;
+            status = error->status;
+        }
     }
-    const double resident = peak_resident(false);
+    const double used = memory_used(b, start);
+    const char *what = b->on_device ? "device memory in use" : "peak resident set";
     if (status == FS_OK && b->json) {
-        fprintf(b->out, "{\"model\":\"%s\",\"batch\":%d,\"peak_resident_mib\":%.0f}\n", b->model, b->batch, resident);
+        fprintf(b->out, "{\"model\":\"%s\",\"batch\":%d,\"precision\":\"%s\",\"%s\":%.0f}\n", b->model, b->batch,
+                half ? "bf16" : "fp32", b->on_device ? "device_mib" : "peak_resident_mib", used);
     } else if (status == FS_OK) {
-        fprintf(b->out, "%-10s peak resident set %.0f MiB, batch %d\n", b->model, resident, b->batch);
+        fprintf(b->out, "%-10s %s %.0f MiB, batch %d%s\n", b->model, what, used, b->batch, half ? ", bf16" : "");
     }
     network_free(b, &network);
+    b->type = FS_F32;
     return status;
 }
 
@@ -679,6 +791,47 @@ static fs_status measure_copy(struct bench *b, struct fs_error *error)
     return b->error.status;
 }
 
+static struct work square_product(struct bench *b)
+{
+    const struct matrices *m = &b->matrices;
+    b->backend->linear_forward(b->backend, m->wide2, m->wide, m->weights, fs_no_view(), FS_LINEAR, fs_no_view());
+    return (struct work){2.0 * pow((double)m->wide.cols, 3), 0};
+}
+
+/* The FLOP/s of a product of two n × n matrices, and how long it takes. */
+static double product_speed(struct bench *b, int64_t n, double *seconds)
+{
+    struct work work = {0, 0};
+    b->x = b->y = b->wide3 = take(b, 1, 1);
+    b->wide = take(b, n, n);
+    b->wide2 = take(b, n, n);
+    b->weights = take(b, n, n);
+    take_matrices(b);
+    *seconds = b->error.status == FS_OK ? best_time(b, square_product, &work) : 1;
+    give_operands_back(b);
+    return work.flops / *seconds;
+}
+
+/* What a device's products reach: ever larger ones, until one takes some milliseconds. */
+static fs_status measure_products(struct bench *b, struct fs_error *error)
+{
+    for (int half = 0; half < 2; half++) {
+        double *peak = half ? &b->half_peak_flops : &b->peak_flops, seconds = 0;
+        b->error.status = FS_OK;
+        b->type = half ? FS_BF16 : FS_F32;
+        for (int64_t n = 128; n <= 8192 && seconds < 2e-3 && b->error.status == FS_OK; n *= 2) {
+            const double speed = product_speed(b, n, &seconds);
+            *peak = speed > *peak ? speed : *peak;
+        }
+        if (b->error.status != FS_OK) {
+            *error = b->error;
+            return error->status;
+        }
+    }
+    b->type = FS_F32;
+    return FS_OK;
+}
+
 static fs_status bench_model(struct bench *b, const char *op, const char *model, int batch, struct fs_error *error)
 {
     const bool small = strncmp(model, "dit-xs", 6) == 0; /* Fashion-MNIST; the others work on 32 × 32 × 4 latents */
@@ -696,8 +849,11 @@ static fs_status bench_model(struct bench *b, const char *op, const char *model,
     b->rows = b->batch * b->tokens;
     b->dim = b->config.hidden;
     const bool update = op == NULL || strcmp(op, "update") == 0;
-    if (op == NULL || !update) {
-        FS_TRY(bench_operations(b, op, error));
+    for (int half = 0; half < (b->on_device ? 2 : 1) && (op == NULL || !update); half++) {
+        b->type = half ? FS_BF16 : FS_F32;
+        const fs_status status = bench_operations(b, op, error);
+        b->type = FS_F32;
+        FS_TRY(status);
     }
     if (update) {
         FS_TRY(bench_network(b, FS_F32, error));
@@ -719,29 +875,33 @@ static fs_status check_operation(const char *op, struct fs_error *error)
                            op);
 }
 
-fs_status fs_bench(const char *op, const char *model, int batch, bool json, FILE *out, struct fs_error *error)
+static fs_status bench_all(struct bench *b, const char *op, const char *model, int batch, struct fs_error *error)
+{
+    const bool inception = op != NULL && strcmp(op, INCEPTION) == 0;
+    if (b->on_device) {
+        FS_TRY(measure_products(b, error));
+    } else {
+        b->peak_flops = fs_cpu_peak_flops(b->backend);
+    }
+    FS_TRY(measure_copy(b, error));
+    print_head(b);
+    if (!inception) {
+        FS_TRY(bench_model(b, op, model != NULL ? model : "dit-xs/4", batch, error));
+    }
+    if (!inception && model == NULL) {
+        FS_TRY(bench_model(b, op, "dit-b/2", batch, error));
+    }
+    return !b->on_device && (inception || (op == NULL && model == NULL)) ? bench_inception(b, batch, error) : FS_OK;
+}
+
+fs_status fs_bench(enum fs_device_kind device, const char *op, const char *model, int batch, bool json, FILE *out,
+                   struct fs_error *error)
 {
     FS_TRY(check_operation(op, error));
-    struct bench bench = {.json = json, .out = out};
-    bench.backend = fs_cpu_backend(0, error);
-    if (bench.backend == NULL) {
-        return error->status;
-    }
-    bench.peak_flops = fs_cpu_peak_flops(bench.backend);
-    fs_status status = measure_copy(&bench, error);
-    const bool inception = op != NULL && strcmp(op, INCEPTION) == 0;
-    if (status == FS_OK) {
-        print_head(&bench);
-    }
-    if (status == FS_OK && !inception) {
-        status = bench_model(&bench, op, model != NULL ? model : "dit-xs/4", batch, error);
-    }
-    if (status == FS_OK && !inception && model == NULL) {
-        status = bench_model(&bench, op, "dit-b/2", batch, error);
-    }
-    if (status == FS_OK && (inception || (op == NULL && model == NULL))) {
-        status = bench_inception(&bench, batch, error);
-    }
+    struct bench bench = {.json = json, .out = out, .type = FS_F32};
+    FS_TRY(fs_open_backend(device, &bench.backend, error));
+    bench.on_device = strcmp(bench.backend->name, "cpu") != 0;
+    const fs_status status = bench_all(&bench, op, model, batch, error);
     bench.backend->destroy(bench.backend);
     return status;
 }

@@ -6,15 +6,18 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "harness/config/config.h"
 #include "kernels/base/error.h"
 
-/* Measures the float32 multiply-add peak and the copy bandwidth of the CPU, then, in the same run, operations forward
+/* Measures the float32 multiply-add peak (on a device: what its largest products reach, in float32 and bf16) and the
+ * copy bandwidth, then, in the same run, operations forward
  * and backward and a whole update (zero gradients, forward, MSE, backward, AdamW with one average) and a sampling
  * forward; prints time, GFLOP/s, GB/s and share of peak to `out`, as a table or as one JSON object a line.
  * op: only operations whose name begins so ("linear"), and no whole update; "update": only that; "inception-v3": only
  * the features of pictures (2 a thread, or `batch`); NULL: everything. model: a preset at `batch` rows (0: 128 for
  * dit-xs, else 4); NULL: dit-xs/4 at 128 and dit-b/2 at 4. */
-fs_status fs_bench(const char *op, const char *model, int batch, bool json, FILE *out, struct fs_error *error);
+fs_status fs_bench(enum fs_device_kind device, const char *op, const char *model, int batch, bool json, FILE *out,
+                   struct fs_error *error);
 
 /* The Fréchet distance from two 2048-dimensional means and covariances: the best of three. */
 fs_status fs_bench_distance(bool json, FILE *out, struct fs_error *error);

@@ -8,7 +8,7 @@
 
 fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
 {
-    const char *op = NULL, *model = NULL;
+    const char *op = NULL, *model = NULL, *device = "cpu";
     int64_t batch = 0;
     bool json = false, help;
     int count;
@@ -17,6 +17,7 @@ fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
          "only operations whose name begins so; update: whole updates; inception-v3: its features;\n"
          "                           fd: one from two 2048-d statistics; metrics: all, from 50 000 × 2048 features"},
         {"--model", FS_FLAG_TEXT, &model, "PRESET", "only this one (dit-xs/4 and dit-b/2)"},
+        {"--device", FS_FLAG_TEXT, &device, "NAME", "cpu (the default) or cuda"},
         {"--batch", FS_FLAG_WHOLE, &batch, "N", "rows (128 for dit-xs, else 4)"},
         {"--json", FS_FLAG_SWITCH, &json, NULL, "one JSON object a line"},
     };
@@ -39,5 +40,10 @@ fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
     if (op && strcmp(op, "metrics") == 0) {
         return fs_bench_metrics(batch, json, stdout, error);
     }
-    return fs_bench(op, model, (int)(batch > 65536 ? 65536 : batch), json, stdout, error);
+    const bool cuda = strcmp(device, "cuda") == 0;
+    if (!cuda && strcmp(device, "cpu") != 0) {
+        return fs_fail(error, FS_USAGE, "--device %s: expected cpu or cuda", device);
+    }
+    return fs_bench(cuda ? FS_DEVICE_CUDA : FS_DEVICE_CPU, op, model, (int)(batch > 65536 ? 65536 : batch), json,
+                    stdout, error);
 }

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Puts known mistakes into a copy of the kernels, one at a time, and demands that test_cuda_host fails on each.
-# Usage: planted_bugs.sh BUILD, from the repository's root, after the tests were built.
+# Usage: planted_bugs.sh BUILD [PART-OF-A-NAME], from the repository's root, after the tests were built.
 set -eu
 build=$1
+only=${2:-}
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 missed=0
@@ -10,6 +11,7 @@ missed=0
 # Name, file, the mistake as a sed script.
 plant()
 {
+    case $1 in *"$only"*) ;; *) return ;; esac
     rm -rf "$copy/tree"
     mkdir -p "$copy/tree"
     cp -r Makefile kernels methods metrics harness tests "$copy/tree"
@@ -28,7 +30,8 @@ plant()
         echo "MISSED: $1"
         missed=1
     else
-        echo "caught: $1: $(grep -aE 'ERROR|runtime error' "$copy/log" | grep -av 'LINE' | head -n 1)"
+        echo "caught: $1: $(sed -n 's/^\[  FAILED  \] \(test_[a-z_]*\)$/\1/p' "$copy/log" | sort -u | tr '\n' ' ')"
+        grep -aE 'ERROR|runtime error' "$copy/log" | grep -av 'LINE' | head -n 1 | sed 's/^/    /'
     fi
 }
 
@@ -48,4 +51,6 @@ plant 'a misaligned vector load' kernels/cuda/device.cuh 's/ && (uintptr_t)view.
 plant 'a shuffle without half of its lanes' kernels/cuda/device.cuh 's/#define FS_ALL_LANES 0xffffffffu/#define FS_ALL_LANES 0x0000ffffu/' kernels/cuda/norm.cu
 plant 'a shuffle over half of the warp' kernels/cuda/device.cuh 's/int distance = FS_WARP \/ 2;/int distance = FS_WARP \/ 4;/' kernels/cuda/loss.cu
 plant 'the host reads device memory' kernels/cuda/optimiser.cu 's/const double rate = settings->learning_rate,/const double rate = settings->learning_rate + 0 * *(float *)gradients.data,/'
+plant 'a graph that reads memory of its caller' kernels/cuda/update.cu '/host = update->staging + at;/d'
+plant 'a graph whose numbers stay as they were' kernels/cuda/update.cu 's/        memcpy(update->staging + at, host, bytes);/        if (update->mode == FS_UPDATE_CAPTURE) memcpy(update->staging + at, host, bytes);/'
 exit $missed
