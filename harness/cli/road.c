@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "harness/cli/walk.h"
+#include "harness/report/number.h"
 #include "harness/train/checkpoint.h"
 
 /* Every metric must have its tap; too few samples for one are said. */
@@ -29,16 +30,23 @@ static fs_status check_metrics(const struct fs_road *road, const struct fs_evalu
     return FS_OK;
 }
 
-static void tell_of_reference(void *owner, int64_t pictures)
+static void show_reference(void *owner, int64_t done, int64_t of, double rate)
 {
-    const struct fs_road *road = owner;
-    fs_progress_note(&road->session->progress, "reference: features of %" PRId64 " training pictures", pictures);
+    struct fs_progress *progress = owner;
+    if (fs_progress_due(progress, done == of)) {
+        char left[FS_NUMBER_TEXT];
+        fs_duration((int64_t)((double)(of - done) / rate), left);
+        fs_progress_line(progress, done == of,
+                         "reference: training picture %" PRId64 "/%" PRId64 ", %.0f images/s, %s left", done, of, rate,
+                         left);
+    }
 }
 
 fs_status fs_road_open(struct fs_road *road, struct fs_session *session, const struct fs_config *config,
                        struct fs_error *error)
 {
     *road = (struct fs_road){.session = session};
+    const struct fs_reference_watch watch = {&fs_stop, &session->progress, show_reference};
     char cache[1024];
     snprintf(cache, sizeof cache, "%s/references", session->out);
     fs_status status = fs_dataset_open(&config->dataset, FS_SPLIT_TRAIN, &road->train, error);
@@ -54,7 +62,7 @@ fs_status fs_road_open(struct fs_road *road, struct fs_session *session, const s
     }
     if (status == FS_OK) {
         status = fs_reference_open(&road->reference, fs_reference_parts(&config->evaluate), &road->extractor,
-                                   &road->train, cache, tell_of_reference, road, error);
+                                   &road->train, cache, &watch, error);
     }
     if (status != FS_OK) {
         fs_road_close(road);

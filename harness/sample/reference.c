@@ -6,12 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/sample/features.h"
+#include "harness/sample/reference_pass.h"
 #include "kernels/base/memory.h"
 #include "metrics/frechet.h"
-
-#define AT_ONCE 512 /* pictures */
-#define CHOICE_SEED 0
 
 struct fs_reference_parts fs_reference_parts(const struct fs_evaluate_config *evaluate)
 {
@@ -27,14 +24,15 @@ struct fs_reference_parts fs_reference_parts(const struct fs_evaluate_config *ev
 
 /* --- files --- */
 
-enum part { FIRST, SPATIAL, FEATURES, POWER, PARTS };
+/* Behind those of the parts: what an interrupted pass left. */
+enum { UNFINISHED = FS_PARTS, PATHS };
 
 /* Of one part in the cache; the first tap's statistics have had theirs from the beginning. Owned by the caller. */
 static char *part_path(const char *cache, const struct fs_extractor *extractor, const struct fs_dataset *train,
-                       enum part part, struct fs_error *error)
+                       int part, struct fs_error *error)
 {
-    static const char *const endings[] = {"", "-spatial", "-features", ""};
-    if (part == POWER) {
+    static const char *const endings[] = {"", "-spatial", "-features", "", "-unfinished"};
+    if (part == FS_PART_POWER) {
         return fs_format(error, "%s/%.16s-spectrum.safetensors", cache, train->sha256);
     }
     return fs_format(error, "%s/%.16s-%.16s-%s%s.safetensors", cache, train->sha256, extractor->sha256,
@@ -106,91 +104,10 @@ static fs_status read_power(struct fs_reference *reference, const char *path, st
     return status;
 }
 
-/* --- one pass over the pictures --- */
+/* --- a pass --- */
 
-struct pass {
-    const struct fs_dataset *train;
-    struct fs_extractor *extractor;
-    bool missing[PARTS];
-    int spatial; /* the tap's index */
-    float *rows, *taps[FS_TAPS_MAX];
-    struct fs_statistics first, spatial_statistics;
-    struct fs_spectrum spectrum;
-    float *features; /* [wanted, first.dim] */
-    int64_t wanted, chosen;
-};
-
-static fs_status pass_open(struct pass *pass, const struct fs_reference *reference, struct fs_error *error)
-{
-    const struct fs_dataset *train = pass->train;
-    pass->wanted = train->count < FS_REFERENCE_ROWS ? train->count : FS_REFERENCE_ROWS;
-    pass->rows = fs_allocate(AT_ONCE, (size_t)fs_dataset_dim(train) * sizeof(float), "pictures", error);
-    fs_status status = pass->rows ? FS_OK : FS_FAILED;
-    if (status == FS_OK && (pass->missing[FIRST] || pass->missing[FEATURES])) {
-        pass->taps[0] = fs_allocate(AT_ONCE, (size_t)reference->first.dim * sizeof(float), "features", error);
-        status = pass->taps[0] ? FS_OK : FS_FAILED;
-    }
-    if (status == FS_OK && pass->missing[SPATIAL]) {
-        pass->taps[pass->spatial] =
-            fs_allocate(AT_ONCE, (size_t)reference->spatial.dim * sizeof(float), "features", error);
-        status = pass->taps[pass->spatial]
-                     ? fs_statistics_create(reference->spatial.dim, &pass->spatial_statistics, error)
-                     : FS_FAILED;
-    }
-    if (status == FS_OK && pass->missing[FIRST]) {
-        status = fs_statistics_create(reference->first.dim, &pass->first, error);
-    }
-    if (status == FS_OK && pass->missing[FEATURES]) {
-        pass->features =
-            fs_allocate((size_t)pass->wanted, (size_t)reference->first.dim * sizeof(float), "features", error);
-        status = pass->features ? FS_OK : FS_FAILED;
-    }
-    if (status == FS_OK && pass->missing[POWER]) {
-        status = fs_spectrum_create(train->height, train->width, train->channels, train->count, &pass->spectrum, error);
-    }
-    return status;
-}
-
-static void pass_close(struct pass *pass)
-{
-    for (int i = 0; i < FS_TAPS_MAX; i++) {
-        free(pass->taps[i]);
-    }
-    free(pass->rows);
-    free(pass->features);
-    fs_statistics_destroy(&pass->first);
-    fs_statistics_destroy(&pass->spatial_statistics);
-    fs_spectrum_destroy(&pass->spectrum);
-}
-
-static void keep_features(struct pass *pass, int64_t first, int64_t n, int64_t dim)
-{
-    for (int64_t i = 0; i < n; i++) {
-        if (fs_row_is_chosen(CHOICE_SEED, first + i, pass->train->count, pass->chosen, pass->wanted)) {
-            memcpy(pass->features + pass->chosen++ * dim, pass->taps[0] + i * dim, (size_t)dim * sizeof(float));
-        }
-    }
-}
-
-static fs_status pass_over(struct pass *pass, int64_t first, int64_t n, int64_t dim, struct fs_error *error)
-{
-    fs_dataset_rows(pass->train, first, n, pass->rows);
-    if (pass->taps[0] || pass->missing[SPATIAL]) {
-        FS_TRY(fs_extract_samples(pass->extractor, pass->train, pass->rows, n, NULL, pass->taps, error));
-    }
-    if (pass->missing[FIRST]) {
-        fs_statistics_add(&pass->first, pass->taps[0], n);
-    }
-    if (pass->missing[SPATIAL]) {
-        fs_statistics_add(&pass->spatial_statistics, pass->taps[pass->spatial], n);
-    }
-    if (pass->missing[FEATURES]) {
-        keep_features(pass, first, n, dim);
-    }
-    return pass->missing[POWER] ? fs_spectrum_add(&pass->spectrum, pass->rows, n, error) : FS_OK;
-}
-
-static fs_status finish(struct pass *pass, struct fs_reference *reference, char *const *paths, struct fs_error *error)
+static fs_status finish(struct fs_reference_pass *pass, struct fs_reference *reference, char *const *paths,
+                        struct fs_error *error)
 {
     const struct fs_tensor features = {.name = "features",
                                        .type = FS_F32,
@@ -200,45 +117,49 @@ static fs_status finish(struct pass *pass, struct fs_reference *reference, char 
     const struct fs_tensor power = {
         .name = "power", .type = FS_F64, .rank = 1, .shape = {reference->bins}, .data = reference->power};
     const double offset = pass->extractor->resize == FS_RESIZE_AUTHORS ? FS_AUTHORS_OFFSET : 0;
-    if (pass->missing[FIRST]) {
-        FS_TRY(fs_moments_fill(&reference->first, &pass->first, offset, error));
-        FS_TRY(write_moments(&reference->first, paths[FIRST], error));
+    if (pass->missing[FS_PART_FIRST]) {
+        FS_TRY(fs_moments_fill(&reference->first, &pass->statistics[FS_PART_FIRST], offset, error));
+        FS_TRY(write_moments(&reference->first, paths[FS_PART_FIRST], error));
     }
-    if (pass->missing[SPATIAL]) {
-        FS_TRY(fs_moments_fill(&reference->spatial, &pass->spatial_statistics, offset, error));
-        FS_TRY(write_moments(&reference->spatial, paths[SPATIAL], error));
+    if (pass->missing[FS_PART_SPATIAL]) {
+        FS_TRY(fs_moments_fill(&reference->spatial, &pass->statistics[FS_PART_SPATIAL], offset, error));
+        FS_TRY(write_moments(&reference->spatial, paths[FS_PART_SPATIAL], error));
     }
-    if (pass->missing[FEATURES]) {
-        FS_TRY(fs_tensor_file_write(paths[FEATURES], &features, 1, NULL, 0, error));
+    if (pass->missing[FS_PART_FEATURES]) {
+        FS_TRY(fs_tensor_file_write(paths[FS_PART_FEATURES], &features, 1, NULL, 0, error));
     }
-    if (pass->missing[POWER]) {
+    if (pass->missing[FS_PART_POWER]) {
         double standard_error;
         for (int b = 0; b < reference->bins; b++) {
             reference->power[b] = fs_spectrum_power(&pass->spectrum, b, &standard_error);
         }
-        FS_TRY(fs_tensor_file_write(paths[POWER], &power, 1, NULL, 0, error));
+        FS_TRY(fs_tensor_file_write(paths[FS_PART_POWER], &power, 1, NULL, 0, error));
     }
     return FS_OK;
 }
 
-static fs_status compute(struct pass *pass, struct fs_reference *reference, char *const *paths, struct fs_error *error)
+static fs_status compute(struct fs_reference_pass *pass, struct fs_reference *reference, char *const *paths,
+                         const struct fs_reference_watch *watch, struct fs_error *error)
 {
-    const int64_t count = pass->train->count;
-    fs_status status = pass_open(pass, reference, error);
-    for (int64_t first = 0; status == FS_OK && first < count; first += AT_ONCE) {
-        status = pass_over(pass, first, count - first < AT_ONCE ? count - first : AT_ONCE, reference->first.dim, error);
+    fs_status status =
+        fs_reference_pass_open(pass, reference->first.dim, reference->spatial.dim, paths[UNFINISHED], error);
+    if (status == FS_OK) {
+        status = fs_reference_pass_run(pass, paths[UNFINISHED], watch, error);
     }
     if (status == FS_OK) {
         status = finish(pass, reference, paths, error);
     }
-    pass_close(pass);
+    if (status == FS_OK) {
+        unlink(paths[UNFINISHED]);
+    }
+    fs_reference_pass_close(pass);
     return status;
 }
 
 /* --- the whole --- */
 
-static fs_status allocate(struct fs_reference *reference, struct fs_reference_parts parts, struct pass *pass,
-                          struct fs_error *error)
+static fs_status allocate(struct fs_reference *reference, struct fs_reference_parts parts,
+                          struct fs_reference_pass *pass, struct fs_error *error)
 {
     const struct fs_dataset *train = pass->train;
     FS_TRY(fs_moments_create(pass->extractor->taps[0].dim, &reference->first, error));
@@ -253,60 +174,59 @@ static fs_status allocate(struct fs_reference *reference, struct fs_reference_pa
     return parts.power && !reference->power ? FS_FAILED : FS_OK;
 }
 
-static fs_status read_parts(struct fs_reference *reference, const bool wanted[PARTS], const struct pass *pass,
-                            char *const *paths, struct fs_error *error)
+static fs_status read_parts(struct fs_reference *reference, const bool wanted[FS_PARTS],
+                            const struct fs_reference_pass *pass, char *const *paths, struct fs_error *error)
 {
-    if (!pass->missing[FIRST]) {
-        FS_TRY(read_moments(&reference->first, paths[FIRST], error));
+    if (!pass->missing[FS_PART_FIRST]) {
+        FS_TRY(read_moments(&reference->first, paths[FS_PART_FIRST], error));
     }
-    if (wanted[SPATIAL] && !pass->missing[SPATIAL]) {
-        FS_TRY(read_moments(&reference->spatial, paths[SPATIAL], error));
+    if (wanted[FS_PART_SPATIAL] && !pass->missing[FS_PART_SPATIAL]) {
+        FS_TRY(read_moments(&reference->spatial, paths[FS_PART_SPATIAL], error));
     }
-    if (wanted[POWER] && !pass->missing[POWER]) {
-        FS_TRY(read_power(reference, paths[POWER], error));
+    if (wanted[FS_PART_POWER] && !pass->missing[FS_PART_POWER]) {
+        FS_TRY(read_power(reference, paths[FS_PART_POWER], error));
     }
     /* Also after a pass: so that the features of a first and a later call are the same memory's. */
-    return wanted[FEATURES] ? read_features(reference, paths[FEATURES], error) : FS_OK;
+    return wanted[FS_PART_FEATURES] ? read_features(reference, paths[FS_PART_FEATURES], error) : FS_OK;
 }
 
-static fs_status open_parts(struct fs_reference *reference, struct fs_reference_parts parts, struct pass *pass,
-                            char *const *paths, void (*told)(void *owner, int64_t pictures), void *owner,
+static fs_status open_parts(struct fs_reference *reference, struct fs_reference_parts parts,
+                            struct fs_reference_pass *pass, char *const *paths, const struct fs_reference_watch *watch,
                             struct fs_error *error)
 {
-    const bool wanted[PARTS] = {
-        [FIRST] = true, [SPATIAL] = parts.spatial, [FEATURES] = parts.features, [POWER] = parts.power};
+    const bool wanted[FS_PARTS] = {[FS_PART_FIRST] = true,
+                                   [FS_PART_SPATIAL] = parts.spatial,
+                                   [FS_PART_FEATURES] = parts.features,
+                                   [FS_PART_POWER] = parts.power};
     bool any = false;
     FS_TRY(allocate(reference, parts, pass, error));
-    for (int part = 0; part < PARTS; part++) {
+    for (int part = 0; part < FS_PARTS; part++) {
         pass->missing[part] = wanted[part] && access(paths[part], R_OK) != 0;
         any |= pass->missing[part];
     }
     if (any) {
-        if (told) {
-            told(owner, pass->train->count);
-        }
-        FS_TRY(compute(pass, reference, paths, error));
+        FS_TRY(compute(pass, reference, paths, watch, error));
     }
     return read_parts(reference, wanted, pass, paths, error);
 }
 
 fs_status fs_reference_open(struct fs_reference *reference, struct fs_reference_parts parts,
                             struct fs_extractor *extractor, const struct fs_dataset *train, const char *cache,
-                            void (*told)(void *owner, int64_t pictures), void *owner, struct fs_error *error)
+                            const struct fs_reference_watch *watch, struct fs_error *error)
 {
-    struct pass pass = {.train = train, .extractor = extractor};
-    char *paths[PARTS] = {0};
+    struct fs_reference_pass pass = {.train = train, .extractor = extractor};
+    char *paths[PATHS] = {0};
     *reference = (struct fs_reference){0};
     snprintf(reference->sha256, sizeof reference->sha256, "%s", train->sha256);
     fs_status status = fs_make_folder(cache, error);
-    for (int part = 0; status == FS_OK && part < PARTS; part++) {
-        paths[part] = part_path(cache, extractor, train, (enum part)part, error);
+    for (int part = 0; status == FS_OK && part < PATHS; part++) {
+        paths[part] = part_path(cache, extractor, train, part, error);
         status = paths[part] ? FS_OK : FS_FAILED;
     }
     if (status == FS_OK) {
-        status = open_parts(reference, parts, &pass, paths, told, owner, error);
+        status = open_parts(reference, parts, &pass, paths, watch, error);
     }
-    for (int part = 0; part < PARTS; part++) {
+    for (int part = 0; part < PATHS; part++) {
         free(paths[part]);
     }
     if (status != FS_OK) {

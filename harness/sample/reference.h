@@ -2,6 +2,8 @@
 #ifndef FEWSTEP_REFERENCE_H
 #define FEWSTEP_REFERENCE_H
 
+#include <signal.h>
+
 #include "harness/config/config.h"
 #include "harness/data/dataset.h"
 #include "kernels/base/safetensors.h"
@@ -27,12 +29,20 @@ struct fs_reference {
     struct fs_tensor_file feature_file; /* that `features` lie in */
 };
 
+/* Who is told of a pass over the pictures, and can end it. */
+struct fs_reference_watch {
+    volatile sig_atomic_t *stop; /* may be NULL */
+    void *owner;
+    void (*progress)(void *owner, int64_t done, int64_t of, double rate); /* pictures, and pictures a second */
+};
+
 /* Reads the parts from `cache` (a folder; made when it is not there), or computes and keeps those that are missing in
- * one pass over the pictures. FS_USAGE where the extractor has no spatial tap and one is wanted. `told` (may be NULL)
- * hears of a pass before it begins. */
+ * one pass over the pictures. FS_USAGE where the extractor has no spatial tap and one is wanted. A pass that is killed
+ * or, with FS_FAILED, stopped goes on at the next call, with the same bytes in the end; a kill costs a minute, or 20
+ * times what keeping its state takes. */
 fs_status fs_reference_open(struct fs_reference *reference, struct fs_reference_parts parts,
                             struct fs_extractor *extractor, const struct fs_dataset *train, const char *cache,
-                            void (*told)(void *owner, int64_t pictures), void *owner, struct fs_error *error);
+                            const struct fs_reference_watch *watch, struct fs_error *error);
 void fs_reference_close(struct fs_reference *reference);
 
 #endif

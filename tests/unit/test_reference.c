@@ -1,0 +1,173 @@
+/* References: a pass that is stopped again and again ends with the bytes of one that was not, and what is on disk is
+ * not computed again. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "harness/sample/reference.h"
+#include "kernels/base/hash.h"
+#include "tests/support/folder.h"
+
+static struct fs_error error;
+static struct fs_dataset train;
+static int64_t extracted; /* pictures */
+static volatile sig_atomic_t stop;
+
+static const struct fs_tap taps[] = {{"pool", 3}, {"spatial", 2}};
+
+/* Features that are no linear functions of the pixels, so that the order of sums shows in the last bits. */
+static fs_status extract(struct fs_extractor *extractor, const struct fs_image_batch *batch, float *const *features,
+                         struct fs_error *fault)
+{
+    (void)extractor;
+    (void)fault;
+    const float *pixels = batch->pixels;
+    const int64_t dim = batch->height * batch->width * batch->channels;
+    for (int64_t i = 0; i < batch->count; i++) {
+        for (int64_t t = 0; t < 2; t++) {
+            for (int64_t j = 0; features[t] && j < taps[t].dim; j++) {
+                features[t][i * taps[t].dim + j] = sinf(3 * pixels[i * dim + j] + (float)t) + 1e3F;
+            }
+        }
+    }
+    extracted += batch->count;
+    return FS_OK;
+}
+
+static struct fs_extractor fake(void)
+{
+    return (struct fs_extractor){.name = "fake",
+                                 .sha256 = "0123456789abcdef0123456789abcdef",
+                                 .taps = taps,
+                                 .tap_count = 2,
+                                 .batch_max = 100,
+                                 .channels = 1,
+                                 .extract = extract};
+}
+
+static void stop_after(void *owner, int64_t done, int64_t of, double rate)
+{
+    int64_t *left = owner;
+    assert_true(done > 0 && done <= of && rate > 0);
+    if (--*left == 0) {
+        stop = 1;
+    }
+}
+
+static const struct fs_reference_parts everything = {.spatial = true, .features = true, .power = true};
+
+/* `blocks`: how many of them pass before it is stopped; 0: never. */
+static fs_status open_once(const char *cache, struct fs_reference_parts parts, int64_t blocks,
+                           struct fs_reference *reference)
+{
+    struct fs_extractor extractor = fake();
+    const struct fs_reference_watch watch = {&stop, &blocks, stop_after};
+    stop = 0;
+    return fs_reference_open(reference, parts, &extractor, &train, cache, &watch, &error);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    const struct fs_dataset_config config = {.name = "gaussian-mixture"};
+    assert_int_equal(fs_dataset_open(&config, FS_SPLIT_TRAIN, &train, &error), FS_OK);
+    assert_int_equal(train.count, 60000);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fs_dataset_close(&train);
+    return 0;
+}
+
+static void cached_path(char path[512], const char *cache, const char *ending)
+{
+    snprintf(path, 512, "%s/%.16s-0123456789abcdef-none%s.safetensors", cache, train.sha256, ending);
+}
+
+static void assert_same_file(const char *a, const char *b, const char *ending)
+{
+    char paths[2][512], hashes[2][65];
+    cached_path(paths[0], a, ending);
+    cached_path(paths[1], b, ending);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(fs_sha256_file(paths[i], hashes[i], &error), FS_OK);
+    }
+    assert_string_equal(hashes[0], hashes[1]);
+}
+
+static void stopped_passes_end_with_the_same_bytes(void **state)
+{
+    (void)state;
+    struct fs_reference whole, parts;
+    char once[256], often[256], unfinished[512];
+    snprintf(once, sizeof once, "%s", test_path("once"));
+    snprintf(often, sizeof often, "%s", test_path("often"));
+    cached_path(unfinished, often, "-unfinished");
+    extracted = 0;
+    assert_int_equal(open_once(once, everything, 0, &whole), FS_OK);
+    assert_int_equal(extracted, train.count);
+    assert_int_equal(whole.count, FS_REFERENCE_ROWS);
+    extracted = 0;
+    static const int64_t blocks[] = {1, 30, 7, 50};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(open_once(often, everything, blocks[i], &parts), FS_FAILED);
+        assert_non_null(strstr(error.text, "goes on from there"));
+        assert_int_equal(access(unfinished, R_OK), 0);
+    }
+    assert_int_equal(extracted, 88 * 256);
+    assert_int_equal(open_once(often, everything, 0, &parts), FS_OK);
+    assert_int_equal(extracted, train.count);
+    assert_int_not_equal(access(unfinished, R_OK), 0);
+    assert_same_file(once, often, "");
+    assert_same_file(once, often, "-spatial");
+    assert_same_file(once, often, "-features");
+    for (int i = 0; i < whole.bins; i++) {
+        assert_true(whole.power[i] == parts.power[i]);
+    }
+    fs_reference_close(&whole);
+    fs_reference_close(&parts);
+    assert_int_equal(open_once(often, everything, 1, &parts), FS_OK); /* all of it is there */
+    assert_int_equal(extracted, train.count);
+    fs_reference_close(&parts);
+}
+
+/* What was left is of other parts, or damaged: the pass begins anew. */
+static void what_does_not_fit_is_not_used(void **state)
+{
+    (void)state;
+    struct fs_reference reference;
+    char cache[256], unfinished[512];
+    snprintf(cache, sizeof cache, "%s", test_path("misfit"));
+    cached_path(unfinished, cache, "-unfinished");
+    const struct fs_reference_parts none = {0};
+    assert_int_equal(open_once(cache, none, 3, &reference), FS_FAILED);
+    extracted = 0;
+    assert_int_equal(open_once(cache, everything, 2, &reference), FS_FAILED);
+    assert_int_equal(extracted, 2 * 256);
+    test_write(unfinished, "garbage", 7);
+    extracted = 0;
+    assert_int_equal(open_once(cache, none, 0, &reference), FS_OK);
+    assert_int_equal(extracted, train.count);
+    assert_int_not_equal(access(unfinished, R_OK), 0);
+    fs_reference_close(&reference);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stopped_passes_end_with_the_same_bytes),
+        cmocka_unit_test(what_does_not_fit_is_not_used),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
