@@ -10,11 +10,13 @@
 #include "harness/config/plan.h"
 #include "harness/data/dataset.h"
 #include "harness/report/number.h"
+#include "harness/report/rows_json.h"
 #include "harness/store/query.h"
 #include "harness/store/store.h"
 #include "metrics/metric.h"
 
 #define DONE_TEXT 64
+#define NAME_TEXT 128
 
 /* The scores by one metric that this configuration asks for at one step count, whatever made them. */
 #define SCORED                                                                                                         \
@@ -104,44 +106,64 @@ static fs_status find_done(struct fs_store *store, const struct fs_config *confi
     return status;
 }
 
-static fs_status print_run(const struct fs_config *config, struct fs_store *store, double *flops, double *bytes,
-                           struct fs_error *error)
+/* The method, and what tells the runs of an ablation apart: "Shortcut model, max_step 1/4". */
+static void name_run(const struct fs_config *config, const char *ablated, char name[NAME_TEXT])
+{
+    char value[48] = "";
+    const char *dot = ablated ? strrchr(ablated, '.') : NULL;
+    if (ablated) {
+        fs_config_text(config->json, ablated, value, sizeof value);
+    }
+    snprintf(name, NAME_TEXT, "%s%s%s%s%s", config->method->label, ablated ? ", " : "",
+             dot       ? dot + 1
+             : ablated ? ablated
+                       : "",
+             ablated ? " " : "", value);
+}
+
+struct sums {
+    double flops, bytes;
+};
+
+static fs_status print_run(const struct fs_config *config, const char *ablated, struct fs_store *store,
+                           struct sums *sums, struct fs_error *error)
 {
     struct fs_cost cost;
-    char done[DONE_TEXT], memory[FS_NUMBER_TEXT], disk[FS_NUMBER_TEXT];
+    char name[NAME_TEXT], done[DONE_TEXT], memory[FS_NUMBER_TEXT], disk[FS_NUMBER_TEXT];
     FS_TRY(fs_config_cost(config, &cost, error));
     FS_TRY(find_done(store, config, done, error));
     const double disk_bytes = cost.checkpoint_bytes + cost.pair_bytes;
+    name_run(config, ablated, name);
     fs_byte_size((int64_t)cost.memory_bytes, memory);
     fs_byte_size((int64_t)disk_bytes, disk);
-    printf("%-26s %5" PRId64 " %8" PRId64 " %7.1f TF %7.1f TF %7.1f TF %7.1f TF %10s %10s  %s\n", config->method->label,
-           config->seed, config->train.updates, cost.student_flops * 1e-12, cost.teacher_flops * 1e-12,
-           cost.pair_flops * 1e-12, cost.score_flops * 1e-12, memory, disk, done);
-    *flops += cost.student_flops + cost.teacher_flops + cost.pair_flops + cost.score_flops;
-    *bytes += disk_bytes;
+    printf("%-30s %5" PRId64 " %8" PRId64 " %7.1f TF %7.1f TF %7.1f TF %7.1f TF %10s %10s  %s\n", name, config->seed,
+           config->train.updates, cost.student_flops * 1e-12, cost.teacher_flops * 1e-12, cost.pair_flops * 1e-12,
+           cost.score_flops * 1e-12, memory, disk, done);
+    sums->flops += cost.student_flops + cost.teacher_flops + cost.pair_flops + cost.score_flops;
+    sums->bytes += disk_bytes;
     return FS_OK;
 }
 
-fs_status fs_dry_run(const struct fs_config *runs, const bool *taken, int count, const char *db, struct fs_error *error)
+fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, const char *db, struct fs_error *error)
 {
     struct fs_store *store = NULL;
-    double flops = 0, bytes = 0;
+    struct sums sums = {0, 0};
     char disk[FS_NUMBER_TEXT];
     if (access(db, F_OK) == 0) {
         FS_TRY(fs_store_open(db, FS_STORE_READ, &store, error));
     }
-    printf("%-26s %5s %8s %10s %10s %10s %10s %10s %10s  %s\n", "method", "seed", "updates", "train", "teacher",
+    printf("%-30s %5s %8s %10s %10s %10s %10s %10s %10s  %s\n", "method", "seed", "updates", "train", "teacher",
            "pairs", "scores", "memory", "disk", "done");
     fs_status status = FS_OK;
-    for (int i = 0; status == FS_OK && i < count; i++) {
-        status = taken[i] ? print_run(&runs[i], store, &flops, &bytes, error) : FS_OK;
+    for (int i = 0; status == FS_OK && i < experiment->run_count; i++) {
+        status = taken[i] ? print_run(&experiment->runs[i], experiment->ablated, store, &sums, error) : FS_OK;
     }
     fs_store_close(store);
     if (status == FS_OK) {
-        fs_byte_size((int64_t)bytes, disk);
+        fs_byte_size((int64_t)sums.bytes, disk);
         printf("at most %.1f TFLOP of matrix products in all, and %s on the disk: a teacher and its pairs are made once"
                " for all that share them, and the last checkpoint of each run is kept\n",
-               flops * 1e-12, disk);
+               sums.flops * 1e-12, disk);
     }
     return status;
 }

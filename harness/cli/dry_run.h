@@ -6,9 +6,8 @@
 
 #include "harness/config/config.h"
 
-/* Prints a line for each of the `count` runs that `taken` says true of, and the sums. Computes nothing, writes nothing:
- * the database at `db` is only read, and need not be there. */
-fs_status fs_dry_run(const struct fs_config *runs, const bool *taken, int count, const char *db,
-                     struct fs_error *error);
+/* Prints a line for each run of the experiment that `taken` says true of, and the sums. Computes nothing, writes
+ * nothing: the database at `db` is only read, and need not be there. */
+fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, const char *db, struct fs_error *error);
 
 #endif

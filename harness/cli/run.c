@@ -84,7 +84,7 @@ static fs_status dry_run(const struct run_options *options, const struct fs_expe
         taken[i] = in_shard(options, i);
     }
     fs_database_path(options->out, options->db, db);
-    const fs_status status = fs_dry_run(experiment->runs, taken, experiment->run_count, db, error);
+    const fs_status status = fs_dry_run(experiment, taken, db, error);
     free(taken);
     return status;
 }

@@ -177,3 +177,11 @@ fs_status fs_experiment_find(struct fs_store *store, const char *name, struct fs
     sqlite3_finalize(query);
     return status == FS_OK && !row ? no_experiment(store, name, error) : status;
 }
+
+void fs_config_text(const char *config_json, const char *key, char *text, size_t size)
+{
+    json_t *config = json_loads(config_json, 0, NULL);
+
+    fs_json_text(fs_json_at(config, key), text, size);
+    json_decref(config);
+}

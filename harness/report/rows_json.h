@@ -27,5 +27,7 @@ struct fs_experiment_name {
 };
 fs_status fs_experiment_find(struct fs_store *store, const char *name, struct fs_experiment_name *experiment,
                              struct fs_error *error);
+/* The value of a dotted key in a configuration's JSON, as fs_json_text writes it. */
+void fs_config_text(const char *config_json, const char *key, char *text, size_t size);
 
 #endif

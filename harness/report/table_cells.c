@@ -143,10 +143,7 @@ const char *fs_method_label(const char *name)
 
 void fs_ablated_value(const struct fs_table_score *score, const char *key, char *text, size_t size)
 {
-    json_t *config = json_loads(score->text[FS_TEXT_CONFIG], 0, NULL);
-
-    fs_json_text(fs_json_at(config, key), text, size);
-    json_decref(config);
+    fs_config_text(score->text[FS_TEXT_CONFIG], key, text, size);
 }
 
 const char *fs_split_name(const struct fs_table_score *floor)
