@@ -74,7 +74,7 @@ fs_status fs_command_export(int argc, char **argv, struct fs_error *error)
         .arguments = "[EXPERIMENT]",
         .summary = "Writes the database for other programs.\n"
                    "csv: an experiment's table (the one written to last, unless named) in long form, a line a cell.\n"
-                   "json: experiments, environments, runs, scores and curves, an object a line.\n"
+                   "json: experiments, environments, runs, scores, spectra and curves, an object a line.\n"
                    "tensorboard: event files with the curves and scores of each run.",
         .example = "fewstep export --format tensorboard -o events --db results/fewstep.db",
         .flags = flags,
