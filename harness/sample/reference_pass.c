@@ -219,7 +219,7 @@ static fs_status stop(const struct fs_reference_pass *pass, int64_t done, const 
     }
     return fs_fail(error, FS_FAILED,
                    "stopped after %" PRId64 " of the reference's %" PRId64
-                   " pictures: the same command goes on from there",
+                   " pictures: the same command goes on from here",
                    done > pass->resumed ? done : pass->resumed, pass->train->count);
 }
 

@@ -122,7 +122,7 @@ static void stopped_passes_end_with_the_same_bytes(void **state)
     static const int64_t blocks[] = {1, 30, 7, 50};
     for (int i = 0; i < 4; i++) {
         assert_int_equal(open_once(often, everything, blocks[i], &parts), FS_FAILED);
-        assert_non_null(strstr(error.text, "goes on from there"));
+        assert_non_null(strstr(error.text, "goes on from here"));
         assert_int_equal(access(unfinished, R_OK), 0);
     }
     assert_int_equal(extracted, 88 * 256);
