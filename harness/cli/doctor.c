@@ -4,6 +4,7 @@
 
 #include "harness/build_info.h"
 #include "harness/cli/command.h"
+#include "harness/cli/cuda_evidence.h"
 #include "harness/cli/options.h"
 #include "harness/cli/session.h"
 #include "harness/data/dataset.h"
@@ -75,6 +76,19 @@ static void show_extractors(struct fs_backend *backend)
     }
 }
 
+/* What of the CUDA backend has been seen to work, by its authors: not on this machine. */
+static void show_cuda_evidence(void)
+{
+    printf("\n%-26s %-16s %-8s %-30s %s\n", "CUDA, seen so far", "compiled", "on host", "checked by", "on a device");
+    const struct fs_cuda_evidence *seen;
+    for (int i = 0; (seen = fs_cuda_evidence(i)) != NULL; i++) {
+        /* The dots are three bytes wide and one column. */
+        printf("%-26s %-18s %-8s %-30s %s\n", seen->operation, seen->compiled ? seen->compiled : "never",
+               seen->on_host ? seen->on_host : "never", seen->vendor ? seen->vendor : "never",
+               seen->on_device ? seen->on_device : "never");
+    }
+}
+
 fs_status fs_command_doctor(int argc, char **argv, struct fs_error *error)
 {
     const struct fs_usage usage = {.command = "doctor",
@@ -101,6 +115,7 @@ fs_status fs_command_doctor(int argc, char **argv, struct fs_error *error)
     show_cuda();
     show_datasets();
     show_extractors(backend);
+    show_cuda_evidence();
     backend->destroy(backend);
     return FS_OK;
 }
