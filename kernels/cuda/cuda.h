@@ -61,7 +61,7 @@ struct fs_cuda {
     enum fs_cuda_path attention, convolution;
     bool tf32;         /* how float32 is multiplied */
     char variant[256]; /* the device's name */
-    char choices[256]; /* what was chosen at the start, for doctor */
+    char choices[384]; /* what was chosen at the start, for doctor */
 };
 
 /* The state when `operation` may go on: no earlier fault, `operands_fit` (else a fault), and no graph that does it. */
