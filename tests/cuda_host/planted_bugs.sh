@@ -30,7 +30,8 @@ plant()
         echo "MISSED: $1"
         missed=1
     else
-        echo "caught: $1: $(sed -n 's/^\[  FAILED  \] \(test_[a-z_]*\)$/\1/p' "$copy/log" | sort -u | tr '\n' ' ')"
+        tests=$(sed -n 's/^\[  FAILED  \] \(test_[a-z_]*\)$/\1/p' "$copy/log" | sort -u | tr '\n' ' ')
+        echo "caught: $1: ${tests:-a sanitiser ends the program}"
         grep -aE 'ERROR|runtime error' "$copy/log" | grep -av 'LINE' | head -n 1 | sed 's/^/    /'
     fi
 }
