@@ -183,7 +183,8 @@ static void test_micro_batches(void **state)
     backend->destroy(backend);
 }
 
-/* A pass without a backward pass gives the same bits, whether the plan has room for one or not. */
+/* A pass without a backward pass gives the same bits, whether the plan has room for one or not; one that keeps its
+ * activations may round otherwise (with AVX-512 the library's own GELU is fused where nothing is kept). */
 static void test_without_keeping(void **state)
 {
     (void)state;
@@ -196,7 +197,7 @@ static void test_without_keeping(void **state)
     double *kept = test_download(backend, network.velocity);
     test_network_value(&network);
     double *not_kept = test_download(backend, network.velocity);
-    assert_memory_equal(kept, not_kept, (size_t)values * sizeof *kept);
+    assert_true(test_relative_distance(not_kept, kept, values) < 1e-6);
 
     struct fs_dit *sampler = fs_dit_create(backend, &test_network_config, TEST_NETWORK_HEIGHT, TEST_NETWORK_WIDTH,
                                            TEST_NETWORK_CHANNELS, 3, false, FS_F32, &error);
@@ -206,7 +207,7 @@ static void test_without_keeping(void **state)
     backend->fill(backend, network.velocity, 0);
     fs_dit_forward(sampler, &network.weights, &input, network.velocity, false);
     double *sampled = test_download(backend, network.velocity);
-    assert_memory_equal(kept, sampled, (size_t)values * sizeof *kept);
+    assert_memory_equal(not_kept, sampled, (size_t)values * sizeof *sampled);
 
     free(kept);
     free(not_kept);
