@@ -111,6 +111,18 @@ static void test_two_processes_at_once(void **state)
     assert_string_equal(text, "0 \n");
 }
 
+/* Until a run in the folder has its first checkpoint, at most a minute. */
+static void wait_for_checkpoint(const char *out)
+{
+    char command[1200];
+    const double begin = fs_seconds();
+    snprintf(command, sizeof command, "ls %s/runs/*/checkpoint-* > /dev/null 2>&1", out);
+    while (system(command) != 0) {
+        assert_true(fs_seconds() - begin < 60);
+        test_sleep(0.02);
+    }
+}
+
 /* A disk that fills up while a checkpoint is written: status 3, the one before it stays good, and nothing half-written
  * stays behind. A limit on the size of a file stands in for the disk. */
 static void test_a_full_disk_costs_no_checkpoint(void **state)
@@ -120,7 +132,7 @@ static void test_a_full_disk_costs_no_checkpoint(void **state)
     remove_folder(killed);
     snprintf(arguments, sizeof arguments, "run %s --out %s --quiet", experiment, killed);
     pid_t child = test_program_start(experiment, killed);
-    test_sleep(1.5);
+    wait_for_checkpoint(killed);
     kill(child, SIGTERM);
     test_program_wait(child);
     const int status = test_program_run("ulimit -f 300;", arguments, text, sizeof text);
