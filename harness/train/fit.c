@@ -1,4 +1,4 @@
-/* What would fit into a device that is too small for a training. */
+/* The device memory that a training plans for, and what would fit where that is too much. */
 #include "harness/train/fit.h"
 
 #include <stdio.h>
@@ -6,6 +6,8 @@
 
 #define MEBIBYTE 1048576.0
 #define WIDE_BUFFERS 10          /* a row of pictures each: data, noise, x, target, velocity, … */
+#define NARROW_BYTES 64          /* of losses, weights and coefficients, a row */
+#define ROUNDING (64.0 * 256)    /* of all buffers to what a device aligns them to */
 #define SPARE (640.0 * MEBIBYTE) /* what products and attention take beside, at most */
 
 /* Bytes of device memory; negative where the network cannot be planned. */
@@ -21,7 +23,20 @@ static double bytes_needed(const struct fs_training *training, int sets, int row
     }
     const double real = (double)fs_type_size(training->backend->real);
     const double flat = (double)parameters * (real * (sets + 3) + (precision == FS_BF16 ? 2.0 * sets : 0));
-    return flat + (double)activations + WIDE_BUFFERS * real * rows * (double)fs_dataset_dim(data);
+    const double losses = NARROW_BYTES * (double)training->config->train.batch;
+    return flat + (double)activations + WIDE_BUFFERS * real * rows * (double)fs_dataset_dim(data) + losses + ROUNDING;
+}
+
+static enum fs_type precision_of(const struct fs_training *training)
+{
+    return training->config->train.precision == FS_PRECISION_BF16 ? FS_BF16 : training->backend->real;
+}
+
+fs_status fs_reserve_memory(const struct fs_training *training, int sets, int rows, struct fs_error *error)
+{
+    struct fs_backend *backend = training->backend;
+    const double needed = backend->reserve ? bytes_needed(training, sets, rows, precision_of(training)) : 0;
+    return needed > 0 ? backend->reserve(backend, (size_t)needed, error) : FS_OK;
 }
 
 /* The most rows, `rows` halved some times, that fit; 0: not one. */
@@ -36,8 +51,8 @@ static int rows_that_fit(const struct fs_training *training, int sets, int rows,
 void fs_suggest_fit(const struct fs_training *training, int sets, int rows, struct fs_error *error)
 {
     struct fs_backend *backend = training->backend;
-    const bool half = training->config->train.precision == FS_PRECISION_BF16;
-    const enum fs_type precision = half ? FS_BF16 : backend->real;
+    const enum fs_type precision = precision_of(training);
+    const bool half = precision == FS_BF16;
     if (backend->available == NULL) {
         return;
     }

@@ -340,6 +340,11 @@ static fs_status initial_weights(struct trainer *trainer, struct fs_error *error
     return status;
 }
 
+static int weight_sets(const struct trainer *trainer)
+{
+    return 2 + trainer->separate_target + trainer->uses_teacher; /* with the model and its average */
+}
+
 static fs_status create_trainer(struct trainer *trainer, const struct fs_training *training, struct fs_error *error)
 {
     const struct fs_config *config = training->config;
@@ -361,6 +366,7 @@ static fs_status create_trainer(struct trainer *trainer, const struct fs_trainin
                        "train.precision: this %s (%s) has no bf16 matrix instructions (AVX512-BF16 or AMX): use fp32",
                        trainer->backend->name, trainer->backend->variant);
     }
+    FS_TRY(fs_reserve_memory(training, weight_sets(trainer), trainer->micro, error));
     trainer->dit = fs_dit_create(trainer->backend, &config->model, data->height, data->width, data->channels,
                                  trainer->micro, true, precision, error);
     if (!trainer->dit) {
@@ -702,7 +708,7 @@ fs_status fs_train(const struct fs_training *training, bool *finished, struct fs
     }
     destroy_trainer(&trainer);
     if (status == FS_FAILED) {
-        fs_suggest_fit(training, 2 + trainer.separate_target + trainer.uses_teacher, trainer.micro, error);
+        fs_suggest_fit(training, weight_sets(&trainer), trainer.micro, error);
     }
     return status;
 }

@@ -1,4 +1,4 @@
-/* The CUDA backend: its life, its memory, its faults. */
+/* The CUDA backend: its life, its faults, copies from and to the host. */
 #include "kernels/cuda/cuda.h"
 
 #include <stdlib.h>
@@ -6,8 +6,6 @@
 extern "C" {
 #include "kernels/base/memory.h"
 }
-
-#define MEBIBYTE ((size_t)1 << 20)
 
 /* --- faults --- */
 
@@ -59,74 +57,7 @@ static fs_status synchronise(struct fs_backend *backend, struct fs_error *error)
     return status;
 }
 
-/* --- memory --- */
-
-/* Device memory that is not zeroed; NULL when there is none, with what would help. */
-static void *take_memory(size_t bytes, const char *what, struct fs_error *error)
-{
-    void *memory = NULL;
-    const cudaError_t status = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
-    if (status == cudaSuccess) {
-        return memory;
-    }
-    (void)cudaGetLastError(); /* it would be seen again by the next launch */
-    size_t available = 0, total = 0;
-    if (status == cudaErrorMemoryAllocation && cudaMemGetInfo(&available, &total) == cudaSuccess) {
-        fs_fail(error, FS_FAILED,
-                "cuda: no device memory for %s: %zu MiB asked for, %zu of %zu MiB free: fewer rows at once "
-                "(train.micro_batch) or train.precision: bf16 need less",
-                what, bytes / MEBIBYTE, available / MEBIBYTE, total / MEBIBYTE);
-    } else {
-        fs_fail(error, FS_FAILED, "cuda: %s: %s", what, cudaGetErrorString(status));
-    }
-    return NULL;
-}
-
-static void *allocate(struct fs_backend *backend, size_t bytes, struct fs_error *error)
-{
-    struct fs_cuda *cuda = (struct fs_cuda *)backend->state;
-    void *memory = take_memory(bytes, "a buffer", error);
-    if (memory == NULL) {
-        return NULL;
-    }
-    const cudaError_t status = cudaMemsetAsync(memory, 0, bytes > 0 ? bytes : 1, cuda->stream);
-    if (status != cudaSuccess) {
-        fs_fail(error, FS_FAILED, "cuda: zeroing a buffer: %s", cudaGetErrorString(status));
-        cudaFree(memory);
-        return NULL;
-    }
-    return memory;
-}
-
-static void release(struct fs_backend *backend, void *memory)
-{
-    fs_cuda_disturb((struct fs_cuda *)backend->state);
-    cudaFree(memory); /* waits for what still uses it */
-}
-
-static size_t available(struct fs_backend *backend)
-{
-    (void)backend;
-    size_t unused = 0, total = 0;
-    return cudaMemGetInfo(&unused, &total) == cudaSuccess ? unused : 0;
-}
-
-void *fs_cuda_scratch(struct fs_cuda *cuda, size_t bytes)
-{
-    if (bytes > cuda->scratch_bytes || cuda->scratch == NULL) {
-        fs_cuda_disturb(cuda);
-        if (cuda->update.mode == FS_UPDATE_CAPTURE) {
-            return NULL; /* a capture takes no memory: this one is given up */
-        }
-        cudaFree(cuda->scratch);
-        cuda->scratch_bytes = 0;
-        cuda->scratch = take_memory(bytes, cuda->operation, &cuda->fault);
-        if (cuda->scratch != NULL) {
-            cuda->scratch_bytes = bytes;
-        }
-    }
-    return cuda->scratch;
-}
+/* --- copies --- */
 
 static void upload(struct fs_backend *backend, void *device, const void *host, size_t bytes)
 {
@@ -155,7 +86,7 @@ static void destroy(struct fs_backend *backend)
     fs_cuda_end_update(cuda);
     fs_cudnn_destroy(cuda->cudnn);
     fs_gemm_destroy(cuda->gemm);
-    cudaFree(cuda->scratch);
+    fs_cuda_free_memory(cuda);
     if (cuda->stream != NULL) {
         cudaStreamDestroy(cuda->stream);
     }
@@ -166,9 +97,6 @@ static void destroy(struct fs_backend *backend)
 static void install(struct fs_backend *backend)
 {
     backend->destroy = destroy;
-    backend->allocate = allocate;
-    backend->release = release;
-    backend->available = available;
     backend->upload = upload;
     backend->download = download;
     backend->synchronise = synchronise;
@@ -177,6 +105,7 @@ static void install(struct fs_backend *backend)
     fs_cuda_install_elementwise(backend);
     fs_cuda_install_linear(backend);
     fs_cuda_install_loss(backend);
+    fs_cuda_install_memory(backend);
     fs_cuda_install_norm(backend);
     fs_cuda_install_optimiser(backend);
     fs_cuda_install_pooling(backend);

@@ -49,12 +49,24 @@ struct fs_cuda_update {
     cudaGraphExec_t graph;
 };
 
+/* One allocation that buffers are cut from: see memory.cu. */
+struct fs_cuda_range {
+    size_t begin, end;
+};
+struct fs_cuda_pool {
+    char *memory; /* NULL: nothing was reserved */
+    size_t bytes;
+    struct fs_cuda_range *ranges; /* the buffers in it, from front to back */
+    int count, room;
+};
+
 struct fs_cuda {
     struct fs_error fault; /* the first one since `synchronise`; status FS_OK: none */
     const char *operation; /* the last one begun: what a fault is charged to */
     cudaStream_t stream;   /* the only one, so operations run in order */
     void *scratch;         /* grows on demand; operations run in order, so it is shared by all */
     size_t scratch_bytes;
+    struct fs_cuda_pool pool;
     struct fs_cuda_update update;
     struct fs_gemm *gemm;
     struct fs_cudnn *cudnn; /* NULL: not compiled in, not wanted, or it does not start */
@@ -82,6 +94,8 @@ fs_status fs_cuda_start_update(struct fs_cuda *cuda, struct fs_error *error);
 void fs_cuda_end_update(struct fs_cuda *cuda);
 /* 256-byte aligned device memory until the next operation; NULL (and a fault) when there is none. */
 void *fs_cuda_scratch(struct fs_cuda *cuda, size_t bytes);
+/* Scratch and pool, at the end. */
+void fs_cuda_free_memory(struct fs_cuda *cuda);
 /* False, and a fault that names the operation, unless the status is a success. */
 bool fs_cuda_check(struct fs_cuda *cuda, cudaError_t status, const char *file, int line);
 #define FS_CUDA_CHECK(cuda, call) fs_cuda_check(cuda, call, __FILE__, __LINE__)
@@ -181,6 +195,7 @@ void fs_cuda_install_convolution(struct fs_backend *backend);
 void fs_cuda_install_elementwise(struct fs_backend *backend);
 void fs_cuda_install_linear(struct fs_backend *backend);
 void fs_cuda_install_loss(struct fs_backend *backend);
+void fs_cuda_install_memory(struct fs_backend *backend);
 void fs_cuda_install_norm(struct fs_backend *backend);
 void fs_cuda_install_optimiser(struct fs_backend *backend);
 void fs_cuda_install_pooling(struct fs_backend *backend);

@@ -46,7 +46,7 @@ plant 'a wrong leading dimension' kernels/cuda/gemm_lt.cu 's/shape.ldb = b->stri
 plant 'a swapped transpose' kernels/cuda/gemm_lt.cu 's/shape.transpose_a = product->transpose_b;/shape.transpose_a = !product->transpose_b;/'
 plant 'an alignment that is not there' kernels/cuda/gemm_lt.cu 's/shape.align_b = alignment_of(b->data);/shape.align_b = 256;/'
 plant 'a wrong step between batches' kernels/cuda/attention.cu 's/op->tokens \* view.stride}/op->tokens * op->head_width}/'
-plant 'memory that nothing wrote' kernels/cuda/cuda.cu 's/cudaMemsetAsync(memory, 0, bytes > 0 ? bytes : 1, cuda->stream)/cudaSuccess/'
+plant 'memory that nothing wrote' kernels/cuda/memory.cu 's/cudaMemsetAsync(memory, 0, bytes, cuda->stream)/cudaSuccess/'
 plant 'shared memory that nothing wrote' kernels/cuda/optimiser.cu '/^    partial\[threadIdx.x\] = value;/d'
 plant 'a misaligned vector load' kernels/cuda/device.cuh 's/ && (uintptr_t)view.data % 16 == 0//; s/rows_fit};/true};/; s/view.stride % FS_PIECE == 0/view.stride > 0/' kernels/cuda/elementwise.cu
 plant 'a shuffle without half of its lanes' kernels/cuda/device.cuh 's/#define FS_ALL_LANES 0xffffffffu/#define FS_ALL_LANES 0x0000ffffu/' kernels/cuda/norm.cu

@@ -262,6 +262,64 @@ static void test_updates_allocate_nothing(void **state)
     assert_int_equal(allocations[0], allocations[1]);
 }
 
+/* --- reserved memory --- */
+
+struct held {
+    struct fs_view view;
+    double value;
+};
+
+static void expect_held(struct fs_backend *backend, const struct held *held)
+{
+    float numbers[512];
+    backend->download(backend, numbers, held->view.data, (size_t)held->view.cols * sizeof *numbers);
+    for (int64_t i = 0; i < held->view.cols; i++) {
+        assert_true((double)numbers[i] == held->value);
+    }
+}
+
+/* Buffers that come and go in any order keep what was put into them, and start as zeros; those for which the reserved
+ * memory has no room come from elsewhere, and all of it can be used again. */
+static void test_reserved_memory(void **state)
+{
+    (void)state;
+    enum { PLACES = 40, ROUNDS = 1500, FLOATS = 4096 };
+    struct fs_backend *backend = open_backend();
+    struct fs_error error;
+    struct held held[PLACES] = {0};
+    unsigned seed = (unsigned)time(NULL);
+    print_message("seed %u\n", seed);
+    const size_t before = cuda_host_memory_used(), bytes = FLOATS * sizeof(float);
+    assert_int_equal(backend->reserve(backend, bytes, &error), FS_OK);
+    assert_int_equal(cuda_host_memory_used(), before + bytes);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct held *one = &held[rand_r(&seed) % PLACES];
+        if (one->view.data != NULL) {
+            expect_held(backend, one);
+            backend->release(backend, one->view.data);
+            one->view.data = NULL;
+            continue;
+        }
+        const int64_t count = 1 + rand_r(&seed) % 512;
+        void *memory = backend->allocate(backend, (size_t)count * sizeof(float), &error);
+        assert_non_null(memory);
+        assert_int_equal((uintptr_t)memory % 256, 0);
+        *one = (struct held){fs_view(memory, FS_F32, 1, count), 0};
+        expect_held(backend, one);
+        one->value = round + 1;
+        backend->fill(backend, one->view, one->value);
+    }
+    for (int i = 0; i < PLACES; i++) {
+        backend->release(backend, held[i].view.data);
+    }
+    assert_int_equal(cuda_host_memory_used(), before + bytes);
+    void *all = backend->allocate(backend, bytes, &error); /* no gap was lost */
+    assert_int_equal(cuda_host_memory_used(), before + bytes);
+    backend->release(backend, all);
+    assert_string_equal(cuda_host_report(), "");
+    close_backend(backend);
+}
+
 /* --- what goes wrong --- */
 
 static void expect_no_backend(const char *text)
@@ -364,6 +422,7 @@ int main(void)
         cmocka_unit_test_setup(test_graph_with_download, start),
         cmocka_unit_test_setup(test_updates_allocate_nothing, start),
         cmocka_unit_test_setup(test_no_device, start),
+        cmocka_unit_test_setup(test_reserved_memory, start),
         cmocka_unit_test_setup(test_out_of_memory, start),
         cmocka_unit_test_setup(test_broken_device, start),
     };

@@ -38,9 +38,16 @@ static struct {
     void (*fault)(void);
 } accident;
 
+static struct {
+    size_t memory;
+    int allocations;
+} taken; /* by a training, at its last update */
+
 static void on_progress(void *owner, const struct fs_train_progress *progress)
 {
     (void)owner;
+    taken.memory = cuda_host_memory_used();
+    taken.allocations = cuda_host_allocations();
     if (progress->update == accident.update) {
         accident.fault();
     }
@@ -90,52 +97,90 @@ static void break_copy(void)
     cuda_host.fail_copy = 3;
 }
 
-static void take_memory(void)
+/* The hash of a training's last checkpoint, in a process of its own. */
+static void train_whole(const char *folder, char sha256[65])
 {
-    cuda_host.memory = cuda_host_memory_used(); /* somebody else has the rest */
-    cuda_host.fail_allocation = 1;
+    struct fs_error error = {.text = ""};
+    char checkpoint[1024];
+    int64_t update;
+    accident.update = 0;
+    cuda_host_reset();
+    must(train(folder, &error), &error);
+    must(fs_checkpoint_newest(folder, checkpoint, &update, &error), &error);
+    assert_int_equal(update, UPDATES);
+    must(fs_sha256_file(checkpoint, sha256, &error), &error);
+}
+
+/* A training that a fault ends after two updates: it says so, and its checkpoint is there. */
+static void train_and_break(const char *folder, void (*fault)(void))
+{
+    struct fs_error error = {.text = ""};
+    char checkpoint[1024];
+    int64_t update;
+    accident.update = 2;
+    accident.fault = fault;
+    assert_int_equal(train(folder, &error), FS_FAILED);
+    assert_non_null(strstr(error.text, "unspecified launch failure"));
+    assert_null(strstr(error.text, "MiB")); /* it is not for lack of memory */
+    must(fs_checkpoint_newest(folder, checkpoint, &update, &error), &error);
+    assert_in_range(update, 1, 2);
 }
 
 static void test_faults_cost_no_checkpoint(void **state)
 {
     (void)state;
     static const struct {
-        const char *name, *says;
+        const char *folder;
         void (*fault)(void);
-        bool goes_on; /* memory that nobody needs any more */
-    } cases[] = {{"launch", "unspecified launch failure", break_device, false},
-                 {"copy", "unspecified launch failure", break_copy, false},
-                 {"memory", "", take_memory, true}};
-    struct fs_error error = {.text = ""};
-    char whole[1024], part[1024], checkpoint[1024];
-    int64_t update;
-    snprintf(whole, sizeof whole, "%s", test_path("undisturbed"));
-    must(train(whole, &error), &error);
-    must(fs_checkpoint_newest(whole, checkpoint, &update, &error), &error);
-    assert_int_equal(update, UPDATES);
+    } cases[] = {{"launch", break_device}, {"copy", break_copy}};
+    char want[65], got[65], folder[1024];
+    train_whole(test_path("undisturbed"), want);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char resumed[1024];
-        snprintf(part, sizeof part, "%s", test_path(cases[i].name));
-        accident.update = 2;
-        accident.fault = cases[i].fault;
-        const fs_status status = train(part, &error);
-        assert_int_equal(status, cases[i].goes_on ? FS_OK : FS_FAILED);
-        if (status != FS_OK) {
-            assert_non_null(strstr(error.text, cases[i].says));
-            assert_null(strstr(error.text, "MiB")); /* it is not for lack of memory */
-            must(fs_checkpoint_newest(part, resumed, &update, &error), &error);
-            assert_in_range(update, 1, 2);
-        }
-        accident.update = 0;
-        cuda_host_reset(); /* a new process, a device that works */
-        must(train(part, &error), &error);
-        must(fs_checkpoint_newest(part, resumed, &update, &error), &error);
-        assert_int_equal(update, UPDATES);
-        char want[65], got[65];
-        must(fs_sha256_file(checkpoint, want, &error), &error);
-        must(fs_sha256_file(resumed, got, &error), &error);
+        snprintf(folder, sizeof folder, "%s", test_path(cases[i].folder));
+        train_and_break(folder, cases[i].fault);
+        train_whole(folder, got);
         assert_string_equal(got, want);
     }
+}
+
+/* Somebody else takes memory while a training stands still: what goes on has its buffers, but not what its first
+ * operations need beside them. It says so, and the checkpoint is as it was. */
+static void test_out_of_memory_in_the_middle(void **state)
+{
+    (void)state;
+    struct fs_error error = {.text = ""};
+    char want[65], got[65], folder[1024], before[1024], after[1024];
+    int64_t update;
+    train_whole(test_path("plenty"), want);
+    const size_t enough = taken.memory;
+    snprintf(folder, sizeof folder, "%s", test_path("scarce"));
+    train_and_break(folder, break_device);
+    must(fs_checkpoint_newest(folder, before, &update, &error), &error);
+    must(fs_sha256_file(before, want, &error), &error);
+    accident.update = 0;
+    cuda_host_reset();
+    cuda_host.memory = enough - 1;
+    assert_int_equal(train(folder, &error), FS_FAILED);
+    print_message("%s\n", error.text);
+    assert_non_null(strstr(error.text, "cuda: no device memory for "));
+    assert_null(strstr(error.text, "buffer")); /* those it has: it was an operation that found none */
+    must(fs_checkpoint_newest(folder, after, &update, &error), &error);
+    must(fs_sha256_file(after, got, &error), &error);
+    assert_string_equal(before, after);
+    assert_string_equal(got, want);
+    train_whole(test_path("plenty"), want);
+    train_whole(folder, got);
+    assert_string_equal(got, want);
+}
+
+/* All buffers of a training are cut from one allocation; beside it are the backend's own few. */
+static void test_one_pool(void **state)
+{
+    (void)state;
+    struct fs_error error = {.text = ""};
+    must(train(test_path("pool"), &error), &error);
+    print_message("%d allocations, %zu bytes\n", taken.allocations, taken.memory);
+    assert_in_range(taken.allocations, 4, 10); /* products, numbers, the pool, scratch memory that grows */
 }
 
 static void test_too_small(void **state)
@@ -148,7 +193,7 @@ static void test_too_small(void **state)
     cuda_host.memory = (size_t)36 << 20; /* products take 32 MiB of it */
     assert_int_equal(train(folder, &error), FS_FAILED);
     print_message("%s\n", error.text);
-    assert_non_null(strstr(error.text, "no device memory for a buffer"));
+    assert_non_null(strstr(error.text, "no device memory for the buffers that were planned"));
     assert_non_null(strstr(error.text, "train.micro_batch: "));
     assert_non_null(strstr(error.text, "fits"));
     cuda_host.memory = ((size_t)32 << 20) + 300000;
@@ -196,6 +241,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_faults_cost_no_checkpoint, start),
+        cmocka_unit_test_setup(test_out_of_memory_in_the_middle, start),
+        cmocka_unit_test_setup(test_one_pool, start),
         cmocka_unit_test_setup(test_too_small, start),
     };
     return cmocka_run_group_tests(tests, open_experiment, close_experiment);
