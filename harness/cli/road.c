@@ -109,7 +109,7 @@ static fs_status walk_along(struct fs_walk *walk, enum fs_road_end *end, struct 
     if (*end == FS_ROAD_DONE) {
         FS_TRY(fs_walk_score(walk, checkpoint, end, error));
     }
-    return *end == FS_ROAD_DONE ? fs_walk_score_phases(walk, end, error) : FS_OK;
+    return *end == FS_ROAD_DONE ? fs_walk_score_kept(walk, end, error) : FS_OK;
 }
 
 fs_status fs_road_run(struct fs_road *road, const struct fs_config *config, enum fs_road_end *end,

@@ -30,8 +30,8 @@ fs_status fs_walk_train(struct fs_walk *walk, char checkpoint[1024], enum fs_roa
 fs_status fs_walk_scored(const struct fs_walk *walk, bool *scored, struct fs_error *error);
 /* Makes the scores and pictures of a checkpoint that are missing. */
 fs_status fs_walk_score(struct fs_walk *walk, const char *checkpoint, enum fs_road_end *end, struct fs_error *error);
-/* Makes the scores of the phases that are kept, each at its own number of steps. */
-fs_status fs_walk_score_phases(struct fs_walk *walk, enum fs_road_end *end, struct fs_error *error);
+/* Makes the scores of the updates before the last whose weights are kept. Where they were not, a note says so. */
+fs_status fs_walk_score_kept(struct fs_walk *walk, enum fs_road_end *end, struct fs_error *error);
 /* The score of the test split in place of samples. */
 fs_status fs_walk_score_data(struct fs_walk *walk, enum fs_road_end *end, struct fs_error *error);
 

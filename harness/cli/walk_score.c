@@ -150,64 +150,85 @@ static fs_status make_scores(struct fs_walk *walk, struct fs_generator *generato
     return status;
 }
 
-fs_status fs_walk_scored(const struct fs_walk *walk, bool *scored, struct fs_error *error)
+/* The numbers of steps that kept weights are scored at: *count of them. */
+static const int *steps_of(const struct fs_walk *walk, const struct fs_kept_update *kept, int *count)
 {
-    struct fs_kept_phase kept[FS_PHASES_MAX];
-    const int kept_count = fs_config_kept_phases(walk->config, kept);
-    const struct fs_evaluate_config *evaluate = &walk->config->evaluate;
-    const int64_t update = fs_config_plan(walk->config).updates;
-    *scored = true;
-    for (int i = 0; *scored && i < evaluate->step_count; i++) {
+    *count = kept->steps > 0 ? 1 : walk->config->evaluate.step_count;
+    return kept->steps > 0 ? &kept->steps : walk->config->evaluate.steps;
+}
+
+static fs_status all_there(const struct fs_walk *walk, int64_t update, const int *steps, int count, bool *all,
+                           struct fs_error *error)
+{
+    *all = true;
+    for (int i = 0; *all && i < count; i++) {
         struct missing missing;
-        FS_TRY(look_up_run(walk, update, evaluate->steps[i], &missing, error));
-        *scored = missing.count == 0;
-    }
-    for (int i = 0; *scored && i < kept_count; i++) {
-        struct missing missing;
-        FS_TRY(look_up_run(walk, kept[i].update, kept[i].steps, &missing, error));
-        *scored = missing.count == 0;
+        FS_TRY(look_up_run(walk, update, steps[i], &missing, error));
+        *all = missing.count == 0;
     }
     return FS_OK;
 }
 
-static fs_status score_steps(struct fs_walk *walk, struct fs_generator *generator, bool *done, struct fs_error *error)
+fs_status fs_walk_scored(const struct fs_walk *walk, bool *scored, struct fs_error *error)
 {
+    struct fs_kept_update kept[FS_KEPT_MAX];
+    const int kept_count = fs_config_kept_updates(walk->config, kept);
     const struct fs_evaluate_config *evaluate = &walk->config->evaluate;
+    const int64_t update = fs_config_plan(walk->config).updates;
+    FS_TRY(all_there(walk, update, evaluate->steps, evaluate->step_count, scored, error));
+    for (int i = 0; *scored && i < kept_count; i++) {
+        int count;
+        const int *steps = steps_of(walk, &kept[i], &count);
+        FS_TRY(all_there(walk, kept[i].update, steps, count, scored, error));
+    }
+    return FS_OK;
+}
+
+static fs_status score_steps(struct fs_walk *walk, struct fs_generator *generator, const int *steps, int count,
+                             bool *done, struct fs_error *error)
+{
     *done = true;
-    for (int i = 0; *done && i < evaluate->step_count; i++) {
+    for (int i = 0; *done && i < count; i++) {
         struct missing missing;
-        FS_TRY(look_up_run(walk, generator->update, evaluate->steps[i], &missing, error));
+        FS_TRY(look_up_run(walk, generator->update, steps[i], &missing, error));
         FS_TRY(make_scores(walk, generator, &missing, done, error));
     }
     return FS_OK;
 }
 
-/* The weights at the end of a phase, at that phase's number of steps. */
-static fs_status score_phase(struct fs_walk *walk, const struct fs_kept_phase *phase, bool *done,
-                             struct fs_error *error)
+static fs_status score_kept(struct fs_walk *walk, const struct fs_kept_update *kept, bool *done, struct fs_error *error)
 {
     char checkpoint[1024];
-    struct missing missing;
     struct fs_generator generator;
-    FS_TRY(look_up_run(walk, phase->update, phase->steps, &missing, error));
-    if (missing.count == 0) {
+    int count;
+    bool all;
+    const int *steps = steps_of(walk, kept, &count);
+    FS_TRY(all_there(walk, kept->update, steps, count, &all, error));
+    if (all) {
         return FS_OK;
     }
-    fs_checkpoint_path(walk->folder, phase->update, checkpoint);
+    fs_checkpoint_path(walk->folder, kept->update, checkpoint);
+    if (access(checkpoint, R_OK) != 0) {
+        fs_progress_note(&walk->road->session->progress,
+                         "%s: the weights of update %" PRId64 " are not there, so they are not scored: the run was "
+                         "trained before evaluate.updates asked for them, or they were cleared away",
+                         walk->name, kept->update);
+        return FS_OK;
+    }
     FS_TRY(fs_generator_open(&generator, walk->road->session->backend, walk->config, &walk->road->train, checkpoint,
                              walk->config->evaluate.weights, error));
-    const fs_status status = make_scores(walk, &generator, &missing, done, error);
+    const fs_status status = score_steps(walk, &generator, steps, count, done, error);
     fs_generator_close(&generator);
     return status;
 }
 
-fs_status fs_walk_score_phases(struct fs_walk *walk, enum fs_road_end *end, struct fs_error *error)
+fs_status fs_walk_score_kept(struct fs_walk *walk, enum fs_road_end *end, struct fs_error *error)
 {
-    struct fs_kept_phase kept[FS_PHASES_MAX];
-    const int kept_count = fs_config_kept_phases(walk->config, kept);
+    struct fs_kept_update kept[FS_KEPT_MAX];
+    const int kept_count = fs_config_kept_updates(walk->config, kept);
     bool done = true;
     for (int i = 0; done && i < kept_count; i++) {
-        FS_TRY(score_phase(walk, &kept[i], &done, error));
+        FS_TRY(score_kept(walk, &kept[i], &done, error));
     }
     *end = done ? FS_ROAD_DONE : FS_ROAD_STOPPED;
     return FS_OK;
@@ -262,7 +283,8 @@ fs_status fs_walk_score(struct fs_walk *walk, const char *checkpoint, enum fs_ro
     bool done = false;
     FS_TRY(fs_generator_open(&generator, walk->road->session->backend, walk->config, &walk->road->train, checkpoint,
                              walk->config->evaluate.weights, error));
-    fs_status status = score_steps(walk, &generator, &done, error);
+    const struct fs_evaluate_config *evaluate = &walk->config->evaluate;
+    fs_status status = score_steps(walk, &generator, evaluate->steps, evaluate->step_count, &done, error);
     if (status == FS_OK && done) {
         status = ensure_grid(walk, &generator, error);
     }

@@ -12,8 +12,9 @@
 /* Raised when a default changes: it is hashed, so that old numbers keep their meaning. */
 #define FS_CONFIG_VERSION 1
 
-#define FS_STEPS_MAX 16 /* step counts a run is scored at */
-#define FS_NAMES_MAX 4  /* extractors a run is scored with */
+#define FS_STEPS_MAX 16   /* step counts a run is scored at */
+#define FS_UPDATES_MAX 32 /* updates it is scored at before its last */
+#define FS_NAMES_MAX 4    /* extractors a run is scored with */
 #define FS_METRICS_MAX 16
 #define FS_HASH_TEXT 65 /* SHA-256 in hexadecimal, with its terminator */
 
@@ -54,6 +55,8 @@ struct fs_train_config {
 struct fs_evaluate_config {
     int steps[FS_STEPS_MAX];
     int step_count;
+    int updates[FS_UPDATES_MAX]; /* of the run itself, without its teacher's */
+    int update_count;
     int64_t samples;
     enum fs_weights_kind weights;
     double guidance_scale;
@@ -110,12 +113,14 @@ void fs_config_free(struct fs_config *config);
  * are what is left. The plan points into `config`. */
 int64_t fs_config_teacher_updates(const struct fs_config *config);
 struct fs_method_plan fs_config_plan(const struct fs_config *config);
-/* The ends of phases whose weights are kept and scored besides the last ones: how many. */
-struct fs_kept_phase {
-    int64_t update; /* at its end */
-    int steps;      /* that it is scored at */
+/* The updates whose weights are kept and scored besides the last ones, how many: those that evaluate.updates asks for,
+ * and the ends of phases that the method keeps. */
+#define FS_KEPT_MAX (FS_UPDATES_MAX + FS_PHASES_MAX)
+struct fs_kept_update {
+    int64_t update;
+    int steps; /* that they are scored at; 0: all of evaluate.steps */
 };
-int fs_config_kept_phases(const struct fs_config *config, struct fs_kept_phase kept[FS_PHASES_MAX]);
+int fs_config_kept_updates(const struct fs_config *config, struct fs_kept_update kept[FS_KEPT_MAX]);
 
 /* Whether the evaluate keys fit the rest, for one that was changed after it was resolved. FS_USAGE names the key. */
 fs_status fs_config_check_evaluation(const struct fs_config *config, struct fs_error *error);

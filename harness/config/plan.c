@@ -54,15 +54,16 @@ static double training_flops(const struct fs_config *config, double forward_flop
 /* Guided, a step asks the network twice: with the label and without. */
 static double scoring_forwards(const struct fs_config *config)
 {
-    double forwards = 0;
+    double all_steps = 0;
     for (int i = 0; i < config->evaluate.step_count; i++) {
         const int steps = config->evaluate.steps[i];
-        forwards += steps * (fs_config_guidance(config, steps) == 1 ? 1.0 : 2.0);
+        all_steps += steps * (fs_config_guidance(config, steps) == 1 ? 1.0 : 2.0);
     }
-    struct fs_kept_phase kept[FS_PHASES_MAX];
-    const int kept_count = fs_config_kept_phases(config, kept);
+    struct fs_kept_update kept[FS_KEPT_MAX];
+    const int kept_count = fs_config_kept_updates(config, kept);
+    double forwards = all_steps;
     for (int i = 0; i < kept_count; i++) {
-        forwards += kept[i].steps;
+        forwards += kept[i].steps > 0 ? kept[i].steps : all_steps;
     }
     return forwards * (double)config->evaluate.samples;
 }
@@ -97,9 +98,9 @@ fs_status fs_config_cost(const struct fs_config *config, struct fs_cost *cost, s
     }
     cost->score_flops = scoring_forwards(config) * cost->forward_flops;
 
-    struct fs_kept_phase phases[FS_PHASES_MAX];
+    struct fs_kept_update updates[FS_KEPT_MAX];
     const int kept = 4 + has_own_average(config) + with_teacher; /* weights, EMA, two moments */
-    cost->checkpoint_bytes = kept * cost->parameters * sizeof(float) * (1 + fs_config_kept_phases(config, phases));
+    cost->checkpoint_bytes = kept * cost->parameters * sizeof(float) * (1 + fs_config_kept_updates(config, updates));
     const int rows = config->train.micro_batch > 0 ? config->train.micro_batch : config->train.batch;
     const double activations = count_activations(&config->model, shape.height, shape.width, shape.channels);
     cost->memory_bytes = (kept + 1) * cost->parameters * sizeof(float) + /* + 1: gradients */

@@ -85,17 +85,22 @@ struct fs_method_plan fs_config_plan(const struct fs_config *config)
     };
 }
 
-int fs_config_kept_phases(const struct fs_config *config, struct fs_kept_phase kept[FS_PHASES_MAX])
+int fs_config_kept_updates(const struct fs_config *config, struct fs_kept_update kept[FS_KEPT_MAX])
 {
     const struct fs_method_plan plan = fs_config_plan(config);
     struct fs_phase phases[FS_PHASES_MAX];
     const int count = config->method->phases(&plan, phases);
     int64_t update = 0;
     int kept_count = 0;
+    for (int i = 0; i < config->evaluate.update_count; i++) {
+        if (config->evaluate.updates[i] < plan.updates) { /* a student has fewer than a run without a teacher */
+            kept[kept_count++] = (struct fs_kept_update){config->evaluate.updates[i], 0};
+        }
+    }
     for (int i = 0; i < count; i++) {
         update += phases[i].updates;
         if (phases[i].keep) {
-            kept[kept_count++] = (struct fs_kept_phase){update, 1 << phases[i].level};
+            kept[kept_count++] = (struct fs_kept_update){update, 1 << phases[i].level};
         }
     }
     return kept_count;
@@ -117,6 +122,7 @@ fs_status fs_config_teacher(const struct fs_config *config, struct fs_config *te
     teacher->method = fs_method_find("flow-matching");
     teacher->settings = (union fs_method_settings){0};
     teacher->train.updates = fs_config_teacher_updates(config);
+    teacher->evaluate.update_count = 0;
     fs_status status = FS_OK;
     for (int i = 0; i < schema.count && status == FS_OK; i++) {
         if (schema.keys[i].method == teacher->method) {

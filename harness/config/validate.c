@@ -180,6 +180,13 @@ static fs_status check_evaluation(const struct check *check)
         }
         FS_TRY(check_guidance(check, steps));
     }
+    for (int i = 0; i < evaluate->update_count; i++) {
+        if (evaluate->updates[i] >= check->config->train.updates) {
+            return blame(check, "evaluate.updates",
+                         "expected numbers below train.updates %" PRId64 " (the last is always scored), got %d",
+                         check->config->train.updates, evaluate->updates[i]);
+        }
+    }
     for (int i = 0; i < evaluate->metric_count; i++) {
         const struct fs_metric *metric = fs_metric_find(evaluate->metrics[i]);
         if (evaluate->samples < metric->minimum) {

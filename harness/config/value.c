@@ -306,7 +306,8 @@ static fs_status read_list(const struct fs_key *key, const struct fs_node *node,
     if (node->kind == FS_NODE_SCALAR && append(key, node, config)) {
         return FS_OK; /* one value needs no brackets */
     }
-    if (node->kind != FS_NODE_LIST || node->first == NULL) {
+    const bool may_be_empty = strcmp(key->fallback_text, "[]") == 0;
+    if (node->kind != FS_NODE_LIST || (node->first == NULL && !may_be_empty)) {
         return refuse_value(key, node, error);
     }
     const int most = (int)(key->size / (key->kind == FS_KEY_TEXTS ? FS_TEXTS_SIZE : sizeof(int)));

@@ -65,9 +65,12 @@ static fs_status write_experiment(sqlite3 *database, const char *name, const cha
     char hash[65];
 
     fs_sha256(text, strlen(text), hash);
+    /* Of two within a second, or with the clock set back, the one used last still comes last. */
     FS_TRY(fs_execute(database, error,
                       "INSERT INTO experiments (name, path, text, hash, ablated, created, used) "
-                      "VALUES (?1, ?2, ?3, ?4, ?5, " NOW ", " NOW ") "
+                      "VALUES (?1, ?2, ?3, ?4, ?5, " NOW ", max(" NOW
+                      ", coalesce((SELECT max(used) + 1 FROM experiments "
+                      "WHERE name <> ?1 OR hash <> ?4), 0))) "
                       "ON CONFLICT (name, hash) DO UPDATE SET path = excluded.path, ablated = excluded.ablated, "
                       "used = excluded.used",
                       "ttttt", name, path, text, hash, ablated));

@@ -233,12 +233,12 @@ static fs_status all_finite(struct trainer *trainer, const struct fs_checkpoint 
 }
 
 /* Removes the checkpoints that nothing needs: not this one, not the one before it while the training goes on, not those
- * of phases that are kept. */
+ * that are kept to be scored. */
 static void prune(const struct trainer *trainer)
 {
-    struct fs_kept_phase kept[FS_PHASES_MAX];
-    int64_t keep[FS_PHASES_MAX + 2];
-    int count = fs_config_kept_phases(trainer->training->config, kept);
+    struct fs_kept_update kept[FS_KEPT_MAX];
+    int64_t keep[FS_KEPT_MAX + 2];
+    int count = fs_config_kept_updates(trainer->training->config, kept);
     for (int i = 0; i < count; i++) {
         keep[i] = kept[i].update;
     }
@@ -663,8 +663,8 @@ static void report(const struct trainer *trainer, double loss)
 
 static bool checkpoint_due(const struct trainer *trainer)
 {
-    struct fs_kept_phase kept[FS_PHASES_MAX];
-    const int kept_count = fs_config_kept_phases(trainer->training->config, kept);
+    struct fs_kept_update kept[FS_KEPT_MAX];
+    const int kept_count = fs_config_kept_updates(trainer->training->config, kept);
     for (int i = 0; i < kept_count; i++) {
         if (trainer->update == kept[i].update) {
             return true;

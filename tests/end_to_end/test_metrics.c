@@ -1,4 +1,4 @@
-/* Many metrics from one run: what the program prints and keeps. */
+/* Many scores from one run, by many metrics and at several updates: what the program prints and keeps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -179,6 +179,34 @@ static void what_the_extractor_cannot_give(void **state)
     test_program_refuses(2, arguments, "sfd is made of an extractor's tap 'spatial', and fashion-cnn has none");
 }
 
+/* Weights before the last ones are kept and scored where the experiment asks for it; tables go on with the last, the
+ * page draws them all. A run that was trained before that was asked for says what it has not, and loses nothing. */
+static void scores_before_the_last_update(void **state)
+{
+    (void)state;
+    char arguments[2200], text[8192], first[256];
+    write_experiment("fd");
+    snprintf(arguments, sizeof arguments, "run %s --out %s --set evaluate.updates=[3] > /dev/null", experiment, out);
+    if (test_program_run("", arguments, text, sizeof text) != 0) {
+        fail_msg("%s", text);
+    }
+    assert_non_null(strstr(text, "the weights of update 3 are not there"));
+    snprintf(first, sizeof first, "%s", out);
+    snprintf(out, sizeof out, "%s", test_path("updates"));
+    snprintf(arguments, sizeof arguments, "run %s --out %s --set evaluate.updates=[3,6] >&2", experiment, out);
+    assert_int_equal(test_program_run("", arguments, text, sizeof text), 0);
+    assert_null(strstr(text, "are not there"));
+    expect_rows("SELECT at_update, group_concat(steps) FROM scores WHERE run IS NOT NULL GROUP BY 1",
+                "3 1,8 \n6 1,8 \n8 1,8 \n");
+    expect_rows("SELECT count(DISTINCT value) FROM scores WHERE run IS NOT NULL AND steps = 8", "3 \n");
+    expect_rows("SELECT at_update FROM checkpoints ORDER BY 1", "3 \n6 \n8 \n");
+    snprintf(arguments, sizeof arguments, "report --out %s -o %s/page.html", out, out);
+    assert_int_equal(test_program_run("", arguments, text, sizeof text), 0);
+    snprintf(arguments, sizeof arguments, "grep -q 'at 1 step against training updates' %s/page.html", out);
+    assert_int_equal(system(arguments), 0);
+    snprintf(out, sizeof out, "%s", first);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -198,7 +226,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_are_added_to_a_run),      cmocka_unit_test(table_of_one_metric),
         cmocka_unit_test(a_dry_run_knows_what_is_missing), cmocka_unit_test(eval_takes_metrics),
-        cmocka_unit_test(what_the_extractor_cannot_give),
+        cmocka_unit_test(what_the_extractor_cannot_give),  cmocka_unit_test(scores_before_the_last_update),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -212,7 +212,7 @@ static void json_holds_every_key(void **state)
         "{"
         "\"extractors\":[\"fashion-cnn\"],\"guidance_scale\":1,\"metrics\":[\"fd\"],\"quantize\":true,"
         "\"resize\":\"clean\",\"samples\":5000,"
-        "\"steps\":[1,2,4,8,16,32,128],\"weights\":\"ema\"},\"experiment\":\"a \\\"b\\\\ ü\",\"method\":"
+        "\"steps\":[1,2,4,8,16,32,128],\"updates\":[],\"weights\":\"ema\"},\"experiment\":\"a \\\"b\\\\ ü\",\"method\":"
         "\"flow-matching\",\"model\":{\"attention_scale\":\"inv_d\",\"classes\":10,\"depth\":4,\"finest_steps\":128,"
         "\"heads\":4,\"hidden\":128,\"patch\":4,\"preset\":\"dit-xs/4\"},\"seed\":0,\"train\":{\"batch\":128,\"beta1\":"
         "0.9,\"beta2\":0.999,\"checkpoint_every\":2.5,\"clip_norm\":0,\"ema\":0.999,\"ema_warmup\":true,"
@@ -500,7 +500,9 @@ static void experiments_of_the_repository(void **state)
     } cases[] = {
         {"experiments/demo.yaml", NULL, 4},
         {"experiments/fashion-table.yaml", NULL, 12},
-        {"experiments/ablation-max-step.yaml", "methods.shortcut.max_step", 21},
+        {"experiments/ablation-max-step.yaml", "methods.shortcut.max_step", 12},
+        {"experiments/why-budget.yaml", NULL, 2},
+        {"experiments/why-pairs.yaml", "methods.reflow.pairs", 3},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct fs_experiment experiment;

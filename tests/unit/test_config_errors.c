@@ -200,6 +200,15 @@ static void options(void **state)
         {"evaluate.steps=[1, 3]",
          "--set evaluate.steps=[1, 3]: evaluate.steps: expected powers of two up to model.finest_steps 128, got 3",
          false},
+        {"evaluate.updates=[1, 10]",
+         "--set evaluate.updates=[1, 10]: evaluate.updates: expected numbers below train.updates 10 (the "
+         "last is "
+         "always scored), got 10",
+         false},
+        {"evaluate.updates=[0]",
+         "--set evaluate.updates=[0]: evaluate.updates: expected a list of different whole numbers from 1 to "
+         "1000000000, got '0'",
+         false},
         {"evaluate.steps=[1,",
          "--set evaluate.steps=[1,: not valid YAML: did not find expected node content while parsing a flow node",
          false},
