@@ -22,6 +22,8 @@ static fs_status parse(int argc, char **argv, struct paper_command *command, str
         {"-o", FS_FLAG_TEXT, &command->output, "DIR", "where the files go (paper/generated)"},
         {"--main", FS_FLAG_TEXT, &command->options.main, "NAME", "the main table's experiment (fashion-table)"},
         {"--ablation", FS_FLAG_TEXT, &command->options.ablation, "NAME", "the ablation's (ablation-max-step)"},
+        {"--budget", FS_FLAG_TEXT, &command->options.budget, "NAME", "the one scored at several updates (why-budget)"},
+        {"--pairs", FS_FLAG_TEXT, &command->options.pairs, "NAME", "the one that varies Reflow's pairs (why-pairs)"},
         {"--samples", FS_FLAG_TEXT, &command->options.samples, "DIR",
          "the grids that `run` drew (beside the database)"},
         {"--db", FS_FLAG_TEXT, &command->db, "FILE", "the database (OUT/fewstep.db)"},

@@ -14,6 +14,8 @@
 
 #define MAIN "fashion-table"
 #define ABLATION "ablation-max-step"
+#define BUDGET "why-budget"
+#define PAIRS "why-pairs"
 
 /* --- studies --- */
 
@@ -132,10 +134,24 @@ static fs_status find_scored(struct fs_store *store, const char *name, char foun
     return status;
 }
 
+/* The study that was asked for, or else the usual one where that has scores. */
+static fs_status read_optional(struct fs_paper *paper, const char *key, const char *asked, const char *usual,
+                               struct fs_study *study, bool *found, struct fs_error *error)
+{
+    char scored[64] = "";
+
+    if (!asked) {
+        FS_TRY(find_scored(paper->store, usual, scored, error));
+    }
+    *found = asked || scored[0];
+    return *found ? read_study(paper->store, key, asked ? asked : usual, study, error) : FS_OK;
+}
+
 static fs_status read_studies(struct fs_paper *paper, struct fs_error *error)
 {
+    const struct fs_paper_options *options = paper->options;
+    const char *main = options->main;
     char name[64];
-    const char *main = paper->options->main, *ablation = paper->options->ablation;
 
     if (!main) {
         FS_TRY(find_scored(paper->store, MAIN, name, error));
@@ -145,23 +161,37 @@ static fs_status read_studies(struct fs_paper *paper, struct fs_error *error)
         main = name[0] ? name : NULL; /* NULL says what to do where there is none */
     }
     FS_TRY(read_study(paper->store, "main", main, &paper->main, error));
-    if (!ablation) {
-        FS_TRY(find_scored(paper->store, ABLATION, name, error));
-        ablation = name[0] ? ABLATION : NULL;
+    FS_TRY(
+        read_optional(paper, "ablation", options->ablation, ABLATION, &paper->ablation, &paper->has_ablation, error));
+    if (paper->has_ablation && !paper->ablation.name.ablated[0]) {
+        return fs_fail(error, FS_USAGE, "--ablation %s: the matrix of this experiment varies only method and seed",
+                       paper->ablation.name.name);
     }
-    paper->has_ablation = ablation != NULL;
-    if (ablation) {
-        FS_TRY(read_study(paper->store, "ablation", ablation, &paper->ablation, error));
-        if (!paper->ablation.name.ablated[0]) {
-            return fs_fail(error, FS_USAGE, "--ablation %s: the matrix of this experiment varies only method and seed",
-                           ablation);
-        }
+    FS_TRY(read_optional(paper, "pairs", options->pairs, PAIRS, &paper->pairs, &paper->has_pairs, error));
+    FS_TRY(read_optional(paper, "budget", options->budget, BUDGET, &paper->budget, &paper->has_budget, error));
+    if (paper->has_budget) {
+        FS_TRY(fs_table_scores_history(paper->store, paper->budget.name.id, FS_EVERY_UPDATE, &paper->progress, error));
     }
     for (int r = 0; r < paper->main.rows; r++) {
         char path[1400];
         paper->has_samples = paper->has_samples || fs_study_samples(paper, &paper->main, r, path);
     }
     return FS_OK;
+}
+
+int fs_paper_studies(const struct fs_paper *paper, const struct fs_study *studies[FS_PAPER_STUDIES])
+{
+    const struct fs_study *const all[FS_PAPER_STUDIES] = {&paper->main, &paper->budget, &paper->pairs,
+                                                          &paper->ablation};
+    const bool there[FS_PAPER_STUDIES] = {true, paper->has_budget, paper->has_pairs, paper->has_ablation};
+    int count = 0;
+
+    for (int i = 0; i < FS_PAPER_STUDIES; i++) {
+        if (there[i]) {
+            studies[count++] = all[i];
+        }
+    }
+    return count;
 }
 
 /* --- files --- */
@@ -200,6 +230,11 @@ static fs_status main_cost(const struct fs_paper *paper, FILE *stream, struct fs
 static fs_status ablation_scores(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
 {
     return paper->has_ablation ? fs_latex_scores(&paper->ablation.section, stream, error) : FS_OK;
+}
+
+static fs_status pairs_scores(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
+{
+    return paper->has_pairs ? fs_latex_scores(&paper->pairs.section, stream, error) : FS_OK;
 }
 
 static fs_status published(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
@@ -255,6 +290,8 @@ static fs_status write_files(const struct fs_paper *paper)
         {"fs-steps-figure.tex", fs_paper_steps_figure},
         {"fs-ablation-scores.tex", ablation_scores},
         {"fs-ablation-figure.tex", fs_paper_ablation_figure},
+        {"fs-progress.tex", fs_paper_progress},
+        {"fs-pairs-scores.tex", pairs_scores},
         {"fs-samples.tex", fs_paper_samples},
         {"fs-numbers.tex", fs_paper_numbers},
         {"fs-runs.tex", fs_paper_runs},
@@ -268,11 +305,15 @@ static fs_status write_files(const struct fs_paper *paper)
 
 static fs_status take_notes(const struct fs_paper *paper, char **notes, struct fs_error *error)
 {
-    *notes = fs_format(error, "%s%s",
+    *notes = fs_format(error, "%s%s%s",
                        paper->has_ablation ? ""
                                            : "no scores of " ABLATION ": the paper says so in place of the ablation "
                                              "(`fewstep run experiments/" ABLATION ".yaml` makes them)\n",
-                       paper->has_samples ? "" : "no pictures of samples: the paper has no figure of them\n");
+                       paper->has_samples ? "" : "no pictures of samples: the paper has no figure of them\n",
+                       paper->has_budget && paper->has_pairs ? ""
+                                                             : "no scores of " BUDGET " or of " PAIRS
+                                                               ": the paper does not say why (`fewstep run` with "
+                                                               "their files in experiments/ makes them)\n");
     return *notes ? FS_OK : FS_FAILED;
 }
 
@@ -294,5 +335,8 @@ fs_status fs_paper_write(struct fs_store *store, const struct fs_paper_options *
     }
     study_free(&paper.main);
     study_free(&paper.ablation);
+    study_free(&paper.budget);
+    study_free(&paper.pairs);
+    fs_table_scores_free(&paper.progress);
     return status;
 }

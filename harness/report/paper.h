@@ -10,6 +10,8 @@ struct fs_paper_options {
     const char *main;     /* experiment of the main table; NULL: fashion-table where it has scores, else the one written
                              to last that ablates nothing */
     const char *ablation; /* NULL: ablation-max-step where it has scores, else none */
+    const char *budget;   /* scored at several updates; NULL: why-budget where it has scores, else none */
+    const char *pairs;    /* varies Reflow's pairs; NULL: why-pairs where it has scores, else none */
     const char *samples;  /* folder with EXPERIMENT/METHOD-RUN-seedS.png, as `run` leaves it */
     const char *database; /* its file, as the paper should name it */
     const struct fs_published *published;

@@ -64,11 +64,13 @@ static void print_numbers(const struct fs_study *study, FILE *stream)
 
 fs_status fs_paper_numbers(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
 {
+    const struct fs_study *studies[FS_PAPER_STUDIES];
+    const int count = fs_paper_studies(paper, studies);
+
     (void)error;
-    print_numbers(&paper->main, stream);
-    if (paper->has_ablation) {
-        fputs("\\addlinespace\n", stream);
-        print_numbers(&paper->ablation, stream);
+    for (int i = 0; i < count; i++) {
+        fputs(i ? "\\addlinespace\n" : "", stream);
+        print_numbers(studies[i], stream);
     }
     return FS_OK;
 }
@@ -162,11 +164,13 @@ static fs_status add_runs(const struct fs_paper *paper, const struct fs_study *s
 
 fs_status fs_paper_runs(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
 {
+    const struct fs_study *studies[FS_PAPER_STUDIES];
+    const int count = fs_paper_studies(paper, studies);
     json_t *known = json_object();
-    fs_status status = add_runs(paper, &paper->main, known, stream, error);
+    fs_status status = FS_OK;
 
-    if (status == FS_OK && paper->has_ablation) {
-        status = add_runs(paper, &paper->ablation, known, stream, error);
+    for (int i = 0; i < count && status == FS_OK; i++) {
+        status = add_runs(paper, studies[i], known, stream, error);
     }
     json_decref(known);
     return status;

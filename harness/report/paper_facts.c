@@ -37,7 +37,7 @@ static void fact(FILE *stream, const char *key, const char *format, ...)
     fputs("}\n", stream);
 }
 
-static void number_fact(FILE *stream, const char *key, double value)
+void fs_paper_number_fact(FILE *stream, const char *key, double value)
 {
     char text[FS_NUMBER_TEXT];
 
@@ -85,7 +85,7 @@ static void cost_facts(FILE *stream, const char *prefix, struct fs_stretch row, 
     snprintf(key, sizeof(key), "%s/teacher-updates", prefix);
     fact(stream, key, "%" PRId64, row.first->teacher_updates);
     snprintf(key, sizeof(key), "%s/tflop", prefix);
-    number_fact(stream, key, row.first->flops * 1e-12);
+    fs_paper_number_fact(stream, key, row.first->flops * 1e-12);
     snprintf(key, sizeof(key), "%s/work", prefix);
     fact(stream, key, "%.2f", row.first->flops / least);
     snprintf(key, sizeof(key), "%s/time", prefix);
@@ -113,7 +113,7 @@ static void ratio_facts(FILE *stream, const struct fs_study *study, int place, c
             fs_mean_and_error(under, &below, &error);
             snprintf(key, sizeof(key), "%s/ratio/%" PRId64 "/%" PRId64, prefix, study->section.steps[a],
                      study->section.steps[b]);
-            number_fact(stream, key, above / below);
+            fs_paper_number_fact(stream, key, above / below);
         }
     }
 }
@@ -322,7 +322,7 @@ static void study_facts(FILE *stream, const struct fs_study *study)
                                                                     : "");
     if (study->section.floor) {
         snprintf(key, sizeof(key), "%s/floor", study->key);
-        number_fact(stream, key, study->section.floor->value);
+        fs_paper_number_fact(stream, key, study->section.floor->value);
     } else {
         STUDY_FACT("floor", "%s", FS_NO_VALUE);
     }
@@ -527,9 +527,14 @@ static void published_facts(const struct fs_paper *paper, FILE *stream)
 
 fs_status fs_paper_facts(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
 {
-    study_facts(stream, &paper->main);
-    if (paper->has_ablation) {
-        study_facts(stream, &paper->ablation);
+    const struct fs_study *studies[FS_PAPER_STUDIES];
+    const int study_count = fs_paper_studies(paper, studies);
+
+    for (int i = 0; i < study_count; i++) {
+        study_facts(stream, studies[i]);
+    }
+    if (paper->has_budget) {
+        FS_TRY(fs_paper_progress_facts(paper, stream, error));
     }
     fprintf(stream, "\\fsablation%s\n\\fssamples%s\n", paper->has_ablation ? "true" : "false",
             paper->has_samples ? "true" : "false");
@@ -541,6 +546,8 @@ fs_status fs_paper_facts(const struct fs_paper *paper, FILE *stream, struct fs_e
     }
     fprintf(stream, "\\fsseeds%s\n\\fsfid%s\n", seeds > 1 ? "true" : "false",
             strcmp(paper->main.section.all.first->text[FS_TEXT_METRIC], "fid") == 0 ? "true" : "false");
+    fprintf(stream, "\\fsbudget%s\n\\fspairs%s\n", paper->has_budget ? "true" : "false",
+            paper->has_pairs ? "true" : "false");
     claim_facts(paper, stream);
     fact(stream, "test/alpha", "%g", FS_MARKS_ALPHA);
     fact(stream, "database/file", "%s", paper->options->database);

@@ -7,7 +7,7 @@
 
 /* An experiment as the paper shows it: the section of FID where there is one, else of FD, else the first. */
 struct fs_study {
-    const char *key; /* "main" or "ablation": begins the names of its facts */
+    const char *key; /* "main", "ablation" …: begins the names of its facts */
     struct fs_experiment_name name;
     struct fs_table_scores scores;
     struct fs_section section;
@@ -20,9 +20,15 @@ struct fs_paper {
     const struct fs_paper_options *options;
     const char *folder;
     struct fs_study main, ablation;
-    bool has_ablation, has_samples;
+    struct fs_study budget, pairs;   /* that ask why the main table is as it is */
+    struct fs_table_scores progress; /* of the budget's runs, at every update they were scored at */
+    bool has_ablation, has_samples, has_budget, has_pairs;
     struct fs_error *error;
 };
+
+/* The studies that are there, in the order of the paper: how many. */
+#define FS_PAPER_STUDIES 4
+int fs_paper_studies(const struct fs_paper *paper, const struct fs_study *studies[FS_PAPER_STUDIES]);
 
 /* A file of the folder, written as a whole. */
 typedef fs_status fs_paper_part(const struct fs_paper *paper, FILE *stream, struct fs_error *error);
@@ -38,8 +44,11 @@ int fs_study_method(const struct fs_study *study, const char *method);
 /* The path of a row's picture of samples; false when there is none. */
 bool fs_study_samples(const struct fs_paper *paper, const struct fs_study *study, int place, char path[1400]);
 
-fs_paper_part fs_paper_facts, fs_paper_claims, fs_paper_steps_figure, fs_paper_ablation_figure, fs_paper_samples,
-    fs_paper_numbers, fs_paper_runs;
+/* \fsset{KEY}{VALUE}, with three significant digits. */
+void fs_paper_number_fact(FILE *stream, const char *key, double value);
+
+fs_paper_part fs_paper_facts, fs_paper_claims, fs_paper_progress, fs_paper_progress_facts, fs_paper_steps_figure,
+    fs_paper_ablation_figure, fs_paper_samples, fs_paper_numbers, fs_paper_runs;
 /* Whether the figure has room for the data's own score: not where that is so low that the lines would be pressed
  * together. */
 bool fs_study_shows_floor(const struct fs_study *study);

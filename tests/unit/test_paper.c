@@ -56,7 +56,7 @@ static void test_the_whole_study(void **state)
 
     (void)state;
     good(write_paper("table", "ablation", &notes));
-    assert_string_equal(notes, "");
+    assert_non_null(strstr(notes, "no scores of why-budget"));
     free(notes);
     for (int seed = 0; seed < 3; seed++) {
         sum += test_study_value(3, 4, seed);
@@ -117,6 +117,36 @@ static void test_what_is_missing(void **state)
     assert_non_null(strstr(error.text, "varies only method and seed"));
 }
 
+/* The studies that ask why: scores at each update, from the first to the last. */
+static void test_progress(void **state)
+{
+    const struct fs_paper_options options = {.main = "table",
+                                             .budget = "table",
+                                             .pairs = "ablation",
+                                             .samples = samples,
+                                             .database = "x.db",
+                                             .published = &published};
+    char *notes, expected[256], first[FS_NUMBER_TEXT];
+    double above[2] = {0};
+
+    (void)state;
+    good(fs_paper_write(store, &options, folder, &notes, &error));
+    assert_null(strstr(notes, "why"));
+    free(notes);
+    has("fs-facts.tex", "\\fsbudgettrue\n\\fspairstrue\n");
+    has("fs-facts.tex", "\\fsset{budget/updates/first}{1000}\n\\fsset{budget/updates/last}{4000}\n");
+    for (int seed = 0; seed < 3; seed++) {
+        above[0] += test_study_value(3, 4, seed);
+        above[1] += test_study_value(0, 4, seed);
+    }
+    fs_three_digits(above[0] / above[1], first);
+    snprintf(expected, sizeof(expected), "\\fsset{budget/ratio/4/last}{%s}\n", first);
+    has("fs-facts.tex", expected);
+    has("fs-progress.tex", "\\multicolumn{7}{c}{Shortcut model, steps}");
+    has("fs-progress.tex", "\n1000 & -- & -- & ");
+    has("fs-pairs-scores.tex", "Shortcut model & 1/8 & ");
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -139,6 +169,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_whole_study),
+        cmocka_unit_test(test_progress),
         cmocka_unit_test(test_what_is_missing),
     };
 
