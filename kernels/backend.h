@@ -68,8 +68,8 @@ struct fs_backend {
     /* --- memory ------------------------------------------------------------------------------------------- */
     void *(*allocate)(struct fs_backend *backend, size_t bytes, struct fs_error *error); /* 64-byte aligned, zeroed */
     void (*release)(struct fs_backend *backend, void *memory);
-    /* So many bytes of buffers are going to be allocated: they are taken at once, and a device that is too small says so
-     * before anything was done. NULL where that has no use. */
+    /* So many bytes of buffers are going to be allocated: they are taken at once, and a device that is too small says
+     * so before anything was done. NULL where that has no use. */
     fs_status (*reserve)(struct fs_backend *backend, size_t bytes, struct fs_error *error);
     size_t (*available)(struct fs_backend *backend); /* bytes free now, 0: unknown; NULL: the host's memory */
     void (*upload)(struct fs_backend *backend, void *device, const void *host, size_t bytes);

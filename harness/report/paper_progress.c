@@ -95,7 +95,7 @@ static void print_scores(struct fs_stretch scores, FILE *stream)
 fs_status fs_paper_progress(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
 {
     const struct fs_study *study = &paper->budget;
-    int64_t updates[UPDATES_MAX];
+    int64_t updates[UPDATES_MAX] = {0};
 
     (void)error;
     if (!paper->has_budget) {
@@ -142,7 +142,7 @@ static void ratio_fact(const struct fs_paper *paper, FILE *stream, int column, i
 
 fs_status fs_paper_progress_facts(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
 {
-    int64_t updates[UPDATES_MAX];
+    int64_t updates[UPDATES_MAX] = {0};
     const int count = collect_updates(paper, updates);
 
     (void)error;
