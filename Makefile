@@ -15,7 +15,7 @@ LDLIBS := -ldnnl -llapacke -lopenblas -lfftw3 -lyaml -lsqlite3 -ljansson -lz -lz
 
 # --- what is built ---
 
-SOURCES := $(filter-out harness/cli/main.c,$(wildcard kernels/base/*.c kernels/cpu/*.c methods/*.c metrics/*.c harness/*/*.c))
+SOURCES := $(filter-out harness/cli/main.c,$(wildcard kernels/*.c kernels/base/*.c kernels/cpu/*.c methods/*.c metrics/*.c harness/*/*.c))
 # Hot loops: each file once per instruction set, chosen at run time.
 ISA_SOURCES := $(wildcard kernels/cpu/isa/*.c)
 ISA_FLAGS_baseline :=

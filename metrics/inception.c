@@ -9,7 +9,7 @@
 
 #include "kernels/base/hash.h"
 #include "kernels/base/memory.h"
-#include "kernels/cpu/onednn_net.h"
+#include "kernels/net.h"
 #include "metrics/weights_file.h"
 
 #define NAME "inception-v3"
@@ -278,13 +278,20 @@ void fs_inception_walk(void (*visit)(void *owner, const char *name, const int64_
 
 /* --- the network --- */
 
-static fs_status build(struct fs_inception *inception, int threads, const struct fs_tensor_file *file,
+/* Pictures at once: enough for each of the CPU's threads, or what fills a device. */
+static int64_t batch_max_of(const struct fs_backend *backend)
+{
+    const int64_t wished = 16 * (int64_t)fs_cpu_threads(backend);
+    return wished < 32 ? 32 : wished > 256 ? 256 : wished;
+}
+
+static fs_status build(struct fs_inception *inception, struct fs_backend *backend, const struct fs_tensor_file *file,
                        struct fs_error *error)
 {
     const int64_t largest = 448 * 384 * 9; /* Mixed_7b.branch3x3dbl_2 */
     const size_t classifier = (size_t)(taps[FS_INCEPTION_LOGITS].dim * taps[FS_INCEPTION_POOL].dim);
     inception->classifier = fs_allocate(classifier, sizeof *inception->classifier, "a classifier", error);
-    inception->net = fs_net_create(threads, SIDE, SIDE, 3, error);
+    inception->net = fs_net_create(backend, batch_max_of(backend), SIDE, SIDE, 3, error);
     float *weights = fs_allocate((size_t)largest, sizeof *weights, "the filters of a convolution", error);
     struct builder builder = {.net = inception->net, .file = file, .weights = weights, .error = error};
     builder.status = inception->classifier && inception->net && weights ? FS_OK : FS_FAILED;
@@ -299,10 +306,11 @@ static fs_status build(struct fs_inception *inception, int threads, const struct
     return builder.status;
 }
 
-struct fs_inception *fs_inception_create(int threads, const struct fs_tensor_file *file, struct fs_error *error)
+struct fs_inception *fs_inception_create(struct fs_backend *backend, const struct fs_tensor_file *file,
+                                         struct fs_error *error)
 {
     struct fs_inception *inception = fs_allocate(1, sizeof *inception, NAME, error);
-    if (inception && build(inception, threads, file, error) != FS_OK) {
+    if (inception && build(inception, backend, file, error) != FS_OK) {
         fs_inception_destroy(inception);
         inception = NULL;
     }
@@ -363,8 +371,10 @@ fs_status fs_inception_forward(struct fs_inception *inception, int64_t count, co
 /* --- the extractor --- */
 
 struct extractor_state {
+    struct fs_backend *backend;
     struct fs_inception *network;
-    float *pictures; /* [batch_max, 299, 299, 3] */
+    float *pictures; /* [batch_max, 299, 299, 3] on the host */
+    float *uploaded; /* the same in the backend's memory; NULL on the CPU, where it is that of `pictures` */
     struct fs_resizer resizer;
     int64_t height, width; /* that the resizer was made for; 0: not yet */
 };
@@ -401,6 +411,16 @@ static fs_status prepare_pictures(struct extractor_state *state, const struct fs
     return FS_OK;
 }
 
+/* The prepared pictures where the network takes them from: in the backend's memory. */
+static const float *give_pictures(struct extractor_state *state, int64_t count)
+{
+    if (state->uploaded) {
+        state->backend->upload(state->backend, state->uploaded, state->pictures,
+                               (size_t)(count * 3 * PIXELS) * sizeof(float));
+    }
+    return state->uploaded ? state->uploaded : state->pictures;
+}
+
 static fs_status extract(struct fs_extractor *extractor, const struct fs_image_batch *batch, float *const *features,
                          struct fs_error *error)
 {
@@ -421,7 +441,7 @@ static fs_status extract(struct fs_extractor *extractor, const struct fs_image_b
             at[tap] = features[tap] ? features[tap] + first * taps[tap].dim : NULL;
         }
         FS_TRY(prepare_pictures(state, batch, first, count, error));
-        FS_TRY(fs_inception_forward(state->network, count, state->pictures, at, error));
+        FS_TRY(fs_inception_forward(state->network, count, give_pictures(state, count), at, error));
     }
     return FS_OK;
 }
@@ -432,13 +452,27 @@ static void destroy(struct fs_extractor *extractor)
     if (state) {
         fs_inception_destroy(state->network);
         fs_resizer_destroy(&state->resizer);
+        if (state->uploaded) {
+            state->backend->release(state->backend, state->uploaded);
+        }
         free(state->pictures);
         free(state);
     }
     *extractor = (struct fs_extractor){0};
 }
 
-static fs_status load(int threads, struct fs_extractor *extractor, struct fs_error *error)
+static fs_status allocate_pictures(struct extractor_state *state, int64_t count, struct fs_error *error)
+{
+    struct fs_backend *backend = state->backend;
+    state->pictures = fs_allocate((size_t)count, 3 * PIXELS * sizeof(float), "a batch of pictures", error);
+    if (state->pictures && fs_cpu_threads(backend) == 0) {
+        state->uploaded = backend->allocate(backend, (size_t)count * 3 * PIXELS * sizeof(float), error);
+        return state->uploaded ? FS_OK : FS_FAILED;
+    }
+    return state->pictures ? FS_OK : FS_FAILED;
+}
+
+static fs_status load(struct fs_extractor *extractor, struct fs_error *error)
 {
     struct extractor_state *state = extractor->state;
     struct fs_tensor_file file;
@@ -453,7 +487,7 @@ static fs_status load(int threads, struct fs_extractor *extractor, struct fs_err
         extractor->fid = fs_inception_is_published(&file, extractor->sha256);
         snprintf(extractor->label, sizeof extractor->label, extractor->fid ? NAME : NAME " weights %.8s",
                  extractor->sha256);
-        state->network = fs_inception_create(threads, &file, error);
+        state->network = fs_inception_create(state->backend, &file, error);
         status = state->network ? FS_OK : FS_FAILED;
     }
     fs_tensor_file_free(&file);
@@ -462,26 +496,24 @@ static fs_status load(int threads, struct fs_extractor *extractor, struct fs_err
 
 fs_status fs_inception_open(struct fs_backend *backend, struct fs_extractor *extractor, struct fs_error *error)
 {
-    const int threads = fs_cpu_threads(backend);
-    const int64_t wished = 16 * (int64_t)threads, batch_max = wished < 32 ? 32 : wished > 256 ? 256 : wished;
     *extractor = (struct fs_extractor){.name = NAME,
                                        .taps = taps,
                                        .tap_count = FS_INCEPTION_TAPS,
-                                       .batch_max = batch_max,
+                                       .batch_max = batch_max_of(backend),
                                        .channels = 3,
                                        .resize = FS_RESIZE_CLEAN,
                                        .extract = extract,
                                        .destroy = destroy};
-    if (threads < 1) {
-        return fs_fail(error, FS_USAGE, NAME " runs on the CPU, not on the backend '%s'", backend->name);
-    }
     struct extractor_state *state = fs_allocate(1, sizeof *state, NAME, error);
     if (!state) {
         return FS_FAILED;
     }
     extractor->state = state;
-    state->pictures = fs_allocate((size_t)batch_max, 3 * PIXELS * sizeof(float), "a batch of pictures", error);
-    const fs_status status = state->pictures ? load(threads, extractor, error) : FS_FAILED;
+    state->backend = backend;
+    fs_status status = allocate_pictures(state, extractor->batch_max, error);
+    if (status == FS_OK) {
+        status = load(extractor, error);
+    }
     if (status == FS_OK) {
         extractor->flops = fs_inception_flops(state->network);
     } else {

@@ -72,10 +72,13 @@ void fs_inception_walk(void (*visit)(void *owner, const char *name, const int64_
 
 struct fs_inception;
 
-/* From a file that was checked; it is not needed any more afterwards. NULL and `error` on failure. */
-struct fs_inception *fs_inception_create(int threads, const struct fs_tensor_file *file, struct fs_error *error);
+/* On `backend`, which outlives it, from a file that was checked and is not needed any more afterwards. NULL and `error`
+ * on failure. */
+struct fs_inception *fs_inception_create(struct fs_backend *backend, const struct fs_tensor_file *file,
+                                         struct fs_error *error);
 void fs_inception_destroy(struct fs_inception *inception);
-/* pictures [count, 299, 299, 3], about −1 … 1; features[tap] [count, dim], NULL where not wanted. */
+/* pictures [count, 299, 299, 3], about −1 … 1, in the backend's memory; features[tap] [count, dim] on the host, NULL
+ * where not wanted. */
 fs_status fs_inception_forward(struct fs_inception *inception, int64_t count, const float *pictures,
                                float *const features[FS_INCEPTION_TAPS], struct fs_error *error);
 /* Of one picture up to the pool. */

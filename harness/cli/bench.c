@@ -737,8 +737,9 @@ static fs_status time_inception(struct bench *b, struct fs_inception *inception,
 {
     const int64_t input = (int64_t)FS_INCEPTION_SIDE * FS_INCEPTION_SIDE * 3;
     b->error.status = FS_OK;
-    const struct fs_view pictures = take(b, b->batch, input), pool = take(b, b->batch, 2048);
-    float *const features[FS_INCEPTION_TAPS] = {[FS_INCEPTION_POOL] = pool.data};
+    const struct fs_view pictures = take(b, b->batch, input);
+    float *pool = fs_allocate((size_t)b->batch, 2048 * sizeof *pool, "features", &b->error);
+    float *const features[FS_INCEPTION_TAPS] = {[FS_INCEPTION_POOL] = pool};
     fs_status status = b->error.status;
     double best = 1e30;
     const double start = fs_seconds();
@@ -753,6 +754,7 @@ static fs_status time_inception(struct bench *b, struct fs_inception *inception,
     } else {
         *error = b->error;
     }
+    free(pool);
     give_operands_back(b);
     return status;
 }
@@ -760,12 +762,11 @@ static fs_status time_inception(struct bench *b, struct fs_inception *inception,
 /* Features of a batch of pictures, up to the pool. Time does not depend on the parameters, so any will do. */
 static fs_status bench_inception(struct bench *b, int batch, struct fs_error *error)
 {
-    const int threads = fs_cpu_threads(b->backend);
     struct fs_inception_random parameters;
     b->model = INCEPTION;
-    b->batch = batch > 0 ? batch : 2 * threads;
+    b->batch = batch > 0 ? batch : b->on_device ? 32 : 2 * fs_cpu_threads(b->backend);
     FS_TRY(fs_inception_random_create(0, &parameters, error));
-    struct fs_inception *inception = fs_inception_create(threads, &parameters.file, error);
+    struct fs_inception *inception = fs_inception_create(b->backend, &parameters.file, error);
     fs_inception_random_destroy(&parameters);
     const fs_status status = inception ? time_inception(b, inception, error) : FS_FAILED;
     fs_inception_destroy(inception);
@@ -891,7 +892,7 @@ static fs_status bench_all(struct bench *b, const char *op, const char *model, i
     if (!inception && model == NULL) {
         FS_TRY(bench_model(b, op, "dit-b/2", batch, error));
     }
-    return !b->on_device && (inception || (op == NULL && model == NULL)) ? bench_inception(b, batch, error) : FS_OK;
+    return inception || (op == NULL && model == NULL) ? bench_inception(b, batch, error) : FS_OK;
 }
 
 fs_status fs_bench(enum fs_device_kind device, const char *op, const char *model, int batch, bool json, FILE *out,

@@ -7,18 +7,9 @@
 
 #include "kernels/base/memory.h"
 #include "kernels/cpu/onednn_api.h"
+#include "kernels/net_kind.h"
 
 #define ARGUMENTS_MAX 5
-#define IMAGES_MAX 160
-#define LAYERS_MAX 160
-
-/* Written by layers up to `written`, and needed up to layer `last`. */
-struct image {
-    int64_t height, width, channels;
-    int64_t floats; /* in the arena; 0: the caller's */
-    int64_t offset;
-    int first, written, last; /* layers; first −1: none writes it */
-};
 
 /* A reorder of the input, a convolution, or a pooling. */
 struct layer {
@@ -38,48 +29,29 @@ struct worker {
     float *arena;
     void *scratch;
     dnnl_stream_t stream;
-    struct operands operands[LAYERS_MAX];
+    struct operands operands[FS_NET_LAYERS_MAX];
 };
 
-struct fs_net {
+struct onednn_net {
+    struct fs_net net;
     int threads;
     dnnl_engine_t engine;
     dnnl_format_tag_t tag; /* of all activations */
     int64_t block;         /* channels that lie together in it */
-    struct image images[IMAGES_MAX];
-    int image_count;
-    struct layer layers[LAYERS_MAX];
-    int layer_count;
-    int64_t arena_floats;
+    struct layer layers[FS_NET_LAYERS_MAX];
     size_t scratch_bytes, weight_bytes;
-    double flops;
     struct worker *workers; /* [threads] */
 };
+
+static struct onednn_net *of(struct fs_net *net)
+{
+    return (struct onednn_net *)net;
+}
 
 static fs_status report(dnnl_status_t status, const char *what, struct fs_error *error)
 {
     return status == dnnl_success ? FS_OK
                                   : fs_fail(error, FS_FAILED, "oneDNN cannot %s (status %d)", what, (int)status);
-}
-
-struct fs_net *fs_net_create(int threads, int64_t height, int64_t width, int64_t channels, struct fs_error *error)
-{
-    struct fs_net *net = fs_allocate(1, sizeof *net, "a network", error);
-    if (net == NULL) {
-        return NULL;
-    }
-    /* What oneDNN's own kernels use for float32 with and without AVX-512. */
-    const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa(), wide = (unsigned)dnnl_cpu_isa_avx512_core;
-    net->tag = (isa & wide) == wide ? dnnl_nChw16c : dnnl_nChw8c;
-    net->block = net->tag == dnnl_nChw16c ? 16 : 8;
-    net->threads = threads;
-    net->images[FS_NET_INPUT] = (struct image){.height = height, .width = width, .channels = channels, .first = -1};
-    net->image_count = 1;
-    if (report(dnnl_engine_create(&net->engine, dnnl_cpu, 0), "start", error) != FS_OK) {
-        fs_net_destroy(net);
-        return NULL;
-    }
-    return net;
 }
 
 static void worker_free(struct worker *worker, int layer_count)
@@ -94,15 +66,13 @@ static void worker_free(struct worker *worker, int layer_count)
     free(worker->scratch);
 }
 
-void fs_net_destroy(struct fs_net *net)
+static void destroy(struct fs_net *base)
 {
-    if (net == NULL) {
-        return;
-    }
+    struct onednn_net *net = of(base);
     for (int i = 0; net->workers != NULL && i < net->threads; i++) {
-        worker_free(&net->workers[i], net->layer_count);
+        worker_free(&net->workers[i], base->layer_count);
     }
-    for (int i = 0; i < net->layer_count; i++) {
+    for (int i = 0; i < base->layer_count; i++) {
         dnnl_memory_destroy(net->layers[i].weights);
         dnnl_memory_destroy(net->layers[i].bias);
         dnnl_primitive_destroy(net->layers[i].primitive);
@@ -113,74 +83,29 @@ void fs_net_destroy(struct fs_net *net)
     free(net);
 }
 
+static double bytes(const struct fs_net *base)
+{
+    const struct onednn_net *net = (const struct onednn_net *)base;
+    return (double)net->weight_bytes +
+           (double)net->threads * ((double)base->arena_floats * sizeof(float) + (double)net->scratch_bytes);
+}
+
 /* --- description --- */
 
-static fs_status add_image(struct fs_net *net, struct image image, int *index, struct fs_error *error)
-{
-    if (net->image_count == IMAGES_MAX) {
-        return fs_fail(error, FS_FAILED, "a network of more than %d images", IMAGES_MAX);
-    }
-    *index = net->image_count++;
-    net->images[*index] = image;
-    net->images[*index].first = -1;
-    return FS_OK;
-}
-
-fs_status fs_net_image(struct fs_net *net, int64_t height, int64_t width, int64_t channels, struct fs_net_slice *slice,
-                       struct fs_error *error)
-{
-    if (height < 1 || width < 1 || channels < 1 || channels % FS_NET_BLOCK != 0) {
-        return fs_fail(error, FS_FAILED, "a network's image of %lld × %lld × %lld", (long long)height, (long long)width,
-                       (long long)channels);
-    }
-    *slice = (struct fs_net_slice){.channels = channels};
-    return add_image(net, (struct image){height, width, channels, .floats = height * width * channels}, &slice->image,
-                     error);
-}
-
 /* Appends a layer whose descriptor is made (and owned by it from here on, whatever comes). */
-static fs_status add_layer(struct fs_net *net, struct layer layer, struct fs_error *error)
+static fs_status add_layer(struct onednn_net *net, struct layer layer, struct fs_error *error)
 {
-    if (net->layer_count == LAYERS_MAX) {
+    const fs_status status = fs_net_add_layer(&net->net, layer.in, layer.out, error);
+    if (status != FS_OK) {
         dnnl_primitive_desc_destroy(layer.descriptor);
-        return fs_fail(error, FS_FAILED, "a network of more than %d layers", LAYERS_MAX);
+        return status;
     }
-    const int index = net->layer_count++;
-    struct image *in = &net->images[layer.in], *out = &net->images[layer.out];
-    in->last = index;
-    out->first = out->first < 0 ? index : out->first;
-    out->written = out->last = index;
-    net->layers[index] = layer;
+    struct layer *added = &net->layers[net->net.layer_count - 1];
+    *added = layer;
     const size_t scratch =
         dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(layer.descriptor, dnnl_query_scratchpad_md, 0));
     net->scratch_bytes = scratch > net->scratch_bytes ? scratch : net->scratch_bytes;
-    return report(dnnl_primitive_create(&net->layers[index].primitive, layer.descriptor), "make a layer", error);
-}
-
-static bool in_blocks(const struct fs_net *net, struct fs_net_slice slice)
-{
-    return slice.image > FS_NET_INPUT && slice.image < net->image_count && slice.first >= 0 && slice.channels > 0 &&
-           slice.first % FS_NET_BLOCK == 0 && slice.channels % FS_NET_BLOCK == 0 &&
-           slice.first + slice.channels <= net->images[slice.image].channels;
-}
-
-static bool is_input(const struct fs_net *net, struct fs_net_slice slice)
-{
-    return slice.image == FS_NET_INPUT && slice.first == 0 && slice.channels == net->images[FS_NET_INPUT].channels &&
-           net->layer_count == 0;
-}
-
-static fs_status check_shapes(const struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
-                              const struct fs_net_kernel *k, struct fs_error *error)
-{
-    if (in_blocks(net, out) && (in_blocks(net, in) || is_input(net, in)) && in.image != out.image && k->stride > 0) {
-        const struct image *from = &net->images[in.image], *to = &net->images[out.image];
-        if (to->height == (from->height + 2 * k->pad_height - k->height) / k->stride + 1 &&
-            to->width == (from->width + 2 * k->pad_width - k->width) / k->stride + 1) {
-            return FS_OK;
-        }
-    }
-    return fs_fail(error, FS_FAILED, "layer %d of a network: its images do not fit each other", net->layer_count);
+    return report(dnnl_primitive_create(&added->primitive, layer.descriptor), "make a layer", error);
 }
 
 /* Memory for its intermediate results comes from the worker that runs it: the library's own belongs to one thread. */
@@ -199,19 +124,19 @@ static dnnl_status_t make_attributes(dnnl_primitive_attr_t *attributes, bool rel
 }
 
 /* One image's slice: dense, as its channels are the outermost dimension. The input's layout is left to the layer. */
-static dnnl_status_t slice_layout(const struct fs_net *net, struct fs_net_slice slice, dnnl_memory_desc_t *layout)
+static dnnl_status_t slice_layout(const struct onednn_net *net, struct fs_net_slice slice, dnnl_memory_desc_t *layout)
 {
-    const struct image *image = &net->images[slice.image];
+    const struct fs_net_image *image = &net->net.images[slice.image];
     const dnnl_dims_t dims = {1, slice.channels, image->height, image->width};
     return layout_tagged(layout, 4, dims, slice.image == FS_NET_INPUT ? dnnl_format_tag_any : net->tag);
 }
 
-static int64_t slice_offset(const struct fs_net *net, struct fs_net_slice slice)
+static int64_t slice_offset(const struct onednn_net *net, struct fs_net_slice slice)
 {
-    return slice.first * net->images[slice.image].height * net->images[slice.image].width;
+    return slice.first * net->net.images[slice.image].height * net->net.images[slice.image].width;
 }
 
-static dnnl_status_t convolution_layouts(const struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
+static dnnl_status_t convolution_layouts(const struct onednn_net *net, struct fs_net_slice out, struct fs_net_slice in,
                                          const struct fs_net_kernel *k, struct convolution_layouts *l)
 {
     const dnnl_dims_t filters = {out.channels, in.channels, k->height, k->width}, bias = {out.channels};
@@ -225,7 +150,7 @@ static dnnl_status_t convolution_layouts(const struct fs_net *net, struct fs_net
     return layout_tagged(&l->bias, 1, bias, dnnl_x);
 }
 
-static dnnl_status_t describe_convolution(const struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
+static dnnl_status_t describe_convolution(const struct onednn_net *net, struct fs_net_slice out, struct fs_net_slice in,
                                           const struct fs_net_kernel *kernel, dnnl_primitive_desc_t *descriptor)
 {
     struct convolution_layouts layouts = {0};
@@ -242,7 +167,7 @@ static dnnl_status_t describe_convolution(const struct fs_net *net, struct fs_ne
     return status;
 }
 
-static dnnl_status_t describe_reorder(const struct fs_net *net, borrowed from, borrowed to,
+static dnnl_status_t describe_reorder(const struct onednn_net *net, borrowed from, borrowed to,
                                       dnnl_primitive_desc_t *descriptor)
 {
     dnnl_primitive_attr_t attributes;
@@ -254,7 +179,7 @@ static dnnl_status_t describe_reorder(const struct fs_net *net, borrowed from, b
 }
 
 /* Weights and bias in memory of the layer's own, in the layout that its primitive wants. */
-static dnnl_status_t copy_parameter(struct fs_net *net, const dnnl_memory_desc_t *user, borrowed wanted,
+static dnnl_status_t copy_parameter(struct onednn_net *net, const dnnl_memory_desc_t *user, borrowed wanted,
                                     const float *values, dnnl_memory_t *copy)
 {
     dnnl_primitive_desc_t descriptor = NULL;
@@ -281,8 +206,9 @@ static dnnl_status_t copy_parameter(struct fs_net *net, const dnnl_memory_desc_t
     return status;
 }
 
-static dnnl_status_t copy_parameters(struct fs_net *net, struct layer *layer, int64_t out_channels, int64_t in_channels,
-                                     const struct fs_net_kernel *k, const float *weights, const float *bias)
+static dnnl_status_t copy_parameters(struct onednn_net *net, struct layer *layer, int64_t out_channels,
+                                     int64_t in_channels, const struct fs_net_kernel *k, const float *weights,
+                                     const float *bias)
 {
     const dnnl_dims_t filters = {out_channels, in_channels, k->height, k->width}, biases = {out_channels};
     dnnl_memory_desc_t layout;
@@ -300,18 +226,18 @@ static dnnl_status_t copy_parameters(struct fs_net *net, struct layer *layer, in
 }
 
 /* The layer before the first one: the caller's NHWC input to the layout that `descriptor` reads. */
-static fs_status add_input(struct fs_net *net, dnnl_primitive_desc_t descriptor, int *image, struct fs_error *error)
+static fs_status add_input(struct onednn_net *net, dnnl_primitive_desc_t descriptor, int *image, struct fs_error *error)
 {
-    const struct image *input = &net->images[FS_NET_INPUT];
+    const struct fs_net_image *input = &net->net.images[FS_NET_INPUT];
     const borrowed wanted = dnnl_primitive_desc_query_md(descriptor, dnnl_query_src_md, 0);
     const dnnl_dims_t dims = {1, input->channels, input->height, input->width};
     struct layer layer = {.in = FS_NET_INPUT};
-    const struct image copy = {.height = input->height,
-                               .width = input->width,
-                               .channels = input->channels,
-                               .floats = (int64_t)(dnnl_memory_desc_get_size(wanted) / sizeof(float))};
+    const struct fs_net_image copy = {.height = input->height,
+                                      .width = input->width,
+                                      .channels = input->channels,
+                                      .floats = (int64_t)(dnnl_memory_desc_get_size(wanted) / sizeof(float))};
     dnnl_memory_desc_t user;
-    FS_TRY(add_image(net, copy, image, error));
+    FS_TRY(fs_net_add_image(&net->net, copy, image, error));
     layer.out = *image;
     FS_TRY(report(layout_tagged(&user, 4, dims, dnnl_nhwc), "describe the input", error));
     const dnnl_status_t status = describe_reorder(net, borrow(&user), wanted, &layer.descriptor);
@@ -320,12 +246,11 @@ static fs_status add_input(struct fs_net *net, dnnl_primitive_desc_t descriptor,
     return add_layer(net, layer, error);
 }
 
-fs_status fs_net_convolution(struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
+static fs_status convolution(struct fs_net *base, struct fs_net_slice out, struct fs_net_slice in,
                              const struct fs_net_kernel *kernel, const float *weights, const float *bias,
                              struct fs_error *error)
 {
-    FS_TRY(check_shapes(net, out, in, kernel, error));
-    const struct image *target = &net->images[out.image];
+    struct onednn_net *net = of(base);
     struct layer layer = {
         .in = in.image, .out = out.image, .in_offset = slice_offset(net, in), .out_offset = slice_offset(net, out)};
     const int threads = omp_get_max_threads();
@@ -343,16 +268,14 @@ fs_status fs_net_convolution(struct fs_net *net, struct fs_net_slice out, struct
     }
     if (status == FS_OK) {
         status = report(
-            copy_parameters(net, &net->layers[net->layer_count - 1], out.channels, in.channels, kernel, weights, bias),
+            copy_parameters(net, &net->layers[base->layer_count - 1], out.channels, in.channels, kernel, weights, bias),
             "copy the weights of a convolution", error);
     }
     omp_set_num_threads(threads);
-    net->flops += 2.0 * (double)(out.channels * in.channels * kernel->height * kernel->width) *
-                  (double)(target->height * target->width);
     return status;
 }
 
-static dnnl_status_t describe_pool(const struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
+static dnnl_status_t describe_pool(const struct onednn_net *net, struct fs_net_slice out, struct fs_net_slice in,
                                    const struct fs_net_kernel *k, dnnl_alg_kind_t kind,
                                    dnnl_primitive_desc_t *descriptor)
 {
@@ -381,7 +304,7 @@ static dnnl_status_t describe_pool(const struct fs_net *net, struct fs_net_slice
     return status;
 }
 
-fs_status fs_net_pool(struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
+static fs_status pool(struct fs_net *base, struct fs_net_slice out, struct fs_net_slice in,
                       const struct fs_net_kernel *kernel, enum fs_pooling pooling, struct fs_error *error)
 {
     static const dnnl_alg_kind_t kinds[] = {
@@ -389,16 +312,9 @@ fs_status fs_net_pool(struct fs_net *net, struct fs_net_slice out, struct fs_net
         [FS_POOL_AVERAGE_PADDED] = dnnl_pooling_avg_include_padding,
         [FS_POOL_AVERAGE_UNPADDED] = dnnl_pooling_avg_exclude_padding,
     };
-    struct layer layer = {.in = in.image, .out = out.image};
-    FS_TRY(check_shapes(net, out, in, kernel, error));
-    if (in.image == FS_NET_INPUT || in.channels != out.channels) {
-        return fs_fail(error, FS_FAILED,
-                       "layer %d of a network: a pooling keeps the number of channels, and does not "
-                       "come first",
-                       net->layer_count);
-    }
-    layer.in_offset = slice_offset(net, in);
-    layer.out_offset = slice_offset(net, out);
+    struct onednn_net *net = of(base);
+    struct layer layer = {
+        .in = in.image, .out = out.image, .in_offset = slice_offset(net, in), .out_offset = slice_offset(net, out)};
     const int threads = omp_get_max_threads();
     omp_set_num_threads(1);
     fs_status status =
@@ -412,40 +328,12 @@ fs_status fs_net_pool(struct fs_net *net, struct fs_net_slice out, struct fs_net
 
 /* --- memory --- */
 
-/* Where the first image after `place` ends that lies over `image` at `place` while both are needed; −1: none does. */
-static int64_t conflict(const struct fs_net *net, int placed, const struct image *image, int64_t place)
+static void *place_of(const struct onednn_net *net, const struct worker *worker, int image, int64_t offset)
 {
-    for (int i = 0; i < placed; i++) {
-        const struct image *other = &net->images[i];
-        if (other->floats > 0 && other->first <= image->last && image->first <= other->last &&
-            other->offset < place + image->floats && place < other->offset + other->floats) {
-            return other->offset + other->floats;
-        }
-    }
-    return -1;
+    return image == FS_NET_INPUT ? DNNL_MEMORY_NONE : worker->arena + net->net.images[image].offset + offset;
 }
 
-/* Each image at the lowest place that is free for as long as it is needed; in the order of their making. */
-static void plan_arena(struct fs_net *net)
-{
-    for (int i = 0; i < net->image_count; i++) {
-        struct image *image = &net->images[i];
-        int64_t place = 0;
-        image->floats = (image->floats + 15) / 16 * 16;
-        for (int64_t end; image->floats > 0 && (end = conflict(net, i, image, place)) >= 0;) {
-            place = end;
-        }
-        image->offset = place;
-        net->arena_floats = place + image->floats > net->arena_floats ? place + image->floats : net->arena_floats;
-    }
-}
-
-static void *place_of(const struct fs_net *net, const struct worker *worker, int image, int64_t offset)
-{
-    return image == FS_NET_INPUT ? DNNL_MEMORY_NONE : worker->arena + net->images[image].offset + offset;
-}
-
-static dnnl_status_t bind_layer(const struct fs_net *net, const struct layer *layer, const struct worker *worker,
+static dnnl_status_t bind_layer(const struct onednn_net *net, const struct layer *layer, const struct worker *worker,
                                 struct operands *operands)
 {
     const borrowed in = dnnl_primitive_desc_query_md(layer->descriptor, dnnl_query_src_md, 0);
@@ -458,23 +346,23 @@ static dnnl_status_t bind_layer(const struct fs_net *net, const struct layer *la
                : dnnl_memory_create(&operands->scratch, scratch, net->engine, worker->scratch);
 }
 
-static fs_status make_worker(const struct fs_net *net, struct worker *worker, struct fs_error *error)
+static fs_status make_worker(const struct onednn_net *net, struct worker *worker, struct fs_error *error)
 {
-    worker->arena = fs_allocate((size_t)net->arena_floats, sizeof(float), "the activations of a network", error);
+    worker->arena = fs_allocate((size_t)net->net.arena_floats, sizeof(float), "the activations of a network", error);
     worker->scratch = fs_allocate(net->scratch_bytes, 1, "the scratch memory of a network", error);
     if (worker->arena == NULL || worker->scratch == NULL) {
         return FS_FAILED;
     }
     FS_TRY(report(dnnl_stream_create(&worker->stream, net->engine, dnnl_stream_default_flags), "make a stream", error));
-    for (int i = 0; i < net->layer_count; i++) {
+    for (int i = 0; i < net->net.layer_count; i++) {
         FS_TRY(report(bind_layer(net, &net->layers[i], worker, &worker->operands[i]), "bind a layer to memory", error));
     }
     return FS_OK;
 }
 
-fs_status fs_net_finish(struct fs_net *net, struct fs_error *error)
+static fs_status finish(struct fs_net *base, struct fs_error *error)
 {
-    plan_arena(net);
+    struct onednn_net *net = of(base);
     net->workers = fs_allocate((size_t)net->threads, sizeof *net->workers, "the threads of a network", error);
     if (net->workers == NULL) {
         return FS_FAILED;
@@ -488,11 +376,11 @@ fs_status fs_net_finish(struct fs_net *net, struct fs_error *error)
 /* --- running --- */
 
 /* Pixels lie in blocks of `block` channels: [channels/block][height·width][block]. */
-static void read_result(const struct fs_net *net, const struct worker *worker, const struct fs_net_result *result,
+static void read_result(const struct onednn_net *net, const struct worker *worker, const struct fs_net_result *result,
                         int64_t index)
 {
     const struct fs_net_slice *slice = &result->slice;
-    const struct image *image = &net->images[slice->image];
+    const struct fs_net_image *image = &net->net.images[slice->image];
     const int64_t pixels = image->height * image->width, channels = slice->channels, block = net->block;
     const float *from = worker->arena + image->offset;
     float *out = result->out + index * channels * (result->mean ? 1 : pixels);
@@ -526,23 +414,17 @@ static dnnl_status_t run_layer(const struct layer *layer, const struct operands 
     return dnnl_primitive_execute(layer->primitive, stream, count, arguments);
 }
 
-/* What all workers share. */
-struct run {
-    const float *images;
-    const struct fs_net_result *results;
-    int result_count, last; /* layer */
-};
-
-static dnnl_status_t run_image(const struct fs_net *net, struct worker *worker, const struct run *run, int64_t index)
+static dnnl_status_t run_image(const struct onednn_net *net, struct worker *worker, const struct fs_net_run *run,
+                               int64_t index)
 {
-    const struct image *input = &net->images[FS_NET_INPUT];
+    const struct fs_net_image *input = &net->net.images[FS_NET_INPUT];
     const float *pixels = run->images + index * input->height * input->width * input->channels;
     CHECK(dnnl_memory_set_data_handle(worker->operands[0].in, (void *)(uintptr_t)pixels));
     for (int i = 0; i <= run->last; i++) {
         CHECK(run_layer(&net->layers[i], &worker->operands[i], worker->stream));
         CHECK(dnnl_stream_wait(worker->stream));
         for (int k = 0; k < run->result_count; k++) {
-            if (net->images[run->results[k].slice.image].written == i) {
+            if (net->net.images[run->results[k].slice.image].written == i) {
                 read_result(net, worker, &run->results[k], index);
             }
         }
@@ -550,34 +432,17 @@ static dnnl_status_t run_image(const struct fs_net *net, struct worker *worker, 
     return dnnl_success;
 }
 
-static fs_status check_results(const struct fs_net *net, struct run *run, struct fs_error *error)
+static fs_status run_all(struct fs_net *base, const struct fs_net_run *run, struct fs_error *error)
 {
-    run->last = -1;
-    for (int i = 0; i < run->result_count; i++) {
-        const struct fs_net_slice *slice = &run->results[i].slice;
-        if (slice->image <= FS_NET_INPUT || slice->image >= net->image_count || slice->first < 0 ||
-            slice->first + slice->channels > net->images[slice->image].channels) {
-            return fs_fail(error, FS_FAILED, "a network: a result of an image that it does not have");
-        }
-        const int written = net->images[slice->image].written;
-        run->last = written > run->last ? written : run->last;
-    }
-    return net->workers != NULL ? FS_OK : fs_fail(error, FS_FAILED, "a network that was not finished cannot run");
-}
-
-fs_status fs_net_run(struct fs_net *net, int64_t count, const float *images, const struct fs_net_result *results,
-                     int result_count, struct fs_error *error)
-{
-    struct run run = {images, results, result_count, 0};
+    struct onednn_net *net = of(base);
     dnnl_status_t first_fault = dnnl_success;
-    FS_TRY(check_results(net, &run, error));
 #pragma omp parallel num_threads(net->threads)
     {
         struct worker *worker = &net->workers[omp_get_thread_num()];
         omp_set_num_threads(1); /* inside oneDNN; it holds for this region */
 #pragma omp for schedule(dynamic)
-        for (int64_t i = 0; i < count; i++) {
-            const dnnl_status_t status = run_image(net, worker, &run, i);
+        for (int64_t i = 0; i < run->count; i++) {
+            const dnnl_status_t status = run_image(net, worker, run, i);
             if (status != dnnl_success) {
 #pragma omp atomic write
                 first_fault = status;
@@ -587,13 +452,22 @@ fs_status fs_net_run(struct fs_net *net, int64_t count, const float *images, con
     return report(first_fault, "run a network", error);
 }
 
-double fs_net_flops(const struct fs_net *net)
+struct fs_net *fs_onednn_net_create(int threads, struct fs_error *error)
 {
-    return net->flops;
-}
-
-double fs_net_bytes(const struct fs_net *net)
-{
-    return (double)net->weight_bytes +
-           (double)net->threads * ((double)net->arena_floats * sizeof(float) + (double)net->scratch_bytes);
+    static const struct fs_net_kind kind = {destroy, convolution, pool, finish, run_all, bytes};
+    struct onednn_net *net = fs_allocate(1, sizeof *net, "a network", error);
+    if (net == NULL) {
+        return NULL;
+    }
+    /* What oneDNN's own kernels use for float32 with and without AVX-512. */
+    const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa(), wide = (unsigned)dnnl_cpu_isa_avx512_core;
+    net->net.kind = &kind;
+    net->tag = (isa & wide) == wide ? dnnl_nChw16c : dnnl_nChw8c;
+    net->block = net->tag == dnnl_nChw16c ? 16 : 8;
+    net->threads = threads;
+    if (report(dnnl_engine_create(&net->engine, dnnl_cpu, 0), "start", error) != FS_OK) {
+        destroy(&net->net);
+        return NULL;
+    }
+    return &net->net;
 }

@@ -1,5 +1,4 @@
-/* Inference networks of convolutions and poolings on the CPU, by oneDNN: described once, layer by layer, then run on
- * any number of float32 images.
+/* Inference networks (net.h) on the CPU, by oneDNN.
  *
  * Every image goes through the whole network on one thread, as a batch of one. In oneDNN's blocked layouts a range of
  * channels of one image is contiguous, so layers write straight into the concatenation that follows them; activations
@@ -7,54 +6,9 @@
 #ifndef FEWSTEP_ONEDNN_NET_H
 #define FEWSTEP_ONEDNN_NET_H
 
-#include "kernels/backend.h"
+#include "kernels/net.h"
 
-#define FS_NET_BLOCK 16 /* the ranges of channels that layers read and write begin and end at multiples of it */
-#define FS_NET_INPUT 0  /* the image that fs_net_create describes */
-
-struct fs_net;
-
-/* Channels first … first + channels − 1 of an image of the network. */
-struct fs_net_slice {
-    int image;
-    int64_t first, channels;
-};
-
-struct fs_net_kernel {
-    int64_t height, width, stride, pad_height, pad_width; /* padded on both sides */
-};
-
-/* A network for images of height × width × channels. NULL and `error` on failure; give back with destroy. */
-struct fs_net *fs_net_create(int threads, int64_t height, int64_t width, int64_t channels, struct fs_error *error);
-void fs_net_destroy(struct fs_net *net);
-
-/* A new image for layers to write, as a slice of all its channels. */
-fs_status fs_net_image(struct fs_net *net, int64_t height, int64_t width, int64_t channels, struct fs_net_slice *slice,
-                       struct fs_error *error);
-/* out = ReLU(in∗weights + bias); weights [out.channels, in.channels, kernel.height, kernel.width] and bias
- * [out.channels] are copied. One layer reads the input, and all of it. */
-fs_status fs_net_convolution(struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
-                             const struct fs_net_kernel *kernel, const float *weights, const float *bias,
-                             struct fs_error *error);
-fs_status fs_net_pool(struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
-                      const struct fs_net_kernel *kernel, enum fs_pooling pooling, struct fs_error *error);
-/* After the last layer: plans and allocates the activations of each thread. */
-fs_status fs_net_finish(struct fs_net *net, struct fs_error *error);
-
-/* What is wanted of a run: a slice (of any channels) of an image, [count, height, width, channels], or with `mean` its
- * average over the pixels, [count, channels]. Read as soon as the image is complete. */
-struct fs_net_result {
-    struct fs_net_slice slice;
-    bool mean;
-    float *out;
-};
-
-/* images [count, height, width, channels], dense. Layers behind the last result do not run. */
-fs_status fs_net_run(struct fs_net *net, int64_t count, const float *images, const struct fs_net_result *results,
-                     int result_count, struct fs_error *error);
-
-/* FLOPs of the convolutions for one image; bytes of weights and of all threads' activations. */
-double fs_net_flops(const struct fs_net *net);
-double fs_net_bytes(const struct fs_net *net);
+/* Without images yet. NULL and `error` on failure. */
+struct fs_net *fs_onednn_net_create(int threads, struct fs_error *error);
 
 #endif

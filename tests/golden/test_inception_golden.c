@@ -1,4 +1,5 @@
-/* inception-v3 against pytorch-fid's port with the same random parameters (make_inception_golden.py). */
+/* inception-v3 against pytorch-fid's port with the same random parameters (make_inception_golden.py): the CPU's network,
+ * and the one for any backend, by the CPU's table. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include "kernels/base/npy.h"
 #include "kernels/base/random.h"
 #include "metrics/inception.h"
+#include "tests/support/backend_net.h"
 
 #define PICTURES 8
 #define TOLERANCE 1e-4
@@ -36,7 +38,8 @@ static const struct {
                      {37, 53, 3},   {28, 28, 1},   {28, 28, 1}, {400, 301, 3}};
 
 static struct fs_error error;
-static struct fs_inception *network;
+static struct fs_backend *cpu, some;
+static struct fs_inception *network, *some_network;
 static float *pictures;                     /* as the network takes them */
 static float *features[FS_INCEPTION_TAPS];  /* of all */
 static float *features2[FS_INCEPTION_TAPS]; /* of another call */
@@ -70,8 +73,12 @@ static int set_up(void **state)
     struct fs_inception_random random;
     assert_int_equal(fs_inception_random_create(parameter_seed, &random, &error), FS_OK);
     assert_int_equal(fs_inception_check("random", &random.file, &error), FS_OK);
-    network = fs_inception_create(2, &random.file, &error);
-    assert_non_null(network);
+    cpu = fs_cpu_backend(2, &error);
+    assert_non_null(cpu);
+    some = test_some_backend(cpu);
+    network = fs_inception_create(cpu, &random.file, &error);
+    some_network = fs_inception_create(&some, &random.file, &error);
+    assert_true(network && some_network);
     fs_inception_random_destroy(&random);
     pictures = fs_allocate(PICTURES, INPUT * sizeof *pictures, "pictures", &error);
     assert_non_null(pictures);
@@ -91,6 +98,8 @@ static int tear_down(void **state)
 {
     (void)state;
     fs_inception_destroy(network);
+    fs_inception_destroy(some_network);
+    cpu->destroy(cpu);
     free(pictures);
     for (int tap = 0; tap < FS_INCEPTION_TAPS; tap++) {
         free(features[tap]);
@@ -100,9 +109,8 @@ static int tear_down(void **state)
 }
 
 /* Of the tap's own size over all pictures: the largest deviation, and that of the whole. */
-static void taps_equal_the_port(void **state)
+static void check_taps(float *const *taps_of_all)
 {
-    (void)state;
     for (int tap = 0; tap < FS_INCEPTION_TAPS; tap++) {
         char path[128];
         struct fs_array expected;
@@ -112,7 +120,7 @@ static void taps_equal_the_port(void **state)
         assert_int_equal(expected.rank, 2);
         assert_int_equal(expected.shape[0], PICTURES);
         assert_int_equal(expected.shape[1], taps[tap].dim);
-        const float *want = expected.data, *got = features[tap];
+        const float *want = expected.data, *got = taps_of_all[tap];
         double squares = 0, off = 0, worst = 0;
         for (int64_t i = 0; i < PICTURES * taps[tap].dim; i++) {
             const double d = (double)got[i] - (double)want[i];
@@ -126,6 +134,20 @@ static void taps_equal_the_port(void **state)
         assert_true(worst / size <= TOLERANCE);
         free(expected.data);
     }
+}
+
+static void taps_equal_the_port(void **state)
+{
+    (void)state;
+    check_taps(features);
+}
+
+static void taps_on_any_backend_equal_the_port(void **state)
+{
+    (void)state;
+    assert_int_equal(fs_inception_forward(some_network, PICTURES, pictures, features2, &error), FS_OK);
+    check_taps(features2);
+    assert_float_equal(fs_inception_flops(some_network), fs_inception_flops(network), 0.5);
 }
 
 /* The same bits for a picture alone, on one thread, and when only one tap is asked for. */
@@ -149,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(taps_equal_the_port),
+        cmocka_unit_test(taps_on_any_backend_equal_the_port),
         cmocka_unit_test(a_picture_does_not_depend_on_its_batch),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,5 +1,7 @@
-/* Inference networks: convolutions and poolings with odd shapes, borders and joins against the same written out in
- * double, and what they refuse. */
+/* Inference networks on any backend: convolutions and poolings with odd shapes, borders and joins against the same
+ * written out in double, and what they refuse. */
+#include "tests/support/backend_net.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,9 +13,11 @@
 #include <cmocka.h>
 
 #include "kernels/base/memory.h"
-#include "kernels/cpu/onednn_net.h"
+#include "kernels/net.h"
 
 #define COUNT 5
+#define BATCH_MAX 2 /* so that the last of three batches is short */
+#define TOLERANCE 1e-5
 #define HEIGHT 13
 #define WIDTH 10
 #define CHANNELS 3
@@ -128,7 +132,7 @@ static void check(const struct picture *expected, int64_t first, int64_t channel
     for (int64_t p = 0; p < expected->height * expected->width; p++) {
         for (int64_t c = 0; c < channels; c++) {
             const double want = expected->values[p * expected->channels + first + c];
-            assert_true(fabs((double)got[p * channels + c] - want) <= 1e-4 * (1 + fabs(want)));
+            assert_true(fabs((double)got[p * channels + c] - want) <= TOLERANCE * (1 + fabs(want)));
         }
     }
 }
@@ -149,10 +153,10 @@ static struct fs_net_slice part(struct fs_net_slice whole, int64_t first, int64_
     return (struct fs_net_slice){whole.image, first, channels};
 }
 
-static struct network make_network(int threads)
+static struct network make_network(struct fs_backend *backend)
 {
     const struct fs_net_slice input = {FS_NET_INPUT, 0, CHANNELS};
-    struct network n = {.net = fs_net_create(threads, HEIGHT, WIDTH, CHANNELS, &error)};
+    struct network n = {.net = fs_net_create(backend, BATCH_MAX, HEIGHT, WIDTH, CHANNELS, &error)};
     assert_non_null(n.net);
     assert_int_equal(fs_net_image(n.net, 6, 4, 32, &n.first, &error), FS_OK);
     assert_int_equal(fs_net_image(n.net, 6, 4, 48, &n.second, &error), FS_OK);
@@ -169,25 +173,21 @@ static struct network make_network(int threads)
     return n;
 }
 
-static int set_up(void **state)
+static void make_parameters(void)
 {
-    (void)state;
     const int64_t sizes[3] = {32 * CHANNELS * 9, 48 * 32 * 3, 16 * 32 * 5}, filters[3] = {32, 48, 16};
     for (uint32_t i = 0; i < 3; i++) {
         weights[i] = random_values(10 + i, sizes[i]);
         biases[i] = random_values(20 + i, filters[i]);
     }
-    return 0;
 }
 
-static int tear_down(void **state)
+static void free_parameters(void)
 {
-    (void)state;
     for (int i = 0; i < 3; i++) {
         free(weights[i]);
         free(biases[i]);
     }
-    return 0;
 }
 
 /* Channels 16 … 47 of a picture as one of their own. */
@@ -232,44 +232,92 @@ static void check_image(const float *image, const float *first, const float *joi
     free(c.values);
 }
 
-static void layers_equal_what_they_say(void **state)
+enum { IMAGE = HEIGHT * WIDTH * CHANNELS, PIXELS = 6 * 4, JOINED = 160, FIRST = 7, MEANS = 50 };
+
+/* What is read of COUNT images. */
+struct results {
+    float *first, *join, *mean; /* channels 3 … 9 of the first image; all of the join; the mean of its channels 60 … */
+};
+
+static float *host_values(int64_t count)
 {
-    (void)state;
-    enum { IMAGE = HEIGHT * WIDTH * CHANNELS, PIXELS = 6 * 4 };
-    float *images = random_values(1, COUNT * (int64_t)IMAGE);
-    float *first = random_values(2, COUNT * PIXELS * 7), *join = random_values(2, COUNT * PIXELS * 160);
-    float *mean = random_values(2, COUNT * 160), *again = random_values(2, PIXELS * 160);
-    for (int threads = 1; threads <= 3; threads++) {
-        struct network n = make_network(threads);
-        assert_int_equal(fs_net_finish(n.net, &error), FS_OK);
-        const struct fs_net_result results[] = {
-            {part(n.first, 3, 7), false, first}, {n.join, false, join}, {n.join, true, mean}};
-        assert_int_equal(fs_net_run(n.net, COUNT, images, results, 3, &error), FS_OK);
-        for (int i = 0; i < COUNT; i++) {
-            check_image(images + i * IMAGE, first + i * PIXELS * 7, join + i * PIXELS * 160);
-            double sum = 0;
-            for (int p = 0; p < PIXELS; p++) {
-                sum += (double)join[(i * PIXELS + p) * 160 + 77];
-            }
-            assert_float_equal(mean[i * 160 + 77], sum / PIXELS, 1e-5);
-        }
-        const struct fs_net_result one = {n.join, false, again};
-        assert_int_equal(fs_net_run(n.net, 1, images + 3 * IMAGE, &one, 1, &error), FS_OK);
-        assert_memory_equal(again, join + 3 * PIXELS * 160, PIXELS * 160 * sizeof *again);
-        assert_float_equal(fs_net_flops(n.net), 2.0 * PIXELS * (32 * 3 * 9 + 48 * 32 * 3 + 16 * 32 * 5), 0.5);
-        fs_net_destroy(n.net);
-    }
-    free(images);
-    free(first);
-    free(join);
-    free(mean);
-    free(again);
+    float *values = fs_allocate((size_t)count, sizeof *values, "values", &error);
+    assert_non_null(values);
+    return values;
 }
 
-static void wrong_networks_are_refused(void **state)
+static struct results run_network(struct network n, int64_t count, const float *images)
 {
-    (void)state;
-    struct network n = make_network(1);
+    const struct results r = {host_values(count * PIXELS * FIRST), host_values(count * PIXELS * JOINED),
+                              host_values(count * MEANS)};
+    const struct fs_net_result results[] = {
+        {part(n.first, 3, FIRST), false, r.first}, {n.join, false, r.join}, {part(n.join, 60, MEANS), true, r.mean}};
+    assert_int_equal(fs_net_run(n.net, count, images, results, 3, &error), FS_OK);
+    return r;
+}
+
+static void free_results(struct results r)
+{
+    free(r.first);
+    free(r.join);
+    free(r.mean);
+}
+
+static void check_means(const float *join, const float *mean)
+{
+    for (int c = 0; c < MEANS; c++) {
+        double sum = 0;
+        for (int p = 0; p < PIXELS; p++) {
+            sum += (double)join[p * JOINED + 60 + c];
+        }
+        assert_float_equal(mean[c], sum / PIXELS, TOLERANCE);
+    }
+}
+
+/* `alone`: what a picture among others gave, when it is the only one. The CPU's networks promise the same bits. */
+static void check_alone(const struct fs_backend *backend, const float *alone, const float *join)
+{
+    for (int i = 0; i < PIXELS * JOINED; i++) {
+        assert_float_equal(alone[i], join[i], TOLERANCE);
+        assert_true(fs_cpu_threads(backend) == 0 || alone[i] == join[i]);
+    }
+}
+
+static void check_network(struct fs_backend *backend, const float *images, const float *device_images)
+{
+    struct network n = make_network(backend);
+    assert_int_equal(fs_net_finish(n.net, &error), FS_OK);
+    const struct results one = run_network(n, 1, device_images + 3 * IMAGE), all = run_network(n, COUNT, device_images);
+    for (int i = 0; i < COUNT; i++) {
+        check_image(images + i * IMAGE, all.first + i * PIXELS * FIRST, all.join + i * PIXELS * JOINED);
+        check_means(all.join + i * PIXELS * JOINED, all.mean + i * MEANS);
+    }
+    check_alone(backend, one.join, all.join + 3 * PIXELS * JOINED);
+    assert_float_equal(fs_net_flops(n.net), 2.0 * PIXELS * (32 * 3 * 9 + 48 * 32 * 3 + 16 * 32 * 5), 0.5);
+    assert_true(fs_net_bytes(n.net) > sizeof(float) * (32 * 3 * 9 + 48 * 32 * 3 + 16 * 32 * 5));
+    free_results(one);
+    free_results(all);
+    fs_net_destroy(n.net);
+}
+
+void test_backend_net(struct fs_backend *backend)
+{
+    make_parameters();
+    float *images = random_values(1, COUNT * (int64_t)IMAGE);
+    const size_t bytes = COUNT * (size_t)IMAGE * sizeof *images;
+    float *device_images = backend->allocate(backend, bytes, &error);
+    assert_non_null(device_images);
+    backend->upload(backend, device_images, images, bytes);
+    check_network(backend, images, device_images);
+    backend->release(backend, device_images);
+    free(images);
+    free_parameters();
+}
+
+void test_backend_net_refusals(struct fs_backend *backend)
+{
+    make_parameters();
+    struct network n = make_network(backend);
     struct fs_net_slice odd, image;
     const struct fs_net_slice input = {FS_NET_INPUT, 0, CHANNELS}, nowhere = {99, 0, 16};
     float out[6 * 4 * 160];
@@ -291,13 +339,20 @@ static void wrong_networks_are_refused(void **state)
     assert_int_equal(fs_net_run(n.net, 1, out, &too_wide, 1, &error), FS_FAILED);
     fs_net_destroy(n.net);
     fs_net_destroy(NULL);
+    free_parameters();
 }
 
-int main(void)
+/* --- some backend --- */
+
+static void destroy_nothing(struct fs_backend *backend)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layers_equal_what_they_say),
-        cmocka_unit_test(wrong_networks_are_refused),
-    };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    (void)backend;
+}
+
+struct fs_backend test_some_backend(const struct fs_backend *cpu)
+{
+    struct fs_backend some = *cpu;
+    some.name = "some";
+    some.destroy = destroy_nothing; /* the CPU's backend is known by this function */
+    return some;
 }

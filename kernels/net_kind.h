@@ -1,0 +1,61 @@
+/* What the kinds of inference network share: the images, how long each is needed and where it lies, and the table of
+ * functions that is a kind. */
+#ifndef FEWSTEP_NET_KIND_H
+#define FEWSTEP_NET_KIND_H
+
+#include "kernels/net.h"
+
+#define FS_NET_IMAGES_MAX 160
+#define FS_NET_LAYERS_MAX 200
+
+/* Written by layers `first` to `written`, and needed up to layer `last`. */
+struct fs_net_image {
+    int64_t height, width, channels;
+    int64_t floats;           /* in the arena; 0: the caller's */
+    int64_t offset;           /* there, once the network is finished */
+    int first, written, last; /* layers; first −1: none writes it */
+};
+
+/* A run that was checked: layers 0 … last, in order. */
+struct fs_net_run {
+    int64_t count;
+    const float *images;
+    const struct fs_net_result *results;
+    int result_count, last;
+};
+
+/* Shapes were checked before these are called. A kind appends the layers that it makes of one with fs_net_add_layer. */
+struct fs_net_kind {
+    void (*destroy)(struct fs_net *net);
+    fs_status (*convolution)(struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
+                             const struct fs_net_kernel *kernel, const float *weights, const float *bias,
+                             struct fs_error *error);
+    fs_status (*pool)(struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
+                      const struct fs_net_kernel *kernel, enum fs_pooling pooling, struct fs_error *error);
+    fs_status (*finish)(struct fs_net *net, struct fs_error *error); /* the images have their places */
+    fs_status (*run)(struct fs_net *net, const struct fs_net_run *run, struct fs_error *error);
+    double (*bytes)(const struct fs_net *net);
+};
+
+/* The first member of each kind's own structure. */
+struct fs_net {
+    const struct fs_net_kind *kind;
+    struct fs_net_image images[FS_NET_IMAGES_MAX];
+    int image_count, layer_count;
+    int64_t arena_floats; /* that one image needs on its way through the network */
+    double flops;
+    bool finished;
+};
+
+/* A copy of `image` that no layer writes yet. */
+fs_status fs_net_add_image(struct fs_net *net, struct fs_net_image image, int *index, struct fs_error *error);
+/* Layer net->layer_count, which it counts, reads image `in` and writes image `out`. */
+fs_status fs_net_add_layer(struct fs_net *net, int in, int out, struct fs_error *error);
+
+/* Images begin on 64 bytes, as the backends' memory does. */
+static inline int64_t fs_net_rounded(int64_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
+
+#endif
