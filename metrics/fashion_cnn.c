@@ -188,6 +188,7 @@ fs_status fs_fashion_cnn_read(struct fs_fashion_cnn *cnn, const char *path, stru
     fs_status status = parameters ? copy_tensors(path, &file, parameters, error) : FS_FAILED;
     if (status == FS_OK) {
         cnn->backend->upload(cnn->backend, cnn->parameters, parameters, count * sizeof *parameters);
+        status = cnn->backend->synchronise(cnn->backend, error);
     }
     free(parameters);
     fs_tensor_file_free(&file);
@@ -206,7 +207,10 @@ fs_status fs_fashion_cnn_write(struct fs_fashion_cnn *cnn, const char *path, str
     }
     cnn->backend->download(cnn->backend, parameters, cnn->parameters, count * sizeof *parameters);
     describe_tensors(parameters, &names, tensors);
-    const fs_status status = fs_tensor_file_write(path, tensors, 2 * FS_FASHION_CNN_LAYERS, metadata, 2, error);
+    fs_status status = cnn->backend->synchronise(cnn->backend, error);
+    if (status == FS_OK) {
+        status = fs_tensor_file_write(path, tensors, 2 * FS_FASHION_CNN_LAYERS, metadata, 2, error);
+    }
     free(parameters);
     return status;
 }
@@ -264,7 +268,6 @@ static fs_status extract(struct fs_extractor *extractor, const struct fs_image_b
         backend->upload(backend, state->cnn.activations[0], state->pictures,
                         (size_t)(count * FS_FASHION_CNN_PIXELS) * sizeof(float));
         fs_fashion_cnn_forward(&state->cnn, count, last);
-        FS_TRY(backend->synchronise(backend, error));
         if (features[0]) {
             backend->download(backend, features[0] + first * FS_FASHION_CNN_FEATURES,
                               state->cnn.activations[PENULTIMATE],
@@ -275,6 +278,8 @@ static fs_status extract(struct fs_extractor *extractor, const struct fs_image_b
                               state->cnn.activations[FS_FASHION_CNN_LAYERS],
                               (size_t)(count * FS_FASHION_CNN_CLASSES) * sizeof(float));
         }
+        FS_TRY(
+            backend->synchronise(backend, error)); /* what went wrong on the way here, the downloads' own faults too */
     }
     return FS_OK;
 }
