@@ -1,8 +1,10 @@
 /* The feature extractors there are. */
 #include "metrics/extractor.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "kernels/base/hash.h"
 #include "metrics/fashion_cnn.h"
 #include "metrics/inception.h"
 #include "metrics/metric.h"
@@ -22,13 +24,28 @@ const char *fs_extractor_name(int index)
     return index >= 0 && index < EXTRACTOR_COUNT ? extractors[index].name : NULL;
 }
 
+/* Another device, or the same that multiplies in another way, makes other features. */
+static void name_device(const struct fs_backend *backend, char device[32])
+{
+    char text[1024], sha256[65];
+    if (fs_cpu_threads(backend) > 0) {
+        snprintf(device, 32, "%s", backend->name);
+        return;
+    }
+    snprintf(text, sizeof text, "%s; %s", backend->variant, backend->choices ? backend->choices : "");
+    fs_sha256(text, strlen(text), sha256);
+    snprintf(device, 32, "%.16s-%.8s", backend->name, sha256);
+}
+
 fs_status fs_extractor_open(const char *name, struct fs_backend *backend, struct fs_extractor *extractor,
                             struct fs_error *error)
 {
     *extractor = (struct fs_extractor){0};
     for (int i = 0; i < EXTRACTOR_COUNT; i++) {
         if (strcmp(extractors[i].name, name) == 0) {
-            return extractors[i].open(backend, extractor, error);
+            FS_TRY(extractors[i].open(backend, extractor, error));
+            name_device(backend, extractor->device);
+            return FS_OK;
         }
     }
     char names[256] = "";

@@ -18,6 +18,8 @@ struct fs_extractor {
     char label[64];   /* the name that scores are told apart by: "inception-v3 weights 0123abcd" of unknown weights */
     char sha256[65];  /* of its weights */
     char path[1024];  /* of their file */
+    char device[32];  /* that its features come from, in names of files: "cpu", or "cuda-0123abcd", where the digits are
+                       * of the device and of how it goes about its operations */
     bool fid;         /* a Fréchet distance of its first tap is what the literature calls FID */
     double flops;     /* multiply-adds of one picture, times two; 0: not said */
     const struct fs_tap *taps;

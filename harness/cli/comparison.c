@@ -86,9 +86,14 @@ static fs_status read_published(struct fs_comparison *c, int side, struct fs_err
 static fs_status open_extractor(struct fs_comparison *c, struct fs_error *error)
 {
     const struct fs_comparison_wish *wish = c->wish;
-    const char *extractor = wish->extractor ? wish->extractor : *c->origin.extractor ? c->origin.extractor : NULL;
-    const char *resize = wish->resize ? wish->resize : *c->origin.resize ? c->origin.resize : NULL;
-    FS_TRY(fs_extraction_open(&c->extraction, extractor, resize, wish->quiet, error));
+    struct fs_extraction_wish extraction = wish->extraction;
+    if (!extraction.extractor && *c->origin.extractor) {
+        extraction.extractor = c->origin.extractor;
+    }
+    if (!extraction.resize && *c->origin.resize) {
+        extraction.resize = c->origin.resize;
+    }
+    FS_TRY(fs_extraction_open(&c->extraction, &extraction, error));
     for (int m = 0; m < wish->count; m++) {
         FS_TRY(fs_metric_tap(wish->metrics[m], &c->extraction.extractor, &c->taps[m], error));
     }
@@ -146,7 +151,7 @@ static fs_status make_sides(struct fs_comparison *c, struct fs_error *error)
         FS_TRY(look_at_side(c, side, &pictures[side], &extractor, error));
         FS_TRY(read_published(c, side, error));
     }
-    fs_progress_begin(&c->extraction.progress, c->wish->quiet);
+    fs_progress_begin(&c->extraction.progress, c->wish->extraction.quiet);
     if (extractor) {
         FS_TRY(open_extractor(c, error));
         const struct fs_extractor *opened = &c->extraction.extractor;

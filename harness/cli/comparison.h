@@ -8,13 +8,12 @@
 
 /* What is asked for; nothing is owned. */
 struct fs_comparison_wish {
-    const char *sources[2];         /* samples, reference: as fs_side_look and fs_image_source_open take them */
-    const char *extractor, *resize; /* NULL: those that the statistics are of, or the defaults (fs_extraction_open) */
+    const char *sources[2];               /* samples, reference: as fs_side_look and fs_image_source_open take them */
+    struct fs_extraction_wish extraction; /* NULL in it: what the statistics are of, else the defaults */
     const struct fs_metric *metrics[FS_METRICS_MAX];
     int count;
     int64_t samples; /* of each side only the first so many; 0: all */
     uint32_t seed;
-    bool quiet;
 };
 
 struct fs_comparison {

@@ -22,19 +22,16 @@ static fs_status choose_resize(struct fs_extractor *extractor, const char *name,
     return FS_OK;
 }
 
-fs_status fs_extraction_open(struct fs_extraction *extraction, const char *extractor, const char *resize, bool quiet,
+fs_status fs_extraction_open(struct fs_extraction *extraction, const struct fs_extraction_wish *wish,
                              struct fs_error *error)
 {
     *extraction = (struct fs_extraction){0};
-    fs_progress_begin(&extraction->progress, quiet);
-    extraction->backend = fs_cpu_backend(0, error);
-    if (!extraction->backend) {
-        return error->status;
-    }
-    fs_status status =
-        fs_extractor_open(extractor ? extractor : "inception-v3", extraction->backend, &extraction->extractor, error);
+    fs_progress_begin(&extraction->progress, wish->quiet);
+    FS_TRY(fs_open_backend(wish->device, &extraction->backend, error));
+    fs_status status = fs_extractor_open(wish->extractor ? wish->extractor : "inception-v3", extraction->backend,
+                                         &extraction->extractor, error);
     if (status == FS_OK) {
-        status = choose_resize(&extraction->extractor, resize, error);
+        status = choose_resize(&extraction->extractor, wish->resize, error);
     }
     if (status != FS_OK) {
         fs_extraction_close(extraction);

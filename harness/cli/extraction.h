@@ -3,6 +3,7 @@
 #define FEWSTEP_EXTRACTION_H
 
 #include "harness/cli/progress.h"
+#include "harness/config/config.h"
 #include "harness/sample/side.h"
 #include "metrics/metric.h"
 
@@ -13,9 +14,16 @@ struct fs_extraction {
     double begin;                /* of the side that is being made */
 };
 
-/* `extractor` and `resize` as on the command line, or NULL: inception-v3, and `clean` where it resizes. FS_USAGE for
- * unknown ones, missing weights, or a resize for an extractor that takes one size only. */
-fs_status fs_extraction_open(struct fs_extraction *extraction, const char *extractor, const char *resize, bool quiet,
+/* What is wanted of it, as on the command line. */
+struct fs_extraction_wish {
+    const char *extractor, *resize; /* NULL: inception-v3, and `clean` where it resizes */
+    enum fs_device_kind device;
+    bool quiet;
+};
+
+/* FS_USAGE for unknown names, missing weights, a device that is not there, or a resize for an extractor that takes one
+ * size only. */
+fs_status fs_extraction_open(struct fs_extraction *extraction, const struct fs_extraction_wish *wish,
                              struct fs_error *error);
 void fs_extraction_close(struct fs_extraction *extraction);
 

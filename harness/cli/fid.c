@@ -13,7 +13,7 @@
 
 struct fid_options {
     struct fs_comparison_wish wish;
-    const char *metrics;
+    const char *metrics, *device;
     int64_t seed;
     bool json, help;
 };
@@ -23,16 +23,17 @@ struct fid_options {
 static fs_status parse(int argc, char **argv, struct fid_options *options, struct fs_error *error)
 {
     const struct fs_flag flags[] = {
-        {"--extractor", FS_FLAG_TEXT, &options->wish.extractor, "NAME",
+        {"--extractor", FS_FLAG_TEXT, &options->wish.extraction.extractor, "NAME",
          "inception-v3 or fashion-cnn (that of the statistics, inception-v3)"},
-        {"--resize", FS_FLAG_TEXT, &options->wish.resize, "MODE",
+        {"--resize", FS_FLAG_TEXT, &options->wish.extraction.resize, "MODE",
          "clean, torch, tf1, authors or none (that of the statistics, clean)"},
         {"--metrics", FS_FLAG_TEXT, &options->metrics, "M,M,…",
          "fd, fd_infinity, sfd, kid, is, precision, recall, density, coverage, spectrum (fd)"},
         {"--samples", FS_FLAG_WHOLE, &options->wish.samples, "N", "only the first N pictures of each (all)"},
         {"--seed", FS_FLAG_WHOLE, &options->seed, "S", "of subsets and resamples (0)"},
+        {"--device", FS_FLAG_TEXT, &options->device, "NAME", "auto, cpu or cuda: where the features are made (auto)"},
         {"--json", FS_FLAG_SWITCH, &options->json, NULL, "an object a metric, each on a line"},
-        {"--quiet", FS_FLAG_SWITCH, &options->wish.quiet, NULL, "no progress, no notes"},
+        {"--quiet", FS_FLAG_SWITCH, &options->wish.extraction.quiet, NULL, "no progress, no notes"},
     };
     const struct fs_usage usage = {
         .command = "fid",
@@ -56,6 +57,7 @@ static fs_status parse(int argc, char **argv, struct fid_options *options, struc
         return fs_fail(error, FS_USAGE, "--seed: expected a whole number up to %" PRIu32, UINT32_MAX);
     }
     options->wish.seed = (uint32_t)options->seed;
+    FS_TRY(fs_parse_device(options->device, &options->wish.extraction.device, error));
     return options->help ? FS_OK
                          : fs_parse_metrics(options->metrics, options->wish.metrics, &options->wish.count, error);
 }
@@ -104,8 +106,12 @@ static void print_text(const struct fs_comparison *c)
     print_side("A", &c->sides[0]);
     print_side("B", &c->sides[1]);
     if (*c->origin.extractor) {
-        printf("features: %s, weights %.12s, tap %s, resize %s\n", c->origin.extractor, c->origin.sha256, c->origin.tap,
+        printf("features: %s, weights %.12s, tap %s, resize %s", c->origin.extractor, c->origin.sha256, c->origin.tap,
                c->origin.resize);
+        if (c->extraction.backend) {
+            printf(", made on %s (%s)", c->extraction.backend->name, c->extraction.backend->variant);
+        }
+        printf("\n");
     }
 }
 
@@ -126,12 +132,12 @@ static fs_status print_json(const struct fs_comparison *c, struct fs_error *erro
         char text[128];
         const struct fs_estimate *estimate = &c->estimates[m];
         fs_comparison_label(c, m, text);
-        json_t *json =
-            json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:s}", "metric", c->wish->metrics[m]->name,
-                      "label", text, "value", number_json(estimate->value), "low", number_json(estimate->low), "high",
-                      number_json(estimate->high), "a", side_json(&c->sides[0]), "b", side_json(&c->sides[1]),
-                      "extractor", c->origin.extractor, "extractor_sha256", c->origin.sha256, "tap", c->origin.tap,
-                      "resize", c->origin.resize);
+        json_t *json = json_pack(
+            "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:s?}", "metric", c->wish->metrics[m]->name,
+            "label", text, "value", number_json(estimate->value), "low", number_json(estimate->low), "high",
+            number_json(estimate->high), "a", side_json(&c->sides[0]), "b", side_json(&c->sides[1]), "extractor",
+            c->origin.extractor, "extractor_sha256", c->origin.sha256, "tap", c->origin.tap, "resize", c->origin.resize,
+            "device", c->extraction.backend ? c->extraction.backend->name : NULL);
         const int bad = json ? json_dumpf(json, stdout, JSON_COMPACT) : -1;
         json_decref(json);
         if (bad) {
@@ -144,7 +150,7 @@ static fs_status print_json(const struct fs_comparison *c, struct fs_error *erro
 
 fs_status fs_command_fid(int argc, char **argv, struct fs_error *error)
 {
-    struct fid_options options = {.metrics = "fd"};
+    struct fid_options options = {.metrics = "fd", .device = "auto"};
     FS_TRY(parse(argc, argv, &options, error));
     if (options.help) {
         return FS_OK;

@@ -162,6 +162,18 @@ fs_status fs_parse_weights(const char *text, enum fs_weights_kind *kind, struct 
     return FS_OK;
 }
 
+fs_status fs_parse_device(const char *text, enum fs_device_kind *kind, struct fs_error *error)
+{
+    static const char *const names[] = {[FS_DEVICE_AUTO] = "auto", [FS_DEVICE_CPU] = "cpu", [FS_DEVICE_CUDA] = "cuda"};
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
+        if (strcmp(names[i], text) == 0) {
+            *kind = (enum fs_device_kind)i;
+            return FS_OK;
+        }
+    }
+    return fs_fail(error, FS_USAGE, "--device: expected auto, cpu or cuda, got '%s'", text);
+}
+
 static fs_status add_metric(const char *text, size_t length, const struct fs_metric *metrics[FS_METRICS_MAX],
                             int *count, struct fs_error *error)
 {

@@ -57,6 +57,9 @@ bool fs_ends_with(const char *text, const char *end);
 /* "ema" or "raw" of --weights. */
 fs_status fs_parse_weights(const char *text, enum fs_weights_kind *kind, struct fs_error *error);
 
+/* "auto", "cpu" or "cuda" of --device. */
+fs_status fs_parse_device(const char *text, enum fs_device_kind *kind, struct fs_error *error);
+
 /* "fd,kid" of --metrics, each once; FS_USAGE names those there are. */
 fs_status fs_parse_metrics(const char *text, const struct fs_metric *metrics[FS_METRICS_MAX], int *count,
                            struct fs_error *error);

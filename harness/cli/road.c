@@ -54,7 +54,7 @@ fs_status fs_road_open(struct fs_road *road, struct fs_session *session, const s
         status = fs_dataset_open(&config->dataset, FS_SPLIT_TEST, &road->test, error);
     }
     if (status == FS_OK) {
-        status = fs_extractor_open(config->evaluate.extractors[0], session->host, &road->extractor, error);
+        status = fs_extractor_open(config->evaluate.extractors[0], session->backend, &road->extractor, error);
     }
     if (status == FS_OK) {
         fs_extractor_set_resize(&road->extractor, config->evaluate.resize);

@@ -51,14 +51,8 @@ static fs_status open_parts(struct fs_session *session, const char *out, const c
     FS_TRY(fs_make_folder(out, error));
     FS_TRY(fs_open_backend(device, &session->backend, error));
     FS_TRY(fs_store_open(session->db, FS_STORE_WRITE, &session->store, error));
-    session->host = session->backend;
     if (strcmp(session->backend->name, "cpu") == 0) {
         session->peak_flops = fs_cpu_peak_flops(session->backend);
-    } else {
-        session->host = fs_cpu_backend(0, error);
-        if (!session->host) {
-            return error->status;
-        }
     }
     return fs_store_this_environment(session->store, session->backend, &session->environment, error);
 }
@@ -78,9 +72,6 @@ fs_status fs_session_open(struct fs_session *session, const char *out, const cha
 void fs_session_close(struct fs_session *session)
 {
     fs_store_close(session->store);
-    if (session->host && session->host != session->backend) {
-        session->host->destroy(session->host);
-    }
     if (session->backend) {
         session->backend->destroy(session->backend);
     }

@@ -10,8 +10,7 @@
 #include "metrics/extractor.h"
 
 struct fs_session {
-    struct fs_backend *backend;
-    struct fs_backend *host; /* the CPU's, for feature extractors; the same as `backend` without a GPU */
+    struct fs_backend *backend; /* of networks and feature extractors */
     struct fs_store *store;
     int64_t environment; /* its row in the database */
     char out[768], db[1024];

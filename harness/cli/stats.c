@@ -9,20 +9,22 @@
 #include "kernels/base/file.h"
 
 struct stats_options {
-    const char *source, *extractor, *resize, *output;
+    struct fs_extraction_wish wish;
+    const char *source, *output, *device;
     int64_t samples;
-    bool quiet, help;
+    bool help;
 };
 
 static fs_status parse(int argc, char **argv, struct stats_options *options, struct fs_error *error)
 {
     const struct fs_flag flags[] = {
         {"-o", FS_FLAG_TEXT, &options->output, "OUT.npz", "the statistics: mu and sigma, float64"},
-        {"--extractor", FS_FLAG_TEXT, &options->extractor, "NAME",
+        {"--extractor", FS_FLAG_TEXT, &options->wish.extractor, "NAME",
          "whose features: inception-v3 (the default) or fashion-cnn"},
-        {"--resize", FS_FLAG_TEXT, &options->resize, "MODE", "clean, torch, tf1, authors or none (clean)"},
+        {"--resize", FS_FLAG_TEXT, &options->wish.resize, "MODE", "clean, torch, tf1, authors or none (clean)"},
         {"--samples", FS_FLAG_WHOLE, &options->samples, "N", "only the first N pictures (all)"},
-        {"--quiet", FS_FLAG_SWITCH, &options->quiet, NULL, "no progress"},
+        {"--device", FS_FLAG_TEXT, &options->device, "NAME", "auto, cpu or cuda: where the features are made (auto)"},
+        {"--quiet", FS_FLAG_SWITCH, &options->wish.quiet, NULL, "no progress"},
     };
     const struct fs_usage usage = {
         .command = "stats",
@@ -43,7 +45,7 @@ static fs_status parse(int argc, char **argv, struct stats_options *options, str
     if (!options->help && !options->output) {
         return fs_fail(error, FS_USAGE, "fewstep stats: -o is missing: the .npz to write");
     }
-    return FS_OK;
+    return fs_parse_device(options->device, &options->wish.device, error);
 }
 
 /* Whether the result can be written is asked before the work, not after it. */
@@ -64,7 +66,7 @@ static fs_status make_side(const struct stats_options *options, struct fs_side *
         return fs_side_read(options->source, "", 0, side, error);
     }
     const struct fs_side_making making = {.statistics = {true}, .limit = options->samples};
-    FS_TRY(fs_extraction_open(&extraction, options->extractor, options->resize, options->quiet, error));
+    FS_TRY(fs_extraction_open(&extraction, &options->wish, error));
     const fs_status status = fs_extraction_side(&extraction, options->source, &making, side, error);
     if (status == FS_OK) {
         fs_extraction_warn(&extraction, fs_metric_find("fd"), options->source, side->count, side->gaussians[0].dim);
@@ -75,7 +77,7 @@ static fs_status make_side(const struct stats_options *options, struct fs_side *
 
 fs_status fs_command_stats(int argc, char **argv, struct fs_error *error)
 {
-    struct stats_options options = {0};
+    struct stats_options options = {.device = "auto"};
     struct fs_side side = {0};
     FS_TRY(parse(argc, argv, &options, error));
     if (options.help) {

@@ -27,16 +27,19 @@ struct fs_reference_parts fs_reference_parts(const struct fs_evaluate_config *ev
 /* Behind those of the parts: what an interrupted pass left. */
 enum { UNFINISHED = FS_PARTS, PATHS };
 
-/* Of one part in the cache; the first tap's statistics have had theirs from the beginning. Owned by the caller. */
+/* Of one part in the cache; the CPU's statistics of the first tap have had theirs from the beginning. Features are not
+ * the same bits on another device. Owned by the caller. */
 static char *part_path(const char *cache, const struct fs_extractor *extractor, const struct fs_dataset *train,
                        int part, struct fs_error *error)
 {
     static const char *const endings[] = {"", "-spatial", "-features", "", "-unfinished"};
+    const bool cpu = strcmp(extractor->device, "cpu") == 0;
     if (part == FS_PART_POWER) {
         return fs_format(error, "%s/%.16s-spectrum.safetensors", cache, train->sha256);
     }
-    return fs_format(error, "%s/%.16s-%.16s-%s%s.safetensors", cache, train->sha256, extractor->sha256,
-                     fs_resize_name((int)extractor->resize), endings[part]);
+    return fs_format(error, "%s/%.16s-%.16s-%s%s%s%s.safetensors", cache, train->sha256, extractor->sha256,
+                     fs_resize_name((int)extractor->resize), cpu ? "" : "-", cpu ? "" : extractor->device,
+                     endings[part]);
 }
 
 static fs_status refuse(const char *path, struct fs_error *error)

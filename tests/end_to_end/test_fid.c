@@ -205,15 +205,16 @@ static void test_what_is_printed(void **state)
     (void)state;
     char arguments[2048];
     const char *pictures = test_path("pictures.npz");
-    snprintf(arguments, sizeof arguments, "fid %s %s --extractor fashion-cnn --metrics kid,fd,coverage --quiet",
-             pictures, test_path("folder"));
+    snprintf(arguments, sizeof arguments,
+             "fid %s %s --extractor fashion-cnn --metrics kid,fd,coverage --quiet --device cpu", pictures,
+             test_path("folder"));
     const char *text = output_of(arguments);
     assert_true(strncmp(text, "KID (fashion-cnn) ", 18) == 0);
     assert_non_null(strstr(text, "\nFD (fashion-cnn)  "));
     assert_non_null(strstr(text, "\ncoverage (fashion-cnn) "));
     assert_null(strstr(text, "FID"));
     assert_non_null(strstr(text, "pictures.npz, 300 pictures\n"));
-    assert_non_null(strstr(text, "tap penultimate, resize none\n"));
+    assert_non_null(strstr(text, "tap penultimate, resize none, made on cpu ("));
     /* Of statistics that nobody knows more of, nothing is claimed. */
     write_statistics("one.npz", 128, 1, 0);
     write_statistics("two.npz", 128, 4, 0);
@@ -221,6 +222,7 @@ static void test_what_is_printed(void **state)
     text = output_of(arguments);
     assert_true(strncmp(text, "FD (unknown features)  128\n", 27) == 0); /* tr (1 + 4 − 2·2) of each */
     assert_non_null(strstr(text, "statistics that do not say of which features"));
+    assert_null(strstr(text, "made on"));
 }
 
 static void test_few_pictures_are_noted(void **state)
@@ -262,6 +264,8 @@ static void test_wrong_use(void **state)
     refuses("-o is missing", "stats a");
     refuses("unknown metric 'fvd': there are fd, kid,", "fid a b --metrics fd,fvd");
     refuses("unknown metric ''", "fid a b --metrics fd,");
+    refuses("--device: expected auto, cpu or cuda, got 'tpu'", "fid a b --device tpu");
+    refuses("--device: expected auto, cpu or cuda, got ''", "stats a -o b.npz --device=");
     refuses("unknown feature extractor 'resnet'", "fid %s b --extractor resnet", test_path("folder"));
     refuses("unknown resize mode 'bicubic'", "fid %s b --resize bicubic --extractor fashion-cnn", test_path("folder"));
     refuses("fashion-cnn takes pictures of one size only", "fid %s b --resize torch --extractor fashion-cnn",

@@ -157,6 +157,7 @@ static void committed_file_is_the_expected_one(void **state)
     assert_string_equal(extractor.path, "metrics/fashion-cnn.safetensors");
     assert_false(extractor.fid);
     assert_string_equal(fs_extractor_name(0), extractor.name);
+    assert_string_equal(extractor.device, "cpu");
     fs_extractor_close(&extractor);
     expect(fs_extractor_open("inception", backend, &extractor, &error), FS_USAGE, &error,
            "there is fashion-cnn, inception-v3");

@@ -14,6 +14,7 @@
 
 #include "kernels/base/memory.h"
 #include "metrics/inception.h"
+#include "tests/support/backend_net.h"
 #include "tests/support/folder.h"
 
 static struct fs_error error;
@@ -263,7 +264,34 @@ static void wrong_pictures(struct fs_extractor *extractor)
     assert_int_equal(extractor->extract(extractor, &batch, taps, &error), FS_OK);
 }
 
-/* One opening for all three: it reads 96 MB. */
+/* Pictures reach a backend whose memory is not the host's, and features come back. */
+static void another_backend_extracts(struct fs_extractor *on_cpu)
+{
+    enum { COUNT = 2, PIXELS = 28 * 28 };
+    struct fs_backend some = test_some_backend(backend);
+    struct fs_extractor on_some;
+    uint8_t bytes[COUNT * PIXELS];
+    float features[2][COUNT * 64];
+    const struct fs_image_batch batch = {bytes, true, COUNT, 28, 28, 1, 0, 0};
+    for (int i = 0; i < COUNT * PIXELS; i++) {
+        bytes[i] = (uint8_t)(i * 7 + i / PIXELS * 31);
+    }
+    assert_int_equal(fs_extractor_open("inception-v3", &some, &on_some, &error), FS_OK);
+    assert_string_equal(on_cpu->device, "cpu");
+    assert_int_equal(strncmp(on_some.device, "some-", 5), 0);
+    struct fs_extractor *extractors[] = {on_cpu, &on_some};
+    for (int i = 0; i < 2; i++) {
+        float *const taps[FS_INCEPTION_TAPS] = {[FS_INCEPTION_64] = features[i]};
+        fs_extractor_set_resize(extractors[i], FS_RESIZE_TORCH);
+        assert_int_equal(extractors[i]->extract(extractors[i], &batch, taps, &error), FS_OK);
+    }
+    for (int i = 0; i < COUNT * 64; i++) {
+        assert_float_equal(features[1][i], features[0][i], 1e-5);
+    }
+    fs_extractor_close(&on_some);
+}
+
+/* One opening for all of them: it reads 96 MB. */
 static void published_file_extracts(void **state)
 {
     (void)state;
@@ -271,6 +299,7 @@ static void published_file_extracts(void **state)
     taps_and_names(&extractor);
     pictures_in_features_out(&extractor);
     wrong_pictures(&extractor);
+    another_backend_extracts(&extractor);
     fs_extractor_close(&extractor);
 }
 

@@ -42,15 +42,19 @@ static fs_status extract(struct fs_extractor *extractor, const struct fs_image_b
     return FS_OK;
 }
 
+static const char *device = "cpu";
+
 static struct fs_extractor fake(void)
 {
-    return (struct fs_extractor){.name = "fake",
-                                 .sha256 = "0123456789abcdef0123456789abcdef",
-                                 .taps = taps,
-                                 .tap_count = 2,
-                                 .batch_max = 100,
-                                 .channels = 1,
-                                 .extract = extract};
+    struct fs_extractor made = {.name = "fake",
+                                .sha256 = "0123456789abcdef0123456789abcdef",
+                                .taps = taps,
+                                .tap_count = 2,
+                                .batch_max = 100,
+                                .channels = 1,
+                                .extract = extract};
+    snprintf(made.device, sizeof made.device, "%s", device);
+    return made;
 }
 
 static void stop_after(void *owner, int64_t done, int64_t of, double rate)
@@ -163,11 +167,35 @@ static void what_does_not_fit_is_not_used(void **state)
     fs_reference_close(&reference);
 }
 
+/* Features of one device are not taken for another's; the spectrum is of pixels. */
+static void another_device_has_its_own(void **state)
+{
+    (void)state;
+    static const char *const devices[] = {"cpu", "cuda-0123abcd", "cuda-4567ef01"};
+    struct fs_reference reference;
+    const struct fs_reference_parts parts = {.power = true};
+    const char *cache = test_path("devices");
+    char path[512];
+    extracted = 0;
+    for (int i = 0; i < 6; i++) {
+        device = devices[i % 3];
+        assert_int_equal(open_once(cache, parts, 0, &reference), FS_OK);
+        assert_int_equal(extracted, (i < 3 ? i + 1 : 3) * train.count);
+        fs_reference_close(&reference);
+    }
+    device = "cpu";
+    cached_path(path, cache, "");
+    assert_int_equal(access(path, R_OK), 0);
+    cached_path(path, cache, "-cuda-0123abcd");
+    assert_int_equal(access(path, R_OK), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stopped_passes_end_with_the_same_bytes),
         cmocka_unit_test(what_does_not_fit_is_not_used),
+        cmocka_unit_test(another_device_has_its_own),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
