@@ -1,5 +1,5 @@
-/* inception-v3 against pytorch-fid's port with the same random parameters (make_inception_golden.py): the CPU's network,
- * and the one for any backend, by the CPU's table. */
+/* inception-v3 against pytorch-fid's port with the same random parameters (make_inception_golden.py): the CPU's
+ * network, and the one for any backend, by the CPU's table. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
