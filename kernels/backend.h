@@ -22,7 +22,7 @@
 #include "kernels/base/error.h"
 #include "kernels/base/random.h"
 
-#define FS_BACKEND_ABI 5u
+#define FS_BACKEND_ABI 6u
 
 enum fs_type { FS_F32, FS_BF16, FS_F64 };
 
@@ -44,6 +44,18 @@ struct fs_window {
 };
 
 enum fs_pooling { FS_POOL_MAX, FS_POOL_AVERAGE_PADDED, FS_POOL_AVERAGE_UNPADDED };
+
+/* How one side of a picture is resized: place i is Σ_k weights[i·taps + k]·(input first[i] + k). Owns nothing. */
+struct fs_resize_side {
+    int64_t in, out, taps;
+    int32_t *first; /* [out], each at most in − taps; in the backend's memory, as the weights are */
+    float *weights; /* [out, taps] */
+};
+
+/* What becomes of a resized value: not below low, not above high (NaN stays), then gain·value + offset. */
+struct fs_resize_scale {
+    float low, high, gain, offset;
+};
 
 /* One AdamW update (Loshchilov & Hutter 2019) and the moving averages that follow it, in one pass. */
 struct fs_adamw {
@@ -181,6 +193,18 @@ struct fs_backend {
                                  const struct fs_window *window);
     void (*pool_forward)(struct fs_backend *backend, struct fs_view y, struct fs_view x, const struct fs_window *window,
                          enum fs_pooling pooling);
+
+    /* --- what feature extractors and autoencoders need beside it; forward only ----------------------------------- */
+    /* x [B, H·W·C] → y [B, H′·W′·C] (any type): along the rows, then down the columns, then the scale. Sums are float32
+     * in the order of the taps, rounded after each product and sum (no contraction): the same bits on every backend. */
+    void (*resize_forward)(struct fs_backend *backend, struct fs_view y, struct fs_view x,
+                           const struct fs_resize_side *vertical, const struct fs_resize_side *horizontal,
+                           int64_t channels, const struct fs_resize_scale *scale);
+    /* Group norm (Wu & He 2018): y = (x − mean)/√(var + epsilon)·gamma + beta, the statistics those of a sample's
+     * pixels and the `channels`/`groups` channels of a group. x, y [B, P·channels] (channels last; y may be x), gamma,
+     * beta [1, channels]; each of any type. */
+    void (*group_norm_forward)(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view gamma,
+                               struct fs_view beta, int64_t channels, int64_t groups, double epsilon);
 };
 
 static inline struct fs_view fs_no_view(void)
@@ -233,6 +257,23 @@ static inline bool fs_is_any(struct fs_view view)
 static inline bool fs_groups_rows(struct fs_view per_sample, struct fs_view x)
 {
     return per_sample.rows > 0 && x.rows % per_sample.rows == 0;
+}
+
+/* Pictures in and out are as large as the sides say. */
+static inline bool fs_resize_fits(struct fs_view y, struct fs_view x, const struct fs_resize_side *vertical,
+                                  const struct fs_resize_side *horizontal, int64_t channels)
+{
+    return y.rows == x.rows && x.cols == vertical->in * horizontal->in * channels &&
+           y.cols == vertical->out * horizontal->out * channels && vertical->taps > 0 && horizontal->taps > 0 &&
+           vertical->taps <= vertical->in && horizontal->taps <= horizontal->in;
+}
+
+/* Pixels of `channels` numbers each, in groups of equally many channels. */
+static inline bool fs_group_norm_fits(struct fs_view y, struct fs_view x, struct fs_view gamma, struct fs_view beta,
+                                      int64_t channels, int64_t groups)
+{
+    return fs_same_shape(y, x) && fs_same_shape(gamma, beta) && gamma.rows == 1 && gamma.cols == channels &&
+           channels > 0 && groups > 0 && channels % groups == 0 && x.cols > 0 && x.cols % channels == 0;
 }
 
 /* The CPU backend with `threads` OpenMP threads (0: all), on the best instruction set that this CPU and the

@@ -121,12 +121,14 @@ static fs_status choose_isa(enum fs_isa *isa, struct fs_error *error)
     do {                                                                                                               \
         fs_install_attention_##isa(backend);                                                                           \
         fs_install_elementwise_##isa(backend);                                                                         \
+        fs_install_group_norm_##isa(backend);                                                                          \
         fs_install_loss_##isa(backend);                                                                                \
         fs_install_norm_##isa(backend);                                                                                \
         fs_install_normals_##isa(backend);                                                                             \
         fs_install_optimiser_##isa(backend);                                                                           \
         fs_install_peak_##isa(backend);                                                                                \
         fs_install_pooling_##isa(backend);                                                                             \
+        fs_install_resize_##isa(backend);                                                                              \
         fs_install_tokens_##isa(backend);                                                                              \
     } while (0)
 

@@ -46,12 +46,14 @@ void fs_cpu_install_convolution(struct fs_backend *backend);
 #define FS_ISA_INSTALLERS(isa)                                                                                         \
     void fs_install_attention_##isa(struct fs_backend *backend);                                                       \
     void fs_install_elementwise_##isa(struct fs_backend *backend);                                                     \
+    void fs_install_group_norm_##isa(struct fs_backend *backend);                                                      \
     void fs_install_loss_##isa(struct fs_backend *backend);                                                            \
     void fs_install_norm_##isa(struct fs_backend *backend);                                                            \
     void fs_install_normals_##isa(struct fs_backend *backend);                                                         \
     void fs_install_optimiser_##isa(struct fs_backend *backend);                                                       \
     void fs_install_peak_##isa(struct fs_backend *backend);                                                            \
     void fs_install_pooling_##isa(struct fs_backend *backend);                                                         \
+    void fs_install_resize_##isa(struct fs_backend *backend);                                                          \
     void fs_install_tokens_##isa(struct fs_backend *backend)
 FS_ISA_INSTALLERS(baseline);
 FS_ISA_INSTALLERS(avx2);

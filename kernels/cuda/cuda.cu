@@ -103,6 +103,7 @@ static void install(struct fs_backend *backend)
     fs_cuda_install_attention(backend);
     fs_cuda_install_convolution(backend);
     fs_cuda_install_elementwise(backend);
+    fs_cuda_install_group_norm(backend);
     fs_cuda_install_linear(backend);
     fs_cuda_install_loss(backend);
     fs_cuda_install_memory(backend);
@@ -110,6 +111,7 @@ static void install(struct fs_backend *backend)
     fs_cuda_install_optimiser(backend);
     fs_cuda_install_pooling(backend);
     fs_cuda_install_random(backend);
+    fs_cuda_install_resize(backend);
     fs_cuda_install_tokens(backend);
     fs_cuda_install_update(backend);
 }

@@ -193,6 +193,7 @@ static inline bool fs_cudnn_convolution(struct fs_cuda *, struct fs_view, struct
 void fs_cuda_install_attention(struct fs_backend *backend);
 void fs_cuda_install_convolution(struct fs_backend *backend);
 void fs_cuda_install_elementwise(struct fs_backend *backend);
+void fs_cuda_install_group_norm(struct fs_backend *backend);
 void fs_cuda_install_linear(struct fs_backend *backend);
 void fs_cuda_install_loss(struct fs_backend *backend);
 void fs_cuda_install_memory(struct fs_backend *backend);
@@ -200,6 +201,7 @@ void fs_cuda_install_norm(struct fs_backend *backend);
 void fs_cuda_install_optimiser(struct fs_backend *backend);
 void fs_cuda_install_pooling(struct fs_backend *backend);
 void fs_cuda_install_random(struct fs_backend *backend);
+void fs_cuda_install_resize(struct fs_backend *backend);
 void fs_cuda_install_tokens(struct fs_backend *backend);
 void fs_cuda_install_update(struct fs_backend *backend);
 

@@ -209,6 +209,16 @@ static void sum_columns(struct fs_cuda *cuda, const Operation &operation, int64_
               rows_a_group, cols);
 }
 
+/* --- images --- */
+
+/* Images of so many channels: a piece of a pixel may be read at once where every pixel begins on a piece. */
+static inline struct span span_of_pixels(struct fs_view images, int64_t channels)
+{
+    struct span span = span_of(images);
+    span.wide = span.wide && channels % FS_PIECE == 0;
+    return span;
+}
+
 /* --- windows over images --- */
 
 /* A convolution's or pooling's window in 32 bits, which divide several times faster than 64. */

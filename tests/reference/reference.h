@@ -10,7 +10,7 @@ struct fs_backend *fs_reference_backend(struct fs_error *error);
 
 /* The operations, by file. */
 void fs_reference_network(struct fs_backend *backend);  /* linear layer, attention, norm, gate, element by element */
-void fs_reference_pictures(struct fs_backend *backend); /* patches, convolution, pooling */
+void fs_reference_pictures(struct fs_backend *backend); /* patches, convolution, pooling, resize, group norm */
 void fs_reference_training(struct fs_backend *backend); /* conditioning, loss, optimiser */
 
 /* Element (i, j) of an FS_F64 view. */

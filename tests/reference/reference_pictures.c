@@ -1,4 +1,4 @@
-/* The reference's patches, convolutions and pooling. */
+/* The reference's patches, convolutions, pooling, resizing and group norm. */
 #include <math.h>
 
 #include "tests/reference/reference.h"
@@ -186,6 +186,78 @@ static void pool_forward(struct fs_backend *backend, struct fs_view y, struct fs
     }
 }
 
+/* --- resizing, group norm --- */
+
+/* Number c of output pixel (i, j) of sample b. */
+static double resized(struct fs_view x, const struct fs_resize_side *vertical, const struct fs_resize_side *horizontal,
+                      int64_t channels, int64_t b, int64_t i, int64_t j, int64_t c)
+{
+    double sum = 0;
+    for (int64_t r = 0; r < vertical->taps; r++) {
+        for (int64_t s = 0; s < horizontal->taps; s++) {
+            const int64_t pixel = (vertical->first[i] + r) * horizontal->in + horizontal->first[j] + s;
+            sum += (double)vertical->weights[i * vertical->taps + r] * horizontal->weights[j * horizontal->taps + s] *
+                   *fs_at(x, b, pixel * channels + c);
+        }
+    }
+    return sum;
+}
+
+static void resize_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x,
+                           const struct fs_resize_side *vertical, const struct fs_resize_side *horizontal,
+                           int64_t channels, const struct fs_resize_scale *scale)
+{
+    const bool fits = fs_resize_fits(y, x, vertical, horizontal, channels);
+    if (!FS_REFERENCE_CHECK(backend, "resize_forward", fits, y, x)) {
+        return;
+    }
+    for (int64_t b = 0; b < y.rows; b++) {
+        for (int64_t at = 0; at < y.cols; at++) {
+            const int64_t i = at / channels / horizontal->out, j = at / channels % horizontal->out;
+            const double v = resized(x, vertical, horizontal, channels, b, i, j, at % channels);
+            const double clipped = v < scale->low ? scale->low : v > scale->high ? scale->high : v;
+            *fs_at(y, b, at) = clipped * scale->gain + scale->offset;
+        }
+    }
+}
+
+static bool in_group(int64_t at, int64_t channels, int64_t groups, int64_t group)
+{
+    return at % channels / (channels / groups) == group;
+}
+
+static void normalise_group(struct fs_view y, struct fs_view x, struct fs_view gamma, struct fs_view beta, int64_t b,
+                            int64_t groups, int64_t group, double epsilon)
+{
+    const int64_t channels = gamma.cols, count = x.cols / groups;
+    double mean = 0, variance = 0;
+    for (int64_t at = 0; at < x.cols; at++) {
+        mean += in_group(at, channels, groups, group) ? *fs_at(x, b, at) / (double)count : 0;
+    }
+    for (int64_t at = 0; at < x.cols; at++) {
+        const double off = in_group(at, channels, groups, group) ? *fs_at(x, b, at) - mean : 0;
+        variance += off * off / (double)count;
+    }
+    for (int64_t at = 0; at < x.cols; at++) {
+        if (in_group(at, channels, groups, group)) {
+            const double normal = (*fs_at(x, b, at) - mean) / sqrt(variance + epsilon);
+            *fs_at(y, b, at) = normal * *fs_at(gamma, 0, at % channels) + *fs_at(beta, 0, at % channels);
+        }
+    }
+}
+
+static void group_norm_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view gamma,
+                               struct fs_view beta, int64_t channels, int64_t groups, double epsilon)
+{
+    const bool fits = fs_group_norm_fits(y, x, gamma, beta, channels, groups);
+    if (!FS_REFERENCE_CHECK(backend, "group_norm_forward", fits, y, x, gamma, beta)) {
+        return;
+    }
+    for (int64_t index = 0; index < x.rows * groups; index++) {
+        normalise_group(y, x, gamma, beta, index / groups, groups, index % groups, epsilon);
+    }
+}
+
 void fs_reference_pictures(struct fs_backend *backend)
 {
     backend->patchify = patchify;
@@ -193,4 +265,6 @@ void fs_reference_pictures(struct fs_backend *backend)
     backend->convolution_forward = convolution_forward;
     backend->convolution_backward = convolution_backward;
     backend->pool_forward = pool_forward;
+    backend->resize_forward = resize_forward;
+    backend->group_norm_forward = group_norm_forward;
 }

@@ -508,6 +508,118 @@ static void pictures_of(struct fixture *f)
     pool_shape(f, (struct fs_window){9, 7, 3, 3, 3, 2, 2, 0, 1});
 }
 
+/* --- resize and group norm --- */
+
+/* Any windows and weights, in the tested backend's memory and in the reference's. */
+struct sides {
+    struct fs_resize_side cpu, ref;
+};
+
+static struct sides side(struct fixture *f, int64_t in, int64_t out, int64_t taps)
+{
+    const struct pair weights = dense(f, FS_F32, out, taps); /* the reference's are float32 too: of its own copy */
+    const struct fs_view first = buffer(f, f->cpu, FS_F32, 1, out, out), /* 32 bits each */
+        ref_first = buffer(f, f->reference, FS_F32, 1, out, out),
+                         ref_weights = buffer(f, f->reference, FS_F32, out, taps, taps);
+    int32_t *numbers = ref_first.data;
+    for (int64_t i = 0; i < out; i++) {
+        numbers[i] = (int32_t)(fs_random_word(f->key, 1, (uint32_t)i) % (uint32_t)(in - taps + 1));
+    }
+    f->cpu->upload(f->cpu, first.data, numbers, (size_t)out * sizeof *numbers);
+    f->reference->copy(f->reference, ref_weights, weights.ref);
+    return (struct sides){{in, out, taps, first.data, weights.cpu.data}, {in, out, taps, numbers, ref_weights.data}};
+}
+
+static void resize_shape(struct fixture *f, int64_t samples, int64_t channels, struct sides vertical,
+                         struct sides horizontal, const struct fs_resize_scale *scale)
+{
+    const int64_t from = vertical.cpu.in * horizontal.cpu.in * channels,
+                  to = vertical.cpu.out * horizontal.cpu.out * channels;
+    const struct pair x = operand(f, f->any, samples, from), y = operand(f, f->any, samples, to);
+    f->cpu->resize_forward(f->cpu, y.cpu, x.cpu, &vertical.cpu, &horizontal.cpu, channels, scale);
+    f->reference->resize_forward(f->reference, y.ref, x.ref, &vertical.ref, &horizontal.ref, channels, scale);
+    expect_near(f, y, 1e-6, "resize_forward");
+    give_back(f);
+}
+
+/* The same bits as the CPU's plainest loops, and what is not a number stays so. */
+static void resize_bits(struct fixture *f)
+{
+    const struct fs_resize_scale scale = {-1, 1, 0.7f, 0.1f};
+    const struct sides vertical = side(f, 7, 9, 3), horizontal = side(f, 5, 8, 4);
+    const struct pair x = dense(f, f->any, 2, 7 * 5 * 3), y = dense(f, f->any, 2, 9 * 8 * 3);
+    const struct fs_view host_x = host_copy(x.cpu), host_y = host_copy(y.cpu), got = host_copy(y.cpu);
+    f->cpu->resize_forward(f->cpu, y.cpu, x.cpu, &vertical.cpu, &horizontal.cpu, 3, &scale);
+    f->cpu->download(f->cpu, got.data, y.cpu.data, bytes_of(got));
+
+    struct fs_error error;
+    setenv("FEWSTEP_CPU", "baseline", 1);
+    struct fs_backend *plain = fs_cpu_backend(1, &error);
+    unsetenv("FEWSTEP_CPU");
+    assert_non_null(plain);
+    f->reference->copy(f->reference, host_x, x.ref);
+    plain->resize_forward(plain, host_y, host_x, &vertical.ref, &horizontal.ref, 3, &scale);
+    assert_int_equal(plain->synchronise(plain, &error), FS_OK);
+    plain->destroy(plain);
+    assert_memory_equal(got.data, host_y.data, bytes_of(got));
+    free(host_x.data);
+    free(host_y.data);
+    free(got.data);
+
+    f->cpu->fill(f->cpu, x.cpu, NAN);
+    f->cpu->resize_forward(f->cpu, y.cpu, x.cpu, &vertical.cpu, &horizontal.cpu, 3, &scale);
+    get(f, y.ref, y.cpu);
+    for (int64_t j = 0; j < y.ref.cols; j++) {
+        assert_true(isnan(*fs_at(y.ref, 1, j)));
+    }
+    give_back(f);
+}
+
+static void resize_of(struct fixture *f)
+{
+    const struct fs_resize_scale clipped = {-1.5f, 1.25f, 0.5f, -0.25f}, as_it_is = {-INFINITY, INFINITY, 2, 1};
+    resize_shape(f, 3, 3, side(f, 5, 9, 3), side(f, 7, 4, 2), &clipped);
+    resize_shape(f, 2, 16, side(f, 8, 4, 4), side(f, 6, 12, 6), &as_it_is);
+    resize_shape(f, 2, 9, side(f, 9, 6, 1), side(f, 3, 5, 3), &clipped);
+    resize_shape(f, 1, 1, side(f, 1, 1, 1), side(f, 1, 3, 1), &as_it_is);
+    resize_shape(f, 1, 20, side(f, 31, 17, 8), side(f, 16, 33, 2), &clipped);
+    resize_bits(f);
+}
+
+/* x about `centre`: far from 0, a variance from one pass would be lost to rounding. */
+static void group_norm_shape(struct fixture *f, int64_t samples, int64_t pixels, int64_t channels, int64_t groups,
+                             double centre)
+{
+    const int64_t numbers = pixels * channels;
+    const double tolerance = centre > 0 ? 3e-5 : 3e-6;
+    const struct pair x = operand(f, f->any, samples, numbers), y = dense(f, f->any, samples, numbers),
+                      again = dense(f, f->any, samples, numbers), gamma = operand(f, f->any, 1, channels),
+                      beta = operand(f, f->any, 1, channels);
+    for (int64_t i = 0; i < samples * numbers; i++) {
+        *fs_at(x.ref, 0, i) += centre;
+    }
+    put(f, x.cpu, x.ref);
+    get(f, x.ref, x.cpu);
+    f->cpu->group_norm_forward(f->cpu, y.cpu, x.cpu, gamma.cpu, beta.cpu, channels, groups, 1e-3);
+    f->reference->group_norm_forward(f->reference, y.ref, x.ref, gamma.ref, beta.ref, channels, groups, 1e-3);
+    expect_near(f, y, tolerance, "group_norm_forward");
+    f->cpu->group_norm_forward(f->cpu, again.cpu, x.cpu, gamma.cpu, beta.cpu, channels, groups, 1e-3);
+    assert_true(same_bytes(f, y.cpu, again.cpu));
+    f->cpu->group_norm_forward(f->cpu, x.cpu, x.cpu, gamma.cpu, beta.cpu, channels, groups, 1e-3);
+    f->reference->group_norm_forward(f->reference, x.ref, x.ref, gamma.ref, beta.ref, channels, groups, 1e-3);
+    expect_near(f, x, tolerance, "group_norm_forward in place");
+    give_back(f);
+}
+
+static void group_norm_of(struct fixture *f)
+{
+    group_norm_shape(f, 2, 64, 32, 8, 0);
+    group_norm_shape(f, 3, 35, 9, 3, 0);
+    group_norm_shape(f, 1, 1, 6, 1, 0);
+    group_norm_shape(f, 2, 1073, 20, 5, 100); /* more pixels than are summed at once */
+    group_norm_shape(f, 2, 13, 48, 48, 0);    /* a group for each channel */
+}
+
 /* --- what holds for all --- */
 
 /* The same call gives the same bits. */
@@ -546,9 +658,9 @@ static void faults_of(struct fixture *f)
 
 void test_backend_ops(struct fs_backend *backend)
 {
-    void (*const tests[])(struct fixture *) = {copies_of,   normals_of,  linear_of, attention_of, norm_and_gate_of,
-                                               elements_of, extremes_of, tokens_of, training_of,  optimiser_of,
-                                               pictures_of, repeats_of,  faults_of};
+    void (*const tests[])(struct fixture *) = {copies_of,   normals_of,  linear_of,     attention_of, norm_and_gate_of,
+                                               elements_of, extremes_of, tokens_of,     training_of,  optimiser_of,
+                                               pictures_of, resize_of,   group_norm_of, repeats_of,   faults_of};
     struct fs_error error;
     struct fixture f = {
         .cpu = backend, .reference = fs_reference_backend(&error), .key = {(uint32_t)time(NULL), FS_STREAM_TEST, 0, 0}};
