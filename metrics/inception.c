@@ -373,8 +373,7 @@ fs_status fs_inception_forward(struct fs_inception *inception, int64_t count, co
 struct extractor_state {
     struct fs_backend *backend;
     struct fs_inception *network;
-    float *pictures; /* [batch_max, 299, 299, 3] on the host */
-    float *uploaded; /* the same in the backend's memory; NULL on the CPU, where it is that of `pictures` */
+    float *pictures; /* [batch_max, 299, 299, 3], in the backend's memory */
     struct fs_resizer resizer;
     int64_t height, width; /* that the resizer was made for; 0: not yet */
 };
@@ -388,14 +387,14 @@ static fs_status prepare_resizer(struct fs_extractor *extractor, const struct fs
     }
     fs_resizer_destroy(&state->resizer);
     state->height = state->width = 0;
-    FS_TRY(fs_resizer_create(extractor->resize, batch->height, batch->width, SIDE, SIDE, &state->resizer, error));
+    FS_TRY(fs_resizer_create(state->backend, extractor->resize, batch->height, batch->width, SIDE, SIDE,
+                             extractor->channels, &state->resizer, error));
     state->height = batch->height;
     state->width = batch->width;
     return FS_OK;
 }
 
-/* Pictures `first` … first + count − 1 as the network takes them. Grey ones become three equal channels, from the back
- * to the front in the same memory. */
+/* Pictures `first` … first + count − 1 as the network takes them, in the backend's memory. */
 static fs_status prepare_pictures(struct extractor_state *state, const struct fs_image_batch *batch, int64_t first,
                                   int64_t count, struct fs_error *error)
 {
@@ -404,21 +403,7 @@ static fs_status prepare_pictures(struct extractor_state *state, const struct fs
     part.pixels =
         (const char *)batch->pixels + (size_t)(first * batch->height * batch->width * batch->channels) * pixel;
     part.count = count;
-    FS_TRY(fs_resizer_apply(&state->resizer, &part, state->pictures, error));
-    for (int64_t i = batch->channels == 1 ? count * PIXELS - 1 : -1; i >= 0; i--) {
-        state->pictures[3 * i] = state->pictures[3 * i + 1] = state->pictures[3 * i + 2] = state->pictures[i];
-    }
-    return FS_OK;
-}
-
-/* The prepared pictures where the network takes them from: in the backend's memory. */
-static const float *give_pictures(struct extractor_state *state, int64_t count)
-{
-    if (state->uploaded) {
-        state->backend->upload(state->backend, state->uploaded, state->pictures,
-                               (size_t)(count * 3 * PIXELS) * sizeof(float));
-    }
-    return state->uploaded ? state->uploaded : state->pictures;
+    return fs_resizer_apply(&state->resizer, &part, state->pictures, error);
 }
 
 static fs_status extract(struct fs_extractor *extractor, const struct fs_image_batch *batch, float *const *features,
@@ -441,7 +426,7 @@ static fs_status extract(struct fs_extractor *extractor, const struct fs_image_b
             at[tap] = features[tap] ? features[tap] + first * taps[tap].dim : NULL;
         }
         FS_TRY(prepare_pictures(state, batch, first, count, error));
-        FS_TRY(fs_inception_forward(state->network, count, give_pictures(state, count), at, error));
+        FS_TRY(fs_inception_forward(state->network, count, state->pictures, at, error));
     }
     return FS_OK;
 }
@@ -452,24 +437,10 @@ static void destroy(struct fs_extractor *extractor)
     if (state) {
         fs_inception_destroy(state->network);
         fs_resizer_destroy(&state->resizer);
-        if (state->uploaded) {
-            state->backend->release(state->backend, state->uploaded);
-        }
-        free(state->pictures);
+        state->backend->release(state->backend, state->pictures);
         free(state);
     }
     *extractor = (struct fs_extractor){0};
-}
-
-static fs_status allocate_pictures(struct extractor_state *state, int64_t count, struct fs_error *error)
-{
-    struct fs_backend *backend = state->backend;
-    state->pictures = fs_allocate((size_t)count, 3 * PIXELS * sizeof(float), "a batch of pictures", error);
-    if (state->pictures && fs_cpu_threads(backend) == 0) {
-        state->uploaded = backend->allocate(backend, (size_t)count * 3 * PIXELS * sizeof(float), error);
-        return state->uploaded ? FS_OK : FS_FAILED;
-    }
-    return state->pictures ? FS_OK : FS_FAILED;
 }
 
 static fs_status load(struct fs_extractor *extractor, struct fs_error *error)
@@ -510,10 +481,8 @@ fs_status fs_inception_open(struct fs_backend *backend, struct fs_extractor *ext
     }
     extractor->state = state;
     state->backend = backend;
-    fs_status status = allocate_pictures(state, extractor->batch_max, error);
-    if (status == FS_OK) {
-        status = load(extractor, error);
-    }
+    state->pictures = backend->allocate(backend, (size_t)extractor->batch_max * 3 * PIXELS * sizeof(float), error);
+    const fs_status status = state->pictures ? load(extractor, error) : FS_FAILED;
     if (status == FS_OK) {
         extractor->flops = fs_inception_flops(state->network);
     } else {

@@ -1,4 +1,4 @@
-/* Separable resizing: along the rows first, then down the columns, with weights that were worked out once. */
+/* What tells the resize modes apart: the weights of the backend's separable resize, and the scale that follows it. */
 #include "metrics/resize.h"
 
 #include <math.h>
@@ -9,6 +9,7 @@
 
 #define SIDE_MAX (1 << 24) /* pixels are still told apart by a float */
 #define CUBIC_SUPPORT 2.0
+#define ROOM_BYTES ((int64_t)64 << 20)
 
 static const char *const names[] = {
     [FS_RESIZE_NONE] = "none", [FS_RESIZE_CLEAN] = "clean",     [FS_RESIZE_TORCH] = "torch",
@@ -44,88 +45,113 @@ static double cubic(double x)
 }
 
 /* PIL's way: the kernel is widened where the picture shrinks, cut off at the border, and what is left sums to 1. */
-static void cubic_weights(struct fs_resize_axis *axis)
+static void cubic_weights(struct fs_resize_side *side)
 {
-    const double scale = (double)axis->in / (double)axis->out, widen = fmax(scale, 1);
-    for (int64_t i = 0; i < axis->out; i++) {
+    const double scale = (double)side->in / (double)side->out, widen = fmax(scale, 1);
+    for (int64_t i = 0; i < side->out; i++) {
         const double centre = ((double)i + 0.5) * scale;
         const int64_t begin = (int64_t)fmax(centre - CUBIC_SUPPORT * widen + 0.5, 0);
-        const int64_t end = (int64_t)fmin(centre + CUBIC_SUPPORT * widen + 0.5, (double)axis->in);
+        const int64_t end = (int64_t)fmin(centre + CUBIC_SUPPORT * widen + 0.5, (double)side->in);
         double sum = 0;
         for (int64_t k = begin; k < end; k++) {
             sum += cubic(((double)k - centre + 0.5) / widen);
         }
-        axis->first[i] = (int32_t)begin;
+        side->first[i] = (int32_t)begin;
         for (int64_t k = begin; k < end; k++) {
-            axis->weights[i * axis->taps + k - begin] = (float)(cubic(((double)k - centre + 0.5) / widen) / sum);
+            side->weights[i * side->taps + k - begin] = (float)(cubic(((double)k - centre + 0.5) / widen) / sum);
         }
     }
 }
 
 /* Between the two pixels around position i·scale (tf1) or (i + ½)·scale − ½. In large pictures it matters where it is
  * rounded to float; as in the references: the scale always, the position in all but torch. */
-static void linear_weights(struct fs_resize_axis *axis, enum fs_resize mode)
+static void linear_weights(struct fs_resize_side *side, enum fs_resize mode)
 {
-    const double scale = (float)axis->in / (float)axis->out;
-    for (int64_t i = 0; i < axis->out; i++) {
+    const double scale = (float)side->in / (float)side->out;
+    for (int64_t i = 0; i < side->out; i++) {
         double place = mode == FS_RESIZE_TF1 ? (double)i * scale : fmax(((double)i + 0.5) * scale - 0.5, 0);
         place = mode == FS_RESIZE_TORCH ? place : (float)place;
         int64_t first = (int64_t)place;
         float above = (float)(place - (double)first);
-        if (first >= axis->in - 1) { /* at or behind the last pixel */
-            first = axis->in > 1 ? axis->in - 2 : 0;
-            above = axis->in > 1 ? 1 : 0;
+        if (first >= side->in - 1) { /* at or behind the last pixel */
+            first = side->in > 1 ? side->in - 2 : 0;
+            above = side->in > 1 ? 1 : 0;
         }
-        axis->first[i] = (int32_t)first;
-        axis->weights[i * axis->taps] = 1 - above;
-        if (axis->taps > 1) {
-            axis->weights[i * axis->taps + 1] = above;
+        side->first[i] = (int32_t)first;
+        side->weights[i * side->taps] = 1 - above;
+        if (side->taps > 1) {
+            side->weights[i * side->taps + 1] = above;
         }
     }
 }
 
-static fs_status make_axis(enum fs_resize mode, int64_t in, int64_t out, struct fs_resize_axis *axis,
-                           struct fs_error *error)
+/* Every window lies within the picture: those that end early move back, their weights forward. */
+static void move_into_picture(struct fs_resize_side *side)
+{
+    for (int64_t i = 0; i < side->out; i++) {
+        const int64_t over = side->first[i] + side->taps - side->in;
+        if (over > 0) {
+            float *weights = side->weights + i * side->taps;
+            memmove(weights + over, weights, (size_t)(side->taps - over) * sizeof *weights);
+            memset(weights, 0, (size_t)over * sizeof *weights);
+            side->first[i] -= (int32_t)over;
+        }
+    }
+}
+
+/* `host`'s numbers into memory of the backend. */
+static fs_status upload_side(struct fs_backend *backend, const struct fs_resize_side *host, struct fs_resize_side *side,
+                             struct fs_error *error)
+{
+    const size_t firsts = (size_t)host->out * sizeof *host->first,
+                 weights = (size_t)(host->out * host->taps) * sizeof *host->weights;
+    *side = *host;
+    side->first = backend->allocate(backend, firsts, error);
+    side->weights = backend->allocate(backend, weights, error);
+    if (!side->first || !side->weights) {
+        return FS_FAILED;
+    }
+    backend->upload(backend, side->first, host->first, firsts);
+    backend->upload(backend, side->weights, host->weights, weights);
+    return FS_OK;
+}
+
+static fs_status make_side(struct fs_backend *backend, enum fs_resize mode, int64_t in, int64_t out,
+                           struct fs_resize_side *side, struct fs_error *error)
 {
     if (in < 1 || out < 1 || in > SIDE_MAX || out > SIDE_MAX || (mode == FS_RESIZE_NONE && in != out)) {
         return fs_fail(error, FS_USAGE, "resize mode %s cannot make %lld pixels of %lld", names[mode], (long long)out,
                        (long long)in);
     }
     const double widen = fmax((double)in / (double)out, 1);
-    const int64_t taps = mode == FS_RESIZE_CLEAN ? (int64_t)(2 * CUBIC_SUPPORT * widen) + 2 : 2;
-    axis->in = in;
-    axis->out = out;
-    axis->taps = (int)(taps < in ? taps : in);
-    axis->first = fs_allocate((size_t)out, sizeof *axis->first, "a resizer", error);
-    axis->weights = fs_allocate((size_t)out * (size_t)axis->taps, sizeof *axis->weights, "a resizer", error);
-    if (!axis->first || !axis->weights) {
-        return FS_FAILED;
-    }
-    if (mode == FS_RESIZE_CLEAN) {
-        cubic_weights(axis);
-    } else {
-        linear_weights(axis, mode);
-    }
-    /* Every window lies within the picture: those that end early move back, their weights forward. */
-    for (int64_t i = 0; i < out; i++) {
-        const int64_t over = axis->first[i] + axis->taps - in;
-        if (over > 0) {
-            float *weights = axis->weights + i * axis->taps;
-            memmove(weights + over, weights, (size_t)(axis->taps - over) * sizeof *weights);
-            memset(weights, 0, (size_t)over * sizeof *weights);
-            axis->first[i] -= (int32_t)over;
+    const int64_t wished = mode == FS_RESIZE_CLEAN ? (int64_t)(2 * CUBIC_SUPPORT * widen) + 2 : 2;
+    struct fs_resize_side host = {.in = in, .out = out, .taps = wished < in ? wished : in};
+    host.first = fs_allocate((size_t)out, sizeof *host.first, "a resizer", error);
+    host.weights = fs_allocate((size_t)out * (size_t)host.taps, sizeof *host.weights, "a resizer", error);
+    fs_status status = host.first && host.weights ? FS_OK : FS_FAILED;
+    if (status == FS_OK) {
+        if (mode == FS_RESIZE_CLEAN) {
+            cubic_weights(&host);
+        } else {
+            linear_weights(&host, mode);
         }
+        move_into_picture(&host);
+        status = upload_side(backend, &host, side, error);
     }
-    return FS_OK;
+    free(host.first);
+    free(host.weights);
+    return status;
 }
 
-fs_status fs_resizer_create(enum fs_resize mode, int64_t height, int64_t width, int64_t out_height, int64_t out_width,
-                            struct fs_resizer *resizer, struct fs_error *error)
+fs_status fs_resizer_create(struct fs_backend *backend, enum fs_resize mode, int64_t height, int64_t width,
+                            int64_t out_height, int64_t out_width, int64_t channels, struct fs_resizer *resizer,
+                            struct fs_error *error)
 {
-    *resizer = (struct fs_resizer){.mode = mode};
-    fs_status status = make_axis(mode, height, out_height, &resizer->vertical, error);
+    *resizer = (struct fs_resizer){.mode = mode, .backend = backend, .channels = channels};
+    fs_status status = channels < 1 ? fs_fail(error, FS_USAGE, "pictures of %lld channels", (long long)channels)
+                                    : make_side(backend, mode, height, out_height, &resizer->vertical, error);
     if (status == FS_OK) {
-        status = make_axis(mode, width, out_width, &resizer->horizontal, error);
+        status = make_side(backend, mode, width, out_width, &resizer->horizontal, error);
     }
     if (status != FS_OK) {
         fs_resizer_destroy(resizer);
@@ -135,121 +161,127 @@ fs_status fs_resizer_create(enum fs_resize mode, int64_t height, int64_t width, 
 
 void fs_resizer_destroy(struct fs_resizer *resizer)
 {
-    free(resizer->vertical.first);
-    free(resizer->vertical.weights);
-    free(resizer->horizontal.first);
-    free(resizer->horizontal.weights);
+    void *const memory[] = {resizer->vertical.first, resizer->vertical.weights, resizer->horizontal.first,
+                            resizer->horizontal.weights, resizer->device};
+    for (size_t i = 0; resizer->backend && i < sizeof memory / sizeof *memory; i++) {
+        resizer->backend->release(resizer->backend, memory[i]);
+    }
+    free(resizer->floats);
     *resizer = (struct fs_resizer){0};
 }
 
 /* --- pictures --- */
 
-/* One line of pixels: in [axis->in, channels] to out [axis->out, channels]. */
-static void resize_line(const struct fs_resize_axis *axis, int64_t channels, const float *in, float *out)
-{
-    for (int64_t i = 0; i < axis->out; i++) {
-        const float *weights = axis->weights + i * axis->taps, *from = in + axis->first[i] * channels;
-        for (int64_t c = 0; c < channels; c++) {
-            float sum = 0;
-            for (int k = 0; k < axis->taps; k++) {
-                sum += weights[k] * from[k * channels + c];
-            }
-            out[i * channels + c] = sum;
-        }
-    }
-}
-
-/* Lines of `length` numbers, [axis->in, length], to out [axis->out, length]. */
-static void resize_lines(const struct fs_resize_axis *axis, int64_t length, const float *in, float *out)
-{
-    for (int64_t i = 0; i < axis->out; i++) {
-        const float *weights = axis->weights + i * axis->taps, *from = in + axis->first[i] * length;
-        float *restrict to = out + i * length;
-        for (int64_t j = 0; j < length; j++) {
-            to[j] = weights[0] * from[j];
-        }
-        for (int k = 1; k < axis->taps; k++) {
-            const float weight = weights[k], *restrict line = from + k * length;
-            for (int64_t j = 0; j < length; j++) {
-                to[j] += weight * line[j];
-            }
-        }
-    }
-}
-
-/* From the batch's own values to the network's: clipped, where the reference clips, then gain·v + offset. */
-struct scale {
-    float low, high, gain, offset;
-};
-
-static struct scale network_scale(enum fs_resize mode, const struct fs_image_batch *batch)
+/* From the batch's own values to the network's: clipped where the reference clips. */
+static struct fs_resize_scale network_scale(enum fs_resize mode, const struct fs_image_batch *batch)
 {
     const double low = batch->is_uint8 ? 0 : batch->low, high = batch->is_uint8 ? 255 : batch->high;
     const bool clipped = mode == FS_RESIZE_CLEAN || mode == FS_RESIZE_AUTHORS;
     const bool around_128 = mode == FS_RESIZE_CLEAN || mode == FS_RESIZE_TF1;
     const double gain = (around_128 ? 255.0 / 128 : 2) / (high - low);
-    return (struct scale){.low = clipped ? (float)low : -INFINITY,
-                          .high = clipped ? (float)high : INFINITY,
-                          .gain = (float)gain,
-                          .offset = (float)(-1 - gain * low)};
+    return (struct fs_resize_scale){.low = clipped ? (float)low : -INFINITY,
+                                    .high = clipped ? (float)high : INFINITY,
+                                    .gain = (float)gain,
+                                    .offset = (float)(-1 - gain * low)};
 }
 
-static void resize_picture(const struct fs_resizer *resizer, const struct fs_image_batch *batch, int64_t index,
-                           struct scale scale, float *line, float *lines, float *out)
+/* Numbers of a picture before it is resized. */
+static int64_t picture_size(const struct fs_resizer *resizer)
 {
-    const int64_t row = batch->width * batch->channels, out_row = resizer->horizontal.out * batch->channels;
-    for (int64_t y = 0; y < batch->height; y++) {
-        const size_t at = (size_t)((index * batch->height + y) * row);
-        const float *from = line;
-        if (batch->is_uint8) {
-            const uint8_t *pixels = (const uint8_t *)batch->pixels + at;
-            for (int64_t j = 0; j < row; j++) {
-                line[j] = pixels[j];
-            }
-        } else {
-            from = (const float *)batch->pixels + at;
-        }
-        resize_line(&resizer->horizontal, batch->channels, from, lines + y * out_row);
+    return resizer->vertical.in * resizer->horizontal.in * resizer->channels;
+}
+
+static bool is_on_host(const struct fs_resizer *resizer)
+{
+    return resizer->backend->available == NULL;
+}
+
+/* For at most `count` pictures: about ROOM_BYTES of them, and one for each thread that resizes. */
+static fs_status make_room(struct fs_resizer *resizer, int64_t count, struct fs_error *error)
+{
+    struct fs_backend *backend = resizer->backend;
+    const int64_t bytes = picture_size(resizer) * (int64_t)sizeof(float), threads = fs_cpu_threads(backend);
+    const int64_t wished = ROOM_BYTES / bytes > threads ? ROOM_BYTES / bytes : threads > 0 ? threads : 1;
+    const int64_t room = wished < count ? wished : count;
+    if (room <= resizer->room) {
+        return FS_OK;
     }
-    resize_lines(&resizer->vertical, out_row, lines, out);
-    for (int64_t j = 0; j < resizer->vertical.out * out_row; j++) {
-        const float value = out[j] < scale.low ? scale.low : out[j] > scale.high ? scale.high : out[j]; /* NaN stays */
-        out[j] = value * scale.gain + scale.offset;
+    free(resizer->floats);
+    backend->release(backend, resizer->device);
+    resizer->room = 0;
+    resizer->device = NULL;
+    resizer->floats = fs_allocate((size_t)room, (size_t)bytes, "pictures to be resized", error);
+    if (resizer->floats && !is_on_host(resizer)) {
+        resizer->device = backend->allocate(backend, (size_t)(room * bytes), error);
+    }
+    if (!resizer->floats || (!resizer->device && !is_on_host(resizer))) {
+        return FS_FAILED;
+    }
+    resizer->room = room;
+    return FS_OK;
+}
+
+/* Pictures `first` … first + count − 1 as floats of the resizer's channels. */
+static void to_floats(const struct fs_image_batch *batch, int64_t first, int64_t count, int64_t channels, float *out)
+{
+    const int64_t size = batch->height * batch->width * batch->channels, copies = channels / batch->channels;
+    const uint8_t *bytes = (const uint8_t *)batch->pixels + first * size;
+    const float *floats = (const float *)batch->pixels + first * size;
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < count * size; i++) {
+        const float value = batch->is_uint8 ? bytes[i] : floats[i];
+        for (int64_t k = 0; k < copies; k++) {
+            out[i * copies + k] = value;
+        }
     }
 }
 
-fs_status fs_resizer_apply(const struct fs_resizer *resizer, const struct fs_image_batch *batch, float *out,
+/* Whether the batch's own memory is what the resizer takes. */
+static bool is_ready(const struct fs_resizer *resizer, const struct fs_image_batch *batch)
+{
+    return !batch->is_uint8 && batch->channels == resizer->channels;
+}
+
+/* Those pictures as floats in the backend's memory. */
+static const float *bring(const struct fs_resizer *resizer, const struct fs_image_batch *batch, int64_t first,
+                          int64_t count)
+{
+    const float *floats = (const float *)batch->pixels + first * picture_size(resizer);
+    if (!is_ready(resizer, batch)) {
+        to_floats(batch, first, count, resizer->channels, resizer->floats);
+        floats = resizer->floats;
+    }
+    if (is_on_host(resizer)) {
+        return floats;
+    }
+    resizer->backend->upload(resizer->backend, resizer->device, floats,
+                             (size_t)(count * picture_size(resizer)) * sizeof *floats);
+    return resizer->device;
+}
+
+fs_status fs_resizer_apply(struct fs_resizer *resizer, const struct fs_image_batch *batch, float *out,
                            struct fs_error *error)
 {
-    if (batch->height != resizer->vertical.in || batch->width != resizer->horizontal.in || batch->channels < 1 ||
-        (!batch->is_uint8 && !(batch->high > batch->low))) {
-        return fs_fail(error, FS_FAILED, "a resizer of %lld × %lld pixels was given %lld × %lld × %lld",
-                       (long long)resizer->vertical.in, (long long)resizer->horizontal.in, (long long)batch->height,
-                       (long long)batch->width, (long long)batch->channels);
+    const struct fs_resize_side *vertical = &resizer->vertical, *horizontal = &resizer->horizontal;
+    const int64_t channels = resizer->channels, size = picture_size(resizer);
+    const int64_t out_size = vertical->out * horizontal->out * channels;
+    if (batch->height != vertical->in || batch->width != horizontal->in ||
+        (batch->channels != 1 && batch->channels != channels) || (!batch->is_uint8 && !(batch->high > batch->low))) {
+        return fs_fail(error, FS_FAILED, "a resizer of %lld × %lld × %lld pixels was given %lld × %lld × %lld",
+                       (long long)vertical->in, (long long)horizontal->in, (long long)channels,
+                       (long long)batch->height, (long long)batch->width, (long long)batch->channels);
     }
-    const struct scale scale = network_scale(resizer->mode, batch);
-    const int64_t line = batch->width * batch->channels, out_line = resizer->horizontal.out * batch->channels;
-    fs_status status = FS_OK;
-#pragma omp parallel
-    {
-        struct fs_error own = {0};
-        float *scratch =
-            fs_allocate((size_t)line + (size_t)(batch->height * out_line), sizeof *scratch, "a resized picture", &own);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < batch->count; i++) {
-            if (scratch) {
-                resize_picture(resizer, batch, i, scale, scratch, scratch + line,
-                               out + i * resizer->vertical.out * out_line);
-            }
-        }
-        if (!scratch) {
-#pragma omp critical(fs_resize)
-            {
-                *error = own;
-                status = FS_FAILED;
-            }
-        }
-        free(scratch);
+    const bool at_once = is_on_host(resizer) && is_ready(resizer, batch);
+    if (!at_once) {
+        FS_TRY(make_room(resizer, batch->count, error));
     }
-    return status;
+    const struct fs_resize_scale scale = network_scale(resizer->mode, batch);
+    const int64_t part = at_once ? batch->count : resizer->room;
+    for (int64_t first = 0; first < batch->count; first += part) {
+        const int64_t rest = batch->count - first, count = rest < part ? rest : part;
+        const struct fs_view x = fs_view((void *)bring(resizer, batch, first, count), FS_F32, count, size),
+                             y = fs_view(out + first * out_size, FS_F32, count, out_size);
+        resizer->backend->resize_forward(resizer->backend, y, x, vertical, horizontal, channels, &scale);
+    }
+    return resizer->backend->synchronise(resizer->backend, error);
 }

@@ -3,7 +3,7 @@
 #ifndef FEWSTEP_RESIZE_H
 #define FEWSTEP_RESIZE_H
 
-#include "kernels/base/error.h"
+#include "kernels/backend.h"
 #include "metrics/image_batch.h"
 
 enum fs_resize {
@@ -20,30 +20,27 @@ const char *fs_resize_name(int index);
 /* FS_USAGE names the modes there are. */
 fs_status fs_resize_parse(const char *name, enum fs_resize *mode, struct fs_error *error);
 
-/* For each place along one side, the inputs first … first + taps − 1 and their weights. */
-struct fs_resize_axis {
-    int64_t in, out;
-    int taps;
-    int32_t *first; /* [out] */
-    float *weights; /* [out, taps] */
-};
-
-/* Weights, worked out once for all pictures of one size. */
+/* Weights, worked out once for all pictures of one size, in the backend's memory; and room for some pictures. */
 struct fs_resizer {
     enum fs_resize mode;
-    struct fs_resize_axis vertical, horizontal;
+    struct fs_backend *backend;
+    int64_t channels;
+    struct fs_resize_side vertical, horizontal;
+    int64_t room;           /* pictures in each of: */
+    float *floats, *device; /* pictures as floats, for the upload; in the backend's memory. NULL: not needed */
 };
 
-/* From height × width to out_height × out_width; FS_USAGE for a side below 1 or above 2²⁴, or, with FS_RESIZE_NONE,
- * where they differ. Give back with destroy. */
-fs_status fs_resizer_create(enum fs_resize mode, int64_t height, int64_t width, int64_t out_height, int64_t out_width,
-                            struct fs_resizer *resizer, struct fs_error *error);
+/* From height × width to out_height × out_width with so many channels, on a backend that outlives it; FS_USAGE for no
+ * channels, a side below 1 or above 2²⁴, or, with FS_RESIZE_NONE, where they differ. Give back with destroy. */
+fs_status fs_resizer_create(struct fs_backend *backend, enum fs_resize mode, int64_t height, int64_t width,
+                            int64_t out_height, int64_t out_width, int64_t channels, struct fs_resizer *resizer,
+                            struct fs_error *error);
 void fs_resizer_destroy(struct fs_resizer *resizer);
 
-/* out [batch->count, out_height, out_width, batch->channels]: what the mode's reference feeds the network of 2015,
- * about −1 … 1 (v above: the value where the batch's low … high is 0 … 255). One thread a picture; any number of
- * threads gives the same bits. FS_FAILED for a batch of another size or without memory. */
-fs_status fs_resizer_apply(const struct fs_resizer *resizer, const struct fs_image_batch *batch, float *out,
+/* out [batch->count, out_height, out_width, channels], in the backend's memory: what the mode's reference feeds the
+ * network of 2015, about −1 … 1 (v above: the value where the batch's low … high is 0 … 255). Grey pictures are
+ * repeated to the resizer's channels. FS_FAILED for a batch of another size or without memory. */
+fs_status fs_resizer_apply(struct fs_resizer *resizer, const struct fs_image_batch *batch, float *out,
                            struct fs_error *error);
 
 #endif

@@ -16,6 +16,21 @@
 #define TOLERANCE 1e-5 /* of the range, which is 2 */
 
 static struct fs_error error;
+static struct fs_backend *backend;
+
+static int set_up(void **state)
+{
+    (void)state;
+    backend = fs_cpu_backend(2, &error);
+    return backend ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    backend->destroy(backend);
+    return 0;
+}
 
 static struct fs_array read(const char *name, const char *mode)
 {
@@ -60,9 +75,9 @@ static double check(const char *name, enum fs_resize mode, double stretch)
     const int64_t n = expected.shape[1] * expected.shape[2] * expected.shape[3];
     float *out = fs_allocate((size_t)(copies * n), sizeof *out, "out", &error);
     assert_non_null(out);
-    assert_int_equal(
-        fs_resizer_create(mode, batch.height, batch.width, expected.shape[1], expected.shape[2], &resizer, &error),
-        FS_OK);
+    assert_int_equal(fs_resizer_create(backend, mode, batch.height, batch.width, expected.shape[1], expected.shape[2],
+                                       batch.channels, &resizer, &error),
+                     FS_OK);
     assert_int_equal(fs_resizer_apply(&resizer, &batch, out, &error), FS_OK);
     double worst = 0;
     for (int64_t i = 0; i < copies * n; i++) {
@@ -113,13 +128,38 @@ static void no_resize_keeps_the_pixels(void **state)
     const struct fs_image_batch batch = {pixels, true, 2, 1, 3, 1, 0, 0};
     struct fs_resizer resizer;
     float out[6];
-    assert_int_equal(fs_resizer_create(FS_RESIZE_NONE, 1, 3, 1, 3, &resizer, &error), FS_OK);
+    assert_int_equal(fs_resizer_create(backend, FS_RESIZE_NONE, 1, 3, 1, 3, 1, &resizer, &error), FS_OK);
     assert_int_equal(fs_resizer_apply(&resizer, &batch, out, &error), FS_OK);
     for (int i = 0; i < 6; i++) {
         assert_float_equal(out[i], expected[i], 1e-6);
     }
     fs_resizer_destroy(&resizer);
-    assert_int_equal(fs_resizer_create(FS_RESIZE_NONE, 1, 3, 1, 4, &resizer, &error), FS_USAGE);
+    assert_int_equal(fs_resizer_create(backend, FS_RESIZE_NONE, 1, 3, 1, 4, 1, &resizer, &error), FS_USAGE);
+}
+
+/* Grey pictures in a resizer of three channels are the grey result three times, as bytes and as floats. */
+static void grey_pictures_are_repeated(void **state)
+{
+    (void)state;
+    enum { PLACES = 4 * 2 };
+    const uint8_t pixels[6] = {0, 255, 51, 102, 204, 153};
+    float values[6], grey[PLACES], out[3 * PLACES];
+    for (int i = 0; i < 6; i++) {
+        values[i] = pixels[i];
+    }
+    const struct fs_image_batch batches[] = {{pixels, true, 1, 2, 3, 1, 0, 0}, {values, false, 1, 2, 3, 1, 0, 255}};
+    struct fs_resizer one, three;
+    assert_int_equal(fs_resizer_create(backend, FS_RESIZE_CLEAN, 2, 3, 4, 2, 1, &one, &error), FS_OK);
+    assert_int_equal(fs_resizer_create(backend, FS_RESIZE_CLEAN, 2, 3, 4, 2, 3, &three, &error), FS_OK);
+    for (int b = 0; b < 2; b++) {
+        assert_int_equal(fs_resizer_apply(&one, &batches[b], grey, &error), FS_OK);
+        assert_int_equal(fs_resizer_apply(&three, &batches[b], out, &error), FS_OK);
+        for (int i = 0; i < 3 * PLACES; i++) {
+            assert_true(out[i] == grey[i / 3]);
+        }
+    }
+    fs_resizer_destroy(&one);
+    fs_resizer_destroy(&three);
 }
 
 static void wrong_use_is_refused(void **state)
@@ -130,9 +170,10 @@ static void wrong_use_is_refused(void **state)
     const uint8_t pixels[12] = {0};
     const struct fs_image_batch batch = {pixels, true, 1, 3, 4, 1, 0, 0};
     float out[4];
-    assert_int_equal(fs_resizer_create(FS_RESIZE_CLEAN, 0, 3, 299, 299, &resizer, &error), FS_USAGE);
-    assert_int_equal(fs_resizer_create(FS_RESIZE_TORCH, 3, 1 << 25, 299, 299, &resizer, &error), FS_USAGE);
-    assert_int_equal(fs_resizer_create(FS_RESIZE_TF1, 4, 3, 2, 2, &resizer, &error), FS_OK);
+    assert_int_equal(fs_resizer_create(backend, FS_RESIZE_CLEAN, 0, 3, 299, 299, 1, &resizer, &error), FS_USAGE);
+    assert_int_equal(fs_resizer_create(backend, FS_RESIZE_CLEAN, 3, 3, 299, 299, 0, &resizer, &error), FS_USAGE);
+    assert_int_equal(fs_resizer_create(backend, FS_RESIZE_TORCH, 3, 1 << 25, 299, 299, 1, &resizer, &error), FS_USAGE);
+    assert_int_equal(fs_resizer_create(backend, FS_RESIZE_TF1, 4, 3, 2, 2, 1, &resizer, &error), FS_OK);
     assert_int_equal(fs_resizer_apply(&resizer, &batch, out, &error), FS_FAILED);
     fs_resizer_destroy(&resizer);
     assert_int_equal(fs_resize_parse("bicubic", &mode, &error), FS_USAGE);
@@ -145,10 +186,9 @@ static void wrong_use_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(modes_equal_their_references),
-        cmocka_unit_test(floats_equal_bytes),
-        cmocka_unit_test(no_resize_keeps_the_pixels),
+        cmocka_unit_test(modes_equal_their_references), cmocka_unit_test(floats_equal_bytes),
+        cmocka_unit_test(no_resize_keeps_the_pixels),   cmocka_unit_test(grey_pictures_are_repeated),
         cmocka_unit_test(wrong_use_is_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }
