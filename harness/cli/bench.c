@@ -44,6 +44,8 @@ struct bench {
     struct fs_view weights, gradients, bias; /* [4·D, D], [4·D, D], [1, 4·D] */
     struct fs_view flat[5];                  /* a model's parameters, gradients, moments, average */
     struct fs_view images_in, images_out, dimages;
+    struct fs_resizer resizer;
+    struct fs_view pictures; /* that it makes */
     int32_t *ids;
 };
 
@@ -363,6 +365,26 @@ static struct work pool_forward(struct bench *b)
     return (struct work){0, bytes_of(x) + bytes_of(y)};
 }
 
+/* Small pictures as a feature network takes them. */
+static struct work resize_forward(struct bench *b)
+{
+    const struct fs_resize_side *vertical = &b->resizer.vertical, *horizontal = &b->resizer.horizontal;
+    const struct fs_resize_scale scale = {0, 255, 1.0f / 128, -1};
+    const struct fs_view x =
+        fs_view(b->images_in.data, FS_F32, b->pictures.rows, vertical->in * horizontal->in * b->resizer.channels);
+    b->backend->resize_forward(b->backend, b->pictures, x, vertical, horizontal, b->resizer.channels, &scale);
+    return (struct work){0, bytes_of(x) + bytes_of(b->pictures)};
+}
+
+static struct work group_norm_forward(struct bench *b)
+{
+    const struct fs_view x = fs_view(b->images_in.data, FS_F32, CONVOLUTION_ROWS, 28 * 28 * 64);
+    const struct fs_view y = fs_view(b->images_out.data, FS_F32, CONVOLUTION_ROWS, 28 * 28 * 64);
+    b->backend->group_norm_forward(b->backend, y, x, fs_view_cols(b->bias, 0, 64), fs_view_cols(b->bias, 64, 64), 64,
+                                   32, 1e-6);
+    return (struct work){0, bytes_of(x) + bytes_of(y)};
+}
+
 static const struct {
     const char *name;
     struct work (*run)(struct bench *b);
@@ -399,6 +421,8 @@ static const struct {
     {"convolution forward", convolution_forward},
     {"convolution backward", convolution_backward},
     {"pool forward", pool_forward},
+    {"resize forward", resize_forward},
+    {"group_norm forward", group_norm_forward},
 };
 
 #define MATRIX_OPERATIONS 10 /* the first ones: linear layers and attention, also in bf16 */
@@ -504,8 +528,13 @@ static fs_status take_operands(struct bench *b, int64_t parameters, struct fs_er
     b->images_in = take(b, CONVOLUTION_ROWS, 28 * 28 * 64);
     b->images_out = take(b, CONVOLUTION_ROWS, 28 * 28 * 64);
     b->dimages = take(b, CONVOLUTION_ROWS, 28 * 28 * 32);
+    b->pictures = take(b, CONVOLUTION_ROWS, (int64_t)FS_INCEPTION_SIDE * FS_INCEPTION_SIDE * 3);
     take_matrices(b);
     const struct fs_view ids = take(b, 1, b->batch);
+    if (b->error.status == FS_OK) {
+        fs_resizer_create(b->backend, FS_RESIZE_CLEAN, 32, 32, FS_INCEPTION_SIDE, FS_INCEPTION_SIDE, 3, &b->resizer,
+                          &b->error);
+    }
     if (b->error.status != FS_OK) {
         *error = b->error;
         return error->status;
@@ -518,6 +547,7 @@ static fs_status take_operands(struct bench *b, int64_t parameters, struct fs_er
 
 static void give_operands_back(struct bench *b)
 {
+    fs_resizer_destroy(&b->resizer);
     while (b->buffer_count > 0) {
         b->backend->release(b->backend, b->buffers[--b->buffer_count]);
     }
@@ -872,7 +902,8 @@ static fs_status check_operation(const char *op, struct fs_error *error)
                  : fs_fail(error, FS_USAGE,
                            "bench: no operation '%s'; there are linear, attention, norm, gate, silu, fill, copy, add, "
                            "mix, patchify, unpatchify, normals, sinusoidal, embed, mse, sum_squares, adamw, "
-                           "convolution, pool, update for the whole model, " INCEPTION ", fd, and metrics",
+                           "convolution, pool, resize, group_norm, update for the whole model, " INCEPTION
+                           ", fd, and metrics",
                            op);
 }
 

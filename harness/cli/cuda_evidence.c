@@ -34,6 +34,8 @@ static const struct fs_cuda_evidence evidence[] = {
     {"adamw", COMPILED, ON_HOST, NULL, NULL},
     {"convolution_forward", COMPILED, ON_HOST, CUDNN, NULL},
     {"pool_forward", COMPILED, ON_HOST, NULL, NULL},
+    {"resize_forward", COMPILED, ON_HOST, NULL, NULL},
+    {"group_norm_forward", COMPILED, ON_HOST, NULL, NULL},
     {"update_begin, update_end", COMPILED, ON_HOST, NULL, NULL},
 };
 

@@ -42,6 +42,7 @@ plant 'a barrier that not all threads reach' kernels/cuda/optimiser.cu '/if (thr
 plant 'a row too many' kernels/cuda/norm.cu 's/if (row >= rows) {/if (row > rows) {/'
 plant 'a row too few' kernels/cuda/loss.cu 's/if (row >= rows) {/if (row + 1 >= rows) {/'
 plant 'a column too many' kernels/cuda/device.cuh 's/&& col < cols; row += FS_WARPS/; row += FS_WARPS/' kernels/cuda/norm.cu
+plant 'a pixel too many' kernels/cuda/group_norm.cu 's/if (pixel >= in.pixels) {/if (pixel > in.pixels) {/'
 plant 'a wrong leading dimension' kernels/cuda/gemm_lt.cu 's/shape.ldb = b->stride;/shape.ldb = b->cols;/'
 plant 'a swapped transpose' kernels/cuda/gemm_lt.cu 's/shape.transpose_a = product->transpose_b;/shape.transpose_a = !product->transpose_b;/'
 plant 'an alignment that is not there' kernels/cuda/gemm_lt.cu 's/shape.align_b = alignment_of(b->data);/shape.align_b = 256;/'
