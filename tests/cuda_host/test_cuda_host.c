@@ -1,6 +1,6 @@
 /* The CUDA backend from its own source, without a GPU: every operation and the network against the float64 reference,
- * with a block's threads in several orders and with and without cuBLASLt's fused epilogues; a short training; and what
- * goes wrong on a device. */
+ * with a block's threads in several orders and with and without cuBLASLt's fused epilogues; pictures; a short training;
+ * and what goes wrong on a device. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "metrics/resize.h"
 #include "tests/cuda_host/cuda_host.h"
 #include "tests/support/backend_network.h"
 #include "tests/support/backend_ops.h"
@@ -112,6 +113,56 @@ static void test_orders(void **state)
         close_backend(cuda);
     }
     free(first);
+}
+
+/* --- pictures --- */
+
+enum { PICTURES = 3, PIXELS = 5 * 4, RESIZED = 7 * 6 * 3 };
+
+/* The first and then all of a batch, through a resizer of three channels. */
+static void resize_on(struct fs_backend *backend, struct fs_image_batch batch, float out[PICTURES * RESIZED])
+{
+    struct fs_error error;
+    struct fs_resizer resizer;
+    float *resized = backend->allocate(backend, PICTURES * RESIZED * sizeof(float), &error);
+    assert_non_null(resized);
+    assert_int_equal(fs_resizer_create(backend, FS_RESIZE_CLEAN, 5, 4, 7, 6, 3, &resizer, &error), FS_OK);
+    for (batch.count = 1; batch.count <= PICTURES; batch.count += PICTURES - 1) {
+        assert_int_equal(fs_resizer_apply(&resizer, &batch, resized, &error), FS_OK);
+    }
+    backend->download(backend, out, resized, PICTURES * RESIZED * sizeof(float));
+    fs_resizer_destroy(&resizer);
+    backend->release(backend, resized);
+}
+
+/* Pictures that a resizer brings to the device, as bytes and as floats, grey and in colour, get the CPU's bits. */
+static void test_resizer(void **state)
+{
+    (void)state;
+    struct fs_error error;
+    struct fs_backend *cuda = open_backend(), *cpu = fs_cpu_backend(2, &error);
+    const struct fs_random_key key = {(uint32_t)time(NULL), FS_STREAM_TEST, 0, 0};
+    uint8_t bytes[PICTURES * PIXELS * 3];
+    float floats[PICTURES * PIXELS * 3];
+    assert_non_null(cpu);
+    for (int i = 0; i < PICTURES * PIXELS * 3; i++) {
+        bytes[i] = (uint8_t)(fs_random_word(key, 0, (uint32_t)i) >> 24);
+        floats[i] = (float)bytes[i] / 100;
+    }
+    for (int kind = 0; kind < 4; kind++) {
+        float on_cuda[PICTURES * RESIZED], on_cpu[PICTURES * RESIZED];
+        struct fs_image_batch batch = {bytes, true, PICTURES, 5, 4, kind % 2 == 0 ? 1 : 3, 0, 2.5f};
+        if (kind >= 2) {
+            batch.pixels = floats;
+            batch.is_uint8 = false;
+        }
+        resize_on(cuda, batch, on_cuda);
+        resize_on(cpu, batch, on_cpu);
+        assert_memory_equal(on_cuda, on_cpu, sizeof on_cuda);
+    }
+    assert_string_equal(cuda_host_report(), "");
+    cpu->destroy(cpu);
+    close_backend(cuda);
 }
 
 /* --- updates as graphs --- */
@@ -415,6 +466,7 @@ int main(void)
         cmocka_unit_test_setup(test_operations_random, start),
         cmocka_unit_test_setup(test_network, start),
         cmocka_unit_test_setup(test_orders, start),
+        cmocka_unit_test_setup(test_resizer, start),
         cmocka_unit_test_setup(test_graph, start),
         cmocka_unit_test_setup(test_graph_refused, start),
         cmocka_unit_test_setup(test_graph_not_wanted, start),
