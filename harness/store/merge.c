@@ -33,6 +33,10 @@ static const struct table {
 
 /* --- conflicts --- */
 
+/* The same weights or pictures scored on another machine: sums are rounded in another order, and a distance is what is
+ * left of large numbers. Seen: 1e-5. */
+#define ROUNDING "1e-4"
+
 static const char *const conflicts[] = {
     "SELECT 'run ' || substr(o.id, 1, 8) || ' is another training: it differs in' || "
     "iif(m.method IS NOT o.method, ' method', '') || iif(m.dataset IS NOT o.dataset, ' dataset', '') || "
@@ -53,7 +57,9 @@ static const char *const conflicts[] = {
     "SELECT 'score ' || substr(o.score_hash, 1, 8) || ' (' || coalesce('run ' || substr(r.id, 1, 8), o.source) || ', ' "
     "|| o.steps || iif(o.steps = 1, ' step, ', ' steps, ') || o.metric || ') is ' || printf('%.17g', o.value) || "
     "', not ' || printf('%.17g', m.value) FROM other.scores o JOIN main.scores m USING (score_hash) "
-    "LEFT JOIN other.runs r ON r.number = o.run WHERE m.value <> o.value",
+    "LEFT JOIN other.runs r ON r.number = o.run LEFT JOIN other.environments oe ON oe.id = o.environment "
+    "LEFT JOIN main.environments me ON me.id = m.environment WHERE m.value <> o.value AND (me.hash IS oe.hash OR "
+    "abs(m.value - o.value) > " ROUNDING " * max(abs(m.value), abs(o.value)))",
 };
 
 static fs_status tell_conflicts(sqlite3 *database, const char *sql, const char *name, struct fs_merge *merge,

@@ -5,8 +5,9 @@
 #include "harness/store/store.h"
 
 /* What to do with rows of one identity and another content, and what was found. A conflict is a score of the same hash
- * with another value, a run of the same id that is another training, or a checkpoint of the same run and update with
- * other bytes: the same training came out differently on two machines, or a file was changed by hand. */
+ * with another value (of another environment: by more than 1e-4 of it; what is less is rounding, and the first stays),
+ * a run of the same id that is another training, or a checkpoint of the same run and update with other bytes: the same
+ * training came out differently on two machines, or a file was changed by hand. */
 struct fs_merge {
     bool keep_first;                                 /* the earlier row stays; else a conflict is FS_USAGE */
     void (*conflict)(void *owner, const char *line); /* called for each; may be NULL */

@@ -82,7 +82,7 @@ static void add_runs(struct fs_store *store, const struct batch *batch)
     static const char *const methods[] = {"flow-matching", "shortcut"};
     struct fs_environment about = test_environment();
     int64_t environment, experiment;
-    char digits[40], id[65], hash[65];
+    char digits[64], id[65], hash[65];
 
     about.commit = batch->commit;
     about.dirty = batch->dirty;

@@ -46,7 +46,7 @@ static void execute(const char *path, const char *sql)
  * everything. */
 static void add_run(struct fs_store *store, int seed, const char *host, const char *experiment)
 {
-    char digits[16], id[65], hash[2][65], text[64];
+    char digits[32], id[65], hash[2][65], text[64];
     struct fs_environment about = test_environment();
     int64_t environment, row;
 
@@ -329,6 +329,35 @@ static void test_conflicts(void **state)
     }
 }
 
+/* Two machines that scored the same pictures agree but for rounding; one machine agrees with itself. */
+static void test_rounding_is_no_conflict(void **state)
+{
+    char a[1024], b[1024], c[1024];
+    static const struct {
+        const char *host, *change;
+        int conflicts;
+    } cases[] = {
+        {"two", "UPDATE scores SET value = value * (1 + 1e-5)", 0},
+        {"two", "UPDATE scores SET value = value * (1 - 2e-4)", 2},
+        {"one", "UPDATE scores SET value = value * (1 + 1e-5)", 2},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fs_merge how = {0};
+        fresh("a.db", a), fresh("b.db", b), fresh("c.db", c);
+        make(a, 1, 1, "one", "table");
+        make(b, 1, 1, cases[i].host, "table");
+        execute(b, cases[i].change);
+        assert_int_equal(merge(a, b, c, &how), cases[i].conflicts ? FS_USAGE : FS_OK);
+        assert_int_equal(how.conflicts, cases[i].conflicts);
+        if (!cases[i].conflicts) {
+            assert_int_equal(whole(c, "SELECT count(*) FROM scores WHERE value = 11.125"), 1);
+            assert_int_equal(whole(c, "SELECT count(*) FROM scores"), 2);
+        }
+    }
+}
+
 /* --- files --- */
 
 static void test_inputs_stay_as_they_are(void **state)
@@ -410,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_rows_are_known_by_what_they_are),
         cmocka_unit_test(test_rows_stand_by_age),
         cmocka_unit_test(test_conflicts),
+        cmocka_unit_test(test_rounding_is_no_conflict),
         cmocka_unit_test(test_inputs_stay_as_they_are),
         cmocka_unit_test(test_output_that_is_there),
         cmocka_unit_test(test_schemas),
