@@ -548,6 +548,7 @@ fs_status fs_paper_facts(const struct fs_paper *paper, FILE *stream, struct fs_e
             strcmp(paper->main.section.all.first->text[FS_TEXT_METRIC], "fid") == 0 ? "true" : "false");
     fprintf(stream, "\\fsbudget%s\n\\fspairs%s\n", paper->has_budget ? "true" : "false",
             paper->has_pairs ? "true" : "false");
+    FS_TRY(fs_paper_stability_facts(paper, stream, error));
     claim_facts(paper, stream);
     fact(stream, "test/alpha", "%g", FS_MARKS_ALPHA);
     fact(stream, "database/file", "%s", paper->options->database);

@@ -12,6 +12,7 @@
 
 #include "harness/report/number.h"
 #include "harness/report/paper.h"
+#include "harness/store/query.h"
 #include "kernels/base/file.h"
 #include "tests/support/folder.h"
 #include "tests/support/study.h"
@@ -74,6 +75,7 @@ static void test_the_whole_study(void **state)
     has("fs-facts.tex", "\\fsset{published/imagenet256/shortcut/1}{40.3}\n");
     has("fs-facts.tex", "\\fsset{published/imagenet256/reflow/1}{44.8$^\\dagger$}\n");
     has("fs-facts.tex", "\\fsablationtrue\n\\fssamplestrue\n\\fsotherstrue\n\\fsseedstrue\n");
+    has("fs-facts.tex", "\\fsset{main/unstable}{}\n\\fsunstablefalse\n");
     has("fs-facts.tex", "\\fsset{claims/all}{17}\n");
     has("fs-facts.tex", "\\fsset{claims/undecided-alike}{0}\n");
     has("fs-facts.tex", "\\fsset{main/floor-note}{ The score of data itself lies below the axis.}\n");
@@ -89,6 +91,29 @@ static void test_the_whole_study(void **state)
     has("fs-runs.tex", "git checkout c0ffee00c0ff \\&\\& make");
     has("fs-others.tex", "\\begin{fsother}{fashion-mnist, dit-xs/4, ");
     has("fs-samples.tex", "\\fssample{Shortcut model}{/");
+}
+
+/* A training that fell back is named, with what its loss was before and then. */
+static void test_a_training_that_fell_back(void **state)
+{
+    struct fs_store *changed;
+    char *notes, id[65];
+    const struct fs_paper_options options = {
+        .main = "table", .samples = samples, .database = "x.db", .published = &published};
+
+    (void)state;
+    test_study_run(2, 1, id);
+    good(fs_store_open(database, FS_STORE_WRITE, &changed, &error));
+    good(fs_execute(
+        fs_store_handle(changed), &error,
+        "UPDATE curves SET value = iif(at_update < 2000, 0.02, 0.75 / (1 + abs(at_update - 2000))) WHERE run "
+        "= (SELECT number FROM runs WHERE id = ?1)",
+        "t", id));
+    good(fs_paper_write(changed, &options, folder, &notes, &error));
+    free(notes);
+    fs_store_close(changed);
+    has("fs-facts.tex",
+        "\\fsset{main/unstable}{Reflow, seed 1, at update 2000 from 0.0200 to 0.750}\n\\fsunstabletrue\n");
 }
 
 /* Without an ablation and without published numbers the rest is made, and the switches say so. */
@@ -168,9 +193,8 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_whole_study),
-        cmocka_unit_test(test_progress),
-        cmocka_unit_test(test_what_is_missing),
+        cmocka_unit_test(test_the_whole_study), cmocka_unit_test(test_progress), cmocka_unit_test(test_what_is_missing),
+        cmocka_unit_test(test_a_training_that_fell_back), /* last: it changes the database */
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
