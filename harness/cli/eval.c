@@ -9,7 +9,7 @@
 
 struct eval_options {
     const char *source, *steps, *weights, *metrics, *out, *db;
-    int64_t samples, experiment;
+    int64_t samples;
     double guidance;
     bool quiet, help;
 };
@@ -29,8 +29,8 @@ static fs_status parse(int argc, char **argv, struct eval_options *options, stru
     const struct fs_usage usage = {
         .command = "eval",
         .arguments = "RUN|CHECKPOINT",
-        .summary = "Scores again, perhaps at other step counts or by other metrics, and logs it. A score that is "
-                   "already there is not made again.",
+        .summary = "Scores again, perhaps at other step counts or by other metrics, and logs it for the tables of the\n"
+                   "experiments that the run is part of. A score that is already there is not made again.",
         .example = "fewstep eval 3fa9c1 --steps 1,4,128 --samples 5000",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,
@@ -68,6 +68,22 @@ static fs_status apply(const struct eval_options *options, struct fs_config *con
     return fs_config_check_evaluation(config, error);
 }
 
+/* The scores become those of each experiment that the run is part of, so that its table and page have them; made once.
+ */
+static fs_status score(struct fs_road *road, const struct fs_source *source, enum fs_road_end *end,
+                       struct fs_error *error)
+{
+    struct fs_store *store = road->session->store;
+    FS_TRY(fs_store_next_experiment(store, source->run, 0, &road->experiment, error));
+    do {
+        FS_TRY(fs_road_score(road, &source->config, source->run, source->checkpoint, end, error));
+        if (road->experiment != 0) {
+            FS_TRY(fs_store_next_experiment(store, source->run, road->experiment, &road->experiment, error));
+        }
+    } while (road->experiment != 0 && *end == FS_ROAD_DONE);
+    return FS_OK;
+}
+
 fs_status fs_command_eval(int argc, char **argv, struct fs_error *error)
 {
     struct eval_options options = {.guidance = -1};
@@ -93,7 +109,7 @@ fs_status fs_command_eval(int argc, char **argv, struct fs_error *error)
     fs_catch_signals();
     status = fs_road_open(&road, &session, &source.config, error);
     if (status == FS_OK) {
-        status = fs_road_score(&road, &source.config, source.run, source.checkpoint, &end, error);
+        status = score(&road, &source, &end, error);
         fs_road_close(&road);
     }
     if (status == FS_OK && end == FS_ROAD_STOPPED) {

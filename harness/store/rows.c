@@ -87,6 +87,16 @@ fs_status fs_store_experiment(struct fs_store *store, const char *name, const ch
     return fs_write_end(database, write_experiment(database, name, path, text, ablated, id, error), error);
 }
 
+fs_status fs_store_next_experiment(struct fs_store *store, const char *run, int64_t after, int64_t *id,
+                                   struct fs_error *error)
+{
+    return fs_query_whole(
+        fs_store_handle(store), id, 0, error,
+        "SELECT min(m.experiment) FROM experiment_runs m JOIN runs r ON r.number = m.run WHERE r.id = "
+        "?1 AND m.experiment > ?2",
+        "ti", run, after);
+}
+
 /* --- runs --- */
 
 static fs_status run_number(sqlite3 *database, const char *id, int64_t *number, struct fs_error *error)

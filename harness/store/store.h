@@ -76,6 +76,9 @@ fs_status fs_store_environment(struct fs_store *store, const struct fs_environme
                                struct fs_error *error);
 fs_status fs_store_experiment(struct fs_store *store, const char *name, const char *path, const char *text,
                               const char *ablated, int64_t *id, struct fs_error *error);
+/* The experiment with the lowest number above `after` that the run (its id) is part of; 0: none. */
+fs_status fs_store_next_experiment(struct fs_store *store, const char *run, int64_t after, int64_t *id,
+                                   struct fs_error *error);
 /* Inserts the run unless it is there, and makes it a member of the experiment (0: of none). */
 fs_status fs_store_run(struct fs_store *store, const struct fs_run_row *run, int64_t experiment, int64_t environment,
                        struct fs_error *error);

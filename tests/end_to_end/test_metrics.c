@@ -163,6 +163,13 @@ static void eval_takes_metrics(void **state)
         fail_msg("%s", text);
     }
     expect_rows("SELECT metric FROM scores WHERE steps = 2 ORDER BY metric", "fd \nkid \n");
+    expect_rows(
+        "SELECT min(n), max(n) FROM (SELECT count(m.experiment) AS n FROM scores s LEFT JOIN experiment_scores m "
+        "ON m.score = s.number WHERE steps = 2 GROUP BY s.number)",
+        "2 2 \n"); /* the file was edited once, so the run is part of two experiments of this name */
+    snprintf(arguments, sizeof arguments, "table --out %s --metric kid >&2", out);
+    assert_int_equal(test_program_run("", arguments, text, sizeof text), 0);
+    assert_non_null(strstr(text, "2 steps"));
     snprintf(arguments, sizeof arguments, "eval %.12s --metrics kid,fdd --out %s", run, out);
     test_program_refuses(2, arguments, "--metrics: unknown metric 'fdd': there are fd, kid, is, fd_infinity, sfd");
     snprintf(arguments, sizeof arguments, "eval %.12s --metrics recall --samples 11 --out %s", run, out);
