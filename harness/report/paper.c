@@ -252,29 +252,6 @@ static fs_status published(const struct fs_paper *paper, FILE *stream, struct fs
     return FS_OK;
 }
 
-/* The other measures of the main experiment, a table each. */
-static fs_status others(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
-{
-    const struct fs_study *main = &paper->main;
-    const struct fs_stretch all = {main->scores.runs, main->scores.run_count};
-    struct fs_stretch part;
-    char title[512];
-
-    for (int at = 0; fs_next_stretch(all, &at, fs_same_section, &part);) {
-        if (part.first == main->section.all.first) {
-            continue;
-        }
-        const struct fs_section section = fs_section_make(&main->scores, &main->name, part);
-        fs_section_title(part.first, title, sizeof(title));
-        fputs("\\begin{fsother}{", stream);
-        fs_latex(stream, title);
-        fputs("}\n", stream);
-        FS_TRY(fs_latex_scores(&section, stream, error));
-        fputs("\\end{fsother}\n", stream);
-    }
-    return FS_OK;
-}
-
 static fs_status write_files(const struct fs_paper *paper)
 {
     static const struct {
@@ -284,7 +261,7 @@ static fs_status write_files(const struct fs_paper *paper)
         {"fs-facts.tex", fs_paper_facts},
         {"fs-main-scores.tex", main_scores},
         {"fs-main-cost.tex", main_cost},
-        {"fs-others.tex", others},
+        {"fs-others.tex", fs_paper_others},
         {"fs-published.tex", published},
         {"fs-claims.tex", fs_paper_claims},
         {"fs-steps-figure.tex", fs_paper_steps_figure},

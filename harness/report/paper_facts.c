@@ -549,6 +549,7 @@ fs_status fs_paper_facts(const struct fs_paper *paper, FILE *stream, struct fs_e
     fprintf(stream, "\\fsbudget%s\n\\fspairs%s\n", paper->has_budget ? "true" : "false",
             paper->has_pairs ? "true" : "false");
     FS_TRY(fs_paper_stability_facts(paper, stream, error));
+    FS_TRY(fs_paper_other_facts(paper, stream, error));
     claim_facts(paper, stream);
     fact(stream, "test/alpha", "%g", FS_MARKS_ALPHA);
     fact(stream, "database/file", "%s", paper->options->database);

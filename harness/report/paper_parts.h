@@ -48,7 +48,8 @@ bool fs_study_samples(const struct fs_paper *paper, const struct fs_study *study
 void fs_paper_number_fact(FILE *stream, const char *key, double value);
 
 fs_paper_part fs_paper_facts, fs_paper_claims, fs_paper_progress, fs_paper_progress_facts, fs_paper_stability_facts,
-    fs_paper_steps_figure, fs_paper_ablation_figure, fs_paper_samples, fs_paper_numbers, fs_paper_runs;
+    fs_paper_others, fs_paper_other_facts, fs_paper_steps_figure, fs_paper_ablation_figure, fs_paper_samples,
+    fs_paper_numbers, fs_paper_runs;
 /* Whether the figure has room for the data's own score: not where that is so low that the lines would be pressed
  * together. */
 bool fs_study_shows_floor(const struct fs_study *study);

@@ -75,6 +75,8 @@ static void test_the_whole_study(void **state)
     has("fs-facts.tex", "\\fsset{published/imagenet256/shortcut/1}{40.3}\n");
     has("fs-facts.tex", "\\fsset{published/imagenet256/reflow/1}{44.8$^\\dagger$}\n");
     has("fs-facts.tex", "\\fsablationtrue\n\\fssamplestrue\n\\fsotherstrue\n\\fsseedstrue\n");
+    has("fs-facts.tex", "\\fsset{main/spectrum/shortcut/8}{");
+    has("fs-facts.tex", "\\fsspectrumtrue\n");
     has("fs-facts.tex", "\\fsset{main/unstable}{}\n\\fsunstablefalse\n");
     has("fs-facts.tex", "\\fsset{claims/all}{17}\n");
     has("fs-facts.tex", "\\fsset{claims/undecided-alike}{0}\n");
