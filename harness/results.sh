@@ -20,7 +20,9 @@ if [ ! -f results/fewstep.db ]; then
     echo "fewstep: neither $source nor results/fewstep.db is there: run an experiment first" >&2
     exit 2
 fi
-for experiment in $(sqlite3 -readonly results/fewstep.db 'SELECT DISTINCT name FROM experiments ORDER BY name'); do
+scored="SELECT DISTINCT e.name FROM experiments e JOIN experiment_scores m ON m.experiment = e.id JOIN scores s ON s.number = m.score
+    WHERE s.run IS NOT NULL ORDER BY e.name"
+for experiment in $(sqlite3 -readonly results/fewstep.db "$scored"); do
     for format in text:txt markdown:md latex:tex csv:csv; do
         "$program" table "$experiment" --db results/fewstep.db --format "${format%:*}" \
             > "results/$experiment.${format#*:}"

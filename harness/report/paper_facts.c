@@ -257,7 +257,7 @@ static void lowest_fact(FILE *stream, const struct fs_study *study)
         }
         row_words(study, lowest, words, sizeof(words));
         fs_mean_and_error(fs_study_cell(study, lowest, column), &mean, &error);
-        fprintf(stream, "%sat %" PRId64 " step%s ", column ? "; " : "", study->section.steps[column],
+        fprintf(stream, "%s%" PRId64 " step%s: ", column ? "; " : "", study->section.steps[column],
                 study->section.steps[column] == 1 ? "" : "s");
         fs_latex(stream, words);
         fputs(" (", stream);
