@@ -280,17 +280,15 @@ static fs_status write_files(const struct fs_paper *paper)
     return fs_paper_data(paper, paper->error);
 }
 
+/* What is not there, a line each. */
 static fs_status take_notes(const struct fs_paper *paper, char **notes, struct fs_error *error)
 {
-    *notes = fs_format(error, "%s%s%s",
-                       paper->has_ablation ? ""
-                                           : "no scores of " ABLATION ": the paper says so in place of the ablation "
-                                             "(`fewstep run experiments/" ABLATION ".yaml` makes them)\n",
-                       paper->has_samples ? "" : "no pictures of samples: the paper has no figure of them\n",
-                       paper->has_budget && paper->has_pairs ? ""
-                                                             : "no scores of " BUDGET " or of " PAIRS
-                                                               ": the paper does not say why (`fewstep run` with "
-                                                               "their files in experiments/ makes them)\n");
+#define NO_SCORES(name)                                                                                                \
+    "no scores of " name ": the paper does without (`fewstep run experiments/" name ".yaml` makes them)\n"
+    *notes = fs_format(error, "%s%s%s%s", paper->has_ablation ? "" : NO_SCORES(ABLATION),
+                       paper->has_budget ? "" : NO_SCORES(BUDGET), paper->has_pairs ? "" : NO_SCORES(PAIRS),
+                       paper->has_samples ? "" : "no pictures of samples: the paper has no figure of them\n");
+#undef NO_SCORES
     return *notes ? FS_OK : FS_FAILED;
 }
 

@@ -118,25 +118,62 @@ fs_status fs_paper_progress(const struct fs_paper *paper, FILE *stream, struct f
 
 /* --- facts --- */
 
-/* "budget/ratio/4/first": by which factor the shortcut model's score is above flow matching's at 4 steps and the first
- * update; "last": at the last. */
-static void ratio_fact(const struct fs_paper *paper, FILE *stream, int column, int64_t update, const char *when)
+/* The mean of a row of the study; NAN where it has no score there. */
+static double mean_at(const struct fs_paper *paper, int place, int column, int64_t update)
+{
+    const struct fs_stretch scores = place < 0 ? (struct fs_stretch){0} : scores_at(paper, place, column, update);
+    double mean = NAN, error;
+
+    if (scores.count > 0) {
+        fs_mean_and_error(scores, &mean, &error);
+    }
+    return mean;
+}
+
+static void step_fact(FILE *stream, const char *what, int64_t steps, const char *which, double value)
+{
+    char key[160];
+
+    snprintf(key, sizeof(key), "budget/%s/%" PRId64 "%s", what, steps, which);
+    fs_paper_number_fact(stream, key, value);
+}
+
+/* By which factor the shortcut model's score is above flow matching's: "budget/ratio/4/largest", "budget/ratio/4/last".
+ */
+static void ratio_facts(const struct fs_paper *paper, FILE *stream, int column, const int64_t *updates, int count)
 {
     const struct fs_study *study = &paper->budget;
     const int shortcut = fs_study_method(study, "shortcut"), flow = fs_study_method(study, "flow-matching");
-    double above, below, error;
-    char key[64];
+    const int64_t steps = study->section.steps[column];
+    double largest = -INFINITY, last = NAN;
+    int64_t when = 0;
 
-    if (shortcut < 0 || flow < 0) {
-        return;
+    for (int u = 0; u < count; u++) {
+        const double ratio = mean_at(paper, shortcut, column, updates[u]) / mean_at(paper, flow, column, updates[u]);
+        last = isnan(ratio) ? last : ratio;
+        when = ratio > largest ? updates[u] : when;
+        largest = ratio > largest ? ratio : largest;
     }
-    const struct fs_stretch over = scores_at(paper, shortcut, column, update),
-                            under = scores_at(paper, flow, column, update);
-    if (over.count > 0 && under.count > 0) {
-        fs_mean_and_error(over, &above, &error);
-        fs_mean_and_error(under, &below, &error);
-        snprintf(key, sizeof(key), "budget/ratio/%" PRId64 "/%s", study->section.steps[column], when);
-        fs_paper_number_fact(stream, key, above / below);
+    if (!isnan(last)) {
+        step_fact(stream, "ratio", steps, "/largest", largest);
+        step_fact(stream, "ratio", steps, "/last", last);
+        fprintf(stream, "\\fsset{budget/ratio/%" PRId64 "/largest-at}{%" PRId64 "}\n", steps, when);
+    }
+}
+
+/* What the last stretch between two scored updates left of a method's score: "budget/left/shortcut/4". */
+static void left_facts(const struct fs_paper *paper, FILE *stream, int column, const int64_t *updates, int count)
+{
+    const struct fs_study *study = &paper->budget;
+
+    for (int r = 0; r < study->rows && count > 1; r++) {
+        char what[96];
+        const double left =
+            mean_at(paper, r, column, updates[count - 1]) / mean_at(paper, r, column, updates[count - 2]);
+        snprintf(what, sizeof(what), "left/%s", fs_study_row(study, r).first->text[FS_TEXT_METHOD]);
+        if (!isnan(left)) {
+            step_fact(stream, what, study->section.steps[column], "", left);
+        }
     }
 }
 
@@ -147,10 +184,10 @@ fs_status fs_paper_progress_facts(const struct fs_paper *paper, FILE *stream, st
 
     (void)error;
     for (int column = 0; column < paper->budget.section.step_count; column++) {
-        ratio_fact(paper, stream, column, updates[0], "first");
-        ratio_fact(paper, stream, column, updates[count - 1], "last");
+        ratio_facts(paper, stream, column, updates, count);
+        left_facts(paper, stream, column, updates, count);
     }
-    fprintf(stream, "\\fsset{budget/updates/first}{%" PRId64 "}\n\\fsset{budget/updates/last}{%" PRId64 "}\n",
-            updates[0], updates[count - 1]);
+    fprintf(stream, "\\fsset{budget/updates/before-last}{%" PRId64 "}\n\\fsset{budget/updates/last}{%" PRId64 "}\n",
+            updates[count > 1 ? count - 2 : 0], updates[count - 1]);
     return FS_OK;
 }

@@ -161,7 +161,7 @@ static void test_progress(void **state)
     assert_null(strstr(notes, "why"));
     free(notes);
     has("fs-facts.tex", "\\fsbudgettrue\n\\fspairstrue\n");
-    has("fs-facts.tex", "\\fsset{budget/updates/first}{1000}\n\\fsset{budget/updates/last}{4000}\n");
+    has("fs-facts.tex", "\\fsset{budget/updates/before-last}{3000}\n\\fsset{budget/updates/last}{4000}\n");
     for (int seed = 0; seed < 3; seed++) {
         above[0] += test_study_value(3, 4, seed);
         above[1] += test_study_value(0, 4, seed);
@@ -169,6 +169,8 @@ static void test_progress(void **state)
     fs_three_digits(above[0] / above[1], first);
     snprintf(expected, sizeof(expected), "\\fsset{budget/ratio/4/last}{%s}\n", first);
     has("fs-facts.tex", expected);
+    has("fs-facts.tex", "\\fsset{budget/ratio/4/largest-at}{");
+    has("fs-facts.tex", "\\fsset{budget/left/shortcut/4}{0.");
     has("fs-progress.tex", "\\multicolumn{7}{c}{Shortcut model, steps}");
     has("fs-progress.tex", "\n1000 & -- & -- & ");
     has("fs-pairs-scores.tex", "Shortcut model & 1/8 & ");
