@@ -121,11 +121,13 @@ fs_status fs_paper_progress(const struct fs_paper *paper, FILE *stream, struct f
 /* The mean of a row of the study; NAN where it has no score there. */
 static double mean_at(const struct fs_paper *paper, int place, int column, int64_t update)
 {
-    const struct fs_stretch scores = place < 0 ? (struct fs_stretch){0} : scores_at(paper, place, column, update);
     double mean = NAN, error;
 
-    if (scores.count > 0) {
-        fs_mean_and_error(scores, &mean, &error);
+    if (place >= 0) {
+        const struct fs_stretch scores = scores_at(paper, place, column, update);
+        if (scores.count > 0) {
+            fs_mean_and_error(scores, &mean, &error);
+        }
     }
     return mean;
 }
