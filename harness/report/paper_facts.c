@@ -9,6 +9,7 @@
 #include "harness/report/latex.h"
 #include "harness/report/number.h"
 #include "harness/report/paper_parts.h"
+#include "harness/store/query.h"
 #include "kernels/base/memory.h"
 
 /* --- facts --- */
@@ -483,10 +484,29 @@ fs_status fs_paper_claims(const struct fs_paper *paper, FILE *stream, struct fs_
 
 /* --- all of them --- */
 
+/* Every machine that a run of the main table was trained on. */
+static fs_status machines_fact(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
+{
+    static const char sql[] =
+        "SELECT group_concat(machine, '; ') FROM (SELECT DISTINCT e.cpu || ' (' || e.threads || "
+        "iif(e.threads = 1, ' thread, ', ' threads, ') || e.isa || ')' AS machine FROM experiment_runs x "
+        "JOIN run_environments m ON m.run = x.run JOIN environments e ON e.id = m.environment WHERE x.experiment = ?1)";
+    sqlite3_stmt *query;
+    bool row;
+
+    FS_TRY(fs_query_open(fs_store_handle(paper->store), &query, error, sql, "i", paper->main.name.id));
+    const fs_status status = fs_query_next(query, &row, error);
+    if (status == FS_OK) {
+        fact(stream, "database/machines", "%s", fs_query_text(query, 0));
+    }
+    sqlite3_finalize(query);
+    return status;
+}
+
 static fs_status machine_facts(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
 {
     static const char sql[] =
-        "SELECT e.cpu, e.isa, e.threads, e.device, e.compiler, e.libraries, substr(e.commit_hash, 1, 12) || "
+        "SELECT e.device, e.compiler, e.libraries, substr(e.commit_hash, 1, 12) || "
         "iif(e.dirty, ' (changed tree)', '') AS \"commit\", substr(e.source_hash, 1, 12) AS source, "
         "(SELECT strftime('%Y-%m-%d', max(created), 'unixepoch') FROM scores) AS written, "
         "(SELECT count(*) FROM runs) AS runs, (SELECT count(*) FROM scores) AS scores "
@@ -497,6 +517,7 @@ static fs_status machine_facts(const struct fs_paper *paper, FILE *stream, struc
     json_t *rows;
     char key[64], text[512];
 
+    FS_TRY(machines_fact(paper, stream, error));
     FS_TRY(fs_rows_json(paper->store, &rows, error, sql, "t", paper->main.section.all.first->text[FS_TEXT_RUN]));
     json_object_foreach(json_array_get(rows, 0), name, value)
     {
