@@ -12,11 +12,6 @@
 
 /* --- scores --- */
 
-static bool same_update(const struct fs_table_score *a, const struct fs_table_score *b)
-{
-    return fs_same_cell(a, b) && a->at_update == b->at_update;
-}
-
 /* The scores of one section at one number of steps: a stretch a row, *found of them; whether a row has several updates.
  */
 static bool find_updates(struct fs_stretch all, const struct fs_table_score *section, int64_t steps,
@@ -47,7 +42,7 @@ static fs_status fill_updates_line(struct fs_page *page, const struct fs_page_se
             snprintf(line->label, sizeof(line->label), "%s", section->rows[i].name);
         }
     }
-    for (int at = 0; fs_next_stretch(cell, &at, same_update, &part);) {
+    for (int at = 0; fs_next_stretch(cell, &at, fs_same_update, &part);) {
         snprintf(what, sizeof(what), "%s, %" PRId64 " step%s, update %" PRId64, line->label, part.first->steps,
                  part.first->steps == 1 ? "" : "s", part.first->at_update);
         FS_TRY(fs_page_add_number(page, part, section->measure, what, &number, error));

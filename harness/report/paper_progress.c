@@ -9,11 +9,6 @@
 
 #define UPDATES_MAX 64
 
-static bool same_update(const struct fs_table_score *a, const struct fs_table_score *b)
-{
-    return fs_same_cell(a, b) && a->at_update == b->at_update;
-}
-
 /* The scores of a row of the study at a number of steps and an update (a count of 0: none). */
 static struct fs_stretch scores_at(const struct fs_paper *paper, int place, int column, int64_t update)
 {
@@ -22,7 +17,7 @@ static struct fs_stretch scores_at(const struct fs_paper *paper, int place, int 
     const struct fs_table_score *row = fs_study_row(study, place).first;
     struct fs_stretch part;
 
-    for (int at = 0; fs_next_stretch(all, &at, same_update, &part);) {
+    for (int at = 0; fs_next_stretch(all, &at, fs_same_update, &part);) {
         if (fs_same_section(part.first, row) && fs_same_row(part.first, row) && part.first->at_update == update &&
             part.first->steps == study->section.steps[column]) {
             return part;

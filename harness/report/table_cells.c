@@ -16,6 +16,11 @@ bool fs_same_cell(const struct fs_table_score *a, const struct fs_table_score *b
     return fs_same_row(a, b) && a->steps == b->steps;
 }
 
+bool fs_same_update(const struct fs_table_score *a, const struct fs_table_score *b)
+{
+    return fs_same_cell(a, b) && a->at_update == b->at_update;
+}
+
 bool fs_next_stretch(struct fs_stretch whole, int *at, fs_together *belong, struct fs_stretch *part)
 {
     *part = (struct fs_stretch){whole.first + *at, 0};

@@ -19,6 +19,8 @@ struct fs_stretch {
 typedef bool fs_together(const struct fs_table_score *a, const struct fs_table_score *b);
 bool fs_next_stretch(struct fs_stretch whole, int *at, fs_together *belong, struct fs_stretch *part);
 bool fs_same_cell(const struct fs_table_score *a, const struct fs_table_score *b);
+/* A cell at one update, of scores with their history. */
+bool fs_same_update(const struct fs_table_score *a, const struct fs_table_score *b);
 
 /* Mean over seeds and its standard error (sample deviation / √n); NAN for one seed. */
 void fs_mean_and_error(struct fs_stretch cell, double *mean, double *error);
