@@ -29,20 +29,42 @@ static int64_t own_updates(const struct fs_config *config)
     return config->train.updates - fs_config_teacher_updates(config);
 }
 
-static fs_status count_scores(sqlite3 *database, const struct fs_config *config, const char *id, int *scored,
-                              struct fs_error *error)
+/* Scores of weights, and how many of them there are. */
+struct tally {
+    int made, asked;
+};
+
+static fs_status count_scores_at(sqlite3 *database, const struct fs_config *config, const char *id, int64_t update,
+                                 int64_t steps, struct tally *tally, struct fs_error *error)
 {
     const struct fs_evaluate_config *evaluate = &config->evaluate;
-    *scored = 0;
-    for (int i = 0; i < evaluate->step_count * evaluate->metric_count; i++) {
-        const struct fs_metric *metric = fs_metric_find(evaluate->metrics[i % evaluate->metric_count]);
+    for (int i = 0; i < evaluate->metric_count; i++) {
+        const struct fs_metric *metric = fs_metric_find(evaluate->metrics[i]);
         int64_t found;
-        FS_TRY(fs_query_whole(database, &found, 0, error, SCORED, "tiiittitt", id, own_updates(config),
-                              (int64_t)evaluate->steps[i / evaluate->metric_count], evaluate->samples,
+        FS_TRY(fs_query_whole(database, &found, 0, error, SCORED, "tiiittitt", id, update, steps, evaluate->samples,
                               evaluate->weights == FS_WEIGHTS_EMA ? "ema" : "raw",
                               metric->of_pictures ? FS_PIXELS : evaluate->extractors[0], (int64_t)evaluate->quantize,
                               metric->name, metric->fid_name));
-        *scored += found > 0;
+        tally->made += found > 0;
+        tally->asked++;
+    }
+    return FS_OK;
+}
+
+/* Those of the last update, and of the updates whose weights are kept on the way. */
+static fs_status count_scores(sqlite3 *database, const struct fs_config *config, const char *id, struct tally *tally,
+                              struct fs_error *error)
+{
+    struct fs_kept_update weights[FS_KEPT_MAX + 1];
+    const int kept_count = fs_config_kept_updates(config, weights);
+    weights[kept_count] = (struct fs_kept_update){.update = own_updates(config)};
+    *tally = (struct tally){0, 0};
+    for (int k = 0; k <= kept_count; k++) {
+        const int count = weights[k].steps > 0 ? 1 : config->evaluate.step_count;
+        for (int i = 0; i < count; i++) {
+            FS_TRY(count_scores_at(database, config, id, weights[k].update,
+                                   weights[k].steps > 0 ? weights[k].steps : config->evaluate.steps[i], tally, error));
+        }
     }
     return FS_OK;
 }
@@ -72,21 +94,20 @@ static fs_status describe_done(struct fs_store *store, const struct fs_config *c
 {
     char id[FS_HASH_TEXT];
     int64_t update;
-    int scored;
+    struct tally tally;
     sqlite3 *database = fs_store_handle(store);
     FS_TRY(fs_run_id(config, data_sha256, fs_build_info.source_hash, id, error));
     FS_TRY(fs_query_whole(database, &update, -1, error,
                           "SELECT max(c.at_update) FROM checkpoints c JOIN runs r ON r.number = c.run WHERE r.id = ?",
                           "t", id));
-    FS_TRY(count_scores(database, config, id, &scored, error));
+    FS_TRY(count_scores(database, config, id, &tally, error));
     if (update < 0) {
         return describe_other(database, config, data_sha256, text, error);
     }
     if (update < own_updates(config)) {
         snprintf(text, DONE_TEXT, "update %" PRId64 "/%" PRId64, update, own_updates(config));
     } else {
-        snprintf(text, DONE_TEXT, "trained, %d/%d scores", scored,
-                 config->evaluate.step_count * config->evaluate.metric_count);
+        snprintf(text, DONE_TEXT, "trained, %d/%d scores", tally.made, tally.asked);
     }
     return FS_OK;
 }

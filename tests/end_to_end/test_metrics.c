@@ -130,25 +130,31 @@ static void table_of_one_metric(void **state)
     test_program_refuses(2, arguments, "no score is left by --metric sfd");
 }
 
+/* `set`: what is added to the command, as --set key=value, or nothing. */
+static void expect_dry_run(const char *set, const char *expected)
+{
+    char arguments[2200], said[1024], path[1100], *text;
+    size_t size;
+    struct fs_error error;
+    snprintf(path, sizeof path, "%s/dry.txt", out);
+    snprintf(arguments, sizeof arguments, "run %s --out %s %s --dry-run > %s", experiment, out, set, path);
+    assert_int_equal(test_program_run("", arguments, said, sizeof said), 0);
+    assert_int_equal(fs_file_read(path, 1 << 16, &text, &size, &error), FS_OK);
+    assert_non_null(strstr(text, expected));
+    free(text);
+}
+
 /* A dry run counts each metric at each number of steps. */
 static void a_dry_run_knows_what_is_missing(void **state)
 {
     (void)state;
-    char arguments[2200], said[1024], path[512], *text;
-    size_t size;
-    struct fs_error error;
     static const char *const cases[][2] = {
         {"fd, spectrum, is", "trained, 6/6 scores"},
         {"fd, sfd, is", "trained, 4/6 scores"},
     };
     for (int i = 0; i < 2; i++) {
         write_experiment(cases[i][0]);
-        snprintf(path, sizeof path, "%s/dry.txt", out);
-        snprintf(arguments, sizeof arguments, "run %s --out %s --dry-run > %s", experiment, out, path);
-        assert_int_equal(test_program_run("", arguments, said, sizeof said), 0);
-        assert_int_equal(fs_file_read(path, 1 << 16, &text, &size, &error), FS_OK);
-        assert_non_null(strstr(text, cases[i][1]));
-        free(text);
+        expect_dry_run("", cases[i][1]);
     }
 }
 
@@ -198,11 +204,13 @@ static void scores_before_the_last_update(void **state)
         fail_msg("%s", text);
     }
     assert_non_null(strstr(text, "the weights of update 3 are not there"));
+    expect_dry_run("--set evaluate.updates=[3]", "trained, 2/4 scores");
     snprintf(first, sizeof first, "%s", out);
     snprintf(out, sizeof out, "%s", test_path("updates"));
     snprintf(arguments, sizeof arguments, "run %s --out %s --set evaluate.updates=[3,6] >&2", experiment, out);
     assert_int_equal(test_program_run("", arguments, text, sizeof text), 0);
     assert_null(strstr(text, "are not there"));
+    expect_dry_run("--set evaluate.updates=[3,6]", "trained, 6/6 scores");
     expect_rows("SELECT at_update, group_concat(steps) FROM scores WHERE run IS NOT NULL GROUP BY 1",
                 "3 1,8 \n6 1,8 \n8 1,8 \n");
     expect_rows("SELECT count(DISTINCT value) FROM scores WHERE run IS NOT NULL AND steps = 8", "3 \n");
