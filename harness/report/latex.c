@@ -112,6 +112,11 @@ void fs_latex(FILE *stream, const char *text)
 
 void fs_latex_value(FILE *stream, double mean, double error, int outside, const char *mark)
 {
+    fs_latex_cell(stream, mean, error, outside, mark, 0);
+}
+
+void fs_latex_cell(FILE *stream, double mean, double error, int outside, const char *mark, int seeds)
+{
     char value[FS_NUMBER_TEXT], deviation[FS_NUMBER_TEXT];
 
     fs_three_digits(mean, value);
@@ -125,5 +130,11 @@ void fs_latex_value(FILE *stream, double mean, double error, int outside, const 
         }
         fprintf(stream, "{\\scriptsize\\,$\\pm$\\,%s}", deviation);
     }
-    fputs(outside ? "\\rlap{)}" : "", stream);
+    if (outside || seeds > 0) {
+        char count[24] = "";
+        if (seeds > 0) {
+            snprintf(count, sizeof(count), "$^{(%d)}$", seeds);
+        }
+        fprintf(stream, "\\rlap{%s%s}", outside ? ")" : "", count);
+    }
 }

@@ -54,6 +54,23 @@ static fs_status read_study(struct fs_store *store, const char *key, const char 
     return fs_section_orders(&study->section, &study->orders, error);
 }
 
+/* The study again without the trainings that fell back; *found: whether one did. */
+static fs_status make_stable(struct fs_paper *paper, bool *found, struct fs_error *error)
+{
+    struct fs_study *stable = &paper->stable;
+
+    stable->key = "stable";
+    stable->name = paper->main.name;
+    FS_TRY(fs_paper_stable_scores(paper->store, &paper->main, &stable->scores, error));
+    *found = stable->scores.run_count > 0 && stable->scores.run_count < paper->main.scores.run_count;
+    if (!*found) {
+        return FS_OK;
+    }
+    choose_section(stable);
+    stable->rows = fs_section_rows(&stable->section);
+    return fs_section_orders(&stable->section, &stable->orders, error);
+}
+
 static void study_free(struct fs_study *study)
 {
     fs_table_scores_free(&study->scores);
@@ -93,6 +110,15 @@ void fs_study_row_key(const struct fs_study *study, int place, char *text, size_
     }
 }
 
+void fs_paper_method(const char *method, FILE *stream)
+{
+    const char *label = fs_method_label(method), *aside = strstr(label, " (");
+    char name[112];
+
+    snprintf(name, sizeof(name), "%.*s", (int)(aside ? aside - label : (long)strlen(label)), label);
+    fs_latex(stream, name);
+}
+
 int fs_study_method(const struct fs_study *study, const char *method)
 {
     for (int r = 0; r < study->rows; r++) {
@@ -103,13 +129,56 @@ int fs_study_method(const struct fs_study *study, const char *method)
     return -1;
 }
 
-bool fs_study_samples(const struct fs_paper *paper, const struct fs_study *study, int place, char path[1400])
+bool fs_paper_picture(const struct fs_paper *paper, int place, int64_t seed, char path[1400])
 {
-    const struct fs_table_score *of = fs_study_row(study, place).first;
+    const struct fs_stretch row = fs_study_row(&paper->main, place);
 
-    snprintf(path, 1400, "%s/%s/%s-%.8s-seed%" PRId64 ".png", paper->options->samples, study->name.name,
-             of->text[FS_TEXT_METHOD], of->text[FS_TEXT_RUN], of->seed);
-    return access(path, R_OK) == 0;
+    for (int i = 0; i < row.count; i++) {
+        const struct fs_table_score *of = &row.first[i];
+        if (of->seed == seed) {
+            snprintf(path, 1400, "%s/%s/%s-%.8s-seed%" PRId64 ".png", paper->options->samples, paper->main.name.name,
+                     of->text[FS_TEXT_METHOD], of->text[FS_TEXT_RUN], seed);
+            return access(path, R_OK) == 0;
+        }
+    }
+    return false;
+}
+
+/* How good a seed is for the pictures: rows that have one, those of trainings that fell back counted as half. */
+static int picture_worth(const struct fs_paper *paper, int64_t seed)
+{
+    const struct fs_stretch stable = paper->stable.section.all;
+    char path[1400];
+    int worth = 0;
+
+    for (int r = 0; r < paper->main.rows; r++) {
+        if (fs_paper_picture(paper, r, seed, path)) {
+            const struct fs_table_score *row = fs_study_row(&paper->main, r).first;
+            bool fell = paper->has_stable;
+            for (int i = 0; i < stable.count; i++) {
+                fell = fell && !(fs_same_row(&stable.first[i], row) && stable.first[i].seed == seed);
+            }
+            worth += fell ? 1 : 2;
+        }
+    }
+    return worth;
+}
+
+/* The first of the best seeds. */
+static void choose_pictures(struct fs_paper *paper)
+{
+    const struct fs_stretch all = paper->main.section.all;
+    int best = 0;
+
+    for (int i = 0; i < all.count; i++) {
+        const int64_t seed = all.first[i].seed;
+        const int worth = picture_worth(paper, seed);
+        if (worth > best || (worth == best && seed < paper->samples_seed)) {
+            best = worth;
+            paper->samples_seed = seed;
+        }
+    }
+    paper->has_samples = best > 0;
 }
 
 /* --- which --- */
@@ -172,10 +241,8 @@ static fs_status read_studies(struct fs_paper *paper, struct fs_error *error)
     if (paper->has_budget) {
         FS_TRY(fs_table_scores_history(paper->store, paper->budget.name.id, FS_EVERY_UPDATE, &paper->progress, error));
     }
-    for (int r = 0; r < paper->main.rows; r++) {
-        char path[1400];
-        paper->has_samples = paper->has_samples || fs_study_samples(paper, &paper->main, r, path);
-    }
+    FS_TRY(make_stable(paper, &paper->has_stable, error));
+    choose_pictures(paper);
     return FS_OK;
 }
 
@@ -313,5 +380,7 @@ fs_status fs_paper_write(struct fs_store *store, const struct fs_paper_options *
     study_free(&paper.budget);
     study_free(&paper.pairs);
     fs_table_scores_free(&paper.progress);
+    free(paper.stable.scores.runs);
+    free(paper.stable.orders);
     return status;
 }

@@ -101,6 +101,21 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
+/* " (AMD EPYC, avx512, 1 thread; then …": one of those that trained a run. */
+static void print_environment(const json_t *environment, bool first, FILE *stream)
+{
+    const json_int_t threads = json_integer_value(json_object_get(environment, "threads"));
+
+    fputs(first ? " (" : "; then ", stream);
+    fs_latex(stream, text_of(environment, "cpu"));
+    fputs(", ", stream);
+    fs_latex(stream, text_of(environment, "isa"));
+    fprintf(stream, ", %lld thread%s", (long long)threads, threads == 1 ? "" : "s");
+    if (strstr(text_of(environment, "commit"), "-dirty")) {
+        fputs(", with changes that were not committed", stream);
+    }
+}
+
 static void print_run(const json_t *all, FILE *stream)
 {
     const json_t *run = json_object_get(all, "run");
@@ -120,11 +135,9 @@ static void print_run(const json_t *all, FILE *stream)
         fputs("made by hand", stream);
     }
     for (size_t i = 0; i < json_array_size(environments); i++) {
-        if (strstr(text_of(json_array_get(environments, i), "commit"), "-dirty")) {
-            fputs(" (the tree had changes that were not committed)", stream);
-            break;
-        }
+        print_environment(json_array_get(environments, i), i == 0, stream);
     }
+    fputs(json_array_size(environments) > 0 ? ")" : "", stream);
     fputs(" \\\\\n", stream);
 }
 

@@ -65,17 +65,6 @@ static void config_facts(FILE *stream, const char *prefix, const json_t *object)
     }
 }
 
-static int seeds_of(struct fs_stretch row)
-{
-    struct fs_stretch cell;
-    int seeds = 0;
-
-    for (int at = 0; fs_next_stretch(row, &at, fs_same_cell, &cell);) {
-        seeds = cell.count > seeds ? cell.count : seeds;
-    }
-    return seeds;
-}
-
 static void cost_facts(FILE *stream, const char *prefix, struct fs_stretch row, double least)
 {
     const struct fs_cost_mean cost = fs_mean_cost(row);
@@ -96,25 +85,21 @@ static void cost_facts(FILE *stream, const char *prefix, struct fs_stretch row, 
     fs_byte_size((int64_t)cost.peak_bytes, text);
     fact(stream, key, "%s", text);
     snprintf(key, sizeof(key), "%s/seeds", prefix);
-    fact(stream, key, "%d", seeds_of(row));
+    fact(stream, key, "%d", fs_stretch_seeds(row));
 }
 
-/* By which factor the mean at each number of steps is above that at each other one: "main/METHOD/ratio/1/128". */
+/* By which factor the score at each number of steps is above that at each other one: "main/METHOD/ratio/1/128". */
 static void ratio_facts(FILE *stream, const struct fs_study *study, int place, const char *prefix)
 {
     for (int a = 0; a < study->section.step_count; a++) {
         for (int b = 0; b < study->section.step_count; b++) {
-            const struct fs_stretch over = fs_study_cell(study, place, a), under = fs_study_cell(study, place, b);
-            double above, below, error;
+            const double ratio = fs_cell_ratio(fs_study_cell(study, place, a), fs_study_cell(study, place, b)).ratio;
             char key[256];
-            if (a == b || over.count == 0 || under.count == 0) {
-                continue;
+            if (a != b && !isnan(ratio)) {
+                snprintf(key, sizeof(key), "%s/ratio/%" PRId64 "/%" PRId64, prefix, study->section.steps[a],
+                         study->section.steps[b]);
+                fs_paper_number_fact(stream, key, ratio);
             }
-            fs_mean_and_error(over, &above, &error);
-            fs_mean_and_error(under, &below, &error);
-            snprintf(key, sizeof(key), "%s/ratio/%" PRId64 "/%" PRId64, prefix, study->section.steps[a],
-                     study->section.steps[b]);
-            fs_paper_number_fact(stream, key, above / below);
         }
     }
 }
@@ -152,28 +137,31 @@ static void row_facts(FILE *stream, const struct fs_study *study, int place, dou
     json_decref(config);
 }
 
-static bool mean_is_lower(const struct fs_study *study, int column, int row, int other)
-{
-    double mean, others, error;
-
-    fs_mean_and_error(fs_study_cell(study, row, column), &mean, &error);
-    fs_mean_and_error(fs_study_cell(study, other, column), &others, &error);
-    return mean < others;
-}
-
 /* In words; a single seed allows no test, only to say which number is the smaller one. */
 static const char *order_words(const struct fs_study *study, int column, int row, int other)
 {
-    switch (study->orders[(column * study->rows + row) * study->rows + other]) {
-    case FS_ORDER_LOWER:
-        return "lower than";
-    case FS_ORDER_HIGHER:
-        return "higher than";
-    default:
-        if (fs_study_cell(study, row, column).count > 1 && fs_study_cell(study, other, column).count > 1) {
-            return "not distinguishable from";
-        }
-        return mean_is_lower(study, column, row, other) ? "numerically lower than" : "numerically higher than";
+    const enum fs_order order = study->orders[(column * study->rows + row) * study->rows + other];
+    const struct fs_cell_ratio ratio =
+        fs_cell_ratio(fs_study_cell(study, row, column), fs_study_cell(study, other, column));
+
+    if (order != FS_ORDER_UNDECIDED) {
+        return order == FS_ORDER_LOWER ? "lower than" : "higher than";
+    }
+    return ratio.seeds > 1   ? "not distinguishable from"
+           : ratio.ratio < 1 ? "numerically lower than"
+                             : "numerically higher than";
+}
+
+/* "KEY/ratio" of two rows, and "KEY/lower-in": "2 of 3 seeds". */
+static void ratio_fact(FILE *stream, const char *order_key, struct fs_cell_ratio ratio)
+{
+    char key[640];
+
+    snprintf(key, sizeof(key), "%s/lower-in", order_key);
+    fact(stream, key, "%d of %d seed%s", ratio.below, ratio.seeds, ratio.seeds == 1 ? "" : "s");
+    if (!isnan(ratio.ratio)) {
+        snprintf(key, sizeof(key), "%s/ratio", order_key);
+        fs_paper_number_fact(stream, key, ratio.ratio);
     }
 }
 
@@ -195,6 +183,8 @@ static void order_facts(FILE *stream, const struct fs_study *study)
                 snprintf(key, sizeof(key), "%s/%" PRId64 "/%s/vs/%s", study->key, study->section.steps[column], name,
                          other_name);
                 fact(stream, key, "%s", order_words(study, column, a, b));
+                ratio_fact(stream, key,
+                           fs_cell_ratio(fs_study_cell(study, a, column), fs_study_cell(study, b, column)));
                 decided += a < b && order != FS_ORDER_UNDECIDED;
                 pairs += a < b;
             }
@@ -207,16 +197,18 @@ static void order_facts(FILE *stream, const struct fs_study *study)
 }
 
 /* Names a row in a sentence: the method, or the ablated key with its value. */
-static void row_words(const struct fs_study *study, int place, char *text, size_t size)
+static void print_row(FILE *stream, const struct fs_study *study, int place)
 {
     const char *dot = strrchr(study->name.ablated, '.');
     char name[112];
 
     fs_study_row_key(study, place, name, sizeof(name));
     if (study->name.ablated[0]) {
-        snprintf(text, size, "%s = %s", dot ? dot + 1 : study->name.ablated, name);
+        fs_latex(stream, dot ? dot + 1 : study->name.ablated);
+        fputs(" = ", stream);
+        fs_latex(stream, name);
     } else {
-        snprintf(text, size, "%s", fs_method_label(name));
+        fs_paper_method(name, stream);
     }
 }
 
@@ -238,49 +230,94 @@ static int lowest_mean(const struct fs_study *study, int column)
     return found;
 }
 
-/* "1 step: Reflow (106), not distinguishable from 2 others; 4 steps: …": a sentence that the numbers write. */
+/* Whether a row cannot be told from the one that has the lowest mean of a column. */
+static bool is_alike(const struct fs_study *study, int column, int lowest, int row)
+{
+    return row != lowest && fs_study_cell(study, row, column).count > 0 &&
+           study->orders[(column * study->rows + lowest) * study->rows + row] != FS_ORDER_LOWER;
+}
+
+/* Whether two columns say the same of their lowest mean. */
+static bool same_lowest(const struct fs_study *study, int column, int other)
+{
+    const int lowest = lowest_mean(study, column);
+    bool same = lowest >= 0 && lowest == lowest_mean(study, other);
+
+    for (int r = 0; same && r < study->rows; r++) {
+        same = is_alike(study, column, lowest, r) == is_alike(study, other, lowest, r);
+    }
+    return same;
+}
+
+/* ", not distinguishable from A and B"; nothing of a single seed. */
+static void print_alike(FILE *stream, const struct fs_study *study, int column, int lowest)
+{
+    int alike = 0, printed = 0;
+
+    if (fs_study_cell(study, lowest, column).count < 2) {
+        return;
+    }
+    for (int r = 0; r < study->rows; r++) {
+        alike += is_alike(study, column, lowest, r);
+    }
+    fputs(alike > 0 ? ", not distinguishable from " : ", lower than all others", stream);
+    for (int r = 0; r < study->rows; r++) {
+        if (is_alike(study, column, lowest, r)) {
+            printed++;
+            fputs(printed == 1 ? "" : printed < alike ? ", " : " and ", stream);
+            print_row(stream, study, r);
+        }
+    }
+}
+
+/* "at 1 step to Reflow, not distinguishable from A and B; at 4, 8 and 16 steps to …": to whom the lowest mean belongs.
+ */
 static void lowest_fact(FILE *stream, const struct fs_study *study)
 {
-    char key[64], words[256];
+    const int steps = study->section.step_count;
 
-    snprintf(key, sizeof(key), "%s/lowest", study->key);
-    begin_fact(stream, key);
-    for (int column = 0; column < study->section.step_count; column++) {
+    fprintf(stream, "\\fsset{%s/lowest}{", study->key);
+    for (int column = 0, end; column < steps; column = end) {
         const int lowest = lowest_mean(study, column);
-        double mean, error;
-        int alike = 0;
+        for (end = column + 1; end < steps && same_lowest(study, column, end); end++) {
+        }
         if (lowest < 0) {
             continue;
         }
-        for (int r = 0; r < study->rows; r++) {
-            alike += r != lowest && fs_study_cell(study, r, column).count > 0 &&
-                     study->orders[(column * study->rows + lowest) * study->rows + r] != FS_ORDER_LOWER;
+        fputs(column ? "; at " : "at ", stream);
+        for (int i = column; i < end; i++) {
+            fprintf(stream, "%s%" PRId64, i == column ? "" : i + 1 < end ? ", " : " and ", study->section.steps[i]);
         }
-        row_words(study, lowest, words, sizeof(words));
-        fs_mean_and_error(fs_study_cell(study, lowest, column), &mean, &error);
-        fprintf(stream, "%s%" PRId64 " step%s: ", column ? "; " : "", study->section.steps[column],
-                study->section.steps[column] == 1 ? "" : "s");
-        fs_latex(stream, words);
-        fputs(" (", stream);
-        fs_latex_value(stream, mean, error, 0, "");
-        if (fs_study_cell(study, lowest, column).count < 2) {
-            fputs(")", stream);
-        } else if (alike > 0) {
-            fprintf(stream, ", not distinguishable from %d other%s)", alike, alike == 1 ? "" : "s");
-        } else {
-            fputs(", lower than all others)", stream);
-        }
+        fputs(end == column + 1 && study->section.steps[column] == 1 ? " step to " : " steps to ", stream);
+        print_row(stream, study, lowest);
+        print_alike(stream, study, column, lowest);
     }
     fputs("}\n", stream);
 }
 
-static void study_facts(FILE *stream, const struct fs_study *study)
+/* What the comparisons of the study can decide at all. */
+static fs_status power_facts(FILE *stream, const struct fs_study *study, struct fs_error *error)
+{
+    struct fs_section_power power;
+    char key[64];
+
+    FS_TRY(fs_section_power(&study->section, &power, error));
+    const char *const names[] = {"dof", "smallest", "largest"};
+    const double values[] = {power.dof, power.smallest, power.largest};
+    for (int i = 0; i < 3; i++) {
+        snprintf(key, sizeof(key), "%s/test/%s", study->key, names[i]);
+        fact(stream, key, power.tested == 0 ? FS_NO_VALUE : i == 0 ? "%g" : "%.2f", values[i]);
+    }
+    return FS_OK;
+}
+
+static fs_status study_facts(FILE *stream, const struct fs_study *study, struct fs_error *error)
 {
     const struct fs_table_score *of = study->section.all.first;
     const char *dot = strrchr(study->name.ablated, '.');
     char key[64], text[512], count[16], steps[1024]; /* room for 40 numbers of up to 20 digits */
     double least = INFINITY;
-    int seeds = 0;
+    const int seeds = fs_stretch_seeds(study->section.all);
 
 #define STUDY_FACT(name, ...)                                                                                          \
     do {                                                                                                               \
@@ -289,9 +326,7 @@ static void study_facts(FILE *stream, const struct fs_study *study)
     } while (0)
 
     for (int r = 0; r < study->rows; r++) {
-        const struct fs_stretch row = fs_study_row(study, r);
-        least = fmin(least, row.first->flops);
-        seeds = seeds_of(row) > seeds ? seeds_of(row) : seeds;
+        least = fmin(least, fs_study_row(study, r).first->flops);
     }
     for (int r = 0; r < study->rows; r++) {
         row_facts(stream, study, r, least);
@@ -330,195 +365,68 @@ static void study_facts(FILE *stream, const struct fs_study *study)
 #undef STUDY_FACT
     order_facts(stream, study);
     lowest_fact(stream, study);
-}
-
-/* --- the orders that papers published --- */
-
-struct claim {
-    int64_t steps;
-    int column, lower, higher; /* rows of the main study */
-};
-
-/* By which factor `higher` is above `lower` in a setting; NAN where it does not have both. */
-static double published_ratio(const struct fs_published_setting *setting, const char *lower, const char *higher,
-                              int64_t steps)
-{
-    double values[2] = {NAN, NAN};
-
-    for (int r = 0; r < setting->row_count; r++) {
-        for (int i = 0; i < setting->step_count; i++) {
-            if (setting->steps[i] == steps) {
-                values[0] = strcmp(setting->rows[r].method, lower) == 0 ? setting->rows[r].values[i] : values[0];
-                values[1] = strcmp(setting->rows[r].method, higher) == 0 ? setting->rows[r].values[i] : values[1];
-            }
-        }
-    }
-    return values[1] / values[0];
-}
-
-static const char *method_at(const struct fs_study *study, int row)
-{
-    return fs_study_row(study, row).first->text[FS_TEXT_METHOD];
-}
-
-/* Whether all settings agree that `lower` is lower, and ours has both. */
-static bool is_claim(const struct fs_paper *paper, const struct claim *claim)
-{
-    const struct fs_published *published = paper->options->published;
-    const struct fs_study *main = &paper->main;
-
-    if (claim->lower == claim->higher || fs_study_cell(main, claim->lower, claim->column).count == 0 ||
-        fs_study_cell(main, claim->higher, claim->column).count == 0) {
-        return false;
-    }
-    for (int i = 0; i < published->count; i++) {
-        if (!(published_ratio(&published->settings[i], method_at(main, claim->lower), method_at(main, claim->higher),
-                              claim->steps) > 1)) {
-            return false;
-        }
-    }
-    return published->count > 0;
-}
-
-/* The next claim after `claim` (start with lower, higher = 0, −1 and column 0). */
-static bool next_claim(const struct fs_paper *paper, struct claim *claim)
-{
-    const struct fs_study *main = &paper->main;
-
-    for (;;) {
-        if (++claim->higher == main->rows) {
-            claim->higher = 0;
-            claim->lower++;
-        }
-        if (claim->lower == main->rows) {
-            claim->lower = 0;
-            claim->column++;
-        }
-        if (claim->column >= main->section.step_count) {
-            return false;
-        }
-        claim->steps = main->section.steps[claim->column];
-        if (is_claim(paper, claim)) {
-            return true;
-        }
-    }
-}
-
-static enum fs_order our_order(const struct fs_paper *paper, const struct claim *claim)
-{
-    const int rows = paper->main.rows;
-
-    return paper->main.orders[(claim->column * rows + claim->lower) * rows + claim->higher];
-}
-
-static void claim_facts(const struct fs_paper *paper, FILE *stream)
-{
-    struct claim claim = {.higher = -1};
-    int hold = 0, reversed = 0, undecided = 0, alike = 0;
-
-    while (next_claim(paper, &claim)) {
-        const enum fs_order order = our_order(paper, &claim);
-        hold += order == FS_ORDER_LOWER;
-        reversed += order == FS_ORDER_HIGHER;
-        undecided += order == FS_ORDER_UNDECIDED;
-        alike += order == FS_ORDER_UNDECIDED && mean_is_lower(&paper->main, claim.column, claim.lower, claim.higher);
-    }
-    fact(stream, "claims/all", "%d", hold + reversed + undecided);
-    fact(stream, "claims/hold", "%d", hold);
-    fact(stream, "claims/reversed", "%d", reversed);
-    fact(stream, "claims/undecided", "%d", undecided);
-    fact(stream, "claims/undecided-alike", "%d", alike);
-}
-
-static void print_claim(const struct fs_paper *paper, const struct claim *claim, bool first, FILE *stream)
-{
-    const struct fs_study *main = &paper->main;
-    const bool alike = mean_is_lower(main, claim->column, claim->lower, claim->higher);
-    const char *const words[] = {alike ? "undecided ($+$)" : "undecided ($-$)", "holds", "\\textbf{reversed}"};
-    double lower, higher, error;
-
-    if (first) {
-        fprintf(stream, "%" PRId64, claim->steps);
-    }
-    fputs(" & ", stream);
-    fs_latex(stream, fs_method_label(method_at(main, claim->lower)));
-    fputs(" $<$ ", stream);
-    fs_latex(stream, fs_method_label(method_at(main, claim->higher)));
-    for (int i = 0; i < paper->options->published->count; i++) {
-        fprintf(stream, " & %.2f",
-                published_ratio(&paper->options->published->settings[i], method_at(main, claim->lower),
-                                method_at(main, claim->higher), claim->steps));
-    }
-    fs_mean_and_error(fs_study_cell(main, claim->lower, claim->column), &lower, &error);
-    fs_mean_and_error(fs_study_cell(main, claim->higher, claim->column), &higher, &error);
-    fprintf(stream, " & %.2f & %s \\\\\n", higher / lower, words[our_order(paper, claim)]);
-}
-
-fs_status fs_paper_claims(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
-{
-    const struct fs_published *published = paper->options->published;
-    struct claim claim = {.higher = -1};
-    int64_t last = -1;
-
-    (void)error;
-    fprintf(stream, "\\begin{tabular}{rl*{%d}{r}l}\n\\toprule\n", published->count + 1);
-    fprintf(stream,
-            " & & \\multicolumn{%d}{c}{Ratio of the scores} & \\\\\n\\cmidrule(lr){3-%d}\nSteps & Published order",
-            published->count + 1, published->count + 3);
-    for (int i = 0; i < published->count; i++) {
-        const char *title = published->settings[i].title;
-        char word[64];
-        snprintf(word, sizeof(word), "%.*s", (int)strcspn(title, " ,"), title);
-        fputs(" & ", stream);
-        fs_latex(stream, word);
-    }
-    fputs(" & here & Verdict \\\\\n\\midrule\n", stream);
-    while (next_claim(paper, &claim)) {
-        fputs(last >= 0 && claim.steps != last ? "\\addlinespace\n" : "", stream);
-        print_claim(paper, &claim, claim.steps != last, stream);
-        last = claim.steps;
-    }
-    fputs("\\bottomrule\n\\end{tabular}\n", stream);
-    return FS_OK;
+    return power_facts(stream, study, error);
 }
 
 /* --- all of them --- */
 
-/* Every machine that a run of the main table was trained on. */
-static fs_status machines_fact(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
+/* The builds behind the main table and its floor. */
+static fs_status builds_fact(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
 {
-    static const char sql[] =
-        "SELECT group_concat(machine, '; ') FROM (SELECT DISTINCT e.cpu || ' (' || e.threads || "
-        "iif(e.threads = 1, ' thread, ', ' threads, ') || e.isa || ')' AS machine FROM experiment_runs x "
-        "JOIN run_environments m ON m.run = x.run JOIN environments e ON e.id = m.environment WHERE x.experiment = ?1)";
-    sqlite3_stmt *query;
-    bool row;
+    char *origins = fs_section_origins(&paper->main.section, error);
 
-    FS_TRY(fs_query_open(fs_store_handle(paper->store), &query, error, sql, "i", paper->main.name.id));
-    const fs_status status = fs_query_next(query, &row, error);
-    if (status == FS_OK) {
-        fact(stream, "database/machines", "%s", fs_query_text(query, 0));
+    if (!origins) {
+        return FS_FAILED;
     }
-    sqlite3_finalize(query);
-    return status;
+    begin_fact(stream, "database/builds");
+    fs_latex(stream, origins);
+    fputs("}\n", stream);
+    free(origins);
+    return FS_OK;
 }
 
+/* The database, and everything that a run of the main table was trained with, each once. */
 static fs_status machine_facts(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
 {
+#define EACH(expression)                                                                                               \
+    "(SELECT group_concat(one, '; ') FROM (SELECT DISTINCT " expression " AS one FROM experiment_runs x JOIN "         \
+    "run_environments m ON m.run = x.run JOIN environments e ON e.id = m.environment WHERE x.experiment = ?1))"
     static const char sql[] =
-        "SELECT e.device, e.compiler, e.libraries, substr(e.commit_hash, 1, 12) || "
-        "iif(e.dirty, ' (changed tree)', '') AS \"commit\", substr(e.source_hash, 1, 12) AS source, "
-        "(SELECT strftime('%Y-%m-%d', max(created), 'unixepoch') FROM scores) AS written, "
-        "(SELECT count(*) FROM runs) AS runs, (SELECT count(*) FROM scores) AS scores "
-        "FROM runs r JOIN run_environments m ON m.run = r.number JOIN environments e ON e.id = m.environment "
-        "WHERE r.id = ?1 ORDER BY m.position DESC LIMIT 1";
+        "SELECT " EACH(
+            "e.cpu || ' (' || e.threads || iif(e.threads = 1, ' thread, ', ' threads, ') || e.isa "
+            "|| ')'") " AS machines, " EACH("e.device") " AS device, " EACH("e.compiler") " AS compiler, " EACH("e."
+                                                                                                                "librar"
+                                                                                                                "ies") " AS libraries, " EACH("e.flags") " AS flags, "
+                                                                                                                                                         "(SELECT "
+                                                                                                                                                         "strftime('%Y-%m-%d', "
+                                                                                                                                                         "max(created), "
+                                                                                                                                                         "'unixepoch') FROM "
+                                                                                                                                                         "scores) AS written, "
+                                                                                                                                                         "(SELECT count(*) "
+                                                                                                                                                         "FROM runs) AS runs, "
+                                                                                                                                                         "(SELECT count(*) "
+                                                                                                                                                         "FROM scores) AS "
+                                                                                                                                                         "scores, "
+                                                                                                                                                         "(SELECT "
+                                                                                                                                                         "group_concat(one, '; "
+                                                                                                                                                         "') FROM (SELECT "
+                                                                                                                                                         "DISTINCT "
+                                                                                                                                                         "substr(data_sha256, "
+                                                                                                                                                         "1, 16) AS one FROM "
+                                                                                                                                                         "runs r JOIN "
+                                                                                                                                                         "experiment_runs x ON "
+                                                                                                                                                         "x.run = r.number "
+                                                                                                                                                         "WHERE x.experiment = "
+                                                                                                                                                         "?1)) AS data";
+#undef EACH
     const char *name;
     const json_t *value;
     json_t *rows;
-    char key[64], text[512];
+    char key[64], text[1024], experiment[24];
 
-    FS_TRY(machines_fact(paper, stream, error));
-    FS_TRY(fs_rows_json(paper->store, &rows, error, sql, "t", paper->main.section.all.first->text[FS_TEXT_RUN]));
+    FS_TRY(builds_fact(paper, stream, error));
+    snprintf(experiment, sizeof(experiment), "%" PRId64, paper->main.name.id);
+    FS_TRY(fs_rows_json(paper->store, &rows, error, sql, "t", experiment));
     json_object_foreach(json_array_get(rows, 0), name, value)
     {
         snprintf(key, sizeof(key), "database/%s", name);
@@ -552,26 +460,26 @@ fs_status fs_paper_facts(const struct fs_paper *paper, FILE *stream, struct fs_e
     const int study_count = fs_paper_studies(paper, studies);
 
     for (int i = 0; i < study_count; i++) {
-        study_facts(stream, studies[i]);
+        FS_TRY(study_facts(stream, studies[i], error));
+    }
+    fs_paper_claim_facts(paper, &paper->main, "", stream);
+    if (paper->has_stable) {
+        FS_TRY(study_facts(stream, &paper->stable, error));
+        fs_paper_claim_facts(paper, &paper->stable, "stable/", stream);
     }
     if (paper->has_budget) {
         FS_TRY(fs_paper_progress_facts(paper, stream, error));
     }
+    fact(stream, "main/samples-seed", "%" PRId64, paper->samples_seed);
     fprintf(stream, "\\fsablation%s\n\\fssamples%s\n", paper->has_ablation ? "true" : "false",
             paper->has_samples ? "true" : "false");
     fprintf(stream, "\\fsothers%s\n", paper->main.section.all.count < paper->main.scores.run_count ? "true" : "false");
-    int seeds = 0;
-    for (int r = 0; r < paper->main.rows; r++) {
-        const int its = seeds_of(fs_study_row(&paper->main, r));
-        seeds = its > seeds ? its : seeds;
-    }
-    fprintf(stream, "\\fsseeds%s\n\\fsfid%s\n", seeds > 1 ? "true" : "false",
+    fprintf(stream, "\\fsseeds%s\n\\fsfid%s\n", fs_stretch_seeds(paper->main.section.all) > 1 ? "true" : "false",
             strcmp(paper->main.section.all.first->text[FS_TEXT_METRIC], "fid") == 0 ? "true" : "false");
     fprintf(stream, "\\fsbudget%s\n\\fspairs%s\n", paper->has_budget ? "true" : "false",
             paper->has_pairs ? "true" : "false");
     FS_TRY(fs_paper_stability_facts(paper, stream, error));
     FS_TRY(fs_paper_other_facts(paper, stream, error));
-    claim_facts(paper, stream);
     fact(stream, "test/alpha", "%g", FS_MARKS_ALPHA);
     fact(stream, "database/file", "%s", paper->options->database);
     published_facts(paper, stream);

@@ -267,7 +267,7 @@ fs_status fs_paper_samples(const struct fs_paper *paper, FILE *stream, struct fs
 
     (void)error;
     for (int r = 0, shown = 0; r < paper->main.rows; r++) {
-        if (!fs_study_samples(paper, &paper->main, r, path) || strpbrk(path, "%#{}\\~ ")) {
+        if (!fs_paper_picture(paper, r, paper->samples_seed, path) || strpbrk(path, "%#{}\\~ ")) {
             continue; /* a name that LaTeX would not find */
         }
         if (!realpath(path, whole)) {

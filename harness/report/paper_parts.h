@@ -21,8 +21,10 @@ struct fs_paper {
     const char *folder;
     struct fs_study main, ablation;
     struct fs_study budget, pairs;   /* that ask why the main table is as it is */
+    struct fs_study stable;          /* main without the trainings that fell back; there only if one did */
     struct fs_table_scores progress; /* of the budget's runs, at every update they were scored at */
-    bool has_ablation, has_samples, has_budget, has_pairs;
+    bool has_ablation, has_samples, has_budget, has_pairs, has_stable;
+    int64_t samples_seed; /* of the pictures */
     struct fs_error *error;
 };
 
@@ -39,10 +41,20 @@ struct fs_stretch fs_study_row(const struct fs_study *study, int place);
 struct fs_stretch fs_study_cell(const struct fs_study *study, int place, int column);
 /* "shortcut", or of an ablation the ablated value. */
 void fs_study_row_key(const struct fs_study *study, int place, char *text, size_t size);
+/* A method's name for a sentence or between parentheses: "Flow matching" of "Flow matching (Euler)". */
+void fs_paper_method(const char *method, FILE *stream);
 /* The row of a method; −1: none. */
 int fs_study_method(const struct fs_study *study, const char *method);
-/* The path of a row's picture of samples; false when there is none. */
-bool fs_study_samples(const struct fs_paper *paper, const struct fs_study *study, int place, char path[1400]);
+/* The path of the main study's picture of a row's samples for a seed; false when there is none. */
+bool fs_paper_picture(const struct fs_paper *paper, int place, int64_t seed, char path[1400]);
+
+/* The scores of a study's runs that did not fall back. Of *stable only `runs` is owned by the caller (free()), also
+ * after a failure: its texts are the study's. */
+fs_status fs_paper_stable_scores(struct fs_store *store, const struct fs_study *study, struct fs_table_scores *stable,
+                                 struct fs_error *error);
+/* How many published orders a study confirms: "PREFIXclaims/hold" …, and of two methods that are both inside what they
+ * were trained for "PREFIXclaims/inside/hold". */
+void fs_paper_claim_facts(const struct fs_paper *paper, const struct fs_study *study, const char *prefix, FILE *stream);
 
 /* \fsset{KEY}{VALUE}, with three significant digits. */
 void fs_paper_number_fact(FILE *stream, const char *key, double value);

@@ -56,7 +56,11 @@ static void print_heading(const struct fs_study *study, FILE *stream)
 {
     const int steps = study->section.step_count;
 
-    fprintf(stream, "\\begin{tabular}{r*{%d}{r}}\n\\toprule\n", study->rows * steps);
+    fputs("\\begin{tabular}{r", stream);
+    for (int r = 0; r < study->rows; r++) {
+        fprintf(stream, "!{\\hspace{0.8em}}*{%d}{r}", steps);
+    }
+    fputs("}\n\\toprule\n", stream);
     for (int r = 0; r < study->rows; r++) {
         fprintf(stream, " & \\multicolumn{%d}{c}{", steps);
         fs_latex(stream, fs_method_label(fs_study_row(study, r).first->text[FS_TEXT_METHOD]));
@@ -113,18 +117,14 @@ fs_status fs_paper_progress(const struct fs_paper *paper, FILE *stream, struct f
 
 /* --- facts --- */
 
-/* The mean of a row of the study; NAN where it has no score there. */
-static double mean_at(const struct fs_paper *paper, int place, int column, int64_t update)
+/* Of two rows at two updates, over their common seeds; NAN where there is no such row or score. */
+static double ratio_of(const struct fs_paper *paper, int column, int place, int64_t update, int other,
+                       int64_t other_update)
 {
-    double mean = NAN, error;
-
-    if (place >= 0) {
-        const struct fs_stretch scores = scores_at(paper, place, column, update);
-        if (scores.count > 0) {
-            fs_mean_and_error(scores, &mean, &error);
-        }
-    }
-    return mean;
+    return place < 0 || other < 0
+               ? (double)NAN
+               : fs_cell_ratio(scores_at(paper, place, column, update), scores_at(paper, other, column, other_update))
+                     .ratio;
 }
 
 static void step_fact(FILE *stream, const char *what, int64_t steps, const char *which, double value)
@@ -135,23 +135,25 @@ static void step_fact(FILE *stream, const char *what, int64_t steps, const char 
     fs_paper_number_fact(stream, key, value);
 }
 
-/* By which factor the shortcut model's score is above flow matching's: "budget/ratio/4/largest", "budget/ratio/4/last".
+/* By which factor the shortcut model's score is above flow matching's: "budget/ratio/4/first", "…/largest", "…/last".
  */
 static void ratio_facts(const struct fs_paper *paper, FILE *stream, int column, const int64_t *updates, int count)
 {
     const struct fs_study *study = &paper->budget;
     const int shortcut = fs_study_method(study, "shortcut"), flow = fs_study_method(study, "flow-matching");
     const int64_t steps = study->section.steps[column];
-    double largest = -INFINITY, last = NAN;
+    double first = NAN, largest = -INFINITY, last = NAN;
     int64_t when = 0;
 
     for (int u = 0; u < count; u++) {
-        const double ratio = mean_at(paper, shortcut, column, updates[u]) / mean_at(paper, flow, column, updates[u]);
+        const double ratio = ratio_of(paper, column, shortcut, updates[u], flow, updates[u]);
+        first = isnan(first) ? ratio : first;
         last = isnan(ratio) ? last : ratio;
         when = ratio > largest ? updates[u] : when;
         largest = ratio > largest ? ratio : largest;
     }
     if (!isnan(last)) {
+        step_fact(stream, "ratio", steps, "/first", first);
         step_fact(stream, "ratio", steps, "/largest", largest);
         step_fact(stream, "ratio", steps, "/last", last);
         fprintf(stream, "\\fsset{budget/ratio/%" PRId64 "/largest-at}{%" PRId64 "}\n", steps, when);
@@ -164,9 +166,8 @@ static void left_facts(const struct fs_paper *paper, FILE *stream, int column, c
     const struct fs_study *study = &paper->budget;
 
     for (int r = 0; r < study->rows && count > 1; r++) {
+        const double left = ratio_of(paper, column, r, updates[count - 1], r, updates[count - 2]);
         char what[96];
-        const double left =
-            mean_at(paper, r, column, updates[count - 1]) / mean_at(paper, r, column, updates[count - 2]);
         snprintf(what, sizeof(what), "left/%s", fs_study_row(study, r).first->text[FS_TEXT_METHOD]);
         if (!isnan(left)) {
             step_fact(stream, what, study->section.steps[column], "", left);
@@ -184,7 +185,9 @@ fs_status fs_paper_progress_facts(const struct fs_paper *paper, FILE *stream, st
         ratio_facts(paper, stream, column, updates, count);
         left_facts(paper, stream, column, updates, count);
     }
-    fprintf(stream, "\\fsset{budget/updates/before-last}{%" PRId64 "}\n\\fsset{budget/updates/last}{%" PRId64 "}\n",
-            updates[count > 1 ? count - 2 : 0], updates[count - 1]);
+    fprintf(stream,
+            "\\fsset{budget/updates/first}{%" PRId64 "}\n\\fsset{budget/updates/before-last}{%" PRId64
+            "}\n\\fsset{budget/updates/last}{%" PRId64 "}\n",
+            updates[0], updates[count > 1 ? count - 2 : 0], updates[count - 1]);
     return FS_OK;
 }

@@ -45,6 +45,24 @@ void fs_mean_and_error(struct fs_stretch cell, double *mean, double *error)
     *error = cell.count > 1 ? sqrt(squares / (cell.count - 1) / cell.count) : (double)NAN;
 }
 
+struct fs_cell_ratio fs_cell_ratio(struct fs_stretch first, struct fs_stretch second)
+{
+    struct fs_cell_ratio all = {0};
+    double logs = 0;
+
+    for (int i = 0; i < first.count; i++) {
+        for (int k = 0; k < second.count; k++) {
+            if (first.first[i].seed == second.first[k].seed) {
+                logs += log(first.first[i].value / second.first[k].value);
+                all.seeds++;
+                all.below += first.first[i].value < second.first[k].value;
+            }
+        }
+    }
+    all.ratio = all.seeds > 0 && isfinite(logs) ? exp(logs / all.seeds) : (double)NAN;
+    return all;
+}
+
 struct fs_cost_mean fs_mean_cost(struct fs_stretch runs)
 {
     struct fs_cost_mean cost = {0};
@@ -64,6 +82,17 @@ struct fs_cost_mean fs_mean_cost(struct fs_stretch runs)
     }
     cost.seconds /= count > 0 ? count : 1;
     return cost;
+}
+
+int fs_stretch_seeds(struct fs_stretch part)
+{
+    struct fs_stretch cell;
+    int seeds = 0;
+
+    for (int at = 0; fs_next_stretch(part, &at, fs_same_cell, &cell);) {
+        seeds = cell.count > seeds ? cell.count : seeds;
+    }
+    return seeds;
 }
 
 static int compare_steps(const void *a, const void *b)

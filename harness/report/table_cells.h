@@ -24,12 +24,20 @@ bool fs_same_update(const struct fs_table_score *a, const struct fs_table_score 
 
 /* Mean over seeds and its standard error (sample deviation / √n); NAN for one seed. */
 void fs_mean_and_error(struct fs_stretch cell, double *mean, double *error);
+/* How two cells compare over their common seeds. */
+struct fs_cell_ratio {
+    double ratio;     /* geometric mean of first / second; NAN without common seeds, or where a score is not above 0 */
+    int seeds, below; /* common ones; those in which the first is the lower one */
+};
+struct fs_cell_ratio fs_cell_ratio(struct fs_stretch first, struct fs_stretch second);
 /* What a training cost: wall time with its teacher's (which several runs may share), mean over seeds, and the largest
  * resident set of any of them. `runs` holds at least one score of each run. */
 struct fs_cost_mean {
     double seconds, peak_bytes;
 };
 struct fs_cost_mean fs_mean_cost(struct fs_stretch runs);
+/* The most seeds that a cell of it has. */
+int fs_stretch_seeds(struct fs_stretch part);
 /* The step counts of a section, ascending; their number. */
 int fs_collect_steps(struct fs_stretch section, int64_t steps[FS_TABLE_STEPS_MAX]);
 /* The data's own score by the same measure: with as many samples where there is one, else the newest; NULL without. */

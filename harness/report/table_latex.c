@@ -41,16 +41,17 @@ static void print_row_heading(const struct fs_section *section, FILE *stream)
 
 /* --- methods × steps --- */
 
-/* The number of seeds that most rows share is the table's own; cells that differ say so. */
-static int usual_seeds(const struct fs_section *section)
+/* Whether a cell has other seeds than the table, which takes room behind it. */
+static bool has_counts(const struct fs_section *section, int seeds)
 {
     struct fs_stretch cell;
-    int seeds = 1;
 
     for (int at = 0; fs_next_stretch(section->all, &at, fs_same_cell, &cell);) {
-        seeds = cell.count > seeds ? cell.count : seeds;
+        if (cell.count != seeds) {
+            return true;
+        }
     }
-    return seeds;
+    return false;
 }
 
 static void print_cell(struct fs_stretch cell, enum fs_mark mark, int seeds, FILE *stream)
@@ -60,10 +61,8 @@ static void print_cell(struct fs_stretch cell, enum fs_mark mark, int seeds, FIL
     bool known;
 
     fs_mean_and_error(cell, &mean, &error);
-    fs_latex_value(stream, mean, error, fs_outside_training(cell.first, &known), commands[mark]);
-    if (cell.count != seeds) {
-        fprintf(stream, "\\rlap{$^{(%d)}$}", cell.count);
-    }
+    fs_latex_cell(stream, mean, error, fs_outside_training(cell.first, &known), commands[mark],
+                  cell.count == seeds ? 0 : cell.count);
 }
 
 static void print_scores_row(const struct fs_section *section, struct fs_stretch row, const enum fs_mark *marks,
@@ -103,13 +102,13 @@ static void print_floor(const struct fs_section *section, FILE *stream)
 
 fs_status fs_latex_scores(const struct fs_section *section, FILE *stream, struct fs_error *error)
 {
-    const int seeds = usual_seeds(section);
+    const int seeds = fs_stretch_seeds(section->all);
     struct fs_stretch row;
     enum fs_mark *marks;
 
     FS_TRY(fs_section_marks(section, &marks, error));
-    fprintf(stream, "\\begin{tabular}{l%s*{%d}{r}}\n\\toprule\n", section->experiment->ablated[0] ? "l" : "",
-            section->step_count);
+    fprintf(stream, "\\begin{tabular}{l%s*{%d}{r%s}}\n\\toprule\n", section->experiment->ablated[0] ? "l" : "",
+            section->step_count, has_counts(section, seeds) ? "@{\\hspace{2em}}" : "");
     fprintf(stream, "%s & \\multicolumn{%d}{c}{Sampling steps}" ROW_END, section->experiment->ablated[0] ? " &" : "",
             section->step_count);
     const int names = section->experiment->ablated[0] ? 2 : 1;
@@ -178,7 +177,7 @@ void fs_latex_cost(const struct fs_section *section, FILE *stream)
 static void print_caption(const struct fs_section *section, FILE *stream)
 {
     const struct fs_metric *metric = fs_metric_find(section->all.first->text[FS_TEXT_METRIC]);
-    const int seeds = usual_seeds(section);
+    const int seeds = fs_stretch_seeds(section->all);
     char about[512];
 
     fs_section_title(section->all.first, about, sizeof(about));

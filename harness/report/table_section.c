@@ -8,6 +8,7 @@
 #include "harness/report/verdict.h"
 #include "kernels/base/memory.h"
 #include "metrics/metric.h"
+#include "metrics/student.h"
 
 struct fs_section fs_section_make(const struct fs_table_scores *scores, const struct fs_experiment_name *experiment,
                                   struct fs_stretch part)
@@ -266,6 +267,40 @@ fs_status fs_section_orders(const struct fs_section *section, enum fs_order **or
         find_cells(&all);
         compare_rows(&all);
         fill_orders(&all, *orders);
+    }
+    comparisons_free(&all);
+    return status;
+}
+
+/* Adds one comparison: the smallest log ratio that it would decide at `level`. */
+static void add_power(const struct fs_comparison *one, const struct fs_spread *spread, double level,
+                      struct fs_section_power *power)
+{
+    const double error = spread->deviation * sqrt(2.0 / one->n);
+    const double ratio = exp(fs_student_quantile(level / 2, spread->dof) * error);
+
+    power->smallest = fmin(power->smallest, ratio);
+    power->largest = fmax(power->largest, ratio);
+    power->dof = fmin(power->dof, spread->dof);
+}
+
+fs_status fs_section_power(const struct fs_section *section, struct fs_section_power *power, struct fs_error *error)
+{
+    struct comparisons all;
+
+    *power = (struct fs_section_power){.dof = INFINITY, .smallest = INFINITY};
+    const fs_status status = comparisons_make(section, &all, error);
+    if (status == FS_OK) {
+        find_cells(&all);
+        const int count = compare_rows(&all);
+        for (int i = 0; i < count; i++) {
+            power->tested += !isnan(all.outcomes[i].p);
+        }
+        for (int i = 0; i < count; i++) {
+            if (!isnan(all.outcomes[i].p)) {
+                add_power(&all.list[i], &all.spreads[all.list[i].method], FS_MARKS_ALPHA / power->tested, power);
+            }
+        }
     }
     comparisons_free(&all);
     return status;

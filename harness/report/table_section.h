@@ -42,6 +42,15 @@ enum fs_order { FS_ORDER_UNDECIDED, FS_ORDER_LOWER, FS_ORDER_HIGHER };
 /* *orders [step_count × rows × rows], [(column * rows + row) * rows + other]; owned by the caller. */
 fs_status fs_section_orders(const struct fs_section *section, enum fs_order **orders, struct fs_error *error);
 
+/* What this test can see. A ratio of two scores is decided if it is at least `smallest` (for the two methods with the
+ * least spread) to `largest` (for those with the most), as the first of Holm's order and with the seeds that there are;
+ * dof: the least degrees of freedom of a spread. tested 0: nothing can be. */
+struct fs_section_power {
+    int tested;
+    double dof, smallest, largest;
+};
+fs_status fs_section_power(const struct fs_section *section, struct fs_section_power *power, struct fs_error *error);
+
 /* "commit" and "source" words of "commit:source commit:source", each once; both owned by the caller. */
 fs_status fs_add_origins(char **commits, char **sources, const char *origins, struct fs_error *error);
 /* Puts a word into a set of words with spaces between them, unless it is there. */

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +54,7 @@ static void has(const char *file, const char *piece)
 static void test_the_whole_study(void **state)
 {
     char *notes, expected[256], mean[FS_NUMBER_TEXT], id[65];
-    double sum = 0;
+    double sum = 0, logs = 0;
 
     (void)state;
     good(write_paper("table", "ablation", &notes));
@@ -66,6 +67,7 @@ static void test_the_whole_study(void **state)
     snprintf(expected, sizeof(expected), "\\fsset{main/shortcut/4}{%s{\\scriptsize", mean);
     has("fs-facts.tex", expected);
     has("fs-facts.tex", "\\fsset{main/seeds-words}{3 seeds}\n");
+    has("fs-facts.tex", "\\fsset{main/lowest}{at 1 step to ");
     has("fs-facts.tex", "\\fsset{main/steps-list}{1, 2, 4, 8, 16, 32 and 128}\n");
     has("fs-facts.tex", "\\fsset{main/4/shortcut/vs/reflow}{lower than}\n");
     has("fs-facts.tex", "\\fsset{main/4/reflow/vs/shortcut}{higher than}\n");
@@ -77,11 +79,23 @@ static void test_the_whole_study(void **state)
     has("fs-facts.tex", "\\fsablationtrue\n\\fssamplestrue\n\\fsotherstrue\n\\fsseedstrue\n");
     has("fs-facts.tex", "\\fsset{main/spectrum/shortcut/8}{");
     has("fs-facts.tex", "\\fsspectrumtrue\n");
-    has("fs-facts.tex", "\\fsset{main/unstable}{}\n\\fsunstablefalse\n");
+    has("fs-facts.tex", "\\fsset{main/unstable/without}{}\n\\fsunstablefalse\n");
+    for (int seed = 0; seed < 3; seed++) {
+        logs += log(test_study_value(3, 4, seed) / test_study_value(2, 4, seed)) / 3;
+    }
+    fs_three_digits(exp(logs), mean);
+    snprintf(expected, sizeof(expected), "\\fsset{main/4/shortcut/vs/reflow/ratio}{%s}\n", mean);
+    has("fs-facts.tex", expected);
+    has("fs-facts.tex", "\\fsset{main/4/shortcut/vs/reflow/lower-in}{3 of 3 seeds}\n");
+    has("fs-facts.tex", "\\fsset{main/test/dof}{4}\n");
+    has("fs-facts.tex", "\\fsset{main/spectrum/seeds-words}{");
+    has("fs-facts.tex", "\\fsset{main/power/shortcut/8}{");
+    has("fs-facts.tex", "\\fsset{claims/inside/all}{6}\n");
     has("fs-facts.tex", "\\fsset{claims/all}{17}\n");
     has("fs-facts.tex", "\\fsset{claims/undecided-alike}{0}\n");
     has("fs-facts.tex", "\\fsset{main/floor-note}{ The score of data itself lies below the axis.}\n");
     has("fs-claims.tex", "Shortcut model $<$ Reflow & 1.33 & 1.16 & ");
+    has("fs-claims.tex", "Shortcut model $<$ (Flow matching) & ");
     has("fs-ablation-figure.tex", "xticklabels={{1},{1/2},{1/4},");
     has("fs-main-1-outside.dat", "\n1 "); /* flow matching at one step */
     has("fs-main-1-inside.dat", "\n128 ");
@@ -91,6 +105,7 @@ static void test_the_whole_study(void **state)
     snprintf(expected, sizeof(expected), "\\hypertarget{run:%.8s}{", id);
     has("fs-runs.tex", expected);
     has("fs-runs.tex", "git checkout c0ffee00c0ff \\&\\& make");
+    has("fs-runs.tex", " thread");
     has("fs-others.tex", "\\begin{fsother}{fashion-mnist, dit-xs/4, ");
     has("fs-samples.tex", "\\fssample{Shortcut model}{/");
 }
@@ -99,7 +114,7 @@ static void test_the_whole_study(void **state)
 static void test_a_training_that_fell_back(void **state)
 {
     struct fs_store *changed;
-    char *notes, id[65];
+    char *notes, id[65], mean[FS_NUMBER_TEXT], expected[256];
     const struct fs_paper_options options = {
         .main = "table", .samples = samples, .database = "x.db", .published = &published};
 
@@ -115,7 +130,20 @@ static void test_a_training_that_fell_back(void **state)
     free(notes);
     fs_store_close(changed);
     has("fs-facts.tex",
-        "\\fsset{main/unstable}{Reflow, seed 1, at update 2000 from 0.0200 to 0.750}\n\\fsunstabletrue\n");
+        "\\fsset{main/unstable}{Reflow (seed 1), whose loss rose from 0.0200 before update 2000 to 0.750 at update "
+        "2000}\n\\fsset{main/unstable/names}{Reflow (seed 1)}\n");
+    has("fs-facts.tex", "\n\\fsunstabletrue\n");
+    /* the study again without it: of two seeds, and of the third what the others have */
+    fs_three_digits((test_study_value(2, 4, 0) + test_study_value(2, 4, 2)) / 2, mean);
+    snprintf(expected, sizeof(expected), "\\fsset{stable/reflow/4}{%s{\\scriptsize", mean);
+    has("fs-facts.tex", expected);
+    snprintf(expected, sizeof(expected), " at 2, %s{\\scriptsize", mean);
+    has("fs-facts.tex", expected);
+    has("fs-facts.tex", "\\fsset{stable/reflow/seeds}{2}\n");
+    has("fs-facts.tex", "\\fsset{stable/shortcut/seeds}{3}\n");
+    has("fs-facts.tex", "\\fsset{stable/claims/all}{17}\n");
+    has("fs-facts.tex", "\\fsset{stable/4/shortcut/vs/reflow/lower-in}{2 of 2 seeds}\n");
+    has("fs-facts.tex", "\\fsset{main/samples-seed}{0}\n");
 }
 
 /* Without an ablation and without published numbers the rest is made, and the switches say so. */
@@ -154,7 +182,7 @@ static void test_progress(void **state)
                                              .database = "x.db",
                                              .published = &published};
     char *notes, expected[256], first[FS_NUMBER_TEXT];
-    double above[2] = {0};
+    double logs = 0;
 
     (void)state;
     good(fs_paper_write(store, &options, folder, &notes, &error));
@@ -163,10 +191,9 @@ static void test_progress(void **state)
     has("fs-facts.tex", "\\fsbudgettrue\n\\fspairstrue\n");
     has("fs-facts.tex", "\\fsset{budget/updates/before-last}{3000}\n\\fsset{budget/updates/last}{4000}\n");
     for (int seed = 0; seed < 3; seed++) {
-        above[0] += test_study_value(3, 4, seed);
-        above[1] += test_study_value(0, 4, seed);
+        logs += log(test_study_value(3, 4, seed) / test_study_value(0, 4, seed)) / 3;
     }
-    fs_three_digits(above[0] / above[1], first);
+    fs_three_digits(exp(logs), first);
     snprintf(expected, sizeof(expected), "\\fsset{budget/ratio/4/last}{%s}\n", first);
     has("fs-facts.tex", expected);
     has("fs-facts.tex", "\\fsset{budget/ratio/4/largest-at}{");

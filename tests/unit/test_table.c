@@ -503,7 +503,7 @@ static void test_latex(void **state)
         "\n  \\caption{marked \\& 50\\%\\_: fashion-mnist, dit-xs/4, FD (fashion-cnn) to ",
         "Mean $\\pm$ standard error over 3 seeds",
         " EMA weights; lower is better. Mean",
-        "\n  \\label{tab:fewstep-marked---50--}\n\\begin{tabular}{l*{3}{r}}\n",
+        "\n  \\label{tab:fewstep-marked---50--}\n\\begin{tabular}{l*{3}{r@{\\hspace{2em}}}}\n",
         "\nMethod & 1 & 4 & 128 \\\\\n\\midrule\nShortcut model & \\textbf{10.0}{\\scriptsize\\,$\\pm$\\,0.1} & "
         "30.0{\\scriptsize\\,$\\pm$\\,0.2} & 1.00\\rlap{$^{(1)}$} \\\\\n",
         "\nReflow & 20.0{\\scriptsize\\,$\\pm$\\,0.1} & \\underline{20.0}{\\scriptsize",
