@@ -48,11 +48,13 @@ static const char *const conflicts[] = {
     "(m.method, m.dataset, m.model, m.train_hash, m.seed, m.data_sha256, m.source_hash, m.teacher, m.updates) IS NOT "
     "(o.method, o.dataset, o.model, o.train_hash, o.seed, o.data_sha256, o.source_hash, o.teacher, o.updates)",
 
+    /* The file holds the configuration as well, and that may ask for other scores of the same training. */
     "SELECT 'run ' || substr(r.id, 1, 8) || ': its checkpoint at update ' || o.at_update || ' has other bytes (SHA-256 "
     "' "
     "|| substr(o.sha256, 1, 12) || ', not ' || substr(m.sha256, 1, 12) || ')' "
     "FROM other.checkpoints o JOIN other.runs r ON r.number = o.run JOIN main.runs n ON n.id = r.id "
-    "JOIN main.checkpoints m ON m.run = n.number AND m.at_update = o.at_update WHERE m.sha256 <> o.sha256",
+    "JOIN main.checkpoints m ON m.run = n.number AND m.at_update = o.at_update WHERE m.sha256 <> o.sha256 "
+    "AND n.config_json = r.config_json",
 
     "SELECT 'score ' || substr(o.score_hash, 1, 8) || ' (' || coalesce('run ' || substr(r.id, 1, 8), o.source) || ', ' "
     "|| o.steps || iif(o.steps = 1, ' step, ', ' steps, ') || o.metric || ') is ' || printf('%.17g', o.value) || "

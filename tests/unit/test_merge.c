@@ -329,6 +329,24 @@ static void test_conflicts(void **state)
     }
 }
 
+/* One training, asked for other scores: its checkpoint's file holds the configuration, so its bytes say nothing. */
+static void test_another_evaluation_is_no_conflict(void **state)
+{
+    char a[1024], b[1024], c[1024];
+    struct fs_merge how = {0};
+
+    (void)state;
+    fresh("a.db", a), fresh("b.db", b), fresh("c.db", c);
+    make(a, 1, 1, "one", "table");
+    make(b, 1, 1, "one", "table");
+    execute(b, "UPDATE runs SET config_json = json_set(config_json, '$.evaluate.samples', 7)");
+    execute(b, "UPDATE checkpoints SET sha256 = 'c1'");
+    good(merge(a, b, c, &how));
+    assert_int_equal(how.conflicts, 0);
+    assert_int_equal(whole(c, "SELECT count(*) FROM checkpoints WHERE sha256 = 'c1'"), 0); /* the first one's stays */
+    assert_int_equal(whole(c, "SELECT count(*) FROM checkpoints"), 1);
+}
+
 /* Two machines that scored the same pictures agree but for rounding; one machine agrees with itself. */
 static void test_rounding_is_no_conflict(void **state)
 {
@@ -439,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_rows_are_known_by_what_they_are),
         cmocka_unit_test(test_rows_stand_by_age),
         cmocka_unit_test(test_conflicts),
+        cmocka_unit_test(test_another_evaluation_is_no_conflict),
         cmocka_unit_test(test_rounding_is_no_conflict),
         cmocka_unit_test(test_inputs_stay_as_they_are),
         cmocka_unit_test(test_output_that_is_there),
