@@ -199,7 +199,7 @@ static void print_caption(const struct fs_section *section, FILE *stream)
     }
     fputs(". In parentheses: a number of steps that the method was not trained for. Cost is that of one training, a "
           "teacher's share included; wall time does not include the drawing of pairs, and memory is the largest "
-          "resident set of the process.}\n  \\vspace{1ex}\n",
+          "resident set.}\n  \\vspace{1ex}\n",
           stream);
 }
 
