@@ -9,11 +9,15 @@
 
 #define HIGH_FREQUENCY 0.25 /* cycles a pixel: the upper half of the axis of the spectra */
 
-/* The command that made the scores of a section, for a run. */
-static void print_command(const struct fs_section *section, FILE *stream)
+/* The command that made the scores of a section, for a run, and the builds. */
+static fs_status print_command(const struct fs_section *section, FILE *stream, struct fs_error *error)
 {
     const struct fs_table_score *of = section->all.first;
+    char *origins = fs_section_origins(section, error);
 
+    if (!origins) {
+        return FS_FAILED;
+    }
     fputs("\\fsmade{", stream);
     fputs("build/fewstep eval RUN {-}{-}metrics ", stream);
     fs_latex(stream, of->text[FS_TEXT_METRIC]);
@@ -21,7 +25,11 @@ static void print_command(const struct fs_section *section, FILE *stream)
     for (int i = 0; i < section->step_count; i++) {
         fprintf(stream, "%s%" PRId64, i ? "," : "", section->steps[i]);
     }
-    fprintf(stream, " {-}{-}samples %" PRId64 "}\n", of->samples);
+    fprintf(stream, " {-}{-}samples %" PRId64 "}{", of->samples);
+    fs_latex(stream, origins);
+    fputs("}\n", stream);
+    free(origins);
+    return FS_OK;
 }
 
 fs_status fs_paper_others(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
@@ -43,7 +51,7 @@ fs_status fs_paper_others(const struct fs_paper *paper, FILE *stream, struct fs_
         fprintf(stream, ", %d seed%s}\n", seeds, seeds == 1 ? "" : "s");
         FS_TRY(fs_latex_scores(&section, stream, error));
         fputs("\\end{fsother}\n", stream);
-        print_command(&section, stream);
+        FS_TRY(print_command(&section, stream, error));
     }
     return FS_OK;
 }
