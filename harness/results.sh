@@ -2,7 +2,7 @@
 # results/ from what the experiments left: results.sh PROGRAM (`make results` calls it).
 #   results/fewstep.db            the compact database: one file without a write-ahead log
 #   results/EXPERIMENT.{txt,md,tex,csv}   the tables of every experiment in it
-#   results/samples/EXPERIMENT/   the grids of seed 0
+#   results/samples/EXPERIMENT/   the grids of samples
 #   results/report.html           the page, and results/report.png, a picture of its top, where there is a chromium
 # It takes out/fewstep.db (or the file that FEWSTEP_DB names) and the samples/ beside it. Where there is none, the committed database stays and only the
 # tables are made again from it.
@@ -30,7 +30,7 @@ for experiment in $(sqlite3 -readonly results/fewstep.db "$scored"); do
     if [ -d "$samples/$experiment" ]; then
         mkdir -p "results/samples/$experiment"
         rm -f "results/samples/$experiment"/*.png
-        cp "$samples/$experiment"/*-seed0.png "results/samples/$experiment/"
+        cp "$samples/$experiment"/*.png "results/samples/$experiment/"
     fi
     echo "results/$experiment.txt, .md, .tex, .csv" >&2
 done
