@@ -175,6 +175,24 @@ static void left_facts(const struct fs_paper *paper, FILE *stream, int column, c
     }
 }
 
+/* Every score on the way: "budget/at/700/flow-matching/64". */
+static void score_facts(const struct fs_paper *paper, FILE *stream, int column, int64_t update)
+{
+    const struct fs_study *study = &paper->budget;
+
+    for (int r = 0; r < study->rows; r++) {
+        const struct fs_stretch scores = scores_at(paper, r, column, update);
+        double mean, error;
+        if (scores.count > 0) {
+            fs_mean_and_error(scores, &mean, &error);
+            fprintf(stream, "\\fsset{budget/at/%" PRId64 "/%s/%" PRId64 "}{", update,
+                    fs_study_row(study, r).first->text[FS_TEXT_METHOD], study->section.steps[column]);
+            fs_latex_value(stream, mean, error, 0, "");
+            fputs("}\n", stream);
+        }
+    }
+}
+
 fs_status fs_paper_progress_facts(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
 {
     int64_t updates[UPDATES_MAX] = {0};
@@ -184,6 +202,9 @@ fs_status fs_paper_progress_facts(const struct fs_paper *paper, FILE *stream, st
     for (int column = 0; column < paper->budget.section.step_count; column++) {
         ratio_facts(paper, stream, column, updates, count);
         left_facts(paper, stream, column, updates, count);
+        for (int u = 0; u < count; u++) {
+            score_facts(paper, stream, column, updates[u]);
+        }
     }
     fprintf(stream,
             "\\fsset{budget/updates/first}{%" PRId64 "}\n\\fsset{budget/updates/before-last}{%" PRId64

@@ -197,6 +197,8 @@ static void test_progress(void **state)
     snprintf(expected, sizeof(expected), "\\fsset{budget/ratio/4/last}{%s}\n", first);
     has("fs-facts.tex", expected);
     has("fs-facts.tex", "\\fsset{budget/ratio/4/largest-at}{");
+    has("fs-facts.tex", "\\fsset{budget/updates/first}{1000}\n");
+    has("fs-facts.tex", "\\fsset{budget/at/4000/shortcut/4}{");
     has("fs-facts.tex", "\\fsset{budget/left/shortcut/4}{0.");
     has("fs-progress.tex", "\\multicolumn{7}{c}{Shortcut model, steps}");
     has("fs-progress.tex", "\n1000 & -- & -- & ");
