@@ -385,48 +385,61 @@ static fs_status builds_fact(const struct fs_paper *paper, FILE *stream, struct 
     return FS_OK;
 }
 
-/* The database, and everything that a run of the main table was trained with, each once. */
+/* Everything of a kind that the runs of the main table were trained with, each once. */
+static fs_status trained_with(const struct fs_paper *paper, const char *key, const char *expression, FILE *stream,
+                              struct fs_error *error)
+{
+    char sql[640];
+    sqlite3_stmt *query;
+    bool row;
+
+    snprintf(sql, sizeof(sql),
+             "SELECT group_concat(one, '; ') FROM (SELECT DISTINCT %s AS one FROM experiment_runs x "
+             "JOIN runs r ON r.number = x.run JOIN run_environments m ON m.run = x.run "
+             "JOIN environments e ON e.id = m.environment WHERE x.experiment = ?1)",
+             expression);
+    FS_TRY(fs_query_open(fs_store_handle(paper->store), &query, error, sql, "i", paper->main.name.id));
+    const fs_status status = fs_query_next(query, &row, error);
+    if (status == FS_OK) {
+        fact(stream, key, "%s", fs_query_text(query, 0));
+    }
+    sqlite3_finalize(query);
+    return status;
+}
+
 static fs_status machine_facts(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
 {
-#define EACH(expression)                                                                                               \
-    "(SELECT group_concat(one, '; ') FROM (SELECT DISTINCT " expression " AS one FROM experiment_runs x JOIN "         \
-    "run_environments m ON m.run = x.run JOIN environments e ON e.id = m.environment WHERE x.experiment = ?1))"
-    static const char sql[] =
-        "SELECT " EACH(
-            "e.cpu || ' (' || e.threads || iif(e.threads = 1, ' thread, ', ' threads, ') || e.isa "
-            "|| ')'") " AS machines, " EACH("e.device") " AS device, " EACH("e.compiler") " AS compiler, " EACH("e."
-                                                                                                                "librar"
-                                                                                                                "ies") " AS libraries, " EACH("e.flags") " AS flags, "
-                                                                                                                                                         "(SELECT "
-                                                                                                                                                         "strftime('%Y-%m-%d', "
-                                                                                                                                                         "max(created), "
-                                                                                                                                                         "'unixepoch') FROM "
-                                                                                                                                                         "scores) AS written, "
-                                                                                                                                                         "(SELECT count(*) "
-                                                                                                                                                         "FROM runs) AS runs, "
-                                                                                                                                                         "(SELECT count(*) "
-                                                                                                                                                         "FROM scores) AS "
-                                                                                                                                                         "scores, "
-                                                                                                                                                         "(SELECT "
-                                                                                                                                                         "group_concat(one, '; "
-                                                                                                                                                         "') FROM (SELECT "
-                                                                                                                                                         "DISTINCT "
-                                                                                                                                                         "substr(data_sha256, "
-                                                                                                                                                         "1, 16) AS one FROM "
-                                                                                                                                                         "runs r JOIN "
-                                                                                                                                                         "experiment_runs x ON "
-                                                                                                                                                         "x.run = r.number "
-                                                                                                                                                         "WHERE x.experiment = "
-                                                                                                                                                         "?1)) AS data";
-#undef EACH
-    const char *name;
-    const json_t *value;
-    json_t *rows;
-    char key[64], text[1024], experiment[24];
+    static const struct {
+        const char *key, *expression;
+    } all[] = {
+        {"database/machines",
+         "e.cpu || ' (' || e.threads || iif(e.threads = 1, ' thread, ', ' threads, ') || e.isa || ')'"},
+        {"database/device", "e.device"},
+        {"database/compiler", "e.compiler"},
+        {"database/flags", "e.flags"},
+        {"database/libraries", "e.libraries"},
+        {"database/data", "substr(r.data_sha256, 1, 16)"},
+    };
 
     FS_TRY(builds_fact(paper, stream, error));
-    snprintf(experiment, sizeof(experiment), "%" PRId64, paper->main.name.id);
-    FS_TRY(fs_rows_json(paper->store, &rows, error, sql, "t", experiment));
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        FS_TRY(trained_with(paper, all[i].key, all[i].expression, stream, error));
+    }
+    return FS_OK;
+}
+
+/* How large the database is, and when its last score was made. */
+static fs_status size_facts(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
+{
+    json_t *rows;
+    const json_t *value;
+    const char *name;
+    char key[64], text[64];
+
+    FS_TRY(fs_rows_json(paper->store, &rows, error,
+                        "SELECT (SELECT strftime('%Y-%m-%d', max(created), 'unixepoch') FROM scores) AS written, "
+                        "(SELECT count(*) FROM runs) AS runs, (SELECT count(*) FROM scores) AS scores",
+                        "", NULL));
     json_object_foreach(json_array_get(rows, 0), name, value)
     {
         snprintf(key, sizeof(key), "database/%s", name);
@@ -483,5 +496,6 @@ fs_status fs_paper_facts(const struct fs_paper *paper, FILE *stream, struct fs_e
     fact(stream, "test/alpha", "%g", FS_MARKS_ALPHA);
     fact(stream, "database/file", "%s", paper->options->database);
     published_facts(paper, stream);
-    return machine_facts(paper, stream, error);
+    FS_TRY(machine_facts(paper, stream, error));
+    return size_facts(paper, stream, error);
 }
