@@ -27,13 +27,22 @@
 static const char all_samples[] =
     SCORED "SELECT spread, cell, training, value FROM scored ORDER BY training, cell, seed";
 
+#define OF_EXPERIMENT                                                                                                  \
+    "(?3 IS NULL OR b.train_hash IN (SELECT r.train_hash FROM runs r JOIN experiment_runs m ON m.run = r.number "      \
+    "JOIN experiments e ON e.id = m.experiment WHERE e.name = ?3)) "
+
 static const char matched[] = SCORED
     "SELECT b.method, b.dataset, b.model, b.metric, b.extractor, b.weights, b.train_hash, b.config_json, b.steps, "
     "b.samples, b.guidance_scale, b.spread, b.cell, b.value, h.value FROM scored b JOIN scored h USING (cell, seed) "
-    "WHERE b.source = ?1 AND h.source = ?2 AND (?3 IS NULL OR b.train_hash IN (SELECT r.train_hash FROM runs r "
-    "JOIN experiment_runs m ON m.run = r.number JOIN experiments e ON e.id = m.experiment WHERE e.name = ?3)) "
+    "WHERE b.source = ?1 AND h.source = ?2 AND " OF_EXPERIMENT
     "ORDER BY b.dataset, b.model, b.metric, b.extractor, b.samples, b.weights, b.guidance_scale, b.quantize, b.method, "
     "b.train_hash, b.steps, b.cell, b.seed";
+
+/* Scores of base without a counterpart at head, and those whose run failed there. */
+static const char lost[] = SCORED
+    "SELECT count(*), coalesce(sum(EXISTS (SELECT 1 FROM runs f WHERE f.train_hash = b.train_hash AND f.seed = b.seed "
+    "AND f.source_hash = ?2 AND f.state = 'failed')), 0) FROM scored b WHERE b.source = ?1 AND " OF_EXPERIMENT
+    "AND NOT EXISTS (SELECT 1 FROM scored h WHERE h.source = ?2 AND h.cell = b.cell AND h.seed = b.seed)";
 
 static const char counts[] = SCORED
     "SELECT count(DISTINCT iif(source = ?1, cell, NULL)), count(DISTINCT iif(source = ?2, cell, NULL)) FROM scored";
@@ -104,34 +113,40 @@ static fs_status pool_spreads(struct fs_regression *regression, const struct sam
     return FS_OK;
 }
 
-static fs_status find_spreads(sqlite3 *database, struct fs_regression *regression, struct fs_error *error)
+static void samples_free(struct samples *samples)
+{
+    free(samples->list);
+    free(samples->values);
+}
+
+/* All samples, and the spread of each method. */
+static fs_status find_spreads(sqlite3 *database, struct fs_regression *regression, struct samples *samples,
+                              struct fs_error *error)
 {
     sqlite3_stmt *query;
-    struct samples samples = {0};
 
     FS_TRY(fs_query_open(database, &query, error, all_samples, ""));
-    fs_status status = read_samples(query, &samples, error);
+    const fs_status status = read_samples(query, samples, error);
     sqlite3_finalize(query);
-    if (status == FS_OK) {
-        status = pool_spreads(regression, &samples, error);
-    }
-    free(samples.list);
-    free(samples.values);
-    return status;
+    return status == FS_OK ? pool_spreads(regression, samples, error) : status;
 }
 
 fs_status fs_regress_spread(struct fs_store *store, int64_t score, struct fs_spread *spread, struct fs_error *error)
 {
+    sqlite3 *database = fs_store_handle(store);
     struct fs_regression regression = {0};
-    int64_t place;
+    struct samples samples = {0};
+    int64_t place, cell;
 
     *spread = (struct fs_spread){0};
-    FS_TRY(fs_query_whole(fs_store_handle(store), &place, -1, error,
-                          SCORED "SELECT spread FROM scored WHERE number = ?1", "i", score));
-    const fs_status status = find_spreads(fs_store_handle(store), &regression, error);
+    FS_TRY(
+        fs_query_whole(database, &place, -1, error, SCORED "SELECT spread FROM scored WHERE number = ?1", "i", score));
+    FS_TRY(fs_query_whole(database, &cell, -1, error, SCORED "SELECT cell FROM scored WHERE number = ?1", "i", score));
+    const fs_status status = find_spreads(database, &regression, &samples, error);
     if (status == FS_OK && place >= 0 && place < regression.spread_count) {
-        *spread = regression.spreads[place];
+        *spread = fs_spread_widen(regression.spreads[place], samples.list, samples.count, (int)cell, (int)cell);
     }
+    samples_free(&samples);
     free(regression.spreads);
     return status;
 }
@@ -164,6 +179,7 @@ static void describe(sqlite3_stmt *query, const char *ablated, struct fs_regress
     cell->samples = sqlite3_column_int64(query, 9);
     cell->guidance_scale = sqlite3_column_double(query, 10);
     cell->spread = sqlite3_column_int(query, 11);
+    cell->cell = sqlite3_column_int(query, 12);
 }
 
 static fs_status read_cells(sqlite3_stmt *query, const char *ablated, struct fs_regression *regression,
@@ -228,32 +244,56 @@ static fs_status find_cells(struct fs_store *store, const char *base, const char
                                                      : status;
 }
 
+/* What of base head has not made. */
+static fs_status find_lost(sqlite3 *database, const char *base, const char *head, const char *experiment,
+                           struct fs_regression *regression, struct fs_error *error)
+{
+    sqlite3_stmt *query;
+    bool row;
+
+    FS_TRY(fs_query_open(database, &query, error, lost, "ttt", base, head, experiment));
+    const fs_status status = fs_query_next(query, &row, error);
+    if (status == FS_OK) {
+        regression->unmatched = sqlite3_column_int(query, 0);
+        regression->failed = sqlite3_column_int(query, 1);
+    }
+    sqlite3_finalize(query);
+    return status;
+}
+
 /* --- verdicts --- */
 
-static fs_status judge(struct fs_regression *regression, struct fs_error *error)
+static fs_status judge(struct fs_regression *regression, const struct samples *samples, struct fs_error *error)
 {
     const int count = regression->count;
     struct fs_comparison *cells = fs_allocate((size_t)count, sizeof(*cells), "cells", error);
     struct fs_outcome *outcomes = fs_allocate((size_t)count, sizeof(*outcomes), "verdicts", error);
-    const fs_status status = cells && outcomes ? FS_OK : FS_FAILED;
+    struct fs_spread *spreads = fs_allocate((size_t)count, sizeof(*spreads), "spreads", error);
+    const fs_status status = cells && outcomes && spreads ? FS_OK : FS_FAILED;
 
     if (status == FS_OK) {
         for (int i = 0; i < count; i++) {
-            const struct fs_regress_cell *cell = &regression->cells[i];
-            cells[i] = (struct fs_comparison){cell->spread, regression->base + cell->first,
-                                              regression->head + cell->first, cell->seeds};
+            struct fs_regress_cell *cell = &regression->cells[i];
+            cell->own = fs_spread_widen(regression->spreads[cell->spread], samples->list, samples->count, cell->cell,
+                                        cell->cell);
+            spreads[i] = cell->own;
+            cells[i] =
+                (struct fs_comparison){i, regression->base + cell->first, regression->head + cell->first, cell->seeds};
         }
-        fs_verdict_cells(cells, count, regression->spreads, regression->rule, outcomes);
+        fs_verdict_cells(cells, count, spreads, regression->rule, outcomes);
         for (int i = 0; i < count; i++) {
             struct fs_regress_cell *cell = &regression->cells[i];
             cell->outcome = outcomes[i];
             if (cell->outcome.verdict == FS_VERDICT_UNDECIDED) {
-                cell->seeds_needed =
-                    fs_verdict_seeds(&cell->outcome, cell->seeds, regression->spreads[cell->spread], regression->rule);
+                cell->seeds_needed = fs_verdict_seeds(&cell->outcome, cell->seeds, cell->own, regression->rule);
             }
         }
         regression->verdict = fs_verdict_overall(outcomes, count);
+        if (regression->failed > 0 && regression->verdict != FS_VERDICT_WORSE) {
+            regression->verdict = FS_VERDICT_UNDECIDED;
+        }
     }
+    free(spreads);
     free(outcomes);
     free(cells);
     return status;
@@ -262,10 +302,21 @@ static fs_status judge(struct fs_regression *regression, struct fs_error *error)
 fs_status fs_regress(struct fs_store *store, const char *base_source, const char *head_source, const char *experiment,
                      struct fs_rule rule, struct fs_regression *regression, struct fs_error *error)
 {
+    struct samples samples = {0};
+
     *regression = (struct fs_regression){.rule = rule};
-    FS_TRY(find_spreads(fs_store_handle(store), regression, error));
-    FS_TRY(find_cells(store, base_source, head_source, experiment, regression, error));
-    return judge(regression, error);
+    fs_status status = find_spreads(fs_store_handle(store), regression, &samples, error);
+    if (status == FS_OK) {
+        status = find_cells(store, base_source, head_source, experiment, regression, error);
+    }
+    if (status == FS_OK) {
+        status = find_lost(fs_store_handle(store), base_source, head_source, experiment, regression, error);
+    }
+    if (status == FS_OK) {
+        status = judge(regression, &samples, error);
+    }
+    samples_free(&samples);
+    return status;
 }
 
 void fs_regression_free(struct fs_regression *regression)

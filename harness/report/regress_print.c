@@ -77,7 +77,7 @@ static void print_reason(const struct fs_regress_cell *cell, FILE *stream)
     }
     if (cell->seeds_needed > 0) {
         fprintf(stream, "; about %d seeds would decide", cell->seeds_needed);
-    } else if (cell->seeds < 2) {
+    } else if (cell->own.dof <= 0) {
         fprintf(stream, "  one seed: a second one would tell the spread");
     } else {
         fprintf(stream, "; not even %d seeds would decide", FS_VERDICT_SEEDS_MAX);
@@ -125,6 +125,16 @@ static void print_spreads(const struct fs_regression *all, FILE *stream)
     }
 }
 
+/* What of base has no counterpart at head: a run that failed there must not vanish from the verdict. */
+static void print_lost(const struct fs_regression *all, FILE *stream)
+{
+    if (all->unmatched > 0) {
+        fprintf(stream, "not at head: %d scores of base", all->unmatched);
+        fprintf(stream, all->failed > 0 ? ", %d of them of runs that failed there (`fewstep runs` says why)\n" : "\n",
+                all->failed);
+    }
+}
+
 void fs_regression_print(const struct fs_regression *regression, const struct fs_revision *base,
                          const struct fs_revision *head, FILE *stream)
 {
@@ -151,6 +161,7 @@ void fs_regression_print(const struct fs_regression *regression, const struct fs
         print_cell(regression, cell, width, stream);
     }
     print_spreads(regression, stream);
+    print_lost(regression, stream);
     fprintf(
         stream,
         "%s: of %d cells %d worse, %d better, %d same, %d undecided (alpha %g over all cells, effects from %g %%)\n",
@@ -178,7 +189,7 @@ static json_t *scores_json(const double *scores, const struct fs_regress_cell *c
 static json_t *cell_json(const struct fs_regression *all, const struct fs_regress_cell *cell)
 {
     const struct fs_outcome *outcome = &cell->outcome;
-    const struct fs_spread *spread = &all->spreads[cell->spread];
+    const struct fs_spread *spread = &cell->own;
 
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
@@ -216,8 +227,10 @@ fs_status fs_regression_print_json(const struct fs_regression *regression, const
     for (int i = 0; i < regression->count; i++) {
         FS_TRY(print_line(cell_json(regression, &regression->cells[i]), stream, error));
     }
-    return print_line(json_pack("{s:s, s:o, s:o, s:i, s:f, s:f}", "verdict", fs_verdict_name(regression->verdict),
-                                "base", revision_json(base), "head", revision_json(head), "cells", regression->count,
-                                "alpha", regression->rule.alpha, "minimal", regression->rule.minimal),
+    return print_line(json_pack("{s:s, s:o, s:o, s:i, s:i, s:i, s:f, s:f}", "verdict",
+                                fs_verdict_name(regression->verdict), "base", revision_json(base), "head",
+                                revision_json(head), "cells", regression->count, "unmatched", regression->unmatched,
+                                "failed_at_head", regression->failed, "alpha", regression->rule.alpha, "minimal",
+                                regression->rule.minimal),
                       stream, error);
 }

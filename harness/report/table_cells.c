@@ -53,7 +53,7 @@ struct fs_cell_ratio fs_cell_ratio(struct fs_stretch first, struct fs_stretch se
     for (int i = 0; i < first.count; i++) {
         for (int k = 0; k < second.count; k++) {
             if (first.first[i].seed == second.first[k].seed) {
-                logs += log(first.first[i].value / second.first[k].value);
+                logs += log(first.first[i].value) - log(second.first[k].value); /* NAN below 0 */
                 all.seeds++;
                 all.below += first.first[i].value < second.first[k].value;
             }

@@ -110,20 +110,18 @@ struct comparisons {
     const struct fs_section *section;
     int rows;
     struct fs_stretch *cells;  /* [rows × step_count]; a count of 0: none */
-    const char **methods;      /* [rows] */
     double *values;            /* of the section's scores, in their order */
     struct fs_sample *samples; /* a cell each */
     int sample_count;
     struct fs_comparison *list; /* two rows at one step count */
     struct fs_outcome *outcomes;
-    struct fs_spread *spreads; /* of each two rows */
+    struct fs_spread *spreads; /* of each comparison */
     double *matched;           /* what the comparisons point into */
 };
 
 static void comparisons_free(struct comparisons *all)
 {
     free(all->cells);
-    free(all->methods);
     free(all->values);
     free(all->samples);
     free(all->list);
@@ -139,15 +137,13 @@ static fs_status comparisons_make(const struct fs_section *section, struct compa
 
     *all = (struct comparisons){.section = section, .rows = (int)rows};
     all->cells = fs_allocate(rows * steps, sizeof(*all->cells), "the cells of a table", error);
-    all->methods = fs_allocate(rows, sizeof(*all->methods), "the rows of a table", error);
     all->values = fs_allocate(scores, sizeof(double), "the scores of a table", error);
     all->samples = fs_allocate(scores, sizeof(*all->samples), "the scores of a table", error);
     all->list = fs_allocate(pairs * steps, sizeof(*all->list), "comparisons", error);
     all->outcomes = fs_allocate(pairs * steps, sizeof(*all->outcomes), "comparisons", error);
-    all->spreads = fs_allocate(pairs, sizeof(*all->spreads), "spreads", error);
+    all->spreads = fs_allocate(pairs * steps, sizeof(*all->spreads), "spreads", error);
     all->matched = fs_allocate(2 * rows * scores, sizeof(double), "matched scores", error);
-    return all->cells && all->methods && all->values && all->samples && all->list && all->outcomes && all->spreads &&
-                   all->matched
+    return all->cells && all->values && all->samples && all->list && all->outcomes && all->spreads && all->matched
                ? FS_OK
                : FS_FAILED;
 }
@@ -158,7 +154,6 @@ static void find_cells(struct comparisons *all)
     struct fs_stretch row, cell;
 
     for (int at = 0, r = 0; fs_next_stretch(section->all, &at, fs_same_row, &row); r++) {
-        all->methods[r] = row.first->text[FS_TEXT_METHOD];
         for (int in_row = 0; fs_next_stretch(row, &in_row, fs_same_cell, &cell);) {
             int column = 0;
             while (column < section->step_count && section->steps[column] != cell.first->steps) {
@@ -178,12 +173,11 @@ static void find_cells(struct comparisons *all)
     }
 }
 
-/* Spread of the rows that are of one of two methods. */
+/* Spread of two rows. */
 static struct fs_spread pool_two(struct comparisons *all, int a, int b)
 {
     for (int i = 0; i < all->sample_count; i++) {
-        const char *method = all->methods[all->samples[i].training];
-        all->samples[i].method = strcmp(method, all->methods[a]) == 0 || strcmp(method, all->methods[b]) == 0 ? 0 : 1;
+        all->samples[i].method = all->samples[i].training == a || all->samples[i].training == b ? 0 : 1;
     }
     return fs_spread_pool(all->samples, all->sample_count, 0);
 }
@@ -214,15 +208,18 @@ static int compare_rows(struct comparisons *all)
 {
     const int steps = all->section->step_count;
     double *matched = all->matched;
-    int count = 0, pair = 0;
+    int count = 0;
 
     for (int a = 0; a < all->rows; a++) {
-        for (int b = a + 1; b < all->rows; b++, pair++) {
-            all->spreads[pair] = pool_two(all, a, b);
+        for (int b = a + 1; b < all->rows; b++) {
+            const struct fs_spread pooled = pool_two(all, a, b);
             for (int column = 0; column < steps; column++) {
-                const int n = match_seeds(all->cells[a * steps + column], all->cells[b * steps + column], matched);
-                all->list[count++] = (struct fs_comparison){pair, matched, matched + n, n};
+                const int cell = a * steps + column, other = b * steps + column;
+                const int n = match_seeds(all->cells[cell], all->cells[other], matched);
+                all->spreads[count] = fs_spread_widen(pooled, all->samples, all->sample_count, cell, other);
+                all->list[count] = (struct fs_comparison){count, matched, matched + n, n};
                 matched += 2 * n;
+                count++;
             }
         }
     }
@@ -298,7 +295,7 @@ fs_status fs_section_power(const struct fs_section *section, struct fs_section_p
         }
         for (int i = 0; i < count; i++) {
             if (!isnan(all.outcomes[i].p)) {
-                add_power(&all.list[i], &all.spreads[all.list[i].method], FS_MARKS_ALPHA / power->tested, power);
+                add_power(&all.list[i], &all.spreads[i], FS_MARKS_ALPHA / power->tested, power);
             }
         }
     }

@@ -24,11 +24,10 @@ int fs_section_rows(const struct fs_section *section);
 
 /* The best and the second of each column, where the differences are more than noise. Each two rows are compared at each
  * number of steps over their common seeds by the t interval of verdict.h for the log ratio of their scores, with the
- * spread over seeds pooled over all cells of the section that are of one of the two methods, corrected for all these
- * comparisons by Holm's procedure at alpha = 0.05. The best is better than every other row; the second exists only
- * below a best, and is better than every other but that. Scores that are not above 0 decide nothing, and a metric that
- * this build does not know has no marks.
- * *marks [rows × step_count], owned by the caller (free()). */
+ * spread over seeds pooled over all cells of the two rows (or that of the two cells where it is larger), corrected for
+ * all these comparisons by Holm's procedure at alpha = 0.05. The best is better than every other row; the second exists
+ * only below a best, and is better than every other but that. Scores that are not above 0 decide nothing, and a metric
+ * that this build does not know has no marks. *marks [rows × step_count], owned by the caller (free()). */
 #define FS_MARKS_ALPHA 0.05
 #define FS_MARKS_NOTE                                                                                                  \
     "bold: best of its column, underlined: second, where the differences are more than noise (t intervals of log "     \

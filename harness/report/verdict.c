@@ -25,7 +25,45 @@ static bool contains(const struct fs_sample *all, double value)
     return false;
 }
 
-/* Another commit's sample of this cell has all of these numbers: they are the same, not drawn again. */
+static double mean_log(const struct fs_sample *sample)
+{
+    double mean = 0;
+
+    for (int i = 0; i < sample->n; i++) {
+        mean += log(sample->values[i]) / sample->n;
+    }
+    return mean;
+}
+
+static double squares_about_mean(const struct fs_sample *sample)
+{
+    const double mean = mean_log(sample);
+    double squares = 0;
+
+    for (int i = 0; i < sample->n; i++) {
+        squares += (log(sample->values[i]) - mean) * (log(sample->values[i]) - mean);
+    }
+    return squares;
+}
+
+/* Two samples of one cell with the same luck of their seeds, but for rounding or little more: a tenth of what two
+ * draws would differ by. */
+static bool is_nearly(const struct fs_sample *a, const struct fs_sample *b)
+{
+    const double of_a = mean_log(a), of_b = mean_log(b);
+    double squares = 0;
+
+    if (a->n != b->n) {
+        return false;
+    }
+    for (int i = 0; i < a->n; i++) {
+        const double difference = log(a->values[i]) - of_a - (log(b->values[i]) - of_b);
+        squares += difference * difference;
+    }
+    return squares < 0.1 * (squares_about_mean(a) + squares_about_mean(b));
+}
+
+/* Another commit's sample of this cell has all of these numbers, or nearly: they are the same, not drawn again. */
 static bool is_repeated(const struct fs_sample *samples, int count, int index)
 {
     const struct fs_sample *sample = &samples[index];
@@ -39,46 +77,65 @@ static bool is_repeated(const struct fs_sample *samples, int count, int index)
         while (shared < sample->n && contains(&samples[j], sample->values[shared])) {
             shared++;
         }
-        if (shared == sample->n) {
+        if (shared == sample->n || is_nearly(&samples[j], sample)) {
             return true;
         }
     }
     return false;
 }
 
-static double squares_about_mean(const struct fs_sample *sample)
-{
-    double mean = 0, squares = 0;
+/* Squares about means, and their weight. */
+struct pool {
+    double squares, weight;
+};
 
-    for (int i = 0; i < sample->n; i++) {
-        mean += log(sample->values[i]) / sample->n;
+/* Adds a sample unless it says nothing; returns its degrees of freedom. */
+static double add_sample(struct pool *pool, const struct fs_sample *samples, int count, int index)
+{
+    const struct fs_sample *sample = &samples[index];
+    const double squares = sample->n > 1 ? squares_about_mean(sample) : (double)NAN;
+
+    if (!isfinite(squares) || is_repeated(samples, count, index)) {
+        return 0;
     }
-    for (int i = 0; i < sample->n; i++) {
-        squares += (log(sample->values[i]) - mean) * (log(sample->values[i]) - mean);
-    }
-    return squares;
+    pool->squares += squares;
+    pool->weight += sample->n - 1;
+    return sample->n - 1;
+}
+
+static double deviation_of(const struct pool *pool)
+{
+    return pool->weight > 0 ? sqrt(pool->squares / pool->weight) : 0;
 }
 
 struct fs_spread fs_spread_pool(const struct fs_sample *samples, int count, int method)
 {
-    double squares = 0, weight = 0, dof = 0, of_training = 0;
+    struct pool pool = {0};
+    double dof = 0, of_training = 0;
 
     for (int i = 0; i < count; i++) {
-        const struct fs_sample *sample = &samples[i];
-        if (sample->method == method && sample->n > 1 && !is_repeated(samples, count, i)) {
-            const double about_mean = squares_about_mean(sample);
-            if (isfinite(about_mean)) {
-                squares += about_mean;
-                weight += sample->n - 1;
-                of_training = fmax(of_training, sample->n - 1);
-            }
+        if (samples[i].method == method) {
+            of_training = fmax(of_training, add_sample(&pool, samples, count, i));
         }
-        if (i + 1 == count || samples[i + 1].training != sample->training) {
+        if (i + 1 == count || samples[i + 1].training != samples[i].training) {
             dof += of_training;
             of_training = 0;
         }
     }
-    return (struct fs_spread){weight > 0 ? sqrt(squares / weight) : 0, dof};
+    return (struct fs_spread){deviation_of(&pool), dof};
+}
+
+struct fs_spread fs_spread_widen(struct fs_spread pooled, const struct fs_sample *samples, int count, int cell,
+                                 int other)
+{
+    struct pool pool = {0};
+
+    for (int i = 0; i < count; i++) {
+        if (samples[i].cell == cell || samples[i].cell == other) {
+            add_sample(&pool, samples, count, i);
+        }
+    }
+    return (struct fs_spread){fmax(pooled.deviation, deviation_of(&pool)), pooled.dof};
 }
 
 /* --- verdicts --- */
@@ -93,7 +150,7 @@ static struct fs_outcome measure(const struct fs_comparison *cell, const struct 
         return outcome;
     }
     for (int i = 0; i < cell->n; i++) {
-        outcome.effect += log(cell->head[i] / cell->base[i]) / cell->n;
+        outcome.effect += (log(cell->head[i]) - log(cell->base[i])) / cell->n; /* NAN below 0, infinite at 0 */
     }
     if (cell->n == 0 || !isfinite(outcome.effect)) {
         outcome.effect = NAN;
@@ -157,7 +214,7 @@ void fs_verdict_cells(const struct fs_comparison *cells, int count, const struct
     int tested = 0;
 
     for (int i = 0; i < count; i++) {
-        outcomes[i] = measure(&cells[i], &spreads[cells[i].method]);
+        outcomes[i] = measure(&cells[i], &spreads[cells[i].spread]);
     }
     rank_cells(outcomes, count, &tested);
     const int taken = holm_taken(outcomes, count, tested, rule.alpha);
@@ -169,7 +226,7 @@ void fs_verdict_cells(const struct fs_comparison *cells, int count, const struct
             const int rank = outcomes[i].rank;
             const int left = rank < 0 ? tested - taken + 1 : tested - (rank < taken ? rank : taken);
             outcomes[i].level = rule.alpha / left;
-            judge(&outcomes[i], cells[i].n, &spreads[cells[i].method], minimal);
+            judge(&outcomes[i], cells[i].n, &spreads[cells[i].spread], minimal);
         }
     }
 }

@@ -2,10 +2,11 @@
  *
  * A cell is one training at one step count, scored with the same seeds at base and head. Its effect is the mean over
  * seeds of log(head / base), of scores where lower is better. The spread of one log score over seeds is assumed to be
- * the same in all cells of a method and at all commits, and is pooled over them; differences of one seed are not
- * assumed to be correlated, which makes intervals too wide rather than too narrow. A t interval for the effect is
- * corrected for the number of cells by Holm's procedure (Holm 1979), so that any false "worse" or "better" among all
- * cells has a chance of at most alpha. */
+ * the same in all cells of a method and at all commits, and is pooled over them; where a cell's own scores spread more,
+ * theirs counts. Differences of one seed are not assumed to be correlated, which makes intervals too wide rather than
+ * too narrow. A t interval for the effect is corrected for the number of cells by Holm's procedure (Holm 1979), so that
+ * any false "worse" or "better" among all cells has a chance of at most alpha; tests/unit/test_verdict.c shows where
+ * that was seen to hold. "Same" has this chance of being false in each cell, not among all. */
 #ifndef FEWSTEP_VERDICT_H
 #define FEWSTEP_VERDICT_H
 
@@ -22,24 +23,29 @@ const char *fs_verdict_name(enum fs_verdict verdict);
 
 /* Scores of one cell at one commit over its seeds, for the spread. */
 struct fs_sample {
-    int method, cell; /* cell: the same at each commit */
-    int training;     /* one number for each training of one commit: its cells share their seeds */
-    const double *values;
+    int method, cell;     /* cell: the same at each commit */
+    int training;         /* one number for each training of one commit: its cells share their seeds */
+    const double *values; /* in the order of their seeds */
     int n;
 };
 
 /* The standard deviation of one log score over seeds, and the degrees of freedom that its estimate has. Cells of one
  * training are anything from independent to alike, so they count once: Σ (n − 1) over trainings. Scores that came out
- * the same bit for bit at two commits count once, too. dof 0: there is no estimate. */
+ * the same at two commits, bit for bit or nearly, count once, too. dof 0: there is no estimate. */
 struct fs_spread {
     double deviation, dof;
 };
 /* `samples` with those of one training side by side. */
 struct fs_spread fs_spread_pool(const struct fs_sample *samples, int count, int method);
 
+/* The spread for a comparison of one cell (`other` the same), or of two: what is pooled, or their own where that is
+ * larger. Spreads grow with the number of steps, and a pooled one alone would be too small for the widest cells. */
+struct fs_spread fs_spread_widen(struct fs_spread pooled, const struct fs_sample *samples, int count, int cell,
+                                 int other);
+
 /* A cell at two commits: base[i] and head[i] are of the same seed. */
 struct fs_comparison {
-    int method;
+    int spread; /* its place in `spreads` */
     const double *base, *head;
     int n;
 };
@@ -61,7 +67,7 @@ struct fs_outcome {
     double level;     /* of the interval: alpha over the number of cells that Holm's procedure held against it */
 };
 
-/* outcomes [count]; spreads [number of methods].
+/* outcomes [count].
  * Worse, better: the interval excludes 0 and |effect| is at least the minimal one. Same: the interval lies inside ± the
  * minimal effect, or all scores are equal bit for bit. Else undecided; so is one seed without equality. */
 void fs_verdict_cells(const struct fs_comparison *cells, int count, const struct fs_spread *spreads,

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "harness/git/git.h"
+#include "harness/store/query.h"
 #include "harness/store/store.h"
 #include "tests/support/database.h"
 #include "tests/support/folder.h"
@@ -131,7 +132,7 @@ static void add_commit(struct fs_store *store, int commit, int seeds, double lev
                                     .commit = commits[commit],
                                     .seeds = seeds,
                                     .level = level,
-                                    .spread = 0.02,
+                                    .spread = 0.01,
                                     .salt = (unsigned)commit});
 }
 
@@ -190,6 +191,39 @@ static void test_verdicts(void **state)
     refuses(1, arguments, "\"verdict\":\"worse\"");
 }
 
+/* A training that failed at head has no score there. It must not vanish: the rest being the same is no "same". */
+static void test_failed_at_head(void **state)
+{
+    static const char *const changes[] = {
+        "DELETE FROM experiment_scores WHERE score IN (SELECT s.number FROM scores s JOIN runs r ON r.number = s.run "
+        "WHERE r.source_hash = ?1 AND r.method = 'shortcut')",
+        "DELETE FROM scores WHERE run IN (SELECT number FROM runs WHERE source_hash = ?1 AND method = 'shortcut')",
+    };
+    char arguments[512], source[65];
+    struct fs_store *store = open_database("../failed.db");
+
+    (void)state;
+    add_commit(store, 0, 3, 20);
+    add_commit(store, 1, 3, 20);
+    snprintf(arguments, sizeof(arguments), "--base %s --head %s --db ../failed.db", commits[0], commits[1]);
+    refuses(0, arguments, "\nsame: of 4 cells");
+    good(fs_git_source_hash(commits[1], source, &error));
+    for (int i = 0; i < 2; i++) {
+        good(fs_execute(fs_store_handle(store), &error, changes[i], "t", source));
+    }
+    /* Not run, or not yet: said, and that is all. */
+    refuses(0, arguments, "\nnot at head: 6 scores of base\nsame: of 2 cells");
+    good(fs_execute(fs_store_handle(store), &error,
+                    "UPDATE runs SET state = 'failed' WHERE source_hash = ?1 AND method = 'shortcut' AND seed = 2", "t",
+                    source));
+    fs_store_close(store);
+    refuses(4, arguments, "\nnot at head: 6 scores of base, 2 of them of runs that failed there");
+    refuses(4, arguments, "\nundecided: of 2 cells 0 worse, 0 better, 2 same");
+    snprintf(arguments, sizeof(arguments), "--json --base %s --head %s --db ../failed.db", commits[0], commits[1]);
+    refuses(4, arguments, "\"unmatched\":6,\"failed_at_head\":2");
+    unlink("../failed.db");
+}
+
 static void test_few_seeds(void **state)
 {
     char arguments[512];
@@ -223,7 +257,7 @@ static void test_changed_trees(void **state)
 
     (void)state;
     add_commit(store, 0, 3, 20);
-    add_runs(store, &(struct batch){other, commits[4], true, 3, 30, 0.02, 5});
+    add_runs(store, &(struct batch){other, commits[4], true, 3, 30, 0.01, 5});
     fs_store_close(store);
     snprintf(arguments, sizeof(arguments), "--base %s --head %s --db ../dirty.db", commits[0], commits[4]);
     refuses(1, arguments, "made from a changed tree");
@@ -231,7 +265,7 @@ static void test_changed_trees(void **state)
     refuses(125, arguments, "(changed tree)");
     /* A clean build of the commit from a time when other files counted. */
     store = open_database("../dirty.db");
-    add_runs(store, &(struct batch){older, commits[4], false, 3, 20.001, 0.02, 0});
+    add_runs(store, &(struct batch){older, commits[4], false, 3, 20.001, 0.01, 0});
     fs_store_close(store);
     refuses(0, arguments, "source fedcba98");
     unlink("../dirty.db");
@@ -357,8 +391,9 @@ int main(int argc, char **argv)
     const char *slash = argc > 0 ? strstr(argv[0], "/tests/end_to_end/") : NULL;
     snprintf(program, sizeof program, "%.*s/fewstep", slash ? (int)(slash - argv[0]) : 5, slash ? argv[0] : "build");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),      cmocka_unit_test(test_few_seeds), cmocka_unit_test(test_changed_trees),
-        cmocka_unit_test(test_mixed_sources), cmocka_unit_test(test_wrong_use), cmocka_unit_test(test_bisect),
+        cmocka_unit_test(test_verdicts),      cmocka_unit_test(test_failed_at_head), cmocka_unit_test(test_few_seeds),
+        cmocka_unit_test(test_changed_trees), cmocka_unit_test(test_mixed_sources),  cmocka_unit_test(test_wrong_use),
+        cmocka_unit_test(test_bisect),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

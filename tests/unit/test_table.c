@@ -463,6 +463,30 @@ static void test_only_what_is_no_noise_is_marked(void **state)
     }
 }
 
+/* Rows that hardly vary do not vouch for one that does: two rows are compared by their own spread. */
+static void test_a_wide_row_is_judged_by_its_own_spread(void **state)
+{
+    static const char *const pairs[] = {"\"pairs\":500", "\"pairs\":1000", "\"pairs\":2000", "\"pairs\":4000"};
+    static const double at_one[] = {9.3, 10, 10, 10};
+    struct place *place = *state;
+    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
+
+    add_experiment(place, "wide", "a", "methods.reflow.pairs");
+    for (int m = 0; m < 4; m++) {
+        for (int seed = 0; seed < 3; seed++) {
+            char digits[3] = {(char)('a' + m), (char)('0' + seed), 0};
+            add_run(place, digits, "reflow", pairs[m], seed, 100);
+            add_score(place, digits, 1, at_one[m] * (1 + (m == 0 ? 0.04 : 0.0002) * (seed - 1)));
+        }
+    }
+    good(place,
+         fs_table_print(place->store, &(struct fs_table_request){.format = FS_TABLE_MARKDOWN}, stream, &place->error));
+    fclose(stream);
+    if (!strstr(place->output, "| 500 | 9.30 ± 0.215 (3) |")) { /* 7 % below, and 4 % from seed to seed */
+        fail_msg("%s", place->output);
+    }
+}
+
 /* Of some metrics the largest is the best, and of what this build does not know, none. */
 static void test_the_metric_says_what_is_best(void **state)
 {
@@ -471,14 +495,16 @@ static void test_the_metric_says_what_is_best(void **state)
     } cases[] = {
         {"recall", "\n| Shortcut model | 10.0 ± 0.0577 (3) | **30.0** ± 0.173 (3) |"},
         {"elegance", "\n| Shortcut model | 10.0 ± 0.0577 (3) | 30.0 ± 0.173 (3) |"},
+        {"kid", "\n| Shortcut model | -10.0 ± 0.0577 (3) | -30.0 ± 0.173 (3) |"}, /* below 0 there is no ratio */
     };
     struct place *place = *state;
     char sql[128];
 
     fill_marked(place);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
-        snprintf(sql, sizeof(sql), "UPDATE scores SET metric = '%s'", cases[i].metric);
+        snprintf(sql, sizeof(sql), "UPDATE scores SET metric = '%s', value = %s value", cases[i].metric,
+                 i == 2 ? "-" : "");
         sqlite3_exec(fs_store_handle(place->store), sql, NULL, NULL, NULL);
         good(place, fs_table_print(place->store, &(struct fs_table_request){.format = FS_TABLE_MARKDOWN}, stream,
                                    &place->error));
@@ -644,6 +670,7 @@ int main(void)
         TEST(test_sections_and_intervals),
         TEST(test_wrong_names_are_said),
         TEST(test_only_what_is_no_noise_is_marked),
+        TEST(test_a_wide_row_is_judged_by_its_own_spread),
         TEST(test_the_metric_says_what_is_best),
         TEST(test_latex),
         cmocka_unit_test(test_latex_text),

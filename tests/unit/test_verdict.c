@@ -88,6 +88,26 @@ static void test_spread(void **state)
     assert_true(fs_spread_pool(samples, 0, 0).dof == 0);
 }
 
+/* The same luck but for a little is no new draw, wherever the mean is; a cell's own spread counts where it is larger.
+ */
+static void test_spread_of_one_cell(void **state)
+{
+    const double a[] = {1, 2, 3}, nearly[] = {2, 4.05, 6}, other[] = {6, 4, 2}, wide[] = {1, 10, 100};
+    const struct fs_sample samples[] = {{0, 0, 0, a, 3}, {0, 0, 1, nearly, 3}, {0, 0, 2, other, 3}, {0, 1, 3, wide, 3}};
+    const double log_a = log(2) * log(2) + log(3) * log(3) - log(6) * log(6) / 3;
+
+    (void)state;
+    assert_near(fs_spread_pool(samples, 3, 0).dof, 4, 1e-15);
+    assert_near(fs_spread_pool(samples, 3, 0).deviation, sqrt(2 * log_a / 4), 1e-14);
+    const struct fs_spread pooled = fs_spread_pool(samples, 4, 0);
+    assert_near(pooled.deviation, sqrt((2 * log_a + 2 * log(10) * log(10)) / 6), 1e-14);
+    assert_near(fs_spread_widen(pooled, samples, 4, 0, 0).deviation, pooled.deviation, 1e-15);
+    assert_near(fs_spread_widen(pooled, samples, 4, 1, 1).deviation, log(10), 1e-14);
+    assert_near(fs_spread_widen(pooled, samples, 4, 1, 1).dof, 6, 1e-15);
+    const struct fs_spread narrow = {0.001, 6};
+    assert_near(fs_spread_widen(narrow, samples, 4, 0, 1).deviation, pooled.deviation, 1e-14);
+}
+
 /* --- the rules --- */
 
 static const struct fs_rule usual = {.alpha = 0.05, .minimal = 0.05};
@@ -139,9 +159,13 @@ static void test_rules(void **state)
     assert_int_equal(fs_verdict_seeds(&outcome, 1, (struct fs_spread){0.001, 100}, usual), 2);
     assert_int_equal(fs_verdict_seeds(&outcome, 1, (struct fs_spread){0, 0}, usual), 0);
 
-    const struct fs_comparison cells[] = {{0, nan_scores, zero_scores, 2}, {0, zero_scores, zero_scores, 2}};
-    struct fs_outcome outcomes[2];
-    fs_verdict_cells(cells, 2, &(struct fs_spread){0.1, 4}, usual, outcomes);
+    const double below[] = {-1, -2}, far_below[] = {-5, -9}; /* of a metric that may be: no ratio */
+    const struct fs_comparison cells[] = {
+        {0, nan_scores, zero_scores, 2}, {0, zero_scores, zero_scores, 2}, {0, below, far_below, 2}};
+    struct fs_outcome outcomes[3];
+    fs_verdict_cells(cells, 3, &(struct fs_spread){0.1, 4}, usual, outcomes);
+    assert_true(isnan(outcomes[2].effect));
+    assert_int_equal(outcomes[2].verdict, FS_VERDICT_UNDECIDED);
     assert_int_equal(outcomes[0].verdict, FS_VERDICT_UNDECIDED);
     assert_true(isnan(outcomes[0].effect));
     assert_int_equal(fs_verdict_seeds(&outcomes[0], 2, (struct fs_spread){0.1, 4}, usual), 0);
@@ -177,6 +201,7 @@ static void test_holm(void **state)
     assert_int_equal(outcomes[6].verdict, FS_VERDICT_SAME);
     assert_int_equal(outcomes[7].verdict, FS_VERDICT_UNDECIDED);
     assert_int_equal(outcomes[7].rank, -1);
+    assert_near(outcomes[7].level, 0.05 / 6, 1e-14); /* it would be one more of those that are left */
     const struct fs_comparison two[] = {cells[0], cells[2]};
     fs_verdict_cells(two, 2, &spread, usual, outcomes);
     assert_int_equal(outcomes[0].verdict, FS_VERDICT_WORSE);
@@ -213,6 +238,7 @@ struct world {
     double remembered; /* correlation of one seed's scores between commits */
     double effect;     /* at head, in cell 0 */
     double widest;     /* deviation at the last step count, as a multiple of the first's; in between evenly */
+    double alike;      /* correlation of all commits but head with each other */
     double scores[COMMITS_MAX][CELLS][SEEDS_MAX];
 };
 
@@ -232,6 +258,12 @@ static double next_normal(struct normals *normals)
     return (double)normals->four[normals->drawn++ % 4];
 }
 
+/* How much of a seed's luck a commit has from before. */
+static double kept_by(const struct world *world, int commit)
+{
+    return world->alike > 0 && commit != 1 ? world->alike : world->remembered;
+}
+
 static void draw_world(struct world *world, uint32_t row)
 {
     struct normals normals = {.row = row};
@@ -241,13 +273,15 @@ static void draw_world(struct world *world, uint32_t row)
         for (int seed = 0; seed < world->seeds; seed++) {
             const double kept = next_normal(&normals);
             for (int c = 0; c < world->commits; c++) {
-                seed_part[c] = sqrt(world->remembered) * kept + sqrt(1 - world->remembered) * next_normal(&normals);
+                const double again = kept_by(world, c);
+                seed_part[c] = sqrt(again) * kept + sqrt(1 - again) * next_normal(&normals);
             }
             for (int step = 0; step < STEPS; step++) {
                 const double kept_here = next_normal(&normals);
                 const double deviation = world->deviation * (1 + (world->widest - 1) * step / (STEPS - 1));
                 for (int c = 0; c < world->commits; c++) {
-                    own[c] = sqrt(world->remembered) * kept_here + sqrt(1 - world->remembered) * next_normal(&normals);
+                    const double again = kept_by(world, c);
+                    own[c] = sqrt(again) * kept_here + sqrt(1 - again) * next_normal(&normals);
                     const double noise = sqrt(world->shared) * seed_part[c] + sqrt(1 - world->shared) * own[c];
                     const int cell = method * STEPS + step;
                     const double effect = c == 1 && cell == 0 ? world->effect : 0;
@@ -262,7 +296,7 @@ static void judge_world(const struct world *world, struct fs_rule rule, struct f
 {
     struct fs_sample samples[COMMITS_MAX * CELLS];
     struct fs_comparison cells[CELLS];
-    struct fs_spread spreads[METHODS];
+    struct fs_spread pooled[METHODS], spreads[CELLS];
     int count = 0;
 
     for (int c = 0; c < world->commits; c++) {
@@ -273,11 +307,11 @@ static void judge_world(const struct world *world, struct fs_rule rule, struct f
         }
     }
     for (int method = 0; method < METHODS; method++) {
-        spreads[method] = fs_spread_pool(samples, count, method);
+        pooled[method] = fs_spread_pool(samples, count, method);
     }
     for (int cell = 0; cell < world->cells; cell++) {
-        cells[cell] =
-            (struct fs_comparison){cell / STEPS, world->scores[0][cell], world->scores[1][cell], world->seeds};
+        spreads[cell] = fs_spread_widen(pooled[cell / STEPS], samples, count, cell, cell);
+        cells[cell] = (struct fs_comparison){cell, world->scores[0][cell], world->scores[1][cell], world->seeds};
     }
     fs_verdict_cells(cells, world->cells, spreads, rule, outcomes);
 }
@@ -378,6 +412,10 @@ static void test_power(void **state)
         assert_int_equal(seen.verdict, FS_VERDICT_UNDECIDED);
         const int seeds = fs_verdict_seeds(&seen, 2, (struct fs_spread){0.03, 2}, usual);
         assert_in_range(seeds, 3, SEEDS_MAX);
+        if (seeds > 3) { /* fewer would not do: seen with one seed less, they are advised again */
+            assert_in_range(fs_verdict_seeds(&seen, seeds - 1, (struct fs_spread){0.03, 2 + 2.0 * (seeds - 3)}, usual),
+                            seeds, seeds);
+        }
         struct world world = {.seeds = seeds,
                               .commits = 2,
                               .cells = 1,
@@ -401,20 +439,49 @@ static void test_power(void **state)
     }
 }
 
-/* The assumption of one spread a method may be off by a factor of two between the first and the last step count. */
+/* The assumption of one spread a method may be off by a factor of four between the first and the last step count, with
+ * few seeds or many. */
 static void test_unequal_spreads(void **state)
 {
     const struct fs_rule rule = {.alpha = 0.05, .minimal = 0};
     const int times = 1200;
-    static const double widest[] = {1.5, 2};
+    static const double widest[] = {2, 4};
+    static const int seeds[] = {2, 3, 10};
 
     (void)state;
     for (int i = 0; i < 2; i++) {
-        struct world world = {
-            .seeds = 3, .commits = 6, .cells = CELLS, .deviation = 0.03, .shared = 0.5, .widest = widest[i]};
-        const double share = share_of_alarms(&world, rule, times);
-        print_message("widest %.1f: false alarms %.4f\n", widest[i], share);
-        assert_true(share <= 0.05 + noise_of(0.05, times));
+        for (int k = 0; k < 3; k++) {
+            struct world world = {
+                .seeds = seeds[k], .commits = 6, .cells = CELLS, .deviation = 0.03, .shared = 0.5, .widest = widest[i]};
+            const double share = share_of_alarms(&world, rule, times);
+            print_message("widest %.0f, %d seeds: false alarms %.4f\n", widest[i], seeds[k], share);
+            assert_true(share <= 0.05 + noise_of(0.05, times));
+        }
+    }
+}
+
+/* Commits that move scores by next to nothing are no new draws, however many; head is one. */
+static void test_commits_that_are_alike(void **state)
+{
+    const struct fs_rule rule = {.alpha = 0.05, .minimal = 0};
+    const int times = 1200;
+    static const double alike[] = {0.99, 0.999};
+    static const int seeds[] = {2, 3};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 2; k++) {
+            struct world world = {.seeds = seeds[k],
+                                  .commits = 6,
+                                  .cells = CELLS,
+                                  .deviation = 0.03,
+                                  .shared = 0.9,
+                                  .widest = 1,
+                                  .alike = alike[i]};
+            const double share = share_of_alarms(&world, rule, times);
+            print_message("commits alike to %.3f, %d seeds: false alarms %.4f\n", alike[i], seeds[k], share);
+            assert_true(share <= 0.05 + noise_of(0.05, times));
+        }
     }
 }
 
@@ -423,6 +490,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_student),
         cmocka_unit_test(test_spread),
+        cmocka_unit_test(test_spread_of_one_cell),
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_holm),
         cmocka_unit_test(test_overall),
@@ -431,6 +499,7 @@ int main(void)
         cmocka_unit_test(test_false_same),
         cmocka_unit_test(test_power),
         cmocka_unit_test(test_unequal_spreads),
+        cmocka_unit_test(test_commits_that_are_alike),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
