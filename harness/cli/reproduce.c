@@ -28,8 +28,8 @@ static fs_status parse(int argc, char **argv, struct reproduce_options *options,
         .summary =
             "Checks out the commit that made a run, builds it, makes the run again and compares its scores:\n"
             "equal bits, or the difference against the spread over seeds. The database is only read.\n"
-            "Exit status: 0 equal, or no score differs by more than twice the spread; 1 one does; 4 scores differ\n"
-            "and there are too few seeds to say.",
+            "Exit status: 0 equal, or no score differs by more than another seed's would; 1 one does; 4 scores differ\n"
+            "of which no spread is known.",
         .example = "fewstep reproduce 4ae0e984 --db results/fewstep.db",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,

@@ -137,7 +137,8 @@ static const struct fs_regress_cell *find_cell(const struct fs_regression *regre
         if (strcmp(cell->train_hash, of->text[FS_TEXT_TRAIN_HASH]) == 0 && cell->steps == steps &&
             strcmp(cell->metric, of->text[FS_TEXT_METRIC]) == 0 &&
             strcmp(cell->extractor, of->text[FS_TEXT_EXTRACTOR]) == 0 &&
-            strcmp(cell->weights, of->text[FS_TEXT_WEIGHTS]) == 0 && cell->samples == of->samples) {
+            strcmp(cell->weights, of->text[FS_TEXT_WEIGHTS]) == 0 && cell->samples == of->samples &&
+            cell->guidance_scale == of->guidance_scale) {
             return cell;
         }
     }

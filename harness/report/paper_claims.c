@@ -33,11 +33,19 @@ static const char *method_at(const struct fs_study *study, int row)
     return fs_study_row(study, row).first->text[FS_TEXT_METHOD];
 }
 
-/* Whether all settings agree that `lower` is lower, and ours has both. */
+/* Of the higher score to the lower one, as they were published: above 1, ours points the same way. NAN: no seed has
+ * both. */
+static double our_ratio(const struct fs_study *study, const struct claim *claim)
+{
+    return fs_cell_ratio(fs_study_cell(study, claim->higher, claim->column),
+                         fs_study_cell(study, claim->lower, claim->column))
+        .ratio;
+}
+
+/* Whether all settings agree that `lower` is lower, and a seed of ours has both. */
 static bool is_claim(const struct fs_published *published, const struct fs_study *study, const struct claim *claim)
 {
-    if (claim->lower == claim->higher || fs_study_cell(study, claim->lower, claim->column).count == 0 ||
-        fs_study_cell(study, claim->higher, claim->column).count == 0) {
+    if (claim->lower == claim->higher || isnan(our_ratio(study, claim))) {
         return false;
     }
     for (int i = 0; i < published->count; i++) {
@@ -74,14 +82,6 @@ static bool next_claim(const struct fs_published *published, const struct fs_stu
 static enum fs_order our_order(const struct fs_study *study, const struct claim *claim)
 {
     return study->orders[(claim->column * study->rows + claim->lower) * study->rows + claim->higher];
-}
-
-/* Of the higher score to the lower one, as they were published: above 1, ours points the same way. */
-static double our_ratio(const struct fs_study *study, const struct claim *claim)
-{
-    return fs_cell_ratio(fs_study_cell(study, claim->higher, claim->column),
-                         fs_study_cell(study, claim->lower, claim->column))
-        .ratio;
 }
 
 static bool is_outside(const struct fs_study *study, int row, int column)
@@ -163,8 +163,7 @@ static void print_claim(const struct fs_paper *paper, const struct claim *claim,
                 published_ratio(&paper->options->published->settings[i], method_at(main, claim->lower),
                                 method_at(main, claim->higher), claim->steps));
     }
-    fprintf(stream, isnan(ratio) ? " & --" : " & %.2f", ratio);
-    fprintf(stream, " & %s \\\\\n", words[our_order(main, claim)]);
+    fprintf(stream, " & %.2f & %s \\\\\n", ratio, words[our_order(main, claim)]);
 }
 
 fs_status fs_paper_claims(const struct fs_paper *paper, FILE *stream, struct fs_error *error)

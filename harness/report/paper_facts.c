@@ -147,9 +147,10 @@ static const char *order_words(const struct fs_study *study, int column, int row
     if (order != FS_ORDER_UNDECIDED) {
         return order == FS_ORDER_LOWER ? "lower than" : "higher than";
     }
-    return ratio.seeds > 1   ? "not distinguishable from"
-           : ratio.ratio < 1 ? "numerically lower than"
-                             : "numerically higher than";
+    return isnan(ratio.ratio) ? "not comparable with"
+           : ratio.seeds > 1  ? "not distinguishable from"
+           : ratio.ratio < 1  ? "numerically lower than"
+                              : "numerically higher than";
 }
 
 /* "KEY/ratio" of two rows, and "KEY/lower-in": "2 of 3 seeds". */

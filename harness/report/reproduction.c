@@ -12,8 +12,9 @@
 #include "harness/report/regress.h"
 #include "harness/store/query.h"
 #include "kernels/base/memory.h"
+#include "metrics/student.h"
 
-#define NOISE_SPREADS 2
+#define ALPHA 0.05 /* chance that a new training, with luck of its own, is called another one */
 
 /* --- what is needed --- */
 
@@ -122,7 +123,8 @@ struct comparison {
     struct fs_grid grid;
     bool json;
     FILE *stream;
-    int compared, equal, noise, other, unknown, missing;
+    int compared, equal, tested, unknown, missing;
+    double least; /* chance of any tested score */
 };
 
 static fs_status read_training(struct fs_store *store, const char *id, struct training *training,
@@ -164,6 +166,7 @@ struct pair {
     int64_t steps;
     double recorded, again; /* NAN: not made again */
     double spreads;         /* by how many spreads they differ; NAN: unknown */
+    double p;               /* chance that two trainings with luck of their own differ by as much */
     bool equal;
 };
 
@@ -178,10 +181,9 @@ static void count(struct comparison *all, const struct pair *pair)
         all->equal++;
     } else if (isnan(pair->spreads)) {
         all->unknown++;
-    } else if (pair->spreads <= NOISE_SPREADS) {
-        all->noise++;
     } else {
-        all->other++;
+        all->tested++;
+        all->least = fmin(all->least, pair->p);
     }
 }
 
@@ -256,6 +258,7 @@ static fs_status compare_score(struct comparison *all, sqlite3_stmt *query, stru
         FS_TRY(fs_regress_spread(all->store, sqlite3_column_int64(query, 0), &spread, error));
         if (spread.dof > 0 && spread.deviation > 0) {
             pair.spreads = fabs(log(pair.again / pair.recorded)) / spread.deviation;
+            pair.p = fs_student_two_sided(pair.spreads / sqrt(2), spread.dof);
         }
     }
     count(all, &pair);
@@ -303,19 +306,20 @@ static int same_weights(const struct comparison *all)
 
 static enum fs_reproduced judge(const struct comparison *all)
 {
-    return all->other     ? FS_REPRODUCED_OTHER
-           : all->unknown ? FS_REPRODUCED_UNKNOWN
-           : all->noise   ? FS_REPRODUCED_IN_NOISE
-                          : FS_REPRODUCED_EQUAL;
+    return all->tested && all->least <= ALPHA / all->tested ? FS_REPRODUCED_OTHER
+           : all->unknown                                   ? FS_REPRODUCED_UNKNOWN
+           : all->tested                                    ? FS_REPRODUCED_IN_NOISE
+                                                            : FS_REPRODUCED_EQUAL;
 }
 
 static void print_verdict(struct comparison *all, const char *id, enum fs_reproduced outcome)
 {
-    static const char *const words[] = {
-        "reproduced: every score is equal to the last bit",
-        "not the same bits, but no score differs by more than twice the spread over seeds",
-        "not reproduced: a score differs by more than twice the spread over seeds",
-        "not the same bits, and too few seeds are in the database to say how large a spread is",
+    const char *const words[] = {
+        all->missing ? "reproduced: every score that was made again is equal to the last bit"
+                     : "reproduced: every score is equal to the last bit",
+        "not the same bits, but no score differs by more than another seed's would",
+        "not reproduced: a score differs by more than another seed's would",
+        "not the same bits, and of a score that differs no spread over seeds is known",
     };
     static const char *const weights[] = {"not known", "other bytes", "the same bytes"};
     const int same = same_weights(all);
@@ -348,7 +352,7 @@ static fs_status make_grid(struct fs_grid *grid, struct fs_error *error)
 fs_status fs_reproduction_print(struct fs_store *store, struct fs_store *again, const char *id, bool json, FILE *stream,
                                 enum fs_reproduced *outcome, struct fs_error *error)
 {
-    struct comparison all = {.store = store, .again = again, .json = json, .stream = stream};
+    struct comparison all = {.store = store, .again = again, .json = json, .stream = stream, .least = 1};
 
     fs_status status = make_grid(&all.grid, error);
     status = status == FS_OK ? read_training(store, id, &all.training, error) : status;

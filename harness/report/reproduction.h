@@ -20,9 +20,9 @@ void fs_origin_free(struct fs_origin *origin);
 
 enum fs_reproduced {
     FS_REPRODUCED_EQUAL,    /* every score to the last bit */
-    FS_REPRODUCED_IN_NOISE, /* none differs by more than twice the spread over seeds */
+    FS_REPRODUCED_IN_NOISE, /* none differs by more than another seed's would: a t test at 0.05 over all that differ */
     FS_REPRODUCED_OTHER,    /* one does */
-    FS_REPRODUCED_UNKNOWN,  /* scores differ, and there are too few seeds to say what a spread is */
+    FS_REPRODUCED_UNKNOWN,  /* scores differ of which no spread is known: too few seeds, or a measure that has none */
 };
 
 /* Compares the scores of run `id` with those of the same training and seed in `again`, and prints them, as text or as a

@@ -259,7 +259,7 @@ static void test_a_run_is_reproduced(void **state)
     make_database(1, 20.1); /* half a percent higher: about the spread of the seeds */
     assert_int_equal(reproduce(id, ""), 0);
     said("+0.5 %");
-    said("not the same bits, but no score differs by more than twice the spread");
+    said("not the same bits, but no score differs by more than another seed's would");
     make_database(1, 22);
     assert_int_equal(reproduce(id, "--json"), 1);
     said("\"equal\":false,");
