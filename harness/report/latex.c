@@ -124,8 +124,11 @@ void fs_latex_cell(FILE *stream, double mean, double error, int outside, const c
     fprintf(stream, *mark ? "%s{%s}" : "%s%s", mark, value);
     if (isfinite(error)) {
         const char *point = strchr(value, '.');
-        snprintf(deviation, sizeof(deviation), "%.*f", point ? (int)strlen(point + 1) : 0, error);
-        if (strspn(deviation, "0.") == strlen(deviation) || strchr(value, 'e')) {
+        int decimals = point ? (int)strlen(point + 1) : 0;
+        do { /* a tiny one needs more */
+            snprintf(deviation, sizeof(deviation), "%.*f", decimals++, error);
+        } while (error > 0 && decimals < 10 && strspn(deviation, "0.") == strlen(deviation));
+        if (strchr(value, 'e') || (error > 0 && strspn(deviation, "0.") == strlen(deviation))) {
             fs_three_digits(error, deviation);
         }
         fprintf(stream, "{\\scriptsize\\,$\\pm$\\,%s}", deviation);
