@@ -92,5 +92,6 @@ fs_status fs_command_export(int argc, char **argv, struct fs_error *error)
         return fs_fail(error, FS_USAGE, "--format: expected csv, json or tensorboard, got '%s'", format);
     }
     fs_database_path(out, db, database);
+    FS_TRY(path ? fs_check_output(database, path, error) : FS_OK);
     return export_to(database, format, experiment, path, error);
 }

@@ -73,6 +73,7 @@ fs_status fs_command_report(int argc, char **argv, struct fs_error *error)
     samples_folder(samples, database, folder);
     options.database = database;
     options.samples = folder;
+    FS_TRY(fs_check_output(database, output, error));
     FS_TRY(fs_store_open(database, FS_STORE_READ, &store, error));
     const fs_status status = write_page(store, &options, output, error);
     fs_store_close(store);

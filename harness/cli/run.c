@@ -210,6 +210,20 @@ static fs_status run_at(const struct run_options *options, struct fs_error *erro
     return fs_run_at(&at, error);
 }
 
+/* The name becomes a folder of pictures and an argument of other commands. */
+static fs_status check_name(const struct run_options *options, const char *name, struct fs_error *error)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+
+    if (name[0] == '.' || name[0] == '-' || name[strspn(name, allowed)]) {
+        return fs_fail(
+            error, FS_USAGE,
+            "%s: experiment: '%s' is no name: use letters, digits, '.', '_' and '-', a letter or digit first",
+            options->experiment, name);
+    }
+    return FS_OK;
+}
+
 fs_status fs_command_run(int argc, char **argv, struct fs_error *error)
 {
     struct run_options options = {0};
@@ -223,8 +237,10 @@ fs_status fs_command_run(int argc, char **argv, struct fs_error *error)
     }
     FS_TRY(fs_experiment_read(options.experiment, options.sets.items, options.sets.count, options.only.items,
                               options.only.count, &experiment, error));
-    const fs_status status =
-        options.dry_run ? dry_run(&options, &experiment, error) : run_and_print(&options, &experiment, error);
+    fs_status status = check_name(&options, experiment.name, error);
+    if (status == FS_OK) {
+        status = options.dry_run ? dry_run(&options, &experiment, error) : run_and_print(&options, &experiment, error);
+    }
     fs_experiment_free(&experiment);
     return status;
 }

@@ -14,6 +14,7 @@
 #include "harness/report/regress.h"
 #include "harness/report/table.h"
 #include "harness/store/merge.h"
+#include "harness/store/query.h"
 #include "kernels/base/file.h"
 
 /* Where the experiment's file lies within the source tree; experiments/NAME for one from outside. */
@@ -56,16 +57,36 @@ static fs_status import(const struct fs_elsewhere *elsewhere, const char *db, st
     return status;
 }
 
+/* The experiment that a source's runs were made for last: in our database another one may be newer. */
+static fs_status last_experiment(struct fs_store *store, const char *source, char name[256], struct fs_error *error)
+{
+    sqlite3_stmt *query;
+    bool row;
+    name[0] = '\0';
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error,
+                         "SELECT e.name FROM experiments e JOIN experiment_runs x ON x.experiment = e.id JOIN runs r "
+                         "ON r.number = x.run WHERE r.source_hash = ?1 ORDER BY e.used DESC, e.id DESC LIMIT 1",
+                         "t", source));
+    const fs_status status = fs_query_next(query, &row, error);
+    if (status == FS_OK && row) {
+        snprintf(name, 256, "%s", fs_query_text(query, 0));
+    }
+    sqlite3_finalize(query);
+    return status;
+}
+
 /* The table of the commit's own runs. */
-static fs_status print_commit(const char *revision, const char *db, const char *experiment, struct fs_error *error)
+static fs_status print_commit(const char *revision, const char *db, struct fs_error *error)
 {
     struct fs_store *store;
     struct fs_revision found;
+    char name[256];
     FS_TRY(fs_store_open(db, FS_STORE_READ, &store, error));
     fs_status status = fs_revision_find(store, revision, true, &found, error);
+    status = status == FS_OK ? last_experiment(store, found.source_hash, name, error) : status;
     if (status == FS_OK) {
         const struct fs_table_request request = {
-            .experiment = experiment,
+            .experiment = name[0] ? name : NULL,
             .filter = {.source = found.source_hash, .revision = revision},
         };
         status = fs_table_print(store, &request, stdout, error);
@@ -74,12 +95,26 @@ static fs_status print_commit(const char *revision, const char *db, const char *
     return status;
 }
 
+/* Whether a database that is there can take what comes. */
+static fs_status check_database(const char *db, struct fs_error *error)
+{
+    struct fs_store *store;
+    if (access(db, F_OK) != 0) {
+        return FS_OK;
+    }
+    FS_TRY(fs_store_open(db, FS_STORE_WRITE, &store, error));
+    fs_store_close(store);
+    return FS_OK;
+}
+
 fs_status fs_run_at(const struct fs_run_at *at, struct fs_error *error)
 {
     struct fs_elsewhere elsewhere = {.more = at->more};
     char db[1024], *text;
     size_t size;
     int changed;
+    fs_database_path(at->out, at->db, db);
+    FS_TRY(check_database(db, error)); /* not after hours of work */
     FS_TRY(fs_git_commit(at->revision, elsewhere.commit, error));
     FS_TRY(path_in_tree(at->experiment, elsewhere.experiment, error));
     FS_TRY(fs_git_changed(&changed, error));
@@ -94,8 +129,7 @@ fs_status fs_run_at(const struct fs_run_at *at, struct fs_error *error)
     status = status == FS_OK ? fs_elsewhere_run(&elsewhere, error) : status;
     free(text);
     if (status == FS_OK) {
-        fs_database_path(at->out, at->db, db);
         status = import(&elsewhere, db, error);
     }
-    return status == FS_OK ? print_commit(at->revision, db, NULL, error) : status;
+    return status == FS_OK ? print_commit(at->revision, db, error) : status;
 }

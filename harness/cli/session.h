@@ -32,5 +32,7 @@ void fs_catch_signals(void);
 
 /* OUT/fewstep.db, or `db`. */
 void fs_database_path(const char *out, const char *db, char path[1024]);
+/* FS_USAGE where `output` is the database that is read, or SQLite's own file beside it: it would be overwritten. */
+fs_status fs_check_output(const char *database, const char *output, struct fs_error *error);
 
 #endif

@@ -156,6 +156,14 @@ static void draw_floor(const struct layout *layout)
 
 /* --- lines --- */
 
+/* Colour and mark of a line. */
+static int style_of(const struct fs_chart *chart, int line)
+{
+    const int style = chart->lines[line].style;
+
+    return (style > 0 ? style - 1 : line) % STYLES;
+}
+
 /* Marks that differ in shape, about the same in area. */
 static void draw_mark(FILE *out, int style, double x, double y, bool hollow)
 {
@@ -269,10 +277,10 @@ static void draw_name(const struct layout *layout, int line, double x, double y)
     const struct fs_chart_line *of = &layout->chart->lines[line];
     FILE *out = layout->stream;
 
-    fs_html(out, "<g class=k%d>", line % STYLES);
+    fs_html(out, "<g class=k%d>", style_of(layout->chart, line));
     fs_html(out, "<path class=curve d=\"M%.1f,%.1fh16\"/>", x, y);
     if (layout->chart->markers) {
-        draw_mark(out, line, x + 8, y, false);
+        draw_mark(out, style_of(layout->chart, line), x + 8, y, false);
     }
     if (of->link[0]) {
         fs_html(out, "<a href=\"#%s\">", of->link);
@@ -350,14 +358,14 @@ static void draw(struct layout *layout)
     draw_x_axis(layout);
     draw_floor(layout);
     for (int i = 0; i < chart->line_count; i++) {
-        fs_html(out, "<g class=k%d>", i % STYLES);
+        fs_html(out, "<g class=k%d>", style_of(chart, i));
         draw_band(layout, &chart->lines[i]);
         draw_curve(layout, &chart->lines[i]);
         fs_html(out, "</g>\n");
     }
     for (int i = 0; i < chart->line_count && chart->markers; i++) { /* above every line, so that each can be hit */
-        fs_html(out, "<g class=k%d>", i % STYLES);
-        draw_points(layout, &chart->lines[i], i);
+        fs_html(out, "<g class=k%d>", style_of(chart, i));
+        draw_points(layout, &chart->lines[i], style_of(chart, i));
         fs_html(out, "</g>\n");
     }
     if (layout->names_beside) {

@@ -18,6 +18,7 @@ struct fs_chart_point {
 struct fs_chart_line {
     char label[256];
     char link[24]; /* of the whole line */
+    int style;     /* which colour and mark, from 1; 0: by its place */
     struct fs_chart_point *points;
     int count;
 };

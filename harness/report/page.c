@@ -80,9 +80,7 @@ static fs_status print_experiment(struct fs_page *page, int place, struct fs_err
     }
     FS_TRY(print_section(page, experiment, &experiment->sections[0], error));
     if (experiment->scores.older > 0) {
-        fs_html(page->out,
-                "<p class=note>%d older run%s of other sources left out here; the charts against commits have "
-                "them.</p>\n",
+        fs_html(page->out, "<p class=note>%d older run%s left out here; the charts against commits have them.</p>\n",
                 experiment->scores.older,
                 experiment->scores.older == 1 ? " of another source is" : "s of other sources are");
     }

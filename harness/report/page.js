@@ -93,6 +93,16 @@
         return points[points.indexOf(link) + (across || down)];
     };
 
+    // On paper nothing can be opened: the other measures are printed too.
+    let opened = [];
+    window.addEventListener("beforeprint", () => {
+        opened = Array.from(document.querySelectorAll("details.more:not([open])"));
+        for (const more of opened) more.open = true;
+    });
+    window.addEventListener("afterprint", () => {
+        for (const more of opened) more.open = false;
+    });
+
     document.addEventListener("keydown", (event) => {
         if (event.key === "Escape" && !panel.hidden) {
             const back = current;

@@ -6,8 +6,23 @@
 #include "harness/report/html.h"
 #include "harness/report/page_model.h"
 #include "kernels/base/memory.h"
+#include "methods/method.h"
 
 #define BAND_NOTE "Bands: ± the standard error over seeds, or of a single seed the 95 %% interval over its samples. "
+
+int fs_page_style(const struct fs_page_section *section, const struct fs_page_row *row)
+{
+    const char *method = row->scores.first->text[FS_TEXT_METHOD];
+    int rows = 0, style = 0;
+
+    for (int i = 0; i < section->row_count; i++) {
+        rows += strcmp(section->rows[i].scores.first->text[FS_TEXT_METHOD], method) == 0;
+    }
+    for (int i = 0; rows == 1 && fs_method_at(i); i++) {
+        style = strcmp(fs_method_at(i)->name, method) == 0 ? i + 1 : style;
+    }
+    return style;
+}
 
 struct fs_chart_point fs_page_point(const struct fs_page *page, int number, double x)
 {
@@ -86,6 +101,7 @@ static void fill_steps_lines(const struct fs_page *page, const struct fs_page_se
     for (int i = 0; i < count; i++) {
         const struct fs_page_row *row = &section->rows[i];
         snprintf(lines[i].label, sizeof(lines[i].label), "%s", row->name);
+        lines[i].style = fs_page_style(section, row);
         for (int k = 0; k < section->step_count; k++) {
             if (row->numbers[k]) {
                 lines[i].points[lines[i].count++] = fs_page_point(page, row->numbers[k], (double)section->steps[k]);

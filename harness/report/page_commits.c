@@ -70,6 +70,7 @@ static fs_status fill_line(struct fs_page *page, const struct fs_page_section *s
     int number;
 
     snprintf(line->label, sizeof(line->label), "%s", row->name);
+    line->style = fs_page_style(section, row);
     for (int at = 0; fs_next_stretch(all, &at, same_source, &part);) {
         for (int i = 0; i < sources->count && part.first->steps == steps; i++) {
             if (fs_same_row(part.first, row->scores.first) &&

@@ -71,6 +71,8 @@ const struct fs_page_number *fs_page_number(const struct fs_page *page, int numb
 void fs_page_value(const struct fs_page_number *number, char text[FS_PAGE_VALUE]);
 
 /* The number as a point of a chart at `x`. */
+/* The colour and mark of a row's line: a method has its own on the whole page, rows of one method theirs by place. */
+int fs_page_style(const struct fs_page_section *section, const struct fs_page_row *row);
 struct fs_chart_point fs_page_point(const struct fs_page *page, int number, double x);
 /* Whether the values of a chart's lines want a logarithmic axis: all positive, and over more than a factor of 4. */
 bool fs_page_logarithmic(const struct fs_chart_line *lines, int line_count);

@@ -64,6 +64,47 @@ static void print_commits(const struct fs_table_score *score, FILE *out)
     }
 }
 
+static bool has_item(const json_t *list, const char *text, int64_t number)
+{
+    size_t i;
+    const json_t *item;
+
+    json_array_foreach((json_t *)list, i, item)
+    {
+        if (text ? json_is_string(item) && strcmp(json_string_value(item), text) == 0
+                 : json_integer_value(item) == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the run's own configuration asks for this score: else `fewstep eval` made it afterwards. */
+static bool is_asked_for(const struct fs_table_score *score)
+{
+    json_t *config = json_loads(score->text[FS_TEXT_CONFIG], 0, NULL);
+    const json_t *evaluate = json_object_get(config, "evaluate");
+    const bool asked = has_item(json_object_get(evaluate, "metrics"), score->text[FS_TEXT_METRIC], 0) &&
+                       has_item(json_object_get(evaluate, "steps"), NULL, score->steps) &&
+                       json_integer_value(json_object_get(evaluate, "samples")) == score->samples;
+
+    json_decref(config);
+    return asked;
+}
+
+/* The command for a score that its run's own does not make, by the build that scored. */
+static void print_scoring(const struct fs_table_score *score, FILE *out)
+{
+    const char *word = score->text[FS_TEXT_ORIGINS], *last = strrchr(word, ' ');
+    const int commit = (int)strcspn(last ? last + 1 : word, ":");
+
+    fs_html(out,
+            "<br>Scored afterwards: <code class=command tabindex=0>git checkout %.*s &amp;&amp; make &amp;&amp; "
+            "build/fewstep eval %.8s --metrics %s --steps %ld --samples %ld</code>",
+            commit < 12 ? commit : 12, last ? last + 1 : word, score->text[FS_TEXT_RUN], score->text[FS_TEXT_METRIC],
+            (long)score->steps, (long)score->samples);
+}
+
 static void print_score(const struct fs_table_score *score, FILE *out)
 {
     char value[FS_NUMBER_TEXT], low[FS_NUMBER_TEXT], high[FS_NUMBER_TEXT];
@@ -84,6 +125,9 @@ static void print_score(const struct fs_table_score *score, FILE *out)
         fs_html(out, ", run <a href=\"#run-%.8s\">%.8s</a>, update %ld", run, run, (long)score->at_update);
     }
     print_commits(score, out);
+    if (*run && !is_asked_for(score)) {
+        print_scoring(score, out);
+    }
 }
 
 static void print_entry(const struct fs_page *page, int place, FILE *out)

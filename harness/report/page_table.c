@@ -5,6 +5,7 @@
 #include "harness/report/html.h"
 #include "harness/report/number.h"
 #include "harness/report/page_model.h"
+#include "metrics/metric.h"
 
 /* The number of seeds of all means of a section; 0 where they differ. */
 static int common_seeds(const struct fs_page *page, const struct fs_page_section *section)
@@ -94,6 +95,10 @@ static void print_notes(const struct fs_page *page, const struct fs_page_section
         fs_html(out, "Means of %d seeds, ± their standard error. ", seeds);
     } else if (means) {
         fs_html(out, "± is the standard error of a mean of n seeds. ");
+    }
+    const struct fs_metric *metric = fs_metric_find(section->scores.first->text[FS_TEXT_METRIC]);
+    if (metric) {
+        fs_html(out, "%s is better. ", metric->larger_is_better ? "Higher" : "Lower");
     }
     fs_html(out, "%s%sUpdates and TFLOP are of one training, its teacher’s share included.",
             single ? "Small under a number of one seed: the 95 % bootstrap interval over its samples. " : "",

@@ -40,6 +40,7 @@ static fs_status fill_updates_line(struct fs_page *page, const struct fs_page_se
     for (int i = 0; i < section->row_count; i++) {
         if (fs_same_row(section->rows[i].scores.first, cell.first)) {
             snprintf(line->label, sizeof(line->label), "%s", section->rows[i].name);
+            line->style = fs_page_style(section, &section->rows[i]);
         }
     }
     for (int at = 0; fs_next_stretch(cell, &at, fs_same_update, &part);) {
@@ -131,6 +132,7 @@ static fs_status draw_loss(struct fs_page *page, const char *name, const struct 
     for (int i = 0; i < count && status == FS_OK; i++) {
         const char *run = section->rows[i].scores.first->text[FS_TEXT_RUN];
         snprintf(lines[i].label, sizeof(lines[i].label), "%s", section->rows[i].name);
+        lines[i].style = fs_page_style(section, &section->rows[i]);
         snprintf(lines[i].link, sizeof(lines[i].link), "run-%.8s", run);
         status = read_loss(page, run, &lines[i], error);
         points += lines[i].count;

@@ -37,6 +37,9 @@ static void test_experiments(void **state)
     test_program_refuses(2, "run experiments/demo.yaml --set model.preset=dit-xs/5", "dit-xs/5");
     test_program_refuses(2, "run experiments/demo.yaml --set dataset.name=cifar", "fashion-mnist");
     test_program_refuses(2, "run experiments/demo.yaml --only method=gan", "method");
+    test_program_refuses(2, "run experiments/demo.yaml --set experiment=../x --dry-run",
+                         "'../x' is no name: use letters");
+    test_program_refuses(2, "run experiments/demo.yaml --set experiment=-x --dry-run", "'-x' is no name: use letters");
 }
 
 static void test_files(void **state)

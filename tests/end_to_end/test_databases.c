@@ -14,6 +14,7 @@
 #include <sqlite3.h>
 
 #include "harness/store/store.h"
+#include "kernels/base/hash.h"
 #include "tests/support/folder.h"
 #include "tests/support/program.h"
 #include "tests/support/study.h"
@@ -117,6 +118,30 @@ static void test_reading_leaves_nothing(void **state)
     }
 }
 
+/* What is written never replaces the database that is read, by whatever name, nor SQLite's files beside it. */
+static void test_output_is_not_the_database(void **state)
+{
+    static const char *const writing[] = {"report", "export --format csv table", "export --format json"};
+    static const char *const names[] = {"good.db", "../%s/good.db", "link.db", "good.db-wal", "good.db-journal"};
+    char arguments[2400], before[65], after[65], name[256], link[1200];
+    struct fs_error error;
+
+    (void)state;
+    snprintf(link, sizeof(link), "ln -sf good.db %s/link.db", test_folder());
+    assert_int_equal(system(link), 0);
+    fs_sha256_file(test_path("good.db"), before, &error);
+    for (size_t i = 0; i < sizeof(writing) / sizeof(writing[0]); i++) {
+        for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+            snprintf(name, sizeof(name), names[k], strrchr(test_folder(), '/') + 1);
+            snprintf(arguments, sizeof(arguments), "%s --db %s/good.db -o %s/%s", writing[i], test_folder(),
+                     test_folder(), name);
+            test_program_refuses(2, arguments, "database that is read; name another file");
+        }
+    }
+    fs_sha256_file(test_path("good.db"), after, &error);
+    assert_string_equal(before, after);
+}
+
 static void change(const char *name, const char *sql)
 {
     sqlite3 *database;
@@ -160,6 +185,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_each_command_says_what_is_wrong),
         cmocka_unit_test(test_bare_databases),
         cmocka_unit_test(test_reading_leaves_nothing),
+        cmocka_unit_test(test_output_is_not_the_database),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -70,7 +70,8 @@ static fs_status add_run(const struct study *study, const char *method, const ch
 
     snprintf(train_hash, sizeof(train_hash), "%s %s", method, own);
     snprintf(config, sizeof(config),
-             "{\"config_version\":1,\"dataset\":{\"name\":\"fashion-mnist\"},\"experiment\":\"t\",\"method\":\"%s\","
+             "{\"config_version\":1,\"dataset\":{\"name\":\"fashion-mnist\"},\"evaluate\":{\"metrics\":[\"fd\"],"
+             "\"samples\":5000,\"steps\":[1,2,4,8,16,32,128]},\"experiment\":\"t\",\"method\":\"%s\","
              "\"methods\":{\"%s\":{%s}},\"model\":{\"classes\":10,\"finest_steps\":128,\"preset\":\"dit-xs/4\"},"
              "\"seed\":%d,\"train\":{\"updates\":%d}}",
              method, method, own, seed, UPDATES);

@@ -285,6 +285,11 @@ static void test_the_whole_page(void **state)
     assert_null(strstr(page.text, "http:"));
     assert_null(strstr(page.text, "https:"));
     assert_null(strstr(page.text, "@import"));
+    has(&page, "Lower is better. ");
+    /* What the run's own command makes needs no other; a metric that was scored afterwards does. */
+    has(&page, "<br>Scored afterwards: <code class=command tabindex=0>git checkout ");
+    has(&page, " --metrics spectrum --steps 8 --samples ");
+    assert_null(strstr(page.text, " --metrics fd --steps"));
 
     /* A mean and its standard error by hand, in the table, and each seed's value where the numbers come from. */
     double values[3], mean = 0, squares = 0;
