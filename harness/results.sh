@@ -43,6 +43,6 @@ if [ -z "$chromium" ]; then
 fi
 sandbox=
 [ "$(id -u)" -ne 0 ] || sandbox=--no-sandbox # chromium's own refuses to work for root
-"$chromium" --headless $sandbox --disable-gpu --hide-scrollbars --window-size=1000,1560 \
+"$chromium" --headless $sandbox --disable-gpu --hide-scrollbars --window-size=1100,1560 \
     --screenshot="$PWD/results/report.png" "file://$PWD/results/report.html" 2>/dev/null
 echo "results/report.png" >&2

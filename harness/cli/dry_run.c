@@ -183,7 +183,9 @@ fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, 
     if (status == FS_OK) {
         fs_byte_size((int64_t)sums.bytes, disk);
         printf("at most %.1f TFLOP of matrix products in all, and %s on the disk: a teacher and its pairs are made once"
-               " for all that share them, and the last checkpoint of each run is kept\n",
+               " for all that share them, and the last checkpoint of each run is kept; memory is that of the network, "
+               "its optimiser and a batch, to which data, "
+               "libraries and scoring add a few hundred megabytes\n",
                sums.flops * 1e-12, disk);
     }
     return status;

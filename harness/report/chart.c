@@ -74,7 +74,7 @@ static void lay_out(struct layout *layout, const double x[2], const double y[2])
     double top = 30, right = 16;
 
     for (int i = 0; i < chart->line_count; i++) {
-        layout->name_width = fmax(layout->name_width, fs_text_width(chart->lines[i].label, FONT) + 26);
+        layout->name_width = fmax(layout->name_width, fs_text_width(chart->lines[i].label, FONT) + 34);
     }
     if (layout->names_beside) {
         right = fmin(layout->name_width, 0.4 * layout->width) + 8;

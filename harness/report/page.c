@@ -103,8 +103,8 @@ static fs_status print_page(struct fs_page *page, struct fs_error *error)
         FS_TRY(print_experiment(page, i, error));
     }
     FS_TRY(fs_page_provenance(page, error));
-    fs_html(page->out, "</main>\n<aside id=panel hidden aria-live=polite aria-label=\"Where this number comes from\">"
-                       "</aside>\n<script>\n");
+    fs_html(page->out, "</main>\n<p id=said aria-live=polite></p><aside id=panel hidden tabindex=-1 "
+                       "aria-label=\"Where this number comes from\"></aside>\n<script>\n");
     fputs(fs_page_js, page->out);
     fs_html(page->out, "</script>\n</body>\n</html>\n");
     return FS_OK;

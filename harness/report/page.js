@@ -3,6 +3,7 @@
 "use strict";
 (() => {
     const panel = document.getElementById("panel");
+    const said = document.getElementById("said"); // read aloud: the number, not all that is known of it
     let current = null;
 
     const make = (tag, attributes, ...children) => {
@@ -36,6 +37,14 @@
         return parts.concat([articleOf(measure.firstElementChild), ...runs].map(copyOf));
     };
 
+    // The panel must not lie on what was chosen.
+    const keepInSight = (link) => {
+        const box = link.getBoundingClientRect(), cover = panel.getBoundingClientRect();
+        if (box.right > cover.left && box.left < cover.right && box.bottom > cover.top) {
+            window.scrollBy(0, box.bottom - cover.top + 16);
+        }
+    };
+
     const close = () => {
         panel.hidden = true;
         panel.replaceChildren();
@@ -57,6 +66,8 @@
         panel.append(button, ...(entry.tagName === "TR" ? numberParts(entry) : [copyOf(entry)]));
         panel.hidden = false;
         panel.scrollTop = 0;
+        said.textContent = Array.from(panel.querySelectorAll("h3, .value"), (part) => part.textContent).join(": ");
+        keepInSight(link);
     };
 
     // From the provenance itself, links lead on as links do.
@@ -69,6 +80,7 @@
             event.preventDefault();
             if (current === link && event.detail > 0) close();
             else show(link, entry);
+            if (event.detail === 0 && !panel.hidden) panel.focus({ preventScroll: true }); // Enter leads into it
         } else if (link && panel.contains(link)) {
             close();
         }

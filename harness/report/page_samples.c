@@ -74,7 +74,7 @@ static fs_status print_cells(struct fs_page *page, const struct fs_page_section 
     return FS_OK;
 }
 
-/* *why: the first reason for a row without pictures; owned by the caller. */
+/* *why: the reasons for rows without pictures, a line each; owned by the caller. */
 static fs_status print_row(struct fs_page *page, const struct fs_page_experiment *experiment,
                            const struct fs_page_section *section, const struct fs_page_row *row, char **why,
                            struct fs_error *error)
@@ -92,12 +92,14 @@ static fs_status print_row(struct fs_page *page, const struct fs_page_experiment
     fs_html(page->out, "<tr><th scope=row>");
     if (!of || fs_sample_grid_read(path, rows, GRID_COLUMNS, &grid, &reason) != FS_OK) {
         fs_html(page->out, "%s<td colspan=%d>" FS_NO_VALUE "\n", row->name, section->step_count);
-        if (!*why) {
-            *why = of ? fs_copy_text(reason.text, error)
-                      : fs_format(error, "%s: no grid of a run in %s/%s: `fewstep run` draws it when it scores a run.",
-                                  row->label, page->options->samples, experiment->name.name);
-        }
-        return of && !*why ? FS_FAILED : FS_OK;
+        char *more =
+            of ? fs_format(error, "%s%s%s", *why ? *why : "", *why ? "\n" : "", reason.text)
+               : fs_format(error, "%s%s%s: no grid of a run in %s/%s: `fewstep run` draws it when it scores a run.",
+                           *why ? *why : "", *why ? "\n" : "", row->label, page->options->samples,
+                           experiment->name.name);
+        free(*why);
+        *why = more;
+        return more ? FS_OK : FS_FAILED;
     }
     fs_html(page->out, "<a href=\"#run-%.8s\">%s</a>", of->text[FS_TEXT_RUN], row->name);
     const fs_status status = print_cells(page, section, row, &grid, of->seed, error);

@@ -85,7 +85,8 @@ static fs_status draw_row(struct fs_page *page, const struct fs_page_section *se
                                  .title = title,
                                  .x_title = "cycles a pixel",
                                  .y_title = "power, of the data's",
-                                 .log_y = fs_page_logarithmic(lines, count),
+                                 .log_y = true, /* of every row, so that they can be held against each other */
+                                 .table = true,
                                  .sequential = true,
                                  .lines = lines,
                                  .line_count = count,
