@@ -59,7 +59,7 @@ static fs_status print_head(struct fs_page *page, struct fs_error *error)
 static fs_status print_section(struct fs_page *page, const struct fs_page_experiment *experiment,
                                const struct fs_page_section *section, struct fs_error *error)
 {
-    fs_page_table(page, section);
+    FS_TRY(fs_page_table(page, experiment, section, error));
     FS_TRY(fs_page_steps_chart(page, section, error));
     FS_TRY(fs_page_spectra_charts(page, section, error));
     return experiment->name.ablated[0] ? fs_page_ablation_chart(page, experiment, section, error) : FS_OK;

@@ -86,7 +86,8 @@ void fs_page_figure(const struct fs_page *page, struct fs_chart *chart, const ch
 fs_status fs_page_missing(struct fs_page *page, char *line, struct fs_error *error);
 
 /* The parts of the page, each in a file of its name. The section's are printed by fs_page_section's order in page.c. */
-void fs_page_table(const struct fs_page *page, const struct fs_page_section *section);
+fs_status fs_page_table(const struct fs_page *page, const struct fs_page_experiment *experiment,
+                        const struct fs_page_section *section, struct fs_error *error);
 fs_status fs_page_steps_chart(struct fs_page *page, const struct fs_page_section *section, struct fs_error *error);
 fs_status fs_page_ablation_chart(struct fs_page *page, const struct fs_page_experiment *experiment,
                                  const struct fs_page_section *section, struct fs_error *error);

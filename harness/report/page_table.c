@@ -1,10 +1,11 @@
 /* A table of the page: methods × steps, each number a link to where it comes from. */
 #include <math.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "harness/report/html.h"
 #include "harness/report/number.h"
 #include "harness/report/page_model.h"
+#include "harness/report/table_section.h"
 #include "metrics/metric.h"
 
 /* The number of seeds of all means of a section; 0 where they differ. */
@@ -26,8 +27,9 @@ static int common_seeds(const struct fs_page *page, const struct fs_page_section
 }
 
 /* `seeds`: what common_seeds says. */
-static void print_number(const struct fs_page *page, int number, int seeds, FILE *out)
+static void print_number(const struct fs_page *page, int number, enum fs_mark mark, int seeds, FILE *out)
 {
+    static const char *const begins[] = {"", "<b>", "<u>"}, *const ends[] = {"", "</b>", "</u>"};
     char value[FS_NUMBER_TEXT], low[FS_NUMBER_TEXT], high[FS_NUMBER_TEXT];
 
     if (number == 0) {
@@ -36,8 +38,11 @@ static void print_number(const struct fs_page *page, int number, int seeds, FILE
     }
     const struct fs_page_number *of = fs_page_number(page, number);
     fs_three_digits(of->mean, value);
-    fs_html(out, "<td><a class=number href=\"#n%d\">%s%s%s</a>", number, of->outside ? "(" : "", value,
-            of->outside ? ")" : "");
+    fs_html(out, "<td><a class=number href=\"#n%d\">%s", number, of->outside ? "(" : "");
+    fputs(begins[mark], out);
+    fs_html(out, "%s", value);
+    fputs(ends[mark], out);
+    fs_html(out, "%s</a>", of->outside ? ")" : "");
     if (of->scores.count > 1) {
         fs_three_digits(of->high - of->mean, low);
         fs_html(out, " <small>± %s", low);
@@ -62,25 +67,27 @@ static void print_heading(const struct fs_page_section *section, FILE *out)
 }
 
 static void print_row(const struct fs_page *page, const struct fs_page_section *section, const struct fs_page_row *row,
-                      int seeds, FILE *out)
+                      const enum fs_mark *marks, int seeds, FILE *out)
 {
     char work[FS_NUMBER_TEXT];
 
     fs_html(out, "<tr><th scope=row>%s", row->name);
     for (int i = 0; i < section->step_count; i++) {
-        print_number(page, row->numbers[i], seeds, out);
+        print_number(page, row->numbers[i], marks[i], seeds, out);
     }
     fs_three_digits(row->scores.first->flops * 1e-12, work);
     fs_html(out, "<td>%ld<td>%s\n", (long)row->scores.first->updates, work);
 }
 
 /* Under the table: what its signs mean, of those that it has. */
-static void print_notes(const struct fs_page *page, const struct fs_page_section *section, int seeds, FILE *out)
+static void print_notes(const struct fs_page *page, const struct fs_page_section *section, const enum fs_mark *marks,
+                        int seeds, FILE *out)
 {
-    bool means = false, single = false, outside = false, unreadable = false;
+    bool means = false, single = false, outside = false, unreadable = false, marked = false;
 
     for (int i = 0; i < section->row_count; i++) {
         for (int k = 0; k < section->step_count; k++) {
+            marked |= marks[i * section->step_count + k] != FS_MARK_NONE;
             if (section->rows[i].numbers[k]) {
                 const struct fs_page_number *number = fs_page_number(page, section->rows[i].numbers[k]);
                 means |= number->scores.count > 1;
@@ -103,6 +110,9 @@ static void print_notes(const struct fs_page *page, const struct fs_page_section
     fs_html(out, "%s%sUpdates and TFLOP are of one training, its teacher’s share included.",
             single ? "Small under a number of one seed: the 95 % bootstrap interval over its samples. " : "",
             outside ? "In parentheses: at a number of steps that the method was not trained for. " : "");
+    if (marked) {
+        fs_html(out, " Bold: best of its column, underlined: second, where the differences are more than noise.");
+    }
     if (section->floor && section->floor->samples != section->scores.first->samples) {
         fs_html(out, " The data’s own score is of %ld samples (fewer samples score higher).",
                 (long)section->floor->samples);
@@ -113,26 +123,32 @@ static void print_notes(const struct fs_page *page, const struct fs_page_section
     fs_html(out, "</p>\n");
 }
 
-void fs_page_table(const struct fs_page *page, const struct fs_page_section *section)
+fs_status fs_page_table(const struct fs_page *page, const struct fs_page_experiment *experiment,
+                        const struct fs_page_section *section, struct fs_error *error)
 {
+    const struct fs_section compared = fs_section_make(&experiment->scores, &experiment->name, section->scores);
     const int seeds = common_seeds(page, section);
+    enum fs_mark *marks;
     FILE *out = page->out;
 
+    FS_TRY(fs_section_marks(&compared, &marks, error));
     fs_html(out,
             "<p class=caption id=\"about-%d\">%s</p>\n<div class=scroll tabindex=0 role=region "
             "aria-labelledby=\"about-%d\"><table class=results aria-labelledby=\"about-%d\">\n",
             section->measure, section->title, section->measure, section->measure);
     print_heading(section, out);
     for (int i = 0; i < section->row_count; i++) {
-        print_row(page, section, &section->rows[i], seeds, out);
+        print_row(page, section, &section->rows[i], marks + (size_t)i * (size_t)section->step_count, seeds, out);
     }
     if (section->floor) {
         fs_html(out, "<tr class=floor><th scope=row>data: %s split", fs_split_name(section->floor));
         for (int i = 0; i < section->step_count; i++) {
-            print_number(page, section->floor_number, seeds, out);
+            print_number(page, section->floor_number, FS_MARK_NONE, seeds, out);
         }
         fs_html(out, "<td>" FS_NO_VALUE "<td>" FS_NO_VALUE "\n");
     }
     fs_html(out, "</table></div>\n");
-    print_notes(page, section, seeds, out);
+    print_notes(page, section, marks, seeds, out);
+    free(marks);
+    return FS_OK;
 }
