@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "harness/store/environment.h"
 #include "kernels/base/file.h"
@@ -40,14 +39,6 @@ void fs_database_path(const char *out, const char *db, char path[1024])
     snprintf(path, 1024, "%s%s", db ? db : out ? out : "out", db ? "" : "/fewstep.db");
 }
 
-static bool is_same_file(const char *a, const char *b)
-{
-    struct stat of_a, of_b;
-
-    return strcmp(a, b) == 0 ||
-           (stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino);
-}
-
 fs_status fs_check_output(const char *database, const char *output, struct fs_error *error)
 {
     static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
@@ -55,7 +46,7 @@ fs_status fs_check_output(const char *database, const char *output, struct fs_er
 
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         snprintf(beside, sizeof beside, "%.1023s%s", database, ends[i]);
-        if (is_same_file(beside, output)) {
+        if (strcmp(beside, output) == 0 || fs_store_same_file(beside, output)) {
             return fs_fail(error, FS_USAGE, "-o %s: %s; name another file", output,
                            i == 0 ? "that is the database that is read" : "that belongs to the database that is read");
         }

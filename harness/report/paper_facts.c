@@ -138,12 +138,8 @@ static void row_facts(FILE *stream, const struct fs_study *study, int place, dou
 }
 
 /* In words; a single seed allows no test, only to say which number is the smaller one. */
-static const char *order_words(const struct fs_study *study, int column, int row, int other)
+static const char *order_words(enum fs_order order, struct fs_cell_ratio ratio)
 {
-    const enum fs_order order = study->orders[(column * study->rows + row) * study->rows + other];
-    const struct fs_cell_ratio ratio =
-        fs_cell_ratio(fs_study_cell(study, row, column), fs_study_cell(study, other, column));
-
     if (order != FS_ORDER_UNDECIDED) {
         return order == FS_ORDER_LOWER ? "lower than" : "higher than";
     }
@@ -183,9 +179,10 @@ static void order_facts(FILE *stream, const struct fs_study *study)
                 fs_study_row_key(study, b, other_name, sizeof(other_name));
                 snprintf(key, sizeof(key), "%s/%" PRId64 "/%s/vs/%s", study->key, study->section.steps[column], name,
                          other_name);
-                fact(stream, key, "%s", order_words(study, column, a, b));
-                ratio_fact(stream, key,
-                           fs_cell_ratio(fs_study_cell(study, a, column), fs_study_cell(study, b, column)));
+                const struct fs_cell_ratio ratio =
+                    fs_cell_ratio(fs_study_cell(study, a, column), fs_study_cell(study, b, column));
+                fact(stream, key, "%s", order_words(order, ratio));
+                ratio_fact(stream, key, ratio);
                 decided += a < b && order != FS_ORDER_UNDECIDED;
                 pairs += a < b;
             }
@@ -231,6 +228,12 @@ static int lowest_mean(const struct fs_study *study, int column)
     return found;
 }
 
+/* What stands before an item of a list of `count`: "A, B and C". */
+static const char *joint(int item, int count)
+{
+    return item == 0 ? "" : item + 1 < count ? ", " : " and ";
+}
+
 /* Whether a row cannot be told from the one that has the lowest mean of a column. */
 static bool is_alike(const struct fs_study *study, int column, int lowest, int row)
 {
@@ -264,8 +267,7 @@ static void print_alike(FILE *stream, const struct fs_study *study, int column, 
     fputs(alike > 0 ? ", not distinguishable from " : ", lower than all others", stream);
     for (int r = 0; r < study->rows; r++) {
         if (is_alike(study, column, lowest, r)) {
-            printed++;
-            fputs(printed == 1 ? "" : printed < alike ? ", " : " and ", stream);
+            fputs(joint(printed++, alike), stream);
             print_row(stream, study, r);
         }
     }
@@ -287,7 +289,7 @@ static void lowest_fact(FILE *stream, const struct fs_study *study)
         }
         fputs(column ? "; at " : "at ", stream);
         for (int i = column; i < end; i++) {
-            fprintf(stream, "%s%" PRId64, i == column ? "" : i + 1 < end ? ", " : " and ", study->section.steps[i]);
+            fprintf(stream, "%s%" PRId64, joint(i - column, end - column), study->section.steps[i]);
         }
         fputs(end == column + 1 && study->section.steps[column] == 1 ? " step to " : " steps to ", stream);
         print_row(stream, study, lowest);
@@ -335,10 +337,7 @@ static fs_status study_facts(FILE *stream, const struct fs_study *study, struct 
     snprintf(count, sizeof(count), "%d", seeds);
     for (int i = 0, length = 0; i < study->section.step_count; i++) {
         length += snprintf(steps + length, sizeof(steps) - (size_t)length, "%s%" PRId64,
-                           i == 0                              ? ""
-                           : i + 1 < study->section.step_count ? ", "
-                                                               : " and ",
-                           study->section.steps[i]);
+                           joint(i, study->section.step_count), study->section.steps[i]);
     }
     fs_metric_label(of, text, sizeof(text));
     STUDY_FACT("metric", "%s", text);

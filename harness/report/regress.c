@@ -136,15 +136,18 @@ fs_status fs_regress_spread(struct fs_store *store, int64_t score, struct fs_spr
     sqlite3 *database = fs_store_handle(store);
     struct fs_regression regression = {0};
     struct samples samples = {0};
-    int64_t place, cell;
+    sqlite3_stmt *query;
+    bool row = false;
 
     *spread = (struct fs_spread){0};
     FS_TRY(
-        fs_query_whole(database, &place, -1, error, SCORED "SELECT spread FROM scored WHERE number = ?1", "i", score));
-    FS_TRY(fs_query_whole(database, &cell, -1, error, SCORED "SELECT cell FROM scored WHERE number = ?1", "i", score));
-    const fs_status status = find_spreads(database, &regression, &samples, error);
+        fs_query_open(database, &query, error, SCORED "SELECT spread, cell FROM scored WHERE number = ?1", "i", score));
+    fs_status status = fs_query_next(query, &row, error);
+    const int place = row ? sqlite3_column_int(query, 0) : -1, cell = row ? sqlite3_column_int(query, 1) : -1;
+    sqlite3_finalize(query);
+    status = status == FS_OK ? find_spreads(database, &regression, &samples, error) : status;
     if (status == FS_OK && place >= 0 && place < regression.spread_count) {
-        *spread = fs_spread_widen(regression.spreads[place], samples.list, samples.count, (int)cell, (int)cell);
+        *spread = fs_spread_widen(regression.spreads[place], samples.list, samples.count, cell, cell);
     }
     samples_free(&samples);
     free(regression.spreads);

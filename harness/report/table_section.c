@@ -114,6 +114,7 @@ struct comparisons {
     struct fs_sample *samples; /* a cell each */
     int sample_count;
     struct fs_comparison *list; /* two rows at one step count */
+    int count;                  /* of them */
     struct fs_outcome *outcomes;
     struct fs_spread *spreads; /* of each comparison */
     double *matched;           /* what the comparisons point into */
@@ -204,11 +205,10 @@ static int match_seeds(struct fs_stretch base, struct fs_stretch head, double *m
 }
 
 /* Compares each two rows (a < b: head b against base a) at each number of steps. */
-static int compare_rows(struct comparisons *all)
+static void compare_rows(struct comparisons *all)
 {
     const int steps = all->section->step_count;
     double *matched = all->matched;
-    int count = 0;
 
     for (int a = 0; a < all->rows; a++) {
         for (int b = a + 1; b < all->rows; b++) {
@@ -216,16 +216,24 @@ static int compare_rows(struct comparisons *all)
             for (int column = 0; column < steps; column++) {
                 const int cell = a * steps + column, other = b * steps + column;
                 const int n = match_seeds(all->cells[cell], all->cells[other], matched);
-                all->spreads[count] = fs_spread_widen(pooled, all->samples, all->sample_count, cell, other);
-                all->list[count] = (struct fs_comparison){count, matched, matched + n, n};
+                all->spreads[all->count] = fs_spread_widen(pooled, all->samples, all->sample_count, cell, other);
+                all->list[all->count] = (struct fs_comparison){all->count, matched, matched + n, n};
                 matched += 2 * n;
-                count++;
+                all->count++;
             }
         }
     }
-    fs_verdict_cells(all->list, count, all->spreads, (struct fs_rule){.alpha = FS_MARKS_ALPHA, .minimal = 0},
+    fs_verdict_cells(all->list, all->count, all->spreads, (struct fs_rule){.alpha = FS_MARKS_ALPHA, .minimal = 0},
                      all->outcomes);
-    return count;
+}
+
+/* All comparisons of a section, judged; free with comparisons_free, also after a failure. */
+static fs_status compare_section(const struct fs_section *section, struct comparisons *all, struct fs_error *error)
+{
+    FS_TRY(comparisons_make(section, all, error));
+    find_cells(all);
+    compare_rows(all);
+    return FS_OK;
 }
 
 static void fill_orders(const struct comparisons *all, enum fs_order *orders)
@@ -254,15 +262,13 @@ fs_status fs_section_orders(const struct fs_section *section, enum fs_order **or
     struct comparisons all;
 
     *orders = NULL;
-    fs_status status = comparisons_make(section, &all, error);
+    fs_status status = compare_section(section, &all, error);
     if (status == FS_OK) {
         *orders = fs_allocate((size_t)(all.rows * all.rows) * (size_t)section->step_count, sizeof(**orders),
                               "comparisons", error);
         status = *orders ? FS_OK : FS_FAILED;
     }
     if (status == FS_OK) {
-        find_cells(&all);
-        compare_rows(&all);
         fill_orders(&all, *orders);
     }
     comparisons_free(&all);
@@ -286,17 +292,13 @@ fs_status fs_section_power(const struct fs_section *section, struct fs_section_p
     struct comparisons all;
 
     *power = (struct fs_section_power){.dof = INFINITY, .smallest = INFINITY};
-    const fs_status status = comparisons_make(section, &all, error);
-    if (status == FS_OK) {
-        find_cells(&all);
-        const int count = compare_rows(&all);
-        for (int i = 0; i < count; i++) {
-            power->tested += !isnan(all.outcomes[i].p);
-        }
-        for (int i = 0; i < count; i++) {
-            if (!isnan(all.outcomes[i].p)) {
-                add_power(&all.list[i], &all.spreads[i], FS_MARKS_ALPHA / power->tested, power);
-            }
+    const fs_status status = compare_section(section, &all, error);
+    for (int i = 0; i < all.count; i++) {
+        power->tested += !isnan(all.outcomes[i].p);
+    }
+    for (int i = 0; i < all.count; i++) {
+        if (!isnan(all.outcomes[i].p)) {
+            add_power(&all.list[i], &all.spreads[i], FS_MARKS_ALPHA / power->tested, power);
         }
     }
     comparisons_free(&all);

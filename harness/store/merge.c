@@ -302,14 +302,14 @@ static fs_status publish(const char *sorted, const char *output, struct fs_error
 
 static fs_status check_output(const char *const *inputs, int count, const char *output, struct fs_error *error)
 {
-    struct stat there, input;
+    struct stat there;
     bool among = false;
 
     if (stat(output, &there) != 0) {
         return FS_OK;
     }
     for (int i = 0; i < count; i++) {
-        among = among || (stat(inputs[i], &input) == 0 && input.st_dev == there.st_dev && input.st_ino == there.st_ino);
+        among = among || fs_store_same_file(inputs[i], output);
     }
     if (!among) {
         return fs_fail(error, FS_USAGE, "%s: is there already; name it among the inputs to add to it, or remove it",

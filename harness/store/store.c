@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -224,6 +225,13 @@ void fs_store_close(struct fs_store *store)
     }
     sqlite3_close(store->database);
     free(store);
+}
+
+bool fs_store_same_file(const char *a, const char *b)
+{
+    struct stat of_a, of_b;
+
+    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
 }
 
 fs_status fs_store_copy(const char *from, const char *to, struct fs_error *error)

@@ -22,6 +22,8 @@ void fs_store_close(struct fs_store *store);
 /* Copies a database, which is only read and may be of an older schema, to the new file `to` and brings the copy up to
  * this build's schema. */
 fs_status fs_store_copy(const char *from, const char *to, struct fs_error *error);
+/* Whether two names are of one file that is there, so that writing the one would replace the other. */
+bool fs_store_same_file(const char *a, const char *b);
 /* The SQLite handle, for report/'s queries (read only). */
 struct sqlite3 *fs_store_handle(struct fs_store *store);
 
