@@ -162,11 +162,20 @@ const struct fs_migration *fs_store_migrations(int *count)
 fs_status fs_store_check_schema(sqlite3 *database, int count, int *version, struct fs_error *error)
 {
     const char *path = sqlite3_db_filename(database, "main");
-    int64_t application, tables, user_version;
+    sqlite3_stmt *query;
+    bool row = false;
 
-    FS_TRY(fs_query_whole(database, &application, 0, error, "PRAGMA application_id", ""));
-    FS_TRY(fs_query_whole(database, &user_version, 0, error, "PRAGMA user_version", ""));
-    FS_TRY(fs_query_whole(database, &tables, 0, error, "SELECT count(*) FROM sqlite_schema", ""));
+    /* In one read, for another process may be making the schema just now. */
+    FS_TRY(fs_query_open(database, &query, error,
+                         "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM "
+                         "pragma_user_version), (SELECT count(*) FROM sqlite_schema)",
+                         ""));
+    const fs_status status = fs_query_next(query, &row, error);
+    const int64_t application = row ? sqlite3_column_int64(query, 0) : 0;
+    const int64_t user_version = row ? sqlite3_column_int64(query, 1) : 0;
+    const int64_t tables = row ? sqlite3_column_int64(query, 2) : 0;
+    sqlite3_finalize(query);
+    FS_TRY(status);
     if (application != FS_APPLICATION_ID && (application != 0 || user_version != 0 || tables != 0)) {
         return fs_fail(error, FS_USAGE, "%s: an SQLite database, but not one of fewstep; give another --db", path);
     }
