@@ -76,7 +76,7 @@ $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 
 # --- where the numbers come from: embedded at build ---
 
-NUMBER_FOLDERS := kernels methods metrics harness/config harness/data harness/model harness/train harness/sample
+NUMBER_FOLDERS := kernels methods metrics harness/config harness/data harness/model harness/train harness/sample harness/checkpoint
 NUMBER_ENDINGS := c h cu cuh
 NUMBER_SOURCES := $(sort $(filter $(addprefix %.,$(NUMBER_ENDINGS)),$(shell find $(NUMBER_FOLDERS) -type f 2>/dev/null)))
 

@@ -4,9 +4,9 @@
 
 #include "harness/build_info.h"
 #include "harness/cli/command.h"
-#include "harness/cli/cuda_evidence.h"
+#include "harness/bench/cuda_evidence.h"
 #include "harness/cli/options.h"
-#include "harness/cli/session.h"
+#include "harness/run/session.h"
 #include "harness/data/dataset.h"
 #include "harness/store/environment.h"
 

@@ -4,8 +4,8 @@
 
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
-#include "harness/cli/road.h"
-#include "harness/cli/source.h"
+#include "harness/run/pipeline.h"
+#include "harness/run/run_source.h"
 
 struct eval_options {
     const char *source, *steps, *weights, *metrics, *out, *db;

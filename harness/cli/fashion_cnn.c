@@ -4,7 +4,7 @@
 
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
-#include "harness/cli/session.h"
+#include "harness/run/session.h"
 #include "harness/data/dataset.h"
 #include "metrics/train_fashion_cnn.h"
 

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "harness/cli/command.h"
-#include "harness/cli/comparison.h"
+#include "harness/compare/comparison.h"
 #include "harness/cli/options.h"
-#include "harness/cli/session.h"
+#include "harness/run/session.h"
 
 struct fid_options {
     struct fs_comparison_wish wish;

@@ -1,7 +1,7 @@
 /* fewstep runs, show and gc: what is in the database and on the disk. */
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
-#include "harness/cli/session.h"
+#include "harness/run/session.h"
 #include "harness/report/gc.h"
 #include "harness/report/runs_list.h"
 #include "harness/report/show.h"

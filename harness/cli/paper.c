@@ -8,7 +8,7 @@
 
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
-#include "harness/cli/session.h"
+#include "harness/run/session.h"
 
 struct paper_command {
     const char *output, *db, *out;

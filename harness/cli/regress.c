@@ -5,7 +5,7 @@
 
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
-#include "harness/cli/session.h"
+#include "harness/run/session.h"
 
 /* What git bisect understands: this commit cannot be judged; this search cannot go on. Exit status 2, wrong use, would
  * mean "bad" to it. */

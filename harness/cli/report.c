@@ -5,7 +5,7 @@
 
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
-#include "harness/cli/session.h"
+#include "harness/run/session.h"
 #include "harness/report/page.h"
 #include "kernels/base/file.h"
 

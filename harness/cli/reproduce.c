@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 #include "harness/cli/command.h"
-#include "harness/cli/elsewhere.h"
+#include "harness/run/revision_run.h"
 #include "harness/cli/options.h"
-#include "harness/cli/session.h"
+#include "harness/run/session.h"
 #include "harness/git/process.h"
 #include "harness/report/reproduction.h"
 

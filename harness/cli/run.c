@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "harness/cli/command.h"
-#include "harness/cli/dry_run.h"
+#include "harness/run/dry_run.h"
 #include "harness/cli/options.h"
-#include "harness/cli/road.h"
-#include "harness/cli/run_at.h"
+#include "harness/run/pipeline.h"
+#include "harness/run/run_at.h"
 #include "harness/report/table.h"
 #include "kernels/base/memory.h"
 

@@ -8,8 +8,8 @@
 
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
-#include "harness/cli/session.h"
-#include "harness/cli/source.h"
+#include "harness/run/session.h"
+#include "harness/run/run_source.h"
 #include "harness/data/png.h"
 #include "harness/sample/generator.h"
 #include "kernels/base/file.h"

@@ -3,9 +3,9 @@
 #include <stdio.h>
 
 #include "harness/cli/command.h"
-#include "harness/cli/extraction.h"
+#include "harness/compare/extraction.h"
 #include "harness/cli/options.h"
-#include "harness/cli/session.h"
+#include "harness/run/session.h"
 #include "kernels/base/file.h"
 
 struct stats_options {

@@ -8,7 +8,7 @@
 
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
-#include "harness/cli/session.h"
+#include "harness/run/session.h"
 #include "harness/report/published.h"
 #include "harness/report/regress.h"
 #include "harness/report/table_section.h"

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "harness/report/verdict.h"
+#include "harness/results/verdict.h"
 #include "harness/store/store.h"
 
 /* A revision and the runs that are its own. */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/report/verdict.h"
+#include "harness/results/verdict.h"
 #include "kernels/base/memory.h"
 #include "metrics/metric.h"
 #include "metrics/student.h"

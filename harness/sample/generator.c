@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "harness/train/checkpoint.h"
+#include "harness/checkpoint/checkpoint.h"
 #include "kernels/base/memory.h"
 
 /* Tokens that go through the network at once: enough for the matrix products, little enough to stay in the cache. */

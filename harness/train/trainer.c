@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "harness/data/loader.h"
-#include "harness/train/checkpoint.h"
+#include "harness/checkpoint/checkpoint.h"
 #include "harness/train/fit.h"
 #include "harness/train/pairs.h"
 #include "harness/train/schedule.h"

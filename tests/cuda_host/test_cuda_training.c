@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/train/checkpoint.h"
+#include "harness/checkpoint/checkpoint.h"
 #include "harness/train/trainer.h"
 #include "kernels/base/file.h"
 #include "kernels/base/hash.h"

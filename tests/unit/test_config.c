@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "harness/config/plan.h"
+#include "harness/config/cost.h"
 #include "harness/config/schema.h"
 #include "harness/model/dit.h"
 #include "tests/support/folder.h"

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-#include "harness/cli/cuda_evidence.h"
+#include "harness/bench/cuda_evidence.h"
 #include "kernels/backend.h"
 
 static void test_no_library(void **state)

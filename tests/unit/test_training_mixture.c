@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "harness/sample/generator.h"
-#include "harness/train/checkpoint.h"
+#include "harness/checkpoint/checkpoint.h"
 #include "harness/train/pairs.h"
 #include "harness/train/trainer.h"
 #include "kernels/base/file.h"

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "harness/report/verdict.h"
+#include "harness/results/verdict.h"
 #include "metrics/student.h"
 #include "kernels/base/random.h"
 

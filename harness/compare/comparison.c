@@ -1,5 +1,5 @@
 /* Two sides brought together. */
-#include "harness/cli/comparison.h"
+#include "harness/compare/comparison.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include "harness/build_info.h"
-#include "harness/cli/walk.h"
-#include "harness/config/plan.h"
+#include "harness/run/job.h"
+#include "harness/config/cost.h"
 #include "harness/data/png.h"
 #include "harness/report/number.h"
-#include "harness/train/checkpoint.h"
+#include "harness/checkpoint/checkpoint.h"
 #include "kernels/base/file.h"
 #include "kernels/base/memory.h"
 

@@ -1,5 +1,5 @@
 /* Did a score move between two commits, or is that noise? */
-#include "harness/report/verdict.h"
+#include "harness/results/verdict.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* What has been seen of each operation of the CUDA backend. A line changes when something was seen, and not before;
  * kernels/cuda/README.md says the same (tests/unit/test_cuda_library.c compares them). */
-#include "harness/cli/cuda_evidence.h"
+#include "harness/bench/cuda_evidence.h"
 
 #include <stddef.h>
 

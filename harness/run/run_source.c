@@ -1,13 +1,13 @@
 /* RUN|CHECKPOINT of the command line: a run of the database, or a checkpoint file by itself. */
-#include "harness/cli/source.h"
+#include "harness/run/run_source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "harness/cli/options.h"
-#include "harness/cli/road.h"
-#include "harness/train/checkpoint.h"
+#include "harness/run/pipeline.h"
+#include "harness/checkpoint/checkpoint.h"
 
 static fs_status from_checkpoint(struct fs_source *source, const char *path, char **json, struct fs_error *error)
 {

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "harness/cli/bench.h"
-#include "harness/cli/progress.h"
+#include "harness/bench/bench.h"
+#include "harness/run/progress.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/memory.h"
 #include "kernels/base/random.h"

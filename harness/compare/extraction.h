@@ -2,9 +2,9 @@
 #ifndef FEWSTEP_EXTRACTION_H
 #define FEWSTEP_EXTRACTION_H
 
-#include "harness/cli/progress.h"
+#include "harness/run/progress.h"
 #include "harness/config/config.h"
-#include "harness/sample/side.h"
+#include "harness/compare/side.h"
 #include "metrics/metric.h"
 
 struct fs_extraction {

@@ -1,5 +1,5 @@
 /* What a command that computes works with: a backend, the database, the folder that everything goes to. */
-#include "harness/cli/session.h"
+#include "harness/run/session.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* One run on its road: what road.c shares with training and scoring. */
-#ifndef FEWSTEP_WALK_H
-#define FEWSTEP_WALK_H
+#ifndef FEWSTEP_JOB_H
+#define FEWSTEP_JOB_H
 
-#include "harness/cli/road.h"
+#include "harness/run/pipeline.h"
 
 struct fs_walk {
     struct fs_road *road;

@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "harness/build_info.h"
-#include "harness/cli/walk.h"
-#include "harness/config/plan.h"
+#include "harness/run/job.h"
+#include "harness/config/cost.h"
 #include "harness/report/number.h"
-#include "harness/train/checkpoint.h"
+#include "harness/checkpoint/checkpoint.h"
 #include "harness/train/pairs.h"
 #include "harness/train/trainer.h"
 #include "kernels/base/clock.h"

@@ -1,5 +1,5 @@
 /* What an experiment would cost, and what of it is already there. */
-#include "harness/cli/dry_run.h"
+#include "harness/run/dry_run.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "harness/build_info.h"
-#include "harness/config/plan.h"
+#include "harness/config/cost.h"
 #include "harness/data/dataset.h"
 #include "harness/report/number.h"
 #include "harness/report/rows_json.h"

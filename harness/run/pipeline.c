@@ -1,13 +1,13 @@
 /* The road of one run: teacher, pairs, training, scores, pictures. */
-#include "harness/cli/road.h"
+#include "harness/run/pipeline.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "harness/cli/walk.h"
+#include "harness/run/job.h"
 #include "harness/report/number.h"
-#include "harness/train/checkpoint.h"
+#include "harness/checkpoint/checkpoint.h"
 
 /* Every metric must have its tap; too few samples for one are said. */
 static fs_status check_metrics(const struct fs_road *road, const struct fs_evaluate_config *evaluate,

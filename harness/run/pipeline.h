@@ -1,9 +1,9 @@
 /* The road of one run: teacher, pairs, training, scores, pictures. Every part that is already there is skipped, so the
  * same call goes on wherever the last one ended. */
-#ifndef FEWSTEP_ROAD_H
-#define FEWSTEP_ROAD_H
+#ifndef FEWSTEP_PIPELINE_H
+#define FEWSTEP_PIPELINE_H
 
-#include "harness/cli/session.h"
+#include "harness/run/session.h"
 #include "harness/data/dataset.h"
 #include "harness/sample/score.h"
 

@@ -1,6 +1,6 @@
 /* An experiment run by another commit's program: checked out, built, and run with a database of its own. */
-#ifndef FEWSTEP_ELSEWHERE_H
-#define FEWSTEP_ELSEWHERE_H
+#ifndef FEWSTEP_REVISION_RUN_H
+#define FEWSTEP_REVISION_RUN_H
 
 #include "harness/git/git.h"
 

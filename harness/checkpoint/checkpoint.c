@@ -1,5 +1,5 @@
 /* Checkpoints: the whole state of a training in one safetensors file. */
-#include "harness/train/checkpoint.h"
+#include "harness/checkpoint/checkpoint.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Costs of a run, from its configuration alone. */
-#include "harness/config/plan.h"
+#include "harness/config/cost.h"
 
 #include "harness/data/dataset.h"
 #include "harness/model/dit.h"

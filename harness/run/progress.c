@@ -1,5 +1,5 @@
 /* Progress on stderr: one line that is written over on a terminal, a plain line now and then elsewhere. */
-#include "harness/cli/progress.h"
+#include "harness/run/progress.h"
 
 #include <stdarg.h>
 #include <stdio.h>

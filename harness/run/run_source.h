@@ -1,6 +1,6 @@
 /* RUN|CHECKPOINT of the command line: a run of the database, or a checkpoint file by itself. */
-#ifndef FEWSTEP_SOURCE_H
-#define FEWSTEP_SOURCE_H
+#ifndef FEWSTEP_RUN_SOURCE_H
+#define FEWSTEP_RUN_SOURCE_H
 
 #include "harness/config/config.h"
 

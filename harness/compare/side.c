@@ -1,5 +1,5 @@
 /* One side of a comparison. */
-#include "harness/sample/side.h"
+#include "harness/compare/side.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef FEWSTEP_COMPARISON_H
 #define FEWSTEP_COMPARISON_H
 
-#include "harness/cli/extraction.h"
+#include "harness/compare/extraction.h"
 #include "harness/config/config.h"
 
 /* What is asked for; nothing is owned. */

@@ -1,6 +1,6 @@
 /* What a run will cost, before it starts: for --dry-run, and for the FLOPs that tables print. */
-#ifndef FEWSTEP_PLAN_H
-#define FEWSTEP_PLAN_H
+#ifndef FEWSTEP_COST_H
+#define FEWSTEP_COST_H
 
 #include "harness/config/config.h"
 

@@ -1,5 +1,5 @@
 /* An experiment run by another commit's program. */
-#include "harness/cli/elsewhere.h"
+#include "harness/run/revision_run.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/cli/session.h"
+#include "harness/run/session.h"
 #include "harness/git/worktree.h"
 #include "kernels/base/file.h"
 

@@ -1,5 +1,5 @@
 /* fewstep run --at: an experiment run by another commit's program, and what it left added to the database. */
-#include "harness/cli/run_at.h"
+#include "harness/run/run_at.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/cli/elsewhere.h"
-#include "harness/cli/session.h"
+#include "harness/run/revision_run.h"
+#include "harness/run/session.h"
 #include "harness/config/yaml.h"
 #include "harness/git/worktree.h"
 #include "harness/report/regress.h"

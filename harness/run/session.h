@@ -4,7 +4,7 @@
 
 #include <signal.h>
 
-#include "harness/cli/progress.h"
+#include "harness/run/progress.h"
 #include "harness/config/config.h"
 #include "harness/store/store.h"
 #include "metrics/extractor.h"

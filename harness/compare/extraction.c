@@ -1,10 +1,10 @@
 /* What `fid` and `stats` share. */
-#include "harness/cli/extraction.h"
+#include "harness/compare/extraction.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#include "harness/cli/session.h"
+#include "harness/run/session.h"
 #include "harness/report/number.h"
 #include "kernels/base/clock.h"
 
