@@ -25,29 +25,29 @@ bool fs_always_guided(const union fs_method_settings *settings)
     return true;
 }
 
-double fs_no_extra_forwards(const struct fs_method_plan *plan, const struct fs_phase *phase)
+double fs_no_extra_forwards(const struct fs_method_setup *setup, const struct fs_phase *phase)
 {
-    (void)plan;
+    (void)setup;
     (void)phase;
     return 0;
 }
 
-float fs_unconditioned(const struct fs_method_plan *plan, int steps)
+float fs_unconditioned(const struct fs_method_setup *setup, int steps)
 {
-    (void)plan;
+    (void)setup;
     (void)steps;
     return 0;
 }
 
-bool fs_inside_training(const struct fs_method_plan *plan, int steps)
+bool fs_inside_training(const struct fs_method_setup *setup, int steps)
 {
-    (void)plan;
+    (void)setup;
     (void)steps;
     return false;
 }
 
-int fs_single_phase(const struct fs_method_plan *plan, enum fs_start start, bool on_pairs, struct fs_phase *phase)
+int fs_single_phase(const struct fs_method_setup *setup, enum fs_start start, bool on_pairs, struct fs_phase *phase)
 {
-    *phase = (struct fs_phase){.updates = plan->updates, .start = start, .on_pairs = on_pairs, .level = plan->levels};
+    *phase = (struct fs_phase){.updates = setup->updates, .start = start, .on_pairs = on_pairs, .level = setup->levels};
     return 1;
 }

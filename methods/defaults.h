@@ -10,9 +10,9 @@ double fs_no_teacher(const union fs_method_settings *settings);    /* teacher_sh
 double fs_train_average(const union fs_method_settings *settings); /* target_ema: train.ema */
 bool fs_never_guided(const union fs_method_settings *settings);    /* trains_guided: false */
 bool fs_always_guided(const union fs_method_settings *settings);   /* trains_guided: true */
-double fs_no_extra_forwards(const struct fs_method_plan *plan, const struct fs_phase *phase);
-float fs_unconditioned(const struct fs_method_plan *plan, int steps);  /* s = 0 at every number of steps */
-bool fs_inside_training(const struct fs_method_plan *plan, int steps); /* outside_training: nowhere */
+double fs_no_extra_forwards(const struct fs_method_setup *setup, const struct fs_phase *phase);
+float fs_unconditioned(const struct fs_method_setup *setup, int steps);  /* s = 0 at every number of steps */
+bool fs_inside_training(const struct fs_method_setup *setup, int steps); /* outside_training: nowhere */
 
 /* The key `teacher_share` of a method that needs a flow-matching teacher; `settings` is its member's type. */
 #define FS_TEACHER_SHARE_OPTION(settings)                                                                              \
@@ -22,6 +22,6 @@ bool fs_inside_training(const struct fs_method_plan *plan, int steps); /* outsid
     }
 
 /* The one phase of a method that trains in one piece; returns 1. */
-int fs_single_phase(const struct fs_method_plan *plan, enum fs_start start, bool on_pairs, struct fs_phase *phase);
+int fs_single_phase(const struct fs_method_setup *setup, enum fs_start start, bool on_pairs, struct fs_phase *phase);
 
 #endif

@@ -3,16 +3,16 @@
 #include "methods/defaults.h"
 #include "methods/targets.h"
 
-static fs_status check(const struct fs_method_plan *plan, struct fs_error *error)
+static fs_status check(const struct fs_method_setup *setup, struct fs_error *error)
 {
-    (void)plan;
+    (void)setup;
     (void)error;
     return FS_OK;
 }
 
-static int phases(const struct fs_method_plan *plan, struct fs_phase phases[FS_PHASES_MAX])
+static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
-    return fs_single_phase(plan, FS_START_FRESH, false, phases);
+    return fs_single_phase(setup, FS_START_FRESH, false, phases);
 }
 
 static void make_targets(struct fs_method_context *context, struct fs_targets *targets)
@@ -20,17 +20,17 @@ static void make_targets(struct fs_method_context *context, struct fs_targets *t
     fs_flow_matching_rows(context, targets, (struct fs_row_range){0, context->rows}, 0);
 }
 
-static bool guidance_allowed(const struct fs_method_plan *plan, int steps, const char **reason)
+static bool guidance_allowed(const struct fs_method_setup *setup, int steps, const char **reason)
 {
-    (void)plan;
+    (void)setup;
     (void)steps;
     (void)reason;
     return true;
 }
 
-static bool outside_training(const struct fs_method_plan *plan, int steps)
+static bool outside_training(const struct fs_method_setup *setup, int steps)
 {
-    return steps != plan->finest_steps;
+    return steps != setup->finest_steps;
 }
 
 const struct fs_method fs_flow_matching = {

@@ -53,7 +53,7 @@ struct fs_option {
 };
 
 /* What a method may know of the run when its settings are checked or its phases planned. */
-struct fs_method_plan {
+struct fs_method_setup {
     const union fs_method_settings *settings;
     int finest_steps;
     int levels;      /* K */
@@ -84,7 +84,7 @@ enum fs_network {
  * on the global row only, so that micro-batches and ranks move none. */
 struct fs_method_context {
     struct fs_backend *backend;
-    struct fs_method_plan plan;
+    struct fs_method_setup setup;
     const struct fs_phase *phase;
     int64_t update;       /* of the whole stage, from 0: the random numbers' counter */
     int64_t phase_update; /* of the phase, from 0 */
@@ -129,27 +129,27 @@ struct fs_method {
     int option_count;
 
     /* The settings against the rest of the run: "methods.shortcut.bootstrap_fraction: …, needs at least …". */
-    fs_status (*check)(const struct fs_method_plan *plan, struct fs_error *error);
+    fs_status (*check)(const struct fs_method_setup *setup, struct fs_error *error);
     /* Share of train.updates that goes to a flow-matching teacher; 0: none. */
     double (*teacher_share)(const union fs_method_settings *settings);
     /* The decay of the average that targets use; < 0: train.ema. */
     double (*target_ema)(const union fs_method_settings *settings);
-    /* Writes the phases, whose updates add up to plan->updates; returns how many. */
-    int (*phases)(const struct fs_method_plan *plan, struct fs_phase phases[FS_PHASES_MAX]);
+    /* Writes the phases, whose updates add up to setup->updates; returns how many. */
+    int (*phases)(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX]);
     void (*make_targets)(struct fs_method_context *context, struct fs_targets *targets);
     /* Forward passes without gradient, a sample and update of the phase (shortcut at share f: 2·f). */
-    double (*extra_forwards)(const struct fs_method_plan *plan, const struct fs_phase *phase);
+    double (*extra_forwards)(const struct fs_method_setup *setup, const struct fs_phase *phase);
 
     /* The conditioning s that the sampler feeds at `steps` steps. */
-    float (*conditioning)(const struct fs_method_plan *plan, int steps);
+    float (*conditioning)(const struct fs_method_setup *setup, int steps);
     /* True where the weights learn guided velocities: guidance_scale is then part of what is trained, and scores ask
      * for explicit guidance only where it is allowed besides. */
     bool (*trains_guided)(const union fs_method_settings *settings);
     /* False, with the reason, where explicit guidance (v_null + scale·(v_label − v_null) while sampling) is meaningless
      * at `steps` steps. */
-    bool (*guidance_allowed)(const struct fs_method_plan *plan, int steps, const char **reason);
+    bool (*guidance_allowed)(const struct fs_method_setup *setup, int steps, const char **reason);
     /* True where the method is used outside what it was trained for: parentheses in tables. */
-    bool (*outside_training)(const struct fs_method_plan *plan, int steps);
+    bool (*outside_training)(const struct fs_method_setup *setup, int steps);
 };
 
 /* By YAML name; NULL when there is none. */

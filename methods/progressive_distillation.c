@@ -14,20 +14,20 @@ static const struct fs_option options[] = {
      .fallback = 0},
 };
 
-static fs_status check(const struct fs_method_plan *plan, struct fs_error *error)
+static fs_status check(const struct fs_method_setup *setup, struct fs_error *error)
 {
-    if (plan->levels < 1 || plan->levels > FS_PHASES_MAX) {
+    if (setup->levels < 1 || setup->levels > FS_PHASES_MAX) {
         return fs_fail(error, FS_USAGE,
                        "model.finest_steps: progressive distillation halves it down to 1: expected 2 to "
                        "%d, got %d",
-                       1 << FS_PHASES_MAX, plan->finest_steps);
+                       1 << FS_PHASES_MAX, setup->finest_steps);
     }
-    if (plan->updates < plan->levels) {
+    if (setup->updates < setup->levels) {
         return fs_fail(error, FS_USAGE,
                        "train.updates: the student's %" PRId64
                        " are fewer than the %d phases of progressive distillation "
                        "from %d steps to 1: take more, or a smaller methods.progressive-distillation.teacher_share",
-                       plan->updates, plan->levels, plan->finest_steps);
+                       setup->updates, setup->levels, setup->finest_steps);
     }
     return FS_OK;
 }
@@ -38,25 +38,25 @@ static double teacher_share(const union fs_method_settings *settings)
 }
 
 /* Phase i ends at floor(updates·(i + 1)/K): lengths differ by one at most. */
-static int phases(const struct fs_method_plan *plan, struct fs_phase phases[FS_PHASES_MAX])
+static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
-    const int count = plan->levels;
+    const int count = setup->levels;
     for (int i = 0; i < count; i++) {
         phases[i] = (struct fs_phase){
-            .updates = plan->updates * (i + 1) / count - plan->updates * i / count,
+            .updates = setup->updates * (i + 1) / count - setup->updates * i / count,
             .start = i == 0 ? FS_START_TEACHER : FS_START_CONTINUE,
             .teacher_is_previous = i > 0,
             .level = count - 1 - i,
-            .keep = plan->settings->distillation.phase_checkpoints && i + 1 < count,
+            .keep = setup->settings->distillation.phase_checkpoints && i + 1 < count,
         };
     }
     return count;
 }
 
 /* In phase 0 alone: what comes later learns from a student that has the guidance in it. */
-static bool is_guided(const struct fs_method_plan *plan, const struct fs_phase *phase)
+static bool is_guided(const struct fs_method_setup *setup, const struct fs_phase *phase)
 {
-    return plan->guidance_scale != 1 && phase->level == plan->levels - 1;
+    return setup->guidance_scale != 1 && phase->level == setup->levels - 1;
 }
 
 static void make_targets(struct fs_method_context *context, struct fs_targets *targets)
@@ -67,27 +67,27 @@ static void make_targets(struct fs_method_context *context, struct fs_targets *t
     const struct fs_half_steps how = {
         .network = FS_NETWORK_TEACHER,
         .conditioned = false,
-        .guided = is_guided(&context->plan, context->phase) ? context->rows : 0,
+        .guided = is_guided(&context->setup, context->phase) ? context->rows : 0,
     };
     fs_half_step_rows(context, targets, (struct fs_row_range){0, context->rows}, &how);
 }
 
-static double extra_forwards(const struct fs_method_plan *plan, const struct fs_phase *phase)
+static double extra_forwards(const struct fs_method_setup *setup, const struct fs_phase *phase)
 {
-    return is_guided(plan, phase) ? 4 : 2;
+    return is_guided(setup, phase) ? 4 : 2;
 }
 
-static bool guidance_allowed(const struct fs_method_plan *plan, int steps, const char **reason)
+static bool guidance_allowed(const struct fs_method_setup *setup, int steps, const char **reason)
 {
-    (void)plan;
+    (void)setup;
     (void)steps;
     *reason = "guidance is distilled into the student, and its null label is not";
     return false;
 }
 
-static bool outside_training(const struct fs_method_plan *plan, int steps)
+static bool outside_training(const struct fs_method_setup *setup, int steps)
 {
-    (void)plan;
+    (void)setup;
     return steps != 1;
 }
 

@@ -29,13 +29,13 @@ static const struct fs_option options[] = {
      .choices = "teacher|scratch"},
 };
 
-static fs_status check(const struct fs_method_plan *plan, struct fs_error *error)
+static fs_status check(const struct fs_method_setup *setup, struct fs_error *error)
 {
-    const int steps = plan->settings->reflow.teacher_steps;
-    if (steps < 1 || steps > plan->finest_steps || (steps & (steps - 1)) != 0) {
+    const int steps = setup->settings->reflow.teacher_steps;
+    if (steps < 1 || steps > setup->finest_steps || (steps & (steps - 1)) != 0) {
         return fs_fail(error, FS_USAGE,
                        "methods.reflow.teacher_steps: expected a power of two up to model.finest_steps, %d, got %d",
-                       plan->finest_steps, steps);
+                       setup->finest_steps, steps);
     }
     return FS_OK;
 }
@@ -45,10 +45,10 @@ static double teacher_share(const union fs_method_settings *settings)
     return settings->reflow.teacher_share;
 }
 
-static int phases(const struct fs_method_plan *plan, struct fs_phase phases[FS_PHASES_MAX])
+static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
-    const bool scratch = plan->settings->reflow.init == INIT_SCRATCH;
-    return fs_single_phase(plan, scratch ? FS_START_FRESH : FS_START_TEACHER, true, phases);
+    const bool scratch = setup->settings->reflow.init == INIT_SCRATCH;
+    return fs_single_phase(setup, scratch ? FS_START_FRESH : FS_START_TEACHER, true, phases);
 }
 
 static void make_targets(struct fs_method_context *context, struct fs_targets *targets)
@@ -56,10 +56,10 @@ static void make_targets(struct fs_method_context *context, struct fs_targets *t
     fs_flow_matching_rows(context, targets, (struct fs_row_range){0, context->rows}, 0);
 }
 
-static bool guidance_allowed(const struct fs_method_plan *plan, int steps, const char **reason)
+static bool guidance_allowed(const struct fs_method_setup *setup, int steps, const char **reason)
 {
     (void)steps;
-    if (plan->guidance_scale != 1) {
+    if (setup->guidance_scale != 1) {
         *reason = "its pairs were drawn with guidance already";
         return false;
     }

@@ -48,68 +48,68 @@ static int bootstrap_rows(int batch, double fraction)
     return (int)floor(batch * fraction + 1e-9);
 }
 
-static struct layout layout_of(const struct fs_method_plan *plan)
+static struct layout layout_of(const struct fs_method_setup *setup)
 {
-    const struct fs_shortcut_settings *settings = &plan->settings->shortcut;
-    struct layout layout = {.levels = plan->levels - settings->max_step_level};
+    const struct fs_shortcut_settings *settings = &setup->settings->shortcut;
+    struct layout layout = {.levels = setup->levels - settings->max_step_level};
     if (layout.levels > 0) {
-        layout.rows = bootstrap_rows(plan->batch, settings->bootstrap_fraction);
+        layout.rows = bootstrap_rows(setup->batch, settings->bootstrap_fraction);
         layout.share = layout.rows / layout.levels;
     }
-    if (settings->bootstrap_guidance && plan->guidance_scale != 1) {
+    if (settings->bootstrap_guidance && setup->guidance_scale != 1) {
         layout.guided = layout.levels == 1 ? layout.rows : layout.share;
     }
     return layout;
 }
 
-static int level_of(const struct fs_method_plan *plan, const struct layout *layout, int row)
+static int level_of(const struct fs_method_setup *setup, const struct layout *layout, int row)
 {
-    const int coarsest = plan->settings->shortcut.max_step_level;
-    const int level = plan->levels - 1 - row / layout->share;
+    const int coarsest = setup->settings->shortcut.max_step_level;
+    const int level = setup->levels - 1 - row / layout->share;
     return level > coarsest ? level : coarsest;
 }
 
 /* --- the table --- */
 
-static fs_status too_few_rows(const struct fs_method_plan *plan, const struct layout *layout, struct fs_error *error)
+static fs_status too_few_rows(const struct fs_method_setup *setup, const struct layout *layout, struct fs_error *error)
 {
-    const double fraction = plan->settings->shortcut.bootstrap_fraction;
+    const double fraction = setup->settings->shortcut.bootstrap_fraction;
     char larger_batch[64] = "";
     const double batch = ceil((layout->levels - 5e-10) / fraction); /* the smallest with a row for each level */
     if (fraction < 1 && batch < 1e6) {
         snprintf(larger_batch, sizeof larger_batch, ", or train.batch at least %.0f", batch);
     }
-    const double enough = ceil(1e4 * layout->levels / plan->batch) / 1e4;
-    if (bootstrap_rows(plan->batch, enough) >= plan->batch) {
+    const double enough = ceil(1e4 * layout->levels / setup->batch) / 1e4;
+    if (bootstrap_rows(setup->batch, enough) >= setup->batch) {
         return fs_fail(error, FS_USAGE,
                        "train.batch: %d rows are too few for %d levels of self-consistency and a row of "
                        "flow matching: take a larger batch, or a smaller methods.shortcut.max_step%s",
-                       plan->batch, layout->levels, larger_batch);
+                       setup->batch, layout->levels, larger_batch);
     }
     return fs_fail(error, FS_USAGE,
                    "methods.shortcut.bootstrap_fraction: %g of a batch of %d is %d rows for %d levels of "
                    "self-consistency, which need one each: take at least %g%s",
-                   fraction, plan->batch, layout->rows, layout->levels, enough, larger_batch);
+                   fraction, setup->batch, layout->rows, layout->levels, enough, larger_batch);
 }
 
-static fs_status check(const struct fs_method_plan *plan, struct fs_error *error)
+static fs_status check(const struct fs_method_setup *setup, struct fs_error *error)
 {
-    const struct fs_shortcut_settings *settings = &plan->settings->shortcut;
-    const struct layout layout = layout_of(plan);
-    if (settings->max_step_level < 0 || settings->max_step_level > plan->levels) {
+    const struct fs_shortcut_settings *settings = &setup->settings->shortcut;
+    const struct layout layout = layout_of(setup);
+    if (settings->max_step_level < 0 || settings->max_step_level > setup->levels) {
         return fs_fail(error, FS_USAGE,
                        "methods.shortcut.max_step: expected 1, 1/2 … 1/%d (model.finest_steps), got 2^%d",
-                       plan->finest_steps, -settings->max_step_level);
+                       setup->finest_steps, -settings->max_step_level);
     }
     if (layout.levels > 0 && layout.rows < layout.levels) {
-        return too_few_rows(plan, &layout, error);
+        return too_few_rows(setup, &layout, error);
     }
-    if (layout.rows >= plan->batch) {
+    if (layout.rows >= setup->batch) {
         return fs_fail(
             error, FS_USAGE,
             "methods.shortcut.bootstrap_fraction: %g leaves no row of a batch of %d for flow matching: take at "
             "most %g",
-            settings->bootstrap_fraction, plan->batch, floor(1e4 * (plan->batch - 1) / plan->batch) / 1e4);
+            settings->bootstrap_fraction, setup->batch, floor(1e4 * (setup->batch - 1) / setup->batch) / 1e4);
     }
     return FS_OK;
 }
@@ -119,9 +119,9 @@ static double target_ema(const union fs_method_settings *settings)
     return settings->shortcut.target_ema;
 }
 
-static int phases(const struct fs_method_plan *plan, struct fs_phase phases[FS_PHASES_MAX])
+static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
-    return fs_single_phase(plan, FS_START_FRESH, false, phases);
+    return fs_single_phase(setup, FS_START_FRESH, false, phases);
 }
 
 /* How many of `count` rows that begin the global batch lie in this micro-batch, which they begin as well. */
@@ -133,10 +133,10 @@ static int local_part(const struct fs_method_context *context, int count)
 
 static void make_targets(struct fs_method_context *context, struct fs_targets *targets)
 {
-    const struct layout layout = layout_of(&context->plan);
+    const struct layout layout = layout_of(&context->setup);
     const int bootstrapped = local_part(context, layout.rows);
     for (int i = 0; i < bootstrapped; i++) {
-        targets->level[i] = level_of(&context->plan, &layout, context->first_row + i);
+        targets->level[i] = level_of(&context->setup, &layout, context->first_row + i);
     }
     const struct fs_half_steps how = {
         .network = FS_NETWORK_AVERAGE,
@@ -145,24 +145,24 @@ static void make_targets(struct fs_method_context *context, struct fs_targets *t
     };
     fs_half_step_rows(context, targets, (struct fs_row_range){0, bootstrapped}, &how);
     fs_flow_matching_rows(context, targets, (struct fs_row_range){bootstrapped, context->rows - bootstrapped},
-                          (float)context->plan.levels);
+                          (float)context->setup.levels);
 }
 
-static double extra_forwards(const struct fs_method_plan *plan, const struct fs_phase *phase)
+static double extra_forwards(const struct fs_method_setup *setup, const struct fs_phase *phase)
 {
     (void)phase;
-    const struct layout layout = layout_of(plan);
-    return 2.0 * (layout.rows + layout.guided) / plan->batch;
+    const struct layout layout = layout_of(setup);
+    return 2.0 * (layout.rows + layout.guided) / setup->batch;
 }
 
 /* The level of 1/steps, but none coarser than was trained. */
-static float conditioning(const struct fs_method_plan *plan, int steps)
+static float conditioning(const struct fs_method_setup *setup, int steps)
 {
     int level = 0;
-    while (level < plan->levels && 1 << level < steps) {
+    while (level < setup->levels && 1 << level < steps) {
         level++;
     }
-    const int coarsest = plan->settings->shortcut.max_step_level;
+    const int coarsest = setup->settings->shortcut.max_step_level;
     return (float)(level > coarsest ? level : coarsest);
 }
 
@@ -171,9 +171,9 @@ static bool trains_guided(const union fs_method_settings *settings)
     return settings->shortcut.bootstrap_guidance;
 }
 
-static bool guidance_allowed(const struct fs_method_plan *plan, int steps, const char **reason)
+static bool guidance_allowed(const struct fs_method_setup *setup, int steps, const char **reason)
 {
-    if (steps < plan->finest_steps) {
+    if (steps < setup->finest_steps) {
         *reason = "a shortcut model is trained with the null label at its finest step only";
         return false;
     }
@@ -181,9 +181,9 @@ static bool guidance_allowed(const struct fs_method_plan *plan, int steps, const
 }
 
 /* A step larger than max_step was never trained on. */
-static bool outside_training(const struct fs_method_plan *plan, int steps)
+static bool outside_training(const struct fs_method_setup *setup, int steps)
 {
-    return steps < 1 << plan->settings->shortcut.max_step_level;
+    return steps < 1 << setup->settings->shortcut.max_step_level;
 }
 
 const struct fs_method fs_shortcut = {

@@ -59,7 +59,7 @@ void fs_flow_matching_rows(struct fs_method_context *context, struct fs_targets 
     }
     const struct fs_random_key times = random_key(context, FS_STREAM_TRAIN_TIME);
     const struct fs_random_key dropout = random_key(context, FS_STREAM_LABEL_DROPOUT);
-    const int steps = context->plan.finest_steps;
+    const int steps = context->setup.finest_steps;
     for (int i = range.first; i < range.first + range.count; i++) {
         const uint32_t row = global_row(context, i);
         const bool drop = (double)fs_uniform(dropout, row, 0) < context->label_dropout;
@@ -67,7 +67,7 @@ void fs_flow_matching_rows(struct fs_method_context *context, struct fs_targets 
         targets->s[i] = s;
         targets->labels[i] = drop ? context->null_label : context->labels[i];
         targets->weight[i] = 1;
-        targets->level[i] = context->plan.levels;
+        targets->level[i] = context->setup.levels;
     }
     const struct fs_view noise =
         context->phase->on_pairs ? rows_of(context->noise, range) : draw_noise(context, range, FS_STREAM_TRAIN_NOISE);

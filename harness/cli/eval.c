@@ -70,17 +70,17 @@ static fs_status apply(const struct eval_options *options, struct fs_config *con
 
 /* The scores become those of each experiment that the run is part of, so that its table and page have them; made once.
  */
-static fs_status score(struct fs_road *road, const struct fs_source *source, enum fs_road_end *end,
+static fs_status score(struct fs_pipeline *pipeline, const struct fs_source *source, enum fs_pipeline_end *end,
                        struct fs_error *error)
 {
-    struct fs_store *store = road->session->store;
-    FS_TRY(fs_store_next_experiment(store, source->run, 0, &road->experiment, error));
+    struct fs_store *store = pipeline->session->store;
+    FS_TRY(fs_store_next_experiment(store, source->run, 0, &pipeline->experiment, error));
     do {
-        FS_TRY(fs_road_score(road, &source->config, source->run, source->checkpoint, end, error));
-        if (road->experiment != 0) {
-            FS_TRY(fs_store_next_experiment(store, source->run, road->experiment, &road->experiment, error));
+        FS_TRY(fs_pipeline_score(pipeline, &source->config, source->run, source->checkpoint, end, error));
+        if (pipeline->experiment != 0) {
+            FS_TRY(fs_store_next_experiment(store, source->run, pipeline->experiment, &pipeline->experiment, error));
         }
-    } while (road->experiment != 0 && *end == FS_ROAD_DONE);
+    } while (pipeline->experiment != 0 && *end == FS_PIPELINE_DONE);
     return FS_OK;
 }
 
@@ -89,8 +89,8 @@ fs_status fs_command_eval(int argc, char **argv, struct fs_error *error)
     struct eval_options options = {.guidance = -1};
     struct fs_source source;
     struct fs_session session;
-    struct fs_road road;
-    enum fs_road_end end = FS_ROAD_DONE;
+    struct fs_pipeline pipeline;
+    enum fs_pipeline_end end = FS_PIPELINE_DONE;
     FS_TRY(parse(argc, argv, &options, error));
     if (options.help) {
         return FS_OK;
@@ -107,12 +107,12 @@ fs_status fs_command_eval(int argc, char **argv, struct fs_error *error)
         return status;
     }
     fs_catch_signals();
-    status = fs_road_open(&road, &session, &source.config, error);
+    status = fs_pipeline_open(&pipeline, &session, &source.config, error);
     if (status == FS_OK) {
-        status = score(&road, &source, &end, error);
-        fs_road_close(&road);
+        status = score(&pipeline, &source, &end, error);
+        fs_pipeline_close(&pipeline);
     }
-    if (status == FS_OK && end == FS_ROAD_STOPPED) {
+    if (status == FS_OK && end == FS_PIPELINE_STOPPED) {
         status = fs_fail(error, FS_FAILED, "stopped; the scores that were reported are kept");
     }
     fs_session_close(&session);

@@ -12,7 +12,7 @@
 #include "harness/run/session.h"
 
 struct fid_options {
-    struct fs_comparison_wish wish;
+    struct fs_comparison_request request;
     const char *metrics, *device;
     int64_t seed;
     bool json, help;
@@ -23,17 +23,17 @@ struct fid_options {
 static fs_status parse(int argc, char **argv, struct fid_options *options, struct fs_error *error)
 {
     const struct fs_flag flags[] = {
-        {"--extractor", FS_FLAG_TEXT, &options->wish.extraction.extractor, "NAME",
+        {"--extractor", FS_FLAG_TEXT, &options->request.extraction.extractor, "NAME",
          "inception-v3 or fashion-cnn (that of the statistics, inception-v3)"},
-        {"--resize", FS_FLAG_TEXT, &options->wish.extraction.resize, "MODE",
+        {"--resize", FS_FLAG_TEXT, &options->request.extraction.resize, "MODE",
          "clean, torch, tf1, authors or none (that of the statistics, clean)"},
         {"--metrics", FS_FLAG_TEXT, &options->metrics, "M,M,…",
          "fd, fd_infinity, sfd, kid, is, precision, recall, density, coverage, spectrum (fd)"},
-        {"--samples", FS_FLAG_WHOLE, &options->wish.samples, "N", "only the first N pictures of each (all)"},
+        {"--samples", FS_FLAG_WHOLE, &options->request.samples, "N", "only the first N pictures of each (all)"},
         {"--seed", FS_FLAG_WHOLE, &options->seed, "S", "of subsets and resamples (0)"},
         {"--device", FS_FLAG_TEXT, &options->device, "NAME", "auto, cpu or cuda: where the features are made (auto)"},
         {"--json", FS_FLAG_SWITCH, &options->json, NULL, "an object a metric, each on a line"},
-        {"--quiet", FS_FLAG_SWITCH, &options->wish.extraction.quiet, NULL, "no progress, no notes"},
+        {"--quiet", FS_FLAG_SWITCH, &options->request.extraction.quiet, NULL, "no progress, no notes"},
     };
     const struct fs_usage usage = {
         .command = "fid",
@@ -52,14 +52,14 @@ static fs_status parse(int argc, char **argv, struct fid_options *options, struc
         .arguments_max = 2,
     };
     int count;
-    FS_TRY(fs_options_parse(&usage, argc, argv, options->wish.sources, &count, &options->help, error));
+    FS_TRY(fs_options_parse(&usage, argc, argv, options->request.sources, &count, &options->help, error));
     if (options->seed > UINT32_MAX) {
         return fs_fail(error, FS_USAGE, "--seed: expected a whole number up to %" PRIu32, UINT32_MAX);
     }
-    options->wish.seed = (uint32_t)options->seed;
-    FS_TRY(fs_parse_device(options->device, &options->wish.extraction.device, error));
+    options->request.seed = (uint32_t)options->seed;
+    FS_TRY(fs_parse_device(options->device, &options->request.extraction.device, error));
     return options->help ? FS_OK
-                         : fs_parse_metrics(options->metrics, options->wish.metrics, &options->wish.count, error);
+                         : fs_parse_metrics(options->metrics, options->request.metrics, &options->request.count, error);
 }
 
 /* --- what is printed --- */
@@ -91,11 +91,11 @@ static void print_text(const struct fs_comparison *c)
 {
     int width = 0;
     char text[128];
-    for (int m = 0; m < c->wish->count; m++) {
+    for (int m = 0; m < c->request->count; m++) {
         fs_comparison_label(c, m, text);
         width = width_of(text) > width ? width_of(text) : width;
     }
-    for (int m = 0; m < c->wish->count; m++) {
+    for (int m = 0; m < c->request->count; m++) {
         fs_comparison_label(c, m, text);
         printf("%s%*s  %.6g", text, width - width_of(text), "", c->estimates[m].value);
         if (isfinite(c->estimates[m].low)) {
@@ -128,12 +128,12 @@ static json_t *number_json(double value)
 
 static fs_status print_json(const struct fs_comparison *c, struct fs_error *error)
 {
-    for (int m = 0; m < c->wish->count; m++) {
+    for (int m = 0; m < c->request->count; m++) {
         char text[128];
         const struct fs_estimate *estimate = &c->estimates[m];
         fs_comparison_label(c, m, text);
         json_t *json = json_pack(
-            "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:s?}", "metric", c->wish->metrics[m]->name,
+            "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:s?}", "metric", c->request->metrics[m]->name,
             "label", text, "value", number_json(estimate->value), "low", number_json(estimate->low), "high",
             number_json(estimate->high), "a", side_json(&c->sides[0]), "b", side_json(&c->sides[1]), "extractor",
             c->origin.extractor, "extractor_sha256", c->origin.sha256, "tap", c->origin.tap, "resize", c->origin.resize,
@@ -160,7 +160,7 @@ fs_status fs_command_fid(int argc, char **argv, struct fs_error *error)
         return fs_fail(error, FS_FAILED, "no memory");
     }
     fs_catch_signals();
-    fs_status status = fs_compare(&options.wish, comparison, error);
+    fs_status status = fs_compare(&options.request, comparison, error);
     if (status == FS_OK && options.json) {
         status = print_json(comparison, error);
     } else if (status == FS_OK) {

@@ -41,13 +41,13 @@ static fs_status parse(int argc, char **argv, struct reproduce_options *options,
 }
 
 static fs_status compare(const struct reproduce_options *options, struct fs_store *store,
-                         const struct fs_elsewhere *elsewhere, const char *id, enum fs_reproduced *outcome,
+                         const struct fs_revision_run *other, const char *id, enum fs_reproduced *outcome,
                          struct fs_error *error)
 {
     char theirs[1100], copy[1100];
     struct fs_store *again;
-    snprintf(theirs, sizeof theirs, "%s/fewstep.db", elsewhere->folder);
-    snprintf(copy, sizeof copy, "%s/compare.db", elsewhere->folder);
+    snprintf(theirs, sizeof theirs, "%s/fewstep.db", other->folder);
+    snprintf(copy, sizeof copy, "%s/compare.db", other->folder);
     remove(copy);
     FS_TRY(fs_store_copy(theirs, copy, error)); /* of whatever schema it is */
     FS_TRY(fs_store_open(copy, FS_STORE_READ, &again, error));
@@ -57,9 +57,9 @@ static fs_status compare(const struct reproduce_options *options, struct fs_stor
 }
 
 /* What was made is of no more use once it was compared; a second call is to make it again. */
-static void clear_away(const struct fs_elsewhere *elsewhere)
+static void clear_away(const struct fs_revision_run *other)
 {
-    const char *const argv[] = {"rm", "-rf", "--", elsewhere->folder, NULL};
+    const char *const argv[] = {"rm", "-rf", "--", other->folder, NULL};
     struct fs_error ignored;
     char *output = NULL;
     size_t size;
@@ -73,14 +73,14 @@ static fs_status reproduce(const struct reproduce_options *options, struct fs_st
                            const struct fs_origin *origin, enum fs_reproduced *outcome, struct fs_error *error)
 {
     static const char *const quiet[] = {"--quiet", NULL}, *const none[] = {NULL};
-    struct fs_elsewhere elsewhere = {
+    struct fs_revision_run other = {
         .experiment = "experiments/reproduce.yaml", .text = origin->experiment, .more = options->quiet ? quiet : none};
-    FS_TRY(fs_git_commit(origin->commit, elsewhere.commit, error));
-    snprintf(elsewhere.folder, sizeof elsewhere.folder, "%.900s/reproduce/%.12s", options->out ? options->out : "out",
+    FS_TRY(fs_git_commit(origin->commit, other.commit, error));
+    snprintf(other.folder, sizeof other.folder, "%.900s/reproduce/%.12s", options->out ? options->out : "out",
              origin->id);
-    FS_TRY(fs_elsewhere_run(&elsewhere, error));
-    FS_TRY(compare(options, store, &elsewhere, origin->id, outcome, error));
-    clear_away(&elsewhere);
+    FS_TRY(fs_revision_run(&other, error));
+    FS_TRY(compare(options, store, &other, origin->id, outcome, error));
+    clear_away(&other);
     return FS_OK;
 }
 

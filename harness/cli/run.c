@@ -91,7 +91,7 @@ static fs_status dry_run(const struct run_options *options, const struct fs_expe
 
 /* --- the runs --- */
 
-static bool same_road(const struct fs_config *a, const struct fs_config *b)
+static bool same_pipeline(const struct fs_config *a, const struct fs_config *b)
 {
     return strcmp(a->dataset.name, b->dataset.name) == 0 && strcmp(a->dataset.path, b->dataset.path) == 0 &&
            strcmp(a->evaluate.extractors[0], b->evaluate.extractors[0]) == 0 &&
@@ -99,23 +99,23 @@ static bool same_road(const struct fs_config *a, const struct fs_config *b)
            memcmp(a->evaluate.metrics, b->evaluate.metrics, sizeof a->evaluate.metrics) == 0;
 }
 
-/* Opens the road for a run, or keeps the open one when it serves. */
-static fs_status road_for(struct fs_road *road, struct fs_session *session, const struct fs_config **opened,
-                          const struct fs_config *config, const struct fs_experiment *experiment, int64_t id,
-                          bool adopt, struct fs_error *error)
+/* Opens the pipeline for a run, or keeps the open one when it serves. */
+static fs_status pipeline_for(struct fs_pipeline *pipeline, struct fs_session *session, const struct fs_config **opened,
+                              const struct fs_config *config, const struct fs_experiment *experiment, int64_t id,
+                              bool adopt, struct fs_error *error)
 {
-    if (*opened && same_road(*opened, config)) {
+    if (*opened && same_pipeline(*opened, config)) {
         return FS_OK;
     }
-    fs_road_close(road);
+    fs_pipeline_close(pipeline);
     *opened = NULL;
-    FS_TRY(fs_road_open(road, session, config, error));
-    road->experiment = id;
-    road->experiment_name = experiment->name;
-    road->adopt = adopt;
+    FS_TRY(fs_pipeline_open(pipeline, session, config, error));
+    pipeline->experiment = id;
+    pipeline->experiment_name = experiment->name;
+    pipeline->adopt = adopt;
     *opened = config;
-    enum fs_road_end end;
-    return fs_road_floor(road, config, &end, error);
+    enum fs_pipeline_end end;
+    return fs_pipeline_baseline(pipeline, config, &end, error);
 }
 
 static fs_status run_all(const struct run_options *options, const struct fs_experiment *experiment,
@@ -124,24 +124,24 @@ static fs_status run_all(const struct run_options *options, const struct fs_expe
     int64_t id;
     int taken = 0;
     const struct fs_config *opened = NULL;
-    struct fs_road road = {0};
+    struct fs_pipeline pipeline = {0};
     FS_TRY(fs_store_experiment(session->store, experiment->name, experiment->path, experiment->text,
                                experiment->ablated, &id, error));
     fs_status status = FS_OK;
     for (int i = 0; status == FS_OK && !*stopped && i < experiment->run_count; i++) {
-        enum fs_road_end end = FS_ROAD_DONE;
+        enum fs_pipeline_end end = FS_PIPELINE_DONE;
         if (!in_shard(options, i)) {
             continue;
         }
         const struct fs_config *config = &experiment->runs[i];
-        status = road_for(&road, session, &opened, config, experiment, id, options->adopt, error);
+        status = pipeline_for(&pipeline, session, &opened, config, experiment, id, options->adopt, error);
         if (status == FS_OK) {
-            status = fs_road_run(&road, config, &end, error);
+            status = fs_pipeline_run(&pipeline, config, &end, error);
         }
-        taken += end == FS_ROAD_TAKEN;
-        *stopped = end == FS_ROAD_STOPPED || fs_stop;
+        taken += end == FS_PIPELINE_TAKEN;
+        *stopped = end == FS_PIPELINE_STOPPED || fs_stop;
     }
-    fs_road_close(&road);
+    fs_pipeline_close(&pipeline);
     if (status == FS_OK && taken) {
         fs_progress_note(&session->progress, "%d of the runs belong to another process at the moment", taken);
     }

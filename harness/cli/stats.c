@@ -1,4 +1,4 @@
-/* fewstep stats: mean and covariance of features, for `fid` here and elsewhere. */
+/* fewstep stats: mean and covariance of features, for `fid` here and other. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -9,7 +9,7 @@
 #include "kernels/base/file.h"
 
 struct stats_options {
-    struct fs_extraction_wish wish;
+    struct fs_extraction_request request;
     const char *source, *output, *device;
     int64_t samples;
     bool help;
@@ -19,12 +19,12 @@ static fs_status parse(int argc, char **argv, struct stats_options *options, str
 {
     const struct fs_flag flags[] = {
         {"-o", FS_FLAG_TEXT, &options->output, "OUT.npz", "the statistics: mu and sigma, float64"},
-        {"--extractor", FS_FLAG_TEXT, &options->wish.extractor, "NAME",
+        {"--extractor", FS_FLAG_TEXT, &options->request.extractor, "NAME",
          "whose features: inception-v3 (the default) or fashion-cnn"},
-        {"--resize", FS_FLAG_TEXT, &options->wish.resize, "MODE", "clean, torch, tf1, authors or none (clean)"},
+        {"--resize", FS_FLAG_TEXT, &options->request.resize, "MODE", "clean, torch, tf1, authors or none (clean)"},
         {"--samples", FS_FLAG_WHOLE, &options->samples, "N", "only the first N pictures (all)"},
         {"--device", FS_FLAG_TEXT, &options->device, "NAME", "auto, cpu or cuda: where the features are made (auto)"},
-        {"--quiet", FS_FLAG_SWITCH, &options->wish.quiet, NULL, "no progress"},
+        {"--quiet", FS_FLAG_SWITCH, &options->request.quiet, NULL, "no progress"},
     };
     const struct fs_usage usage = {
         .command = "stats",
@@ -45,7 +45,7 @@ static fs_status parse(int argc, char **argv, struct stats_options *options, str
     if (!options->help && !options->output) {
         return fs_fail(error, FS_USAGE, "fewstep stats: -o is missing: the .npz to write");
     }
-    return fs_parse_device(options->device, &options->wish.device, error);
+    return fs_parse_device(options->device, &options->request.device, error);
 }
 
 /* Whether the result can be written is asked before the work, not after it. */
@@ -65,9 +65,9 @@ static fs_status make_side(const struct stats_options *options, struct fs_side *
     if (!content.pictures) {
         return fs_side_read(options->source, "", 0, side, error);
     }
-    const struct fs_side_making making = {.statistics = {true}, .limit = options->samples};
-    FS_TRY(fs_extraction_open(&extraction, &options->wish, error));
-    const fs_status status = fs_extraction_side(&extraction, options->source, &making, side, error);
+    const struct fs_side_request request = {.statistics = {true}, .limit = options->samples};
+    FS_TRY(fs_extraction_open(&extraction, &options->request, error));
+    const fs_status status = fs_extraction_side(&extraction, options->source, &request, side, error);
     if (status == FS_OK) {
         fs_extraction_warn(&extraction, fs_metric_find("fd"), options->source, side->count, side->gaussians[0].dim);
     }

@@ -46,16 +46,16 @@ static bool takes_pictures(const struct fs_metric *metric, int side, const struc
 static fs_status look_at_side(struct fs_comparison *c, int side, bool *pictures, bool *extractor,
                               struct fs_error *error)
 {
-    const struct fs_comparison_wish *wish = c->wish;
-    FS_TRY(fs_side_look(wish->sources[side], &c->contents[side], error));
-    for (int m = 0; m < wish->count; m++) {
-        const struct fs_metric *metric = wish->metrics[m];
+    const struct fs_comparison_request *request = c->request;
+    FS_TRY(fs_side_look(request->sources[side], &c->contents[side], error));
+    for (int m = 0; m < request->count; m++) {
+        const struct fs_metric *metric = request->metrics[m];
         if (!takes_pictures(metric, side, &c->contents[side])) {
             continue;
         }
         if (!c->contents[side].pictures) {
             return fs_fail(error, FS_USAGE, "%s: statistics give a Fréchet distance only: %s needs pictures",
-                           wish->sources[side], metric->name);
+                           request->sources[side], metric->name);
         }
         *pictures = true;
         *extractor = *extractor || !metric->of_pictures;
@@ -67,9 +67,9 @@ static fs_status look_at_side(struct fs_comparison *c, int side, bool *pictures,
 
 static fs_status read_published(struct fs_comparison *c, int side, struct fs_error *error)
 {
-    const char *path = c->wish->sources[side];
-    for (int m = 0; m < c->wish->count; m++) {
-        const struct fs_metric *metric = c->wish->metrics[m];
+    const char *path = c->request->sources[side];
+    for (int m = 0; m < c->request->count; m++) {
+        const struct fs_metric *metric = c->request->metrics[m];
         const int slot = is_spatial(metric) ? SPATIAL_READ : 0;
         if (takes_statistics(metric, side) && has_statistics(&c->contents[side], metric) &&
             c->sides[side].gaussians[slot].dim == 0) {
@@ -85,8 +85,8 @@ static fs_status read_published(struct fs_comparison *c, int side, struct fs_err
 /* Statistics may say which extractor the pictures must go through. */
 static fs_status open_extractor(struct fs_comparison *c, struct fs_error *error)
 {
-    const struct fs_comparison_wish *wish = c->wish;
-    struct fs_extraction_wish extraction = wish->extraction;
+    const struct fs_comparison_request *request = c->request;
+    struct fs_extraction_request extraction = request->extraction;
     if (!extraction.extractor && *c->origin.extractor) {
         extraction.extractor = c->origin.extractor;
     }
@@ -94,26 +94,26 @@ static fs_status open_extractor(struct fs_comparison *c, struct fs_error *error)
         extraction.resize = c->origin.resize;
     }
     FS_TRY(fs_extraction_open(&c->extraction, &extraction, error));
-    for (int m = 0; m < wish->count; m++) {
-        FS_TRY(fs_metric_tap(wish->metrics[m], &c->extraction.extractor, &c->taps[m], error));
+    for (int m = 0; m < request->count; m++) {
+        FS_TRY(fs_metric_tap(request->metrics[m], &c->extraction.extractor, &c->taps[m], error));
     }
     return FS_OK;
 }
 
 static fs_status make_pictures(struct fs_comparison *c, int side, struct fs_error *error)
 {
-    struct fs_side_making making = {.limit = c->wish->samples};
-    for (int m = 0; m < c->wish->count; m++) {
-        const struct fs_metric *metric = c->wish->metrics[m];
+    struct fs_side_request request = {.limit = c->request->samples};
+    for (int m = 0; m < c->request->count; m++) {
+        const struct fs_metric *metric = c->request->metrics[m];
         if (!takes_pictures(metric, side, &c->contents[side])) {
             continue;
         }
-        making.spectrum = making.spectrum || metric->of_pictures;
-        making.statistics[c->taps[m]] = making.statistics[c->taps[m]] || takes_statistics(metric, side);
-        making.features[c->taps[m]] =
-            making.features[c->taps[m]] || (!metric->of_pictures && (side == 0 || metric->of_pairs));
+        request.spectrum = request.spectrum || metric->of_pictures;
+        request.statistics[c->taps[m]] = request.statistics[c->taps[m]] || takes_statistics(metric, side);
+        request.features[c->taps[m]] =
+            request.features[c->taps[m]] || (!metric->of_pictures && (side == 0 || metric->of_pairs));
     }
-    FS_TRY(fs_extraction_side(&c->extraction, c->wish->sources[side], &making, &c->sides[side], error));
+    FS_TRY(fs_extraction_side(&c->extraction, c->request->sources[side], &request, &c->sides[side], error));
     if (*c->sides[side].gaussians[0].origin.extractor) {
         c->origin = c->sides[side].gaussians[0].origin;
     }
@@ -147,11 +147,11 @@ static fs_status make_sides(struct fs_comparison *c, struct fs_error *error)
 {
     bool pictures[2] = {false, false}, extractor = false;
     for (int side = 0; side < 2; side++) {
-        snprintf(c->sides[side].name, sizeof c->sides[side].name, "%s", c->wish->sources[side]);
+        snprintf(c->sides[side].name, sizeof c->sides[side].name, "%s", c->request->sources[side]);
         FS_TRY(look_at_side(c, side, &pictures[side], &extractor, error));
         FS_TRY(read_published(c, side, error));
     }
-    fs_progress_begin(&c->extraction.progress, c->wish->extraction.quiet);
+    fs_progress_begin(&c->extraction.progress, c->request->extraction.quiet);
     if (extractor) {
         FS_TRY(open_extractor(c, error));
         const struct fs_extractor *opened = &c->extraction.extractor;
@@ -184,7 +184,7 @@ static void show(void *owner, const char *metric, int64_t done, int64_t of)
 static const struct fs_gaussian *gaussian_of(const struct fs_comparison *c, int side, int m)
 {
     const struct fs_side *s = &c->sides[side];
-    const bool read = is_spatial(c->wish->metrics[m]) && s->gaussians[SPATIAL_READ].dim > 0;
+    const bool read = is_spatial(c->request->metrics[m]) && s->gaussians[SPATIAL_READ].dim > 0;
     return &s->gaussians[read ? SPATIAL_READ : c->taps[m]];
 }
 
@@ -195,12 +195,12 @@ static fs_status frechet_of_statistics(struct fs_comparison *c, int m, struct fs
     const bool authors = strcmp(c->origin.resize, fs_resize_name(FS_RESIZE_AUTHORS)) == 0;
     struct fs_estimate *estimate = &c->estimates[m];
     double distance = NAN;
-    if (takes_pictures(c->wish->metrics[m], 0, &c->contents[0]) && !authors) {
+    if (takes_pictures(c->request->metrics[m], 0, &c->contents[0]) && !authors) {
         return FS_OK; /* evaluated already */
     }
     if (a->dim != b->dim) {
         return fs_fail(error, FS_USAGE, "%s: %s has %" PRId64 " features, %s has %" PRId64 ": they cannot be compared",
-                       c->wish->metrics[m]->name, c->sides[0].name, a->dim, c->sides[1].name, b->dim);
+                       c->request->metrics[m]->name, c->sides[0].name, a->dim, c->sides[1].name, b->dim);
     }
     FS_TRY((authors ? fs_frechet_distance_authors : fs_frechet_distance)(a->dim, a->mean, a->covariance, b->mean,
                                                                          b->covariance, &distance, error));
@@ -241,7 +241,7 @@ static fs_status make_reference_power(const struct fs_spectrum *spectrum, double
 
 static fs_status check_samples(struct fs_comparison *c, int m, struct fs_error *error)
 {
-    const struct fs_metric *metric = c->wish->metrics[m];
+    const struct fs_metric *metric = c->request->metrics[m];
     const struct fs_extractor *extractor = &c->extraction.extractor;
     const int64_t dim = extractor->state ? extractor->taps[c->taps[m]].dim : 0;
     for (int side = 0; side < 2; side++) {
@@ -276,9 +276,9 @@ static fs_status prepare(struct fs_comparison *c, struct fs_evaluation *e, struc
     e->reference = b->features[0];
     e->reference_n = b->count;
     e->spectrum = &a->spectrum;
-    e->seed = (uint32_t)c->wish->seed;
-    for (int m = 0; m < c->wish->count; m++) {
-        const struct fs_metric *metric = c->wish->metrics[m];
+    e->seed = (uint32_t)c->request->seed;
+    for (int m = 0; m < c->request->count; m++) {
+        const struct fs_metric *metric = c->request->metrics[m];
         const float *features = a->features[c->taps[m]];
         if (is_spatial(metric)) {
             e->spatial = features;
@@ -297,8 +297,8 @@ static fs_status prepare(struct fs_comparison *c, struct fs_evaluation *e, struc
 
 static fs_status evaluate(struct fs_comparison *c, struct fs_evaluation *e, struct fs_error *error)
 {
-    for (int m = 0; m < c->wish->count; m++) {
-        const struct fs_metric *metric = c->wish->metrics[m];
+    for (int m = 0; m < c->request->count; m++) {
+        const struct fs_metric *metric = c->request->metrics[m];
         c->estimates[m] = (struct fs_estimate){.value = NAN, .standard_error = NAN, .low = NAN, .high = NAN};
         FS_TRY(check_samples(c, m, error));
         if (takes_pictures(metric, 0, &c->contents[0])) {
@@ -327,9 +327,9 @@ static fs_status compute(struct fs_comparison *c, struct fs_error *error)
     return status;
 }
 
-fs_status fs_compare(const struct fs_comparison_wish *wish, struct fs_comparison *c, struct fs_error *error)
+fs_status fs_compare(const struct fs_comparison_request *request, struct fs_comparison *c, struct fs_error *error)
 {
-    c->wish = wish;
+    c->request = request;
     FS_TRY(make_sides(c, error));
     return compute(c, error);
 }
@@ -343,7 +343,7 @@ void fs_comparison_close(struct fs_comparison *c)
 
 void fs_comparison_label(const struct fs_comparison *c, int m, char text[128])
 {
-    const struct fs_metric *metric = c->wish->metrics[m];
+    const struct fs_metric *metric = c->request->metrics[m];
     if (metric->of_pictures) {
         snprintf(text, 128, "%s", metric->label);
     } else if (!c->origin.fid) {

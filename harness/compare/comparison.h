@@ -7,9 +7,9 @@
 #include "harness/config/config.h"
 
 /* What is asked for; nothing is owned. */
-struct fs_comparison_wish {
-    const char *sources[2];               /* samples, reference: as fs_side_look and fs_image_source_open take them */
-    struct fs_extraction_wish extraction; /* NULL in it: what the statistics are of, else the defaults */
+struct fs_comparison_request {
+    const char *sources[2]; /* samples, reference: as fs_side_look and fs_image_source_open take them */
+    struct fs_extraction_request extraction; /* NULL in it: what the statistics are of, else the defaults */
     const struct fs_metric *metrics[FS_METRICS_MAX];
     int count;
     int64_t samples; /* of each side only the first so many; 0: all */
@@ -17,7 +17,7 @@ struct fs_comparison_wish {
 };
 
 struct fs_comparison {
-    const struct fs_comparison_wish *wish;
+    const struct fs_comparison_request *request;
     struct fs_side_content contents[2];
     struct fs_side sides[2]; /* samples, reference */
     struct fs_extraction extraction;
@@ -28,7 +28,8 @@ struct fs_comparison {
 
 /* Fills `comparison`, begun as {0}. FS_USAGE, naming the source, for one that cannot be read, gives too few pictures,
  * or whose features are not those of the other side. Close also after a failure. */
-fs_status fs_compare(const struct fs_comparison_wish *wish, struct fs_comparison *comparison, struct fs_error *error);
+fs_status fs_compare(const struct fs_comparison_request *request, struct fs_comparison *comparison,
+                     struct fs_error *error);
 void fs_comparison_close(struct fs_comparison *comparison);
 
 /* The name that a metric's number goes by: FID, FID∞ and sFID are those of the known weights; all others carry the

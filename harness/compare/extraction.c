@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "harness/run/session.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "kernels/base/clock.h"
 
 static fs_status choose_resize(struct fs_extractor *extractor, const char *name, struct fs_error *error)
@@ -22,16 +22,16 @@ static fs_status choose_resize(struct fs_extractor *extractor, const char *name,
     return FS_OK;
 }
 
-fs_status fs_extraction_open(struct fs_extraction *extraction, const struct fs_extraction_wish *wish,
+fs_status fs_extraction_open(struct fs_extraction *extraction, const struct fs_extraction_request *request,
                              struct fs_error *error)
 {
     *extraction = (struct fs_extraction){0};
-    fs_progress_begin(&extraction->progress, wish->quiet);
-    FS_TRY(fs_open_backend(wish->device, &extraction->backend, error));
-    fs_status status = fs_extractor_open(wish->extractor ? wish->extractor : "inception-v3", extraction->backend,
+    fs_progress_begin(&extraction->progress, request->quiet);
+    FS_TRY(fs_open_backend(request->device, &extraction->backend, error));
+    fs_status status = fs_extractor_open(request->extractor ? request->extractor : "inception-v3", extraction->backend,
                                          &extraction->extractor, error);
     if (status == FS_OK) {
-        status = choose_resize(&extraction->extractor, wish->resize, error);
+        status = choose_resize(&extraction->extractor, request->resize, error);
     }
     if (status != FS_OK) {
         fs_extraction_close(extraction);
@@ -62,16 +62,16 @@ static void show(void *owner, const char *name, int64_t done, int64_t of)
     }
 }
 
-fs_status fs_extraction_side(struct fs_extraction *extraction, const char *text, const struct fs_side_making *making,
+fs_status fs_extraction_side(struct fs_extraction *extraction, const char *text, const struct fs_side_request *request,
                              struct fs_side *side, struct fs_error *error)
 {
-    struct fs_side_making how = *making;
-    how.extractor = extraction->extractor.state ? &extraction->extractor : NULL;
-    how.stop = &fs_stop;
-    how.owner = extraction;
-    how.progress = show;
+    struct fs_side_request whole = *request;
+    whole.extractor = extraction->extractor.state ? &extraction->extractor : NULL;
+    whole.stop = &fs_stop;
+    whole.owner = extraction;
+    whole.progress = show;
     extraction->begin = fs_seconds();
-    return fs_side_make(text, &how, side, error);
+    return fs_side_make(text, &whole, side, error);
 }
 
 void fs_extraction_warn(struct fs_extraction *extraction, const struct fs_metric *metric, const char *source, int64_t n,

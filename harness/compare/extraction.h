@@ -15,7 +15,7 @@ struct fs_extraction {
 };
 
 /* What is wanted of it, as on the command line. */
-struct fs_extraction_wish {
+struct fs_extraction_request {
     const char *extractor, *resize; /* NULL: inception-v3, and `clean` where it resizes */
     enum fs_device_kind device;
     bool quiet;
@@ -23,13 +23,13 @@ struct fs_extraction_wish {
 
 /* FS_USAGE for unknown names, missing weights, a device that is not there, or a resize for an extractor that takes one
  * size only. */
-fs_status fs_extraction_open(struct fs_extraction *extraction, const struct fs_extraction_wish *wish,
+fs_status fs_extraction_open(struct fs_extraction *extraction, const struct fs_extraction_request *request,
                              struct fs_error *error);
 void fs_extraction_close(struct fs_extraction *extraction);
 
-/* fs_side_make with the signals' stop and progress on stderr; `making` says which taps, and how many pictures. One that
- * was only begun (progress) makes sides without taps. */
-fs_status fs_extraction_side(struct fs_extraction *extraction, const char *text, const struct fs_side_making *making,
+/* fs_side_make with the signals' stop and progress on stderr; `request` says which taps, and how many pictures. One
+ * that was only begun (progress) makes sides without taps. */
+fs_status fs_extraction_side(struct fs_extraction *extraction, const char *text, const struct fs_side_request *request,
                              struct fs_side *side, struct fs_error *error);
 /* A note where n pictures of `source` are too few for a metric (fs_metric_warning). */
 void fs_extraction_warn(struct fs_extraction *extraction, const struct fs_metric *metric, const char *source, int64_t n,

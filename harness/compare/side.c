@@ -41,8 +41,8 @@ fs_status fs_side_read(const char *path, const char *suffix, int tap, struct fs_
 /* --- pictures --- */
 
 /* A side that is being made. */
-struct making {
-    const struct fs_side_making *how;
+struct side_builder {
+    const struct fs_side_request *request;
     struct fs_side *side;
     struct fs_image_source source;
     struct fs_statistics statistics[FS_SIDE_TAPS_MAX];
@@ -50,29 +50,29 @@ struct making {
     int64_t height, width;         /* of the first picture */
 };
 
-static int tap_count(const struct fs_side_making *how)
+static int tap_count(const struct fs_side_request *request)
 {
-    return how->extractor ? how->extractor->tap_count : 0;
+    return request->extractor ? request->extractor->tap_count : 0;
 }
 
-static fs_status allocate(struct making *making, struct fs_error *error)
+static fs_status allocate(struct side_builder *builder, struct fs_error *error)
 {
-    const struct fs_extractor *extractor = making->how->extractor;
-    for (int t = 0; t < tap_count(making->how); t++) {
+    const struct fs_extractor *extractor = builder->request->extractor;
+    for (int t = 0; t < tap_count(builder->request); t++) {
         const size_t dim = (size_t)extractor->taps[t].dim;
-        if (making->how->statistics[t]) {
-            FS_TRY(fs_statistics_create((int64_t)dim, &making->statistics[t], error));
+        if (builder->request->statistics[t]) {
+            FS_TRY(fs_statistics_create((int64_t)dim, &builder->statistics[t], error));
         }
-        if (making->how->features[t]) {
-            making->side->features[t] =
-                fs_allocate((size_t)making->side->count, dim * sizeof(float), "features", error);
-            if (!making->side->features[t]) {
+        if (builder->request->features[t]) {
+            builder->side->features[t] =
+                fs_allocate((size_t)builder->side->count, dim * sizeof(float), "features", error);
+            if (!builder->side->features[t]) {
                 return FS_FAILED;
             }
         }
-        if (making->how->statistics[t] || making->how->features[t]) {
-            making->taps[t] = fs_allocate((size_t)extractor->batch_max, dim * sizeof(float), "features", error);
-            if (!making->taps[t]) {
+        if (builder->request->statistics[t] || builder->request->features[t]) {
+            builder->taps[t] = fs_allocate((size_t)extractor->batch_max, dim * sizeof(float), "features", error);
+            if (!builder->taps[t]) {
                 return FS_FAILED;
             }
         }
@@ -81,39 +81,39 @@ static fs_status allocate(struct making *making, struct fs_error *error)
 }
 
 /* The batch begins with picture `first` of the source. */
-static fs_status check_size(struct making *making, const struct fs_image_batch *batch, int64_t first,
+static fs_status check_size(struct side_builder *builder, const struct fs_image_batch *batch, int64_t first,
                             struct fs_error *error)
 {
-    const struct fs_extractor *extractor = making->how->extractor;
+    const struct fs_extractor *extractor = builder->request->extractor;
     char place[1200];
-    fs_image_source_place(&making->source, first, place);
+    fs_image_source_place(&builder->source, first, place);
     if (extractor && extractor->side > 0 && (batch->height != extractor->side || batch->width != extractor->side)) {
         return fs_fail(error, FS_USAGE, "%s: has %lld × %lld pixels, and %s takes %lld × %lld", place,
                        (long long)batch->height, (long long)batch->width, extractor->name, (long long)extractor->side,
                        (long long)extractor->side);
     }
     if (first == 0) {
-        making->height = batch->height;
-        making->width = batch->width;
+        builder->height = batch->height;
+        builder->width = batch->width;
     }
-    const bool alike = making->how->spectrum || extractor->resize == FS_RESIZE_NONE;
-    if (alike && (batch->height != making->height || batch->width != making->width)) {
+    const bool alike = builder->request->spectrum || extractor->resize == FS_RESIZE_NONE;
+    if (alike && (batch->height != builder->height || batch->width != builder->width)) {
         return fs_fail(error, FS_USAGE,
                        "%s: has %lld × %lld pixels, those before it %lld × %lld: without a resize, and for a spectrum, "
                        "all must be alike",
-                       place, (long long)batch->height, (long long)batch->width, (long long)making->height,
-                       (long long)making->width);
+                       place, (long long)batch->height, (long long)batch->width, (long long)builder->height,
+                       (long long)builder->width);
     }
     return FS_OK;
 }
 
 /* In the values that an extractor's floats have: −1 … 1. */
-static fs_status add_spectrum(struct making *making, const struct fs_image_batch *batch, struct fs_error *error)
+static fs_status add_spectrum(struct side_builder *builder, const struct fs_image_batch *batch, struct fs_error *error)
 {
-    struct fs_spectrum *spectrum = &making->side->spectrum;
+    struct fs_spectrum *spectrum = &builder->side->spectrum;
     const int64_t values = batch->count * batch->height * batch->width * batch->channels;
     if (spectrum->bins == 0) {
-        FS_TRY(fs_spectrum_create(batch->height, batch->width, batch->channels, making->side->count, spectrum, error));
+        FS_TRY(fs_spectrum_create(batch->height, batch->width, batch->channels, builder->side->count, spectrum, error));
     }
     float *pictures = fs_allocate((size_t)values, sizeof *pictures, "pictures", error);
     if (!pictures) {
@@ -128,60 +128,60 @@ static fs_status add_spectrum(struct making *making, const struct fs_image_batch
     return status;
 }
 
-static fs_status add_batch(struct making *making, const struct fs_image_batch *batch, int64_t first,
+static fs_status add_batch(struct side_builder *builder, const struct fs_image_batch *batch, int64_t first,
                            struct fs_error *error)
 {
-    struct fs_extractor *extractor = making->how->extractor;
-    FS_TRY(check_size(making, batch, first, error));
-    if (making->how->spectrum) {
-        FS_TRY(add_spectrum(making, batch, error));
+    struct fs_extractor *extractor = builder->request->extractor;
+    FS_TRY(check_size(builder, batch, first, error));
+    if (builder->request->spectrum) {
+        FS_TRY(add_spectrum(builder, batch, error));
     }
-    const fs_status status = !extractor ? FS_OK : extractor->extract(extractor, batch, making->taps, error);
+    const fs_status status = !extractor ? FS_OK : extractor->extract(extractor, batch, builder->taps, error);
     if (status != FS_OK) {
         char place[1200];
-        fs_image_source_place(&making->source, first, place);
+        fs_image_source_place(&builder->source, first, place);
         return fs_fail_in(error, "%s", place);
     }
-    for (int t = 0; t < tap_count(making->how); t++) {
+    for (int t = 0; t < tap_count(builder->request); t++) {
         const int64_t dim = extractor->taps[t].dim;
-        if (making->how->statistics[t]) {
-            fs_statistics_add(&making->statistics[t], making->taps[t], batch->count);
+        if (builder->request->statistics[t]) {
+            fs_statistics_add(&builder->statistics[t], builder->taps[t], batch->count);
         }
-        if (making->how->features[t]) {
-            memcpy(making->side->features[t] + first * dim, making->taps[t],
+        if (builder->request->features[t]) {
+            memcpy(builder->side->features[t] + first * dim, builder->taps[t],
                    (size_t)(batch->count * dim) * sizeof(float));
         }
     }
     return FS_OK;
 }
 
-static fs_status stream(struct making *making, struct fs_error *error)
+static fs_status stream(struct side_builder *builder, struct fs_error *error)
 {
-    const struct fs_side_making *how = making->how;
-    const int64_t count = making->side->count;
+    const struct fs_side_request *request = builder->request;
+    const int64_t count = builder->side->count;
     for (int64_t done = 0; done < count;) {
         struct fs_image_batch batch;
-        const int64_t left = count - done, at_once = how->extractor ? how->extractor->batch_max : BATCH;
+        const int64_t left = count - done, at_once = request->extractor ? request->extractor->batch_max : BATCH;
         const int64_t max = left < at_once ? left : at_once;
-        if (how->stop && *how->stop) {
-            return fs_fail(error, FS_FAILED, "%s: stopped after %lld of %lld pictures", making->side->name,
+        if (request->stop && *request->stop) {
+            return fs_fail(error, FS_FAILED, "%s: stopped after %lld of %lld pictures", builder->side->name,
                            (long long)done, (long long)count);
         }
-        FS_TRY(fs_image_source_next(&making->source, max, &batch, error));
-        FS_TRY(add_batch(making, &batch, done, error));
+        FS_TRY(fs_image_source_next(&builder->source, max, &batch, error));
+        FS_TRY(add_batch(builder, &batch, done, error));
         done += batch.count;
-        if (how->progress) {
-            how->progress(how->owner, making->side->name, done, count);
+        if (request->progress) {
+            request->progress(request->owner, builder->side->name, done, count);
         }
     }
     return FS_OK;
 }
 
 /* Mean and covariance of a tap, out of what was streamed. */
-static fs_status finish(struct making *making, int t, struct fs_error *error)
+static fs_status finish(struct side_builder *builder, int t, struct fs_error *error)
 {
-    const struct fs_extractor *extractor = making->how->extractor;
-    struct fs_gaussian *gaussian = &making->side->gaussians[t];
+    const struct fs_extractor *extractor = builder->request->extractor;
+    struct fs_gaussian *gaussian = &builder->side->gaussians[t];
     const int64_t dim = extractor->taps[t].dim;
     gaussian->dim = dim;
     gaussian->mean = fs_allocate((size_t)dim, sizeof(double), "a mean", error);
@@ -189,8 +189,8 @@ static fs_status finish(struct making *making, int t, struct fs_error *error)
     if (!gaussian->mean || !gaussian->covariance) {
         return FS_FAILED;
     }
-    FS_TRY(fs_statistics_covariance(&making->statistics[t], gaussian->covariance, error));
-    memcpy(gaussian->mean, making->statistics[t].mean, (size_t)dim * sizeof(double));
+    FS_TRY(fs_statistics_covariance(&builder->statistics[t], gaussian->covariance, error));
+    memcpy(gaussian->mean, builder->statistics[t].mean, (size_t)dim * sizeof(double));
     struct fs_gaussian_origin *origin = &gaussian->origin;
     snprintf(origin->extractor, sizeof origin->extractor, "%s", extractor->name);
     snprintf(origin->label, sizeof origin->label, "%s", extractor->label);
@@ -198,41 +198,43 @@ static fs_status finish(struct making *making, int t, struct fs_error *error)
     snprintf(origin->sha256, sizeof origin->sha256, "%s", extractor->sha256);
     snprintf(origin->tap, sizeof origin->tap, "%s", extractor->taps[t].name);
     snprintf(origin->resize, sizeof origin->resize, "%s", fs_resize_name((int)extractor->resize));
-    origin->count = making->side->count;
+    origin->count = builder->side->count;
     return FS_OK;
 }
 
-static fs_status make(struct making *making, const char *text, struct fs_error *error)
+static fs_status make(struct side_builder *builder, const char *text, struct fs_error *error)
 {
-    const struct fs_side_making *how = making->how;
-    struct fs_side *side = making->side;
-    FS_TRY(fs_image_source_open(text, how->extractor ? (int)how->extractor->channels : 3, &making->source, error));
-    side->floats = making->source.floats;
-    side->count = how->limit > 0 && how->limit < making->source.count ? how->limit : making->source.count;
+    const struct fs_side_request *request = builder->request;
+    struct fs_side *side = builder->side;
+    FS_TRY(fs_image_source_open(text, request->extractor ? (int)request->extractor->channels : 3, &builder->source,
+                                error));
+    side->floats = builder->source.floats;
+    side->count = request->limit > 0 && request->limit < builder->source.count ? request->limit : builder->source.count;
     if (side->count < 2) {
         return fs_fail(error, FS_USAGE, "%s: %lld picture: a covariance needs two or more", text,
                        (long long)side->count);
     }
-    FS_TRY(allocate(making, error));
-    FS_TRY(stream(making, error));
-    for (int t = 0; t < tap_count(how); t++) {
-        if (how->statistics[t]) {
-            FS_TRY(finish(making, t, error));
+    FS_TRY(allocate(builder, error));
+    FS_TRY(stream(builder, error));
+    for (int t = 0; t < tap_count(request); t++) {
+        if (request->statistics[t]) {
+            FS_TRY(finish(builder, t, error));
         }
     }
     return FS_OK;
 }
 
-fs_status fs_side_make(const char *text, const struct fs_side_making *how, struct fs_side *side, struct fs_error *error)
+fs_status fs_side_make(const char *text, const struct fs_side_request *request, struct fs_side *side,
+                       struct fs_error *error)
 {
-    struct making making = {.how = how, .side = side};
+    struct side_builder builder = {.request = request, .side = side};
     snprintf(side->name, sizeof side->name, "%s", text);
-    const fs_status status = make(&making, text, error);
+    const fs_status status = make(&builder, text, error);
     for (int t = 0; t < FS_SIDE_TAPS_MAX; t++) {
-        fs_statistics_destroy(&making.statistics[t]);
-        free(making.taps[t]);
+        fs_statistics_destroy(&builder.statistics[t]);
+        free(builder.taps[t]);
     }
-    fs_image_source_close(&making.source);
+    fs_image_source_close(&builder.source);
     return status;
 }
 

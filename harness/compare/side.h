@@ -25,13 +25,13 @@ struct fs_side {
     bool published; /* statistics were read */
     bool floats;    /* its pictures were floats, not rounded to 8 bits */
     int64_t count;  /* pictures brought through the extractor, or that the statistics are of; 0: they do not say */
-    struct fs_gaussian gaussians[FS_SIDE_TAPS_MAX]; /* of each tap that was wished for; else dim 0 */
+    struct fs_gaussian gaussians[FS_SIDE_TAPS_MAX]; /* of each tap that was asked for; else dim 0 */
     float *features[FS_SIDE_TAPS_MAX];              /* [count, dim], likewise */
     struct fs_spectrum spectrum;                    /* likewise; else bins 0 */
 };
 
 /* How pictures become a side, and whom it tells. */
-struct fs_side_making {
+struct fs_side_request {
     struct fs_extractor *extractor;                                /* with its resize chosen; NULL: no tap is wanted */
     bool statistics[FS_SIDE_TAPS_MAX], features[FS_SIDE_TAPS_MAX]; /* which taps are wanted, and how */
     bool spectrum;
@@ -47,7 +47,7 @@ fs_status fs_side_read(const char *path, const char *suffix, int tap, struct fs_
  * FS_USAGE for pictures that the extractor cannot take, naming the first of them: of another size where it does not
  * resize or a spectrum is wanted, in colour where it takes grey, fewer than two. FS_FAILED when *stop was set. Free
  * also after a failure. */
-fs_status fs_side_make(const char *text, const struct fs_side_making *making, struct fs_side *side,
+fs_status fs_side_make(const char *text, const struct fs_side_request *request, struct fs_side *side,
                        struct fs_error *error);
 void fs_side_free(struct fs_side *side);
 

@@ -112,7 +112,7 @@ void fs_config_free(struct fs_config *config);
 /* Updates of train.updates that go to the teacher (0: none), and what the method may know of the run: its own updates
  * are what is left. The plan points into `config`. */
 int64_t fs_config_teacher_updates(const struct fs_config *config);
-struct fs_method_plan fs_config_plan(const struct fs_config *config);
+struct fs_method_setup fs_config_method_setup(const struct fs_config *config);
 /* The updates whose weights are kept and scored besides the last ones, how many: those that evaluate.updates asks for,
  * and the ends of phases that the method keeps. */
 #define FS_KEPT_MAX (FS_UPDATES_MAX + FS_PHASES_MAX)

@@ -38,12 +38,12 @@ static bool has_own_average(const struct fs_config *config)
 /* Three forwards of the batch an update, and those without gradient, over the phases. */
 static double training_flops(const struct fs_config *config, double forward_flops, bool *on_pairs, bool *with_teacher)
 {
-    const struct fs_method_plan plan = fs_config_plan(config);
+    const struct fs_method_setup setup = fs_config_method_setup(config);
     struct fs_phase phases[FS_PHASES_MAX];
-    const int count = config->method->phases(&plan, phases);
+    const int count = config->method->phases(&setup, phases);
     double forwards = 0;
     for (int i = 0; i < count; i++) {
-        const double extra = config->method->extra_forwards(&plan, &phases[i]);
+        const double extra = config->method->extra_forwards(&setup, &phases[i]);
         forwards += (double)phases[i].updates * config->train.batch * (3 + extra);
         *on_pairs = *on_pairs || phases[i].on_pairs;
         *with_teacher = *with_teacher || phases[i].teacher_is_previous;

@@ -73,9 +73,9 @@ int64_t fs_config_teacher_updates(const struct fs_config *config)
     return llround(config->method->teacher_share(&config->settings) * (double)config->train.updates);
 }
 
-struct fs_method_plan fs_config_plan(const struct fs_config *config)
+struct fs_method_setup fs_config_method_setup(const struct fs_config *config)
 {
-    return (struct fs_method_plan){
+    return (struct fs_method_setup){
         .settings = &config->settings,
         .finest_steps = config->model.finest_steps,
         .levels = (int)lround(log2(config->model.finest_steps)),
@@ -87,13 +87,13 @@ struct fs_method_plan fs_config_plan(const struct fs_config *config)
 
 int fs_config_kept_updates(const struct fs_config *config, struct fs_kept_update kept[FS_KEPT_MAX])
 {
-    const struct fs_method_plan plan = fs_config_plan(config);
+    const struct fs_method_setup setup = fs_config_method_setup(config);
     struct fs_phase phases[FS_PHASES_MAX];
-    const int count = config->method->phases(&plan, phases);
+    const int count = config->method->phases(&setup, phases);
     int64_t update = 0;
     int kept_count = 0;
     for (int i = 0; i < config->evaluate.update_count; i++) {
-        if (config->evaluate.updates[i] < plan.updates) { /* a student has fewer than a run without a teacher */
+        if (config->evaluate.updates[i] < setup.updates) { /* a student has fewer than a run without a teacher */
             kept[kept_count++] = (struct fs_kept_update){config->evaluate.updates[i], 0};
         }
     }
@@ -108,9 +108,9 @@ int fs_config_kept_updates(const struct fs_config *config, struct fs_kept_update
 
 double fs_config_guidance(const struct fs_config *config, int steps)
 {
-    const struct fs_method_plan plan = fs_config_plan(config);
+    const struct fs_method_setup setup = fs_config_method_setup(config);
     const char *reason;
-    return config->method->guidance_allowed(&plan, steps, &reason) ? config->evaluate.guidance_scale : 1;
+    return config->method->guidance_allowed(&setup, steps, &reason) ? config->evaluate.guidance_scale : 1;
 }
 
 fs_status fs_config_teacher(const struct fs_config *config, struct fs_config *teacher, struct fs_error *error)

@@ -129,9 +129,9 @@ static fs_status check_training(const struct check *check)
 /* The method's own complaint begins with the key that it is about. */
 static fs_status check_method(const struct check *check)
 {
-    const struct fs_method_plan plan = fs_config_plan(check->config);
+    const struct fs_method_setup setup = fs_config_method_setup(check->config);
     struct fs_error reason = {.text = ""};
-    const fs_status status = check->config->method->check(&plan, &reason);
+    const fs_status status = check->config->method->check(&setup, &reason);
     if (status == FS_OK || status == FS_FAILED) {
         return status == FS_OK ? status : fs_fail(check->error, status, "%s", reason.text);
     }
@@ -149,7 +149,7 @@ static fs_status check_method(const struct check *check)
 static fs_status check_guidance(const struct check *check, int steps)
 {
     const struct fs_config *config = check->config;
-    const struct fs_method_plan plan = fs_config_plan(config);
+    const struct fs_method_setup setup = fs_config_method_setup(config);
     const char *reason = "";
     if (config->evaluate.guidance_scale == 1) {
         return FS_OK;
@@ -161,7 +161,8 @@ static fs_status check_guidance(const struct check *check, int steps)
         return blame(check, "evaluate.guidance_scale",
                      "needs train.label_dropout above 0: without it the null label is never trained");
     }
-    if (!config->method->trains_guided(&config->settings) && !config->method->guidance_allowed(&plan, steps, &reason)) {
+    if (!config->method->trains_guided(&config->settings) &&
+        !config->method->guidance_allowed(&setup, steps, &reason)) {
         return blame(check, "evaluate.guidance_scale", "means nothing for %s at %d steps: %s", config->method->name,
                      steps, reason);
     }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "harness/report/html.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/report/svg.h"
 
 #define STYLES 8

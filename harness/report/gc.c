@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "harness/build_info.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/store/query.h"
 #include "kernels/base/memory.h"
 

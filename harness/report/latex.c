@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 
 static const char *escape_of(char character)
 {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "harness/report/html.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "kernels/base/memory.h"
 
 /* --- numbers --- */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "harness/report/html.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/report/page_model.h"
 #include "harness/report/show.h"
 #include "kernels/base/memory.h"

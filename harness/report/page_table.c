@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "harness/report/html.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/report/page_model.h"
 #include "harness/report/table_section.h"
 #include "metrics/metric.h"

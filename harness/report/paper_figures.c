@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "harness/report/latex.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/report/paper_parts.h"
 #include "harness/report/svg.h"
 #include "kernels/base/file.h"

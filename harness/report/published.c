@@ -11,7 +11,7 @@
 #include "harness/config/yaml.h"
 #include "harness/report/grid.h"
 #include "harness/report/latex.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/report/table_cells.h"
 #include "kernels/base/file.h"
 #include "kernels/base/memory.h"

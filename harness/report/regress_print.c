@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/report/regress.h"
 #include "harness/report/rows_json.h"
 #include "harness/report/table_cells.h"

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/report/rows_json.h"
 
 /* How far a run has come is the last update of its curves or checkpoints, and the same of its teacher before it. */

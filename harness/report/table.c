@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "harness/report/grid.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/report/published.h"
 #include "harness/report/table_section.h"
 #include "harness/store/query.h"

@@ -147,8 +147,8 @@ bool fs_outside_training(const struct fs_table_score *score, bool *known)
 
     *known = fs_config_from_json(score->text[FS_TEXT_CONFIG], &config, &unreadable) == FS_OK;
     if (*known) {
-        const struct fs_method_plan plan = fs_config_plan(&config);
-        outside = config.method->outside_training(&plan, (int)score->steps);
+        const struct fs_method_setup setup = fs_config_method_setup(&config);
+        outside = config.method->outside_training(&setup, (int)score->steps);
     }
     fs_config_free(&config);
     return outside;

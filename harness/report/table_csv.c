@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/report/table_section.h"
 
 #define ABLATED_TEXT 112

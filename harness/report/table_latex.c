@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "harness/report/latex.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/report/table_section.h"
 #include "kernels/base/memory.h"
 #include "metrics/metric.h"

@@ -9,7 +9,7 @@
 #include "harness/build_info.h"
 #include "harness/config/cost.h"
 #include "harness/data/dataset.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/report/rows_json.h"
 #include "harness/store/query.h"
 #include "harness/store/store.h"

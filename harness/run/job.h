@@ -1,11 +1,11 @@
-/* One run on its road: what road.c shares with training and scoring. */
+/* One run in the pipeline: what pipeline.c shares with training and scoring. */
 #ifndef FEWSTEP_JOB_H
 #define FEWSTEP_JOB_H
 
 #include "harness/run/pipeline.h"
 
-struct fs_walk {
-    struct fs_road *road;
+struct fs_job {
+    struct fs_pipeline *pipeline;
     const struct fs_config *config;
     char id[FS_HASH_TEXT]; /* of the run; empty for data, or a checkpoint whose run is not known */
     char folder[1024];     /* OUT/runs/ID */
@@ -14,25 +14,25 @@ struct fs_walk {
 };
 
 /* The run's identity, folder and name. */
-fs_status fs_walk_begin(struct fs_walk *walk, struct fs_road *road, const struct fs_config *config,
-                        struct fs_error *error);
+fs_status fs_job_begin(struct fs_job *job, struct fs_pipeline *pipeline, const struct fs_config *config,
+                       struct fs_error *error);
 
 /* One process works on one run: *taken is false when another holds its folder; `wait` until it lets go or fs_stop. */
-fs_status fs_walk_lock(struct fs_walk *walk, bool wait, bool *taken, struct fs_error *error);
-void fs_walk_unlock(struct fs_walk *walk);
+fs_status fs_job_lock(struct fs_job *job, bool wait, bool *taken, struct fs_error *error);
+void fs_job_unlock(struct fs_job *job);
 
 /* Whether the last checkpoint of the whole training is on the disk; its path. */
-bool fs_walk_trained(const struct fs_walk *walk, char checkpoint[1024]);
+bool fs_job_trained(const struct fs_job *job, char checkpoint[1024]);
 /* Trains what is missing: the teacher, its pairs, the run itself. The path of the last checkpoint. */
-fs_status fs_walk_train(struct fs_walk *walk, char checkpoint[1024], enum fs_road_end *end, struct fs_error *error);
+fs_status fs_job_train(struct fs_job *job, char checkpoint[1024], enum fs_pipeline_end *end, struct fs_error *error);
 
 /* Whether every score that config->evaluate asks of the finished run is in the store. */
-fs_status fs_walk_scored(const struct fs_walk *walk, bool *scored, struct fs_error *error);
+fs_status fs_job_scored(const struct fs_job *job, bool *scored, struct fs_error *error);
 /* Makes the scores and pictures of a checkpoint that are missing. */
-fs_status fs_walk_score(struct fs_walk *walk, const char *checkpoint, enum fs_road_end *end, struct fs_error *error);
+fs_status fs_job_score(struct fs_job *job, const char *checkpoint, enum fs_pipeline_end *end, struct fs_error *error);
 /* Makes the scores of the updates before the last whose weights are kept. Where they were not, a note says so. */
-fs_status fs_walk_score_kept(struct fs_walk *walk, enum fs_road_end *end, struct fs_error *error);
+fs_status fs_job_score_kept(struct fs_job *job, enum fs_pipeline_end *end, struct fs_error *error);
 /* The score of the test split in place of samples. */
-fs_status fs_walk_score_data(struct fs_walk *walk, enum fs_road_end *end, struct fs_error *error);
+fs_status fs_job_score_data(struct fs_job *job, enum fs_pipeline_end *end, struct fs_error *error);
 
 #endif

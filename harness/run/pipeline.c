@@ -1,4 +1,4 @@
-/* The road of one run: teacher, pairs, training, scores, pictures. */
+/* The pipeline of one run: teacher, pairs, training, scores, pictures. */
 #include "harness/run/pipeline.h"
 
 #include <inttypes.h>
@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "harness/run/job.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/checkpoint/checkpoint.h"
 
 /* Every metric must have its tap; too few samples for one are said. */
-static fs_status check_metrics(const struct fs_road *road, const struct fs_evaluate_config *evaluate,
+static fs_status check_metrics(const struct fs_pipeline *pipeline, const struct fs_evaluate_config *evaluate,
                                struct fs_error *error)
 {
     char last[256] = "";
@@ -19,11 +19,11 @@ static fs_status check_metrics(const struct fs_road *road, const struct fs_evalu
         char warning[256];
         int tap = 0;
         if (!metric->of_pictures) {
-            FS_TRY(fs_metric_tap(metric, &road->extractor, &tap, error));
+            FS_TRY(fs_metric_tap(metric, &pipeline->extractor, &tap, error));
         }
-        if (fs_metric_warning(metric, evaluate->samples, road->extractor.taps[tap].dim, warning, sizeof warning) &&
+        if (fs_metric_warning(metric, evaluate->samples, pipeline->extractor.taps[tap].dim, warning, sizeof warning) &&
             strcmp(warning, last) != 0) {
-            fs_progress_note(&road->session->progress, "warning: %s", warning);
+            fs_progress_note(&pipeline->session->progress, "warning: %s", warning);
             snprintf(last, sizeof last, "%s", warning);
         }
     }
@@ -42,43 +42,43 @@ static void show_reference(void *owner, int64_t done, int64_t of, double rate)
     }
 }
 
-fs_status fs_road_open(struct fs_road *road, struct fs_session *session, const struct fs_config *config,
-                       struct fs_error *error)
+fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *session, const struct fs_config *config,
+                           struct fs_error *error)
 {
-    *road = (struct fs_road){.session = session};
+    *pipeline = (struct fs_pipeline){.session = session};
     const struct fs_reference_watch watch = {&fs_stop, &session->progress, show_reference};
     char cache[1024];
     snprintf(cache, sizeof cache, "%s/references", session->out);
-    fs_status status = fs_dataset_open(&config->dataset, FS_SPLIT_TRAIN, &road->train, error);
+    fs_status status = fs_dataset_open(&config->dataset, FS_SPLIT_TRAIN, &pipeline->train, error);
     if (status == FS_OK) {
-        status = fs_dataset_open(&config->dataset, FS_SPLIT_TEST, &road->test, error);
+        status = fs_dataset_open(&config->dataset, FS_SPLIT_TEST, &pipeline->test, error);
     }
     if (status == FS_OK) {
-        status = fs_extractor_open(config->evaluate.extractors[0], session->backend, &road->extractor, error);
+        status = fs_extractor_open(config->evaluate.extractors[0], session->backend, &pipeline->extractor, error);
     }
     if (status == FS_OK) {
-        fs_extractor_set_resize(&road->extractor, config->evaluate.resize);
-        status = check_metrics(road, &config->evaluate, error);
+        fs_extractor_set_resize(&pipeline->extractor, config->evaluate.resize);
+        status = check_metrics(pipeline, &config->evaluate, error);
     }
     if (status == FS_OK) {
-        status = fs_reference_open(&road->reference, fs_reference_parts(&config->evaluate), &road->extractor,
-                                   &road->train, cache, &watch, error);
+        status = fs_reference_open(&pipeline->reference, fs_reference_parts(&config->evaluate), &pipeline->extractor,
+                                   &pipeline->train, cache, &watch, error);
     }
     if (status != FS_OK) {
-        fs_road_close(road);
+        fs_pipeline_close(pipeline);
     }
     return status;
 }
 
-void fs_road_close(struct fs_road *road)
+void fs_pipeline_close(struct fs_pipeline *pipeline)
 {
-    fs_reference_close(&road->reference);
-    if (road->extractor.state) {
-        fs_extractor_close(&road->extractor);
+    fs_reference_close(&pipeline->reference);
+    if (pipeline->extractor.state) {
+        fs_extractor_close(&pipeline->extractor);
     }
-    fs_dataset_close(&road->train);
-    fs_dataset_close(&road->test);
-    *road = (struct fs_road){0};
+    fs_dataset_close(&pipeline->train);
+    fs_dataset_close(&pipeline->test);
+    *pipeline = (struct fs_pipeline){0};
 }
 
 fs_status fs_run_checkpoint(const char *out, const char *run, char path[1024], struct fs_error *error)
@@ -94,52 +94,52 @@ fs_status fs_run_checkpoint(const char *out, const char *run, char path[1024], s
     return FS_OK;
 }
 
-/* --- the whole road --- */
+/* --- all stages --- */
 
-static fs_status walk_along(struct fs_walk *walk, enum fs_road_end *end, struct fs_error *error)
+static fs_status run_stages(struct fs_job *job, enum fs_pipeline_end *end, struct fs_error *error)
 {
     char checkpoint[1024];
     bool scored;
-    FS_TRY(fs_walk_scored(walk, &scored, error));
-    if (scored && !fs_walk_trained(walk, checkpoint)) {
-        *end = FS_ROAD_DONE; /* all scores are there, and the weights were cleared away */
+    FS_TRY(fs_job_scored(job, &scored, error));
+    if (scored && !fs_job_trained(job, checkpoint)) {
+        *end = FS_PIPELINE_DONE; /* all scores are there, and the weights were cleared away */
         return FS_OK;
     }
-    FS_TRY(fs_walk_train(walk, checkpoint, end, error));
-    if (*end == FS_ROAD_DONE) {
-        FS_TRY(fs_walk_score(walk, checkpoint, end, error));
+    FS_TRY(fs_job_train(job, checkpoint, end, error));
+    if (*end == FS_PIPELINE_DONE) {
+        FS_TRY(fs_job_score(job, checkpoint, end, error));
     }
-    return *end == FS_ROAD_DONE ? fs_walk_score_kept(walk, end, error) : FS_OK;
+    return *end == FS_PIPELINE_DONE ? fs_job_score_kept(job, end, error) : FS_OK;
 }
 
-fs_status fs_road_run(struct fs_road *road, const struct fs_config *config, enum fs_road_end *end,
-                      struct fs_error *error)
+fs_status fs_pipeline_run(struct fs_pipeline *pipeline, const struct fs_config *config, enum fs_pipeline_end *end,
+                          struct fs_error *error)
 {
-    struct fs_walk walk;
+    struct fs_job job;
     bool locked = false;
-    FS_TRY(fs_walk_begin(&walk, road, config, error));
-    FS_TRY(fs_walk_lock(&walk, false, &locked, error));
+    FS_TRY(fs_job_begin(&job, pipeline, config, error));
+    FS_TRY(fs_job_lock(&job, false, &locked, error));
     if (!locked) {
-        *end = FS_ROAD_TAKEN;
+        *end = FS_PIPELINE_TAKEN;
         return FS_OK;
     }
-    const fs_status status = walk_along(&walk, end, error);
-    fs_walk_unlock(&walk);
+    const fs_status status = run_stages(&job, end, error);
+    fs_job_unlock(&job);
     return status;
 }
 
-fs_status fs_road_floor(struct fs_road *road, const struct fs_config *config, enum fs_road_end *end,
-                        struct fs_error *error)
+fs_status fs_pipeline_baseline(struct fs_pipeline *pipeline, const struct fs_config *config, enum fs_pipeline_end *end,
+                               struct fs_error *error)
 {
-    struct fs_walk walk = {.road = road, .config = config, .lock = -1, .name = "Data (test split)"};
-    return fs_walk_score_data(&walk, end, error);
+    struct fs_job job = {.pipeline = pipeline, .config = config, .lock = -1, .name = "Data (test split)"};
+    return fs_job_score_data(&job, end, error);
 }
 
-fs_status fs_road_score(struct fs_road *road, const struct fs_config *config, const char *run, const char *checkpoint,
-                        enum fs_road_end *end, struct fs_error *error)
+fs_status fs_pipeline_score(struct fs_pipeline *pipeline, const struct fs_config *config, const char *run,
+                            const char *checkpoint, enum fs_pipeline_end *end, struct fs_error *error)
 {
-    struct fs_walk walk = {.road = road, .config = config, .lock = -1};
-    snprintf(walk.name, sizeof walk.name, "%s, seed %" PRId64, config->method->label, config->seed);
-    snprintf(walk.id, sizeof walk.id, "%s", run);
-    return fs_walk_score(&walk, checkpoint, end, error);
+    struct fs_job job = {.pipeline = pipeline, .config = config, .lock = -1};
+    snprintf(job.name, sizeof job.name, "%s, seed %" PRId64, config->method->label, config->seed);
+    snprintf(job.id, sizeof job.id, "%s", run);
+    return fs_job_score(&job, checkpoint, end, error);
 }

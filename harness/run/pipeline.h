@@ -1,5 +1,5 @@
-/* The road of one run: teacher, pairs, training, scores, pictures. Every part that is already there is skipped, so the
- * same call goes on wherever the last one ended. */
+/* The pipeline of one run: teacher, pairs, training, scores, pictures. Every part that is already there is skipped, so
+ * the same call goes on wherever the last one ended. */
 #ifndef FEWSTEP_PIPELINE_H
 #define FEWSTEP_PIPELINE_H
 
@@ -8,7 +8,7 @@
 #include "harness/sample/score.h"
 
 /* What all runs of a command share. Data and references are opened once, when first needed. */
-struct fs_road {
+struct fs_pipeline {
     struct fs_session *session;
     int64_t experiment; /* its row; 0: none */
     const char *experiment_name;
@@ -18,27 +18,27 @@ struct fs_road {
     struct fs_reference reference;
 };
 
-enum fs_road_end {
-    FS_ROAD_DONE,
-    FS_ROAD_STOPPED, /* a signal: the same command goes on */
-    FS_ROAD_TAKEN,   /* another process works on this run */
+enum fs_pipeline_end {
+    FS_PIPELINE_DONE,
+    FS_PIPELINE_STOPPED, /* a signal: the same command goes on */
+    FS_PIPELINE_TAKEN,   /* another process works on this run */
 };
 
-/* `config` needs the data set, the first extractor, the metrics and the number of samples that the road was opened
+/* `config` needs the data set, the first extractor, the metrics and the number of samples that the pipeline was opened
  * with. */
-fs_status fs_road_open(struct fs_road *road, struct fs_session *session, const struct fs_config *config,
-                       struct fs_error *error);
-void fs_road_close(struct fs_road *road);
+fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *session, const struct fs_config *config,
+                           struct fs_error *error);
+void fs_pipeline_close(struct fs_pipeline *pipeline);
 
 /* Trains and scores one run. */
-fs_status fs_road_run(struct fs_road *road, const struct fs_config *config, enum fs_road_end *end,
-                      struct fs_error *error);
+fs_status fs_pipeline_run(struct fs_pipeline *pipeline, const struct fs_config *config, enum fs_pipeline_end *end,
+                          struct fs_error *error);
 /* Scores the test split in place of samples. */
-fs_status fs_road_floor(struct fs_road *road, const struct fs_config *config, enum fs_road_end *end,
-                        struct fs_error *error);
+fs_status fs_pipeline_baseline(struct fs_pipeline *pipeline, const struct fs_config *config, enum fs_pipeline_end *end,
+                               struct fs_error *error);
 /* Scores a checkpoint at the steps of config->evaluate, whether or not its run is known. */
-fs_status fs_road_score(struct fs_road *road, const struct fs_config *config, const char *run, const char *checkpoint,
-                        enum fs_road_end *end, struct fs_error *error);
+fs_status fs_pipeline_score(struct fs_pipeline *pipeline, const struct fs_config *config, const char *run,
+                            const char *checkpoint, enum fs_pipeline_end *end, struct fs_error *error);
 
 /* The last checkpoint of a run, OUT/runs/ID/…; FS_USAGE when there is none. */
 fs_status fs_run_checkpoint(const char *out, const char *run, char path[1024], struct fs_error *error);

@@ -1,4 +1,4 @@
-/* Progress on stderr: one line that is written over on a terminal, a plain line now and then elsewhere. */
+/* Progress on stderr: one line that is written over on a terminal, a plain line now and then other. */
 #include "harness/run/progress.h"
 
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* Progress on stderr: one line that is written over on a terminal, a plain line now and then elsewhere. */
+/* Progress on stderr: one line that is written over on a terminal, a plain line now and then other. */
 #ifndef FEWSTEP_PROGRESS_H
 #define FEWSTEP_PROGRESS_H
 

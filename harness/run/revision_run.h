@@ -4,9 +4,9 @@
 
 #include "harness/git/git.h"
 
-struct fs_elsewhere {
+struct fs_revision_run {
     char commit[FS_COMMIT_TEXT];
-    char folder[1024];       /* where its runs go; made, absolute after fs_elsewhere_run */
+    char folder[1024];       /* where its runs go; made, absolute after fs_revision_run */
     char experiment[1024];   /* the experiment's path within the tree */
     const char *text;        /* its contents, put there after the build */
     const char *const *more; /* options for its `run`, NULL past the last */
@@ -14,6 +14,6 @@ struct fs_elsewhere {
 
 /* Builds the commit and runs the experiment; what was done before in the same folder is not done again. Catches
  * signals: the temporary tree is removed also when one comes. The database is then FOLDER/fewstep.db. */
-fs_status fs_elsewhere_run(struct fs_elsewhere *elsewhere, struct fs_error *error);
+fs_status fs_revision_run(struct fs_revision_run *other, struct fs_error *error);
 
 #endif

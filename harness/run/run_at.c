@@ -39,13 +39,13 @@ static void print_conflict(void *owner, const char *line)
 }
 
 /* Adds what the other program left to our database, whatever its schema was. */
-static fs_status import(const struct fs_elsewhere *elsewhere, const char *db, struct fs_error *error)
+static fs_status import(const struct fs_revision_run *other, const char *db, struct fs_error *error)
 {
     char theirs[1100], copy[1100];
     struct fs_store *store;
     struct fs_merge merge = {.conflict = print_conflict};
-    snprintf(theirs, sizeof theirs, "%s/fewstep.db", elsewhere->folder);
-    snprintf(copy, sizeof copy, "%s/import.db", elsewhere->folder);
+    snprintf(theirs, sizeof theirs, "%s/fewstep.db", other->folder);
+    snprintf(copy, sizeof copy, "%s/import.db", other->folder);
     unlink(copy);
     FS_TRY(fs_store_copy(theirs, copy, error));
     fs_status status = fs_store_open(db, FS_STORE_WRITE, &store, error);
@@ -109,27 +109,27 @@ static fs_status check_database(const char *db, struct fs_error *error)
 
 fs_status fs_run_at(const struct fs_run_at *at, struct fs_error *error)
 {
-    struct fs_elsewhere elsewhere = {.more = at->more};
+    struct fs_revision_run other = {.more = at->more};
     char db[1024], *text;
     size_t size;
     int changed;
     fs_database_path(at->out, at->db, db);
     FS_TRY(check_database(db, error)); /* not after hours of work */
-    FS_TRY(fs_git_commit(at->revision, elsewhere.commit, error));
-    FS_TRY(path_in_tree(at->experiment, elsewhere.experiment, error));
+    FS_TRY(fs_git_commit(at->revision, other.commit, error));
+    FS_TRY(path_in_tree(at->experiment, other.experiment, error));
     FS_TRY(fs_git_changed(&changed, error));
     if (changed) {
         fprintf(stderr, "note: this tree has changes that are not committed; commit %.12s is run without them\n",
-                elsewhere.commit);
+                other.commit);
     }
     FS_TRY(fs_file_read(at->experiment, FS_YAML_BYTES_MAX, &text, &size, error));
-    snprintf(elsewhere.folder, sizeof elsewhere.folder, "%.900s/at/%.12s", at->out, elsewhere.commit);
-    elsewhere.text = text;
+    snprintf(other.folder, sizeof other.folder, "%.900s/at/%.12s", at->out, other.commit);
+    other.text = text;
     fs_status status = fs_make_folder(at->out, error);
-    status = status == FS_OK ? fs_elsewhere_run(&elsewhere, error) : status;
+    status = status == FS_OK ? fs_revision_run(&other, error) : status;
     free(text);
     if (status == FS_OK) {
-        status = import(&elsewhere, db, error);
+        status = import(&other, db, error);
     }
     return status == FS_OK ? print_commit(at->revision, db, error) : status;
 }

@@ -1,4 +1,4 @@
-/* The training part of a run's road: its lock, its teacher, its pairs, the run itself. */
+/* The training stage of a run: its lock, its teacher, its pairs, the run itself. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,7 +12,7 @@
 #include "harness/build_info.h"
 #include "harness/run/job.h"
 #include "harness/config/cost.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/checkpoint/checkpoint.h"
 #include "harness/train/pairs.h"
 #include "harness/train/trainer.h"
@@ -22,19 +22,19 @@
 
 /* --- the lock of a run's folder --- */
 
-fs_status fs_walk_lock(struct fs_walk *walk, bool wait, bool *taken, struct fs_error *error)
+fs_status fs_job_lock(struct fs_job *job, bool wait, bool *taken, struct fs_error *error)
 {
     char path[1088];
-    FS_TRY(fs_make_folder(walk->folder, error));
-    snprintf(path, sizeof path, "%s/lock", walk->folder);
-    walk->lock = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0644);
-    if (walk->lock < 0) {
+    FS_TRY(fs_make_folder(job->folder, error));
+    snprintf(path, sizeof path, "%s/lock", job->folder);
+    job->lock = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+    if (job->lock < 0) {
         return fs_fail(error, FS_USAGE, "%s: %s", path, strerror(errno));
     }
-    while (flock(walk->lock, LOCK_EX | LOCK_NB) != 0) {
+    while (flock(job->lock, LOCK_EX | LOCK_NB) != 0) {
         if (!wait || fs_stop) {
-            close(walk->lock);
-            walk->lock = -1;
+            close(job->lock);
+            job->lock = -1;
             *taken = false;
             return FS_OK;
         }
@@ -44,50 +44,50 @@ fs_status fs_walk_lock(struct fs_walk *walk, bool wait, bool *taken, struct fs_e
     return FS_OK;
 }
 
-void fs_walk_unlock(struct fs_walk *walk)
+void fs_job_unlock(struct fs_job *job)
 {
-    if (walk->lock >= 0) {
-        close(walk->lock);
-        walk->lock = -1;
+    if (job->lock >= 0) {
+        close(job->lock);
+        job->lock = -1;
     }
 }
 
 /* --- who is who --- */
 
-fs_status fs_walk_begin(struct fs_walk *walk, struct fs_road *road, const struct fs_config *config,
-                        struct fs_error *error)
+fs_status fs_job_begin(struct fs_job *job, struct fs_pipeline *pipeline, const struct fs_config *config,
+                       struct fs_error *error)
 {
-    *walk = (struct fs_walk){.road = road, .config = config, .lock = -1};
-    snprintf(walk->name, sizeof walk->name, "%s, seed %" PRId64, config->method->label, config->seed);
-    FS_TRY(fs_run_id(config, road->train.sha256, fs_build_info.source_hash, walk->id, error));
+    *job = (struct fs_job){.pipeline = pipeline, .config = config, .lock = -1};
+    snprintf(job->name, sizeof job->name, "%s, seed %" PRId64, config->method->label, config->seed);
+    FS_TRY(fs_run_id(config, pipeline->train.sha256, fs_build_info.source_hash, job->id, error));
     char other[FS_HASH_TEXT];
     bool found;
-    FS_TRY(fs_store_find_half_trained(road->session->store, config->train_hash, config->seed, road->train.sha256,
-                                      fs_build_info.source_hash, other, &found, error));
-    if (found && road->adopt) {
-        memcpy(walk->id, other, sizeof other);
+    FS_TRY(fs_store_find_half_trained(pipeline->session->store, config->train_hash, config->seed,
+                                      pipeline->train.sha256, fs_build_info.source_hash, other, &found, error));
+    if (found && pipeline->adopt) {
+        memcpy(job->id, other, sizeof other);
     } else if (found) {
-        fs_progress_note(&road->session->progress,
+        fs_progress_note(&pipeline->session->progress,
                          "%s: run %.8s is half-trained by another source and left alone; --adopt goes on with it",
-                         walk->name, other);
+                         job->name, other);
     }
-    snprintf(walk->folder, sizeof walk->folder, "%s/runs/%s", road->session->out, walk->id);
+    snprintf(job->folder, sizeof job->folder, "%s/runs/%s", pipeline->session->out, job->id);
     return FS_OK;
 }
 
-static fs_status register_run(const struct fs_walk *walk, const char *teacher, bool is_teacher, struct fs_error *error)
+static fs_status register_run(const struct fs_job *job, const char *teacher, bool is_teacher, struct fs_error *error)
 {
-    const struct fs_config *config = walk->config;
+    const struct fs_config *config = job->config;
     struct fs_cost cost;
     FS_TRY(fs_config_cost(config, &cost, error));
     const struct fs_run_row row = {
-        .id = walk->id,
+        .id = job->id,
         .method = config->method->name,
         .dataset = config->dataset.name,
         .model = config->model.preset,
         .config_json = config->json,
         .train_hash = config->train_hash,
-        .data_sha256 = walk->road->train.sha256,
+        .data_sha256 = job->pipeline->train.sha256,
         .source_hash = fs_build_info.source_hash,
         .teacher = teacher,
         .is_teacher = is_teacher,
@@ -95,8 +95,8 @@ static fs_status register_run(const struct fs_walk *walk, const char *teacher, b
         .updates = config->train.updates,
         .flops = cost.student_flops + cost.teacher_flops + cost.pair_flops,
     };
-    return fs_store_run(walk->road->session->store, &row, is_teacher ? 0 : walk->road->experiment,
-                        walk->road->session->environment, error);
+    return fs_store_run(job->pipeline->session->store, &row, is_teacher ? 0 : job->pipeline->experiment,
+                        job->pipeline->session->environment, error);
 }
 
 /* --- training --- */
@@ -133,8 +133,8 @@ static double peak_bytes(void)
 
 static void show_training(void *owner, const struct fs_train_progress *p)
 {
-    struct fs_walk *walk = owner;
-    struct fs_session *session = walk->road->session;
+    struct fs_job *job = owner;
+    struct fs_session *session = job->pipeline->session;
     const bool last = p->update == p->updates;
     if (fs_progress_due(&session->progress, last)) {
         char left[FS_NUMBER_TEXT], share[32] = "";
@@ -144,121 +144,121 @@ static void show_training(void *owner, const struct fs_train_progress *p)
         }
         fs_progress_line(&session->progress, last,
                          "%s: update %" PRId64 "/%" PRId64 " (%.0f %%), loss %.4f, %.2f updates/s%s, %s left",
-                         walk->name, p->update, p->updates, 100.0 * (double)p->update / (double)p->updates, p->loss,
+                         job->name, p->update, p->updates, 100.0 * (double)p->update / (double)p->updates, p->loss,
                          p->updates_per_second, share, left);
     }
 }
 
 static fs_status keep_curve(void *owner, const struct fs_curve_point *points, int count, struct fs_error *error)
 {
-    const struct fs_walk *walk = owner;
-    return fs_store_curve(walk->road->session->store, walk->id, points, count, error);
+    const struct fs_job *job = owner;
+    return fs_store_curve(job->pipeline->session->store, job->id, points, count, error);
 }
 
 static fs_status keep_checkpoint(void *owner, int64_t update, const char *path, struct fs_error *error)
 {
-    const struct fs_walk *walk = owner;
+    const struct fs_job *job = owner;
     char sha256[FS_HASH_TEXT];
     FS_TRY(fs_sha256_file(path, sha256, error));
     struct stat about;
     if (stat(path, &about) != 0) {
         return fs_fail(error, FS_FAILED, "%s: %s", path, strerror(errno));
     }
-    return fs_store_checkpoint(walk->road->session->store, walk->id, update, path, sha256, about.st_size, error);
+    return fs_store_checkpoint(job->pipeline->session->store, job->id, update, path, sha256, about.st_size, error);
 }
 
-static fs_status train_here(struct fs_walk *walk, const char *teacher, const char *pairs, bool *finished,
+static fs_status train_here(struct fs_job *job, const char *teacher, const char *pairs, bool *finished,
                             struct fs_error *error)
 {
-    struct fs_session *session = walk->road->session;
+    struct fs_session *session = job->pipeline->session;
     const struct fs_training training = {
         .backend = session->backend,
-        .config = walk->config,
-        .data = &walk->road->train,
-        .run = walk->id,
+        .config = job->config,
+        .data = &job->pipeline->train,
+        .run = job->id,
         .source_hash = fs_build_info.source_hash,
-        .folder = walk->folder,
+        .folder = job->folder,
         .teacher = teacher,
         .pairs = pairs,
         .peak_flops = session->peak_flops,
         .stop = &fs_stop,
-        .owner = walk,
+        .owner = job,
         .progress = show_training,
         .curve = keep_curve,
         .checkpointed = keep_checkpoint,
     };
     const double begin = fs_seconds();
     forget_peak();
-    FS_TRY(fs_store_run_state(session->store, walk->id, "training", NULL, 0, 0, error));
+    FS_TRY(fs_store_run_state(session->store, job->id, "training", NULL, 0, 0, error));
     const fs_status status = fs_train(&training, finished, error);
     struct fs_error ignored;
     const char *state = status != FS_OK ? "failed" : *finished ? "trained" : "training";
-    const fs_status noted = fs_store_run_state(session->store, walk->id, state, status != FS_OK ? error->text : NULL,
+    const fs_status noted = fs_store_run_state(session->store, job->id, state, status != FS_OK ? error->text : NULL,
                                                fs_seconds() - begin, peak_bytes(), status != FS_OK ? &ignored : error);
     return status != FS_OK ? status : noted;
 }
 
-bool fs_walk_trained(const struct fs_walk *walk, char path[1024])
+bool fs_job_trained(const struct fs_job *job, char path[1024])
 {
     struct fs_error ignored;
     int64_t update;
-    return fs_checkpoint_newest(walk->folder, path, &update, &ignored) == FS_OK &&
-           update == fs_config_plan(walk->config).updates;
+    return fs_checkpoint_newest(job->folder, path, &update, &ignored) == FS_OK &&
+           update == fs_config_method_setup(job->config).updates;
 }
 
 /* --- the teacher and its pairs --- */
 
 /* Who the teacher is; it is in the store when this returns. `config` is the caller's to free. */
-static fs_status meet_teacher(struct fs_road *road, const struct fs_config *student, struct fs_config *config,
-                              struct fs_walk *teacher, struct fs_error *error)
+static fs_status register_teacher(struct fs_pipeline *pipeline, const struct fs_config *student,
+                                  struct fs_config *config, struct fs_job *teacher, struct fs_error *error)
 {
     FS_TRY(fs_config_teacher(student, config, error));
-    FS_TRY(fs_walk_begin(teacher, road, config, error));
+    FS_TRY(fs_job_begin(teacher, pipeline, config, error));
     snprintf(teacher->name, sizeof teacher->name, "Teacher, seed %" PRId64, config->seed);
     return register_run(teacher, NULL, true, error);
 }
 
 /* Trains the teacher unless it is there. Waits where another process trains it. */
-static fs_status ensure_teacher(struct fs_walk *teacher, char checkpoint[1024], enum fs_road_end *end,
+static fs_status ensure_teacher(struct fs_job *teacher, char checkpoint[1024], enum fs_pipeline_end *end,
                                 struct fs_error *error)
 {
     bool locked = false, finished = false;
-    FS_TRY(fs_walk_lock(teacher, true, &locked, error));
+    FS_TRY(fs_job_lock(teacher, true, &locked, error));
     fs_status status = FS_OK;
     if (locked) {
-        finished = fs_walk_trained(teacher, checkpoint);
+        finished = fs_job_trained(teacher, checkpoint);
         status = finished ? FS_OK : train_here(teacher, NULL, NULL, &finished, error);
     }
-    if (status == FS_OK && finished && !fs_walk_trained(teacher, checkpoint)) {
+    if (status == FS_OK && finished && !fs_job_trained(teacher, checkpoint)) {
         status = fs_fail(error, FS_FAILED, "%s: the teacher's checkpoint is gone", teacher->folder);
     }
-    fs_walk_unlock(teacher);
-    *end = finished ? FS_ROAD_DONE : FS_ROAD_STOPPED;
+    fs_job_unlock(teacher);
+    *end = finished ? FS_PIPELINE_DONE : FS_PIPELINE_STOPPED;
     return status;
 }
 
 static void show_pairs(void *owner, int64_t done, int64_t count)
 {
-    struct fs_walk *walk = owner;
-    struct fs_progress *progress = &walk->road->session->progress;
+    struct fs_job *job = owner;
+    struct fs_progress *progress = &job->pipeline->session->progress;
     if (fs_progress_due(progress, done == count)) {
-        fs_progress_line(progress, done == count, "%s: pair %" PRId64 "/%" PRId64, walk->name, done, count);
+        fs_progress_line(progress, done == count, "%s: pair %" PRId64 "/%" PRId64, job->name, done, count);
     }
 }
 
 /* The pairs are drawn by the teacher, so its method says how it is conditioned. */
-static fs_status ensure_pairs(struct fs_walk *walk, const struct fs_walk *teacher, const char *checkpoint,
+static fs_status ensure_pairs(struct fs_job *job, const struct fs_job *teacher, const char *checkpoint,
                               char folder[1024], bool *finished, struct fs_error *error)
 {
-    struct fs_road *road = walk->road;
+    struct fs_pipeline *pipeline = job->pipeline;
     struct fs_generator generator;
     char name[FS_HASH_TEXT];
-    FS_TRY(fs_pairs_name(teacher->id, walk->config, name, error));
-    snprintf(folder, 1024, "%s/pairs/%.16s", road->session->out, name);
-    FS_TRY(fs_generator_open(&generator, road->session->backend, teacher->config, &road->train, checkpoint,
+    FS_TRY(fs_pairs_name(teacher->id, job->config, name, error));
+    snprintf(folder, 1024, "%s/pairs/%.16s", pipeline->session->out, name);
+    FS_TRY(fs_generator_open(&generator, pipeline->session->backend, teacher->config, &pipeline->train, checkpoint,
                              FS_WEIGHTS_EMA, error));
     const fs_status status =
-        fs_pairs_make(folder, &generator.sampler, walk->config, &fs_stop, show_pairs, walk, finished, error);
+        fs_pairs_make(folder, &generator.sampler, job->config, &fs_stop, show_pairs, job, finished, error);
     fs_generator_close(&generator);
     return status;
 }
@@ -266,44 +266,45 @@ static fs_status ensure_pairs(struct fs_walk *walk, const struct fs_walk *teache
 /* --- the run --- */
 
 /* What the run is trained on, and the training. `teacher` is NULL for a method without one. */
-static fs_status train_student(struct fs_walk *walk, struct fs_walk *teacher, bool *finished, struct fs_error *error)
+static fs_status train_student(struct fs_job *job, struct fs_job *teacher, bool *finished, struct fs_error *error)
 {
     char checkpoint[1024], pairs[1024];
-    enum fs_road_end end = FS_ROAD_DONE;
-    const struct fs_method_plan plan = fs_config_plan(walk->config);
+    enum fs_pipeline_end end = FS_PIPELINE_DONE;
+    const struct fs_method_setup setup = fs_config_method_setup(job->config);
     struct fs_phase phases[FS_PHASES_MAX];
-    walk->config->method->phases(&plan, phases);
+    job->config->method->phases(&setup, phases);
     *finished = false;
     if (teacher) {
         FS_TRY(ensure_teacher(teacher, checkpoint, &end, error));
     }
-    if (end != FS_ROAD_DONE) {
+    if (end != FS_PIPELINE_DONE) {
         return FS_OK;
     }
     if (phases[0].on_pairs) {
-        FS_TRY(ensure_pairs(walk, teacher, checkpoint, pairs, finished, error));
+        FS_TRY(ensure_pairs(job, teacher, checkpoint, pairs, finished, error));
         if (!*finished) {
             return FS_OK;
         }
     }
-    return train_here(walk, teacher ? checkpoint : NULL, phases[0].on_pairs ? pairs : NULL, finished, error);
+    return train_here(job, teacher ? checkpoint : NULL, phases[0].on_pairs ? pairs : NULL, finished, error);
 }
 
-fs_status fs_walk_train(struct fs_walk *walk, char checkpoint[1024], enum fs_road_end *end, struct fs_error *error)
+fs_status fs_job_train(struct fs_job *job, char checkpoint[1024], enum fs_pipeline_end *end, struct fs_error *error)
 {
-    const struct fs_config *config = walk->config;
+    const struct fs_config *config = job->config;
     const bool needs_teacher = config->method->teacher_share(&config->settings) > 0;
     struct fs_config teacher_config = {0};
-    struct fs_walk teacher;
-    bool finished = fs_walk_trained(walk, checkpoint);
-    fs_status status = needs_teacher ? meet_teacher(walk->road, config, &teacher_config, &teacher, error) : FS_OK;
+    struct fs_job teacher;
+    bool finished = fs_job_trained(job, checkpoint);
+    fs_status status =
+        needs_teacher ? register_teacher(job->pipeline, config, &teacher_config, &teacher, error) : FS_OK;
     if (status == FS_OK) {
-        status = register_run(walk, needs_teacher ? teacher.id : NULL, false, error);
+        status = register_run(job, needs_teacher ? teacher.id : NULL, false, error);
     }
     if (status == FS_OK && !finished) {
-        status = train_student(walk, needs_teacher ? &teacher : NULL, &finished, error);
+        status = train_student(job, needs_teacher ? &teacher : NULL, &finished, error);
     }
     fs_config_free(&teacher_config);
-    *end = finished && fs_walk_trained(walk, checkpoint) ? FS_ROAD_DONE : FS_ROAD_STOPPED;
+    *end = finished && fs_job_trained(job, checkpoint) ? FS_PIPELINE_DONE : FS_PIPELINE_STOPPED;
     return status;
 }

@@ -51,16 +51,16 @@ void fs_sampler_destroy(struct fs_sampler *sampler)
     sampler->null_labels = NULL;
 }
 
-static fs_status check_request(const struct fs_sampler *sampler, const struct fs_method_plan *plan, int steps,
+static fs_status check_request(const struct fs_sampler *sampler, const struct fs_method_setup *setup, int steps,
                                double guidance_scale, struct fs_error *error)
 {
     const struct fs_method *method = sampler->config->method;
     const char *reason = "";
-    if (steps < 1 || steps > plan->finest_steps || (steps & (steps - 1)) != 0) {
+    if (steps < 1 || steps > setup->finest_steps || (steps & (steps - 1)) != 0) {
         return fs_fail(error, FS_USAGE, "steps: expected a power of two up to model.finest_steps, %d, got %d",
-                       plan->finest_steps, steps);
+                       setup->finest_steps, steps);
     }
-    if (guidance_scale != 1 && !method->guidance_allowed(plan, steps, &reason)) {
+    if (guidance_scale != 1 && !method->guidance_allowed(setup, steps, &reason)) {
         return fs_fail(error, FS_USAGE, "guidance: %g means nothing for %s at %d %s: %s; take 1", guidance_scale,
                        method->name, steps, steps == 1 ? "step" : "steps", reason);
     }
@@ -81,13 +81,13 @@ static void mix_evenly(struct fs_sampler *sampler, struct fs_view x, double a, d
 fs_status fs_sample(struct fs_sampler *sampler, struct fs_view x, const int32_t *labels, int steps,
                     double guidance_scale, struct fs_error *error)
 {
-    const struct fs_method_plan plan = fs_config_plan(sampler->config);
-    FS_TRY(check_request(sampler, &plan, steps, guidance_scale, error));
+    const struct fs_method_setup setup = fs_config_method_setup(sampler->config);
+    FS_TRY(check_request(sampler, &setup, steps, guidance_scale, error));
     if (x.rows > sampler->capacity || x.cols != sampler->dim) {
         return fs_fail(error, FS_FAILED, "sampler: %lld rows of %lld are more than its %d rows of %lld",
                        (long long)x.rows, (long long)x.cols, sampler->capacity, (long long)sampler->dim);
     }
-    const float s = sampler->config->method->conditioning(&plan, steps);
+    const float s = sampler->config->method->conditioning(&setup, steps);
     const struct fs_view velocity = fs_view_rows(sampler->scratch[0], 0, x.rows);
     const struct fs_view null = fs_view_rows(sampler->scratch[1], 0, x.rows);
     for (int step = 0; step < steps; step++) {

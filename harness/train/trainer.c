@@ -42,7 +42,7 @@ struct trainer {
     struct fs_backend *backend;
     struct fs_comm comm;
     struct fs_dit *dit;
-    struct fs_method_plan plan;
+    struct fs_method_setup setup;
     struct fs_phase phases[FS_PHASES_MAX];
     int phase_count;
     bool separate_target; /* targets use a faster average than the scored one */
@@ -243,7 +243,7 @@ static void prune(const struct trainer *trainer)
         keep[i] = kept[i].update;
     }
     keep[count++] = trainer->update;
-    if (trainer->update < trainer->plan.updates) {
+    if (trainer->update < trainer->setup.updates) {
         keep[count++] = trainer->saved_update;
     }
     fs_checkpoint_prune(trainer->training->folder, keep, count);
@@ -352,8 +352,8 @@ static fs_status create_trainer(struct trainer *trainer, const struct fs_trainin
     const double target_ema = config->method->target_ema(&config->settings);
     *trainer = (struct trainer){.training = training, .backend = training->backend, .saved_update = -1};
     trainer->comm = fs_comm_single();
-    trainer->plan = fs_config_plan(config);
-    trainer->phase_count = config->method->phases(&trainer->plan, trainer->phases);
+    trainer->setup = fs_config_method_setup(config);
+    trainer->phase_count = config->method->phases(&trainer->setup, trainer->phases);
     trainer->separate_target = target_ema >= 0 && target_ema != config->train.ema;
     trainer->uses_teacher = training->teacher && !trainer->phases[0].on_pairs;
     trainer->dim = fs_dataset_dim(data);
@@ -473,7 +473,7 @@ static void train_rows(struct trainer *trainer, const struct fs_phase *phase, in
     load_rows(trainer, phase, first, count);
     struct fs_method_context context = {
         .backend = backend,
-        .plan = trainer->plan,
+        .setup = trainer->setup,
         .phase = phase,
         .update = trainer->update,
         .phase_update = trainer->update - phase_begin,
@@ -542,7 +542,7 @@ static void optimise(struct trainer *trainer, int64_t phase_begin)
     const int64_t phase_update = trainer->update - phase_begin;
     const double target_ema = config->method->target_ema(&config->settings);
     const struct fs_adamw adamw = {
-        .learning_rate = (float)fs_learning_rate(train, trainer->update, trainer->plan.updates),
+        .learning_rate = (float)fs_learning_rate(train, trainer->update, trainer->setup.updates),
         .beta1 = (float)train->beta1,
         .beta2 = (float)train->beta2,
         .epsilon = 1e-8f,
@@ -601,7 +601,7 @@ static fs_status one_update(struct trainer *trainer, double *loss, struct fs_err
                        "or set train.clip_norm",
                        trainer->training->run, *loss, (long long)trainer->update, saved, trainer->training->folder);
     }
-    const double forwards = 3.0 + trainer->training->config->method->extra_forwards(&trainer->plan, phase);
+    const double forwards = 3.0 + trainer->training->config->method->extra_forwards(&trainer->setup, phase);
     trainer->window.flops += forwards * trainer->forward_flops * trainer->mine;
     trainer->window.loss += *loss;
     trainer->window.updates++;
@@ -652,11 +652,11 @@ static void report(const struct trainer *trainer, double loss)
     const double rate = window->seconds > 0 ? (double)window->updates / window->seconds : 0;
     const struct fs_train_progress progress = {
         .update = trainer->update,
-        .updates = trainer->plan.updates,
+        .updates = trainer->setup.updates,
         .loss = loss,
         .updates_per_second = rate,
         .flops_per_second = window->seconds > 0 ? window->flops / window->seconds : 0,
-        .seconds_left = rate > 0 ? (double)(trainer->plan.updates - trainer->update) / rate : 0,
+        .seconds_left = rate > 0 ? (double)(trainer->setup.updates - trainer->update) / rate : 0,
     };
     trainer->training->progress(trainer->training->owner, &progress);
 }
@@ -678,7 +678,7 @@ static bool checkpoint_due(const struct trainer *trainer)
 static fs_status train_all(struct trainer *trainer, bool *finished, struct fs_error *error)
 {
     const struct fs_training *training = trainer->training;
-    const int64_t updates = trainer->plan.updates;
+    const int64_t updates = trainer->setup.updates;
     const int64_t every = updates > CURVE_POINTS ? updates / CURVE_POINTS : 1;
     trainer->last_write = fs_seconds();
     while (trainer->update < updates && !*training->stop) {

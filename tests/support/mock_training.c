@@ -133,12 +133,12 @@ void fs_mock_create(struct fs_mock_training *mock, struct fs_backend *backend, c
                                       .velocity = velocity};
     assert_true(dim <= 64);
     fs_mock_default_settings(method, &mock->settings);
-    mock->plan = (struct fs_method_plan){.settings = &mock->settings,
-                                         .finest_steps = 1 << levels,
-                                         .levels = levels,
-                                         .batch = batch,
-                                         .updates = 1000,
-                                         .guidance_scale = 1};
+    mock->setup = (struct fs_method_setup){.settings = &mock->settings,
+                                           .finest_steps = 1 << levels,
+                                           .levels = levels,
+                                           .batch = batch,
+                                           .updates = 1000,
+                                           .guidance_scale = 1};
     const size_t values = (size_t)batch * (size_t)dim;
     mock->data = room(values, sizeof *mock->data);
     mock->noise = room(values, sizeof *mock->noise);
@@ -164,7 +164,7 @@ void fs_mock_destroy(struct fs_mock_training *mock)
 
 static struct fs_mock_targets create_targets(const struct fs_mock_training *mock)
 {
-    const size_t batch = (size_t)mock->plan.batch, values = batch * (size_t)mock->dim;
+    const size_t batch = (size_t)mock->setup.batch, values = batch * (size_t)mock->dim;
     struct fs_mock_targets all = {
         .x = room(values, sizeof(double)),
         .target = room(values, sizeof(double)),
@@ -199,7 +199,7 @@ static struct fs_method_context create_context(struct fs_mock_training *mock, co
     struct fs_backend *backend = mock->backend;
     struct fs_method_context context = {
         .backend = backend,
-        .plan = mock->plan,
+        .setup = mock->setup,
         .phase = phase,
         .update = mock->update,
         .seed = mock->seed,
@@ -208,7 +208,7 @@ static struct fs_method_context create_context(struct fs_mock_training *mock, co
         .dim = mock->dim,
         .null_label = mock->null_label,
         .label_dropout = mock->label_dropout,
-        .guidance_scale = mock->plan.guidance_scale,
+        .guidance_scale = mock->setup.guidance_scale,
         .data = create_view(backend, rows, mock->dim),
         .labels = mock->labels + first,
         .spare_labels = room((size_t)rows, sizeof(int32_t)),
@@ -272,9 +272,9 @@ static void make_rows(struct fs_mock_training *mock, const struct fs_phase *phas
 struct fs_mock_targets fs_mock_make(struct fs_mock_training *mock, const struct fs_phase *phase, int micro)
 {
     struct fs_mock_targets all = create_targets(mock);
-    mock->plan.settings = &mock->settings;
-    for (int first = 0; first < mock->plan.batch; first += micro) {
-        const int rest = mock->plan.batch - first;
+    mock->setup.settings = &mock->settings;
+    for (int first = 0; first < mock->setup.batch; first += micro) {
+        const int rest = mock->setup.batch - first;
         make_rows(mock, phase, first, rest < micro ? rest : micro, &all);
     }
     return all;

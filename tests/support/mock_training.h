@@ -12,13 +12,13 @@ struct fs_mock_training {
     struct fs_backend *backend;
     const struct fs_method *method;
     union fs_method_settings settings;
-    struct fs_method_plan plan;
+    struct fs_method_setup setup;
     uint32_t seed;
     int64_t update;
     int dim, null_label;
     double label_dropout;
     fs_mock_velocity velocity;
-    /* The global batch, [plan.batch, dim] and [plan.batch]; noise is read on pairs only. */
+    /* The global batch, [setup.batch, dim] and [setup.batch]; noise is read on pairs only. */
     double *data, *noise;
     int32_t *labels;
     int64_t rows_asked[3]; /* rows that went through each network, counted up */

@@ -364,8 +364,8 @@ static void teachers_are_shared(void **state)
         assert_int_equal(fs_config_teacher(&experiment.runs[i], &teacher, &error), FS_OK);
         assert_int_equal(teacher.train.updates, 40);
         assert_string_equal(teacher.train_hash, alone.runs[0].train_hash);
-        assert_int_equal(fs_config_plan(&experiment.runs[i]).updates, 40);
-        assert_int_equal(fs_config_plan(&experiment.runs[i]).levels, 7);
+        assert_int_equal(fs_config_method_setup(&experiment.runs[i]).updates, 40);
+        assert_int_equal(fs_config_method_setup(&experiment.runs[i]).levels, 7);
         fs_config_free(&teacher);
     }
     fs_experiment_free(&experiment);

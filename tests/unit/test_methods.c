@@ -48,7 +48,7 @@ static void for_every_phase(void (*body)(struct fs_mock_training *mock, const st
             struct fs_phase phases[FS_PHASES_MAX];
             fs_mock_create(&mock, backend, method, LEVELS, BATCH, DIM, waves);
             mock.label_dropout = 0.25;
-            mock.plan.guidance_scale = guided ? 1.5 : 1;
+            mock.setup.guidance_scale = guided ? 1.5 : 1;
             if (strcmp(method->name, "shortcut") == 0) {
                 mock.settings.shortcut.bootstrap_guidance = guided;
                 mock.settings.shortcut.bootstrap_fraction = 0.4;
@@ -56,10 +56,10 @@ static void for_every_phase(void (*body)(struct fs_mock_training *mock, const st
                 mock.settings.reflow.teacher_steps = 8;
             }
             struct fs_error error = {.text = ""};
-            if (method->check(&mock.plan, &error) != FS_OK) {
+            if (method->check(&mock.setup, &error) != FS_OK) {
                 fail_msg("%s: %s", method->name, error.text);
             }
-            const int count = method->phases(&mock.plan, phases);
+            const int count = method->phases(&mock.setup, phases);
             for (int k = 0; k < count; k++) {
                 body(&mock, &phases[k]);
             }
@@ -71,7 +71,7 @@ static void for_every_phase(void (*body)(struct fs_mock_training *mock, const st
 static bool same_bits(const struct fs_mock_training *mock, const struct fs_mock_targets *a,
                       const struct fs_mock_targets *b)
 {
-    const size_t batch = (size_t)mock->plan.batch, values = batch * (size_t)mock->dim;
+    const size_t batch = (size_t)mock->setup.batch, values = batch * (size_t)mock->dim;
     return memcmp(a->x, b->x, values * sizeof *a->x) == 0 &&
            memcmp(a->target, b->target, values * sizeof *a->target) == 0 &&
            memcmp(a->t, b->t, batch * sizeof *a->t) == 0 && memcmp(a->s, b->s, batch * sizeof *a->s) == 0 &&
@@ -82,14 +82,14 @@ static bool same_bits(const struct fs_mock_training *mock, const struct fs_mock_
 
 static void check_rows(struct fs_mock_training *mock, const struct fs_phase *phase)
 {
-    struct fs_mock_targets targets = fs_mock_make(mock, phase, mock->plan.batch);
-    for (int i = 0; i < mock->plan.batch; i++) {
+    struct fs_mock_targets targets = fs_mock_make(mock, phase, mock->setup.batch);
+    for (int i = 0; i < mock->setup.batch; i++) {
         assert_true(targets.t[i] >= 0 && targets.t[i] < 1);
-        const double grid = (double)targets.t[i] * mock->plan.finest_steps;
+        const double grid = (double)targets.t[i] * mock->setup.finest_steps;
         assert_true(grid == floor(grid));
         assert_true(isfinite(targets.s[i]));
         assert_true(isfinite(targets.weight[i]) && targets.weight[i] > 0);
-        assert_in_range(targets.level[i], 0, mock->plan.levels);
+        assert_in_range(targets.level[i], 0, mock->setup.levels);
         assert_true(targets.labels[i] == mock->labels[i] || targets.labels[i] == mock->null_label);
         for (int d = 0; d < mock->dim; d++) {
             assert_true(isfinite(targets.x[i * mock->dim + d]));
@@ -107,8 +107,8 @@ static void every_row_is_filled_and_in_range(void **state)
 
 static void check_pieces(struct fs_mock_training *mock, const struct fs_phase *phase)
 {
-    struct fs_mock_targets whole = fs_mock_make(mock, phase, mock->plan.batch);
-    const int pieces[] = {1, 7, 13, 60, mock->plan.batch};
+    struct fs_mock_targets whole = fs_mock_make(mock, phase, mock->setup.batch);
+    const int pieces[] = {1, 7, 13, 60, mock->setup.batch};
     for (size_t k = 0; k < sizeof pieces / sizeof *pieces; k++) {
         struct fs_mock_targets targets = fs_mock_make(mock, phase, pieces[k]);
         assert_true(same_bits(mock, &whole, &targets));
@@ -126,12 +126,12 @@ static void micro_batches_move_no_bit(void **state)
 /* Rows are a function of seed and update, and move with both. */
 static void check_seeds(struct fs_mock_training *mock, const struct fs_phase *phase)
 {
-    struct fs_mock_targets one = fs_mock_make(mock, phase, mock->plan.batch);
+    struct fs_mock_targets one = fs_mock_make(mock, phase, mock->setup.batch);
     mock->seed++;
-    struct fs_mock_targets other_seed = fs_mock_make(mock, phase, mock->plan.batch);
+    struct fs_mock_targets other_seed = fs_mock_make(mock, phase, mock->setup.batch);
     mock->seed--;
     mock->update++;
-    struct fs_mock_targets other_update = fs_mock_make(mock, phase, mock->plan.batch);
+    struct fs_mock_targets other_update = fs_mock_make(mock, phase, mock->setup.batch);
     mock->update--;
     assert_false(same_bits(mock, &one, &other_seed));
     assert_false(same_bits(mock, &one, &other_update));
@@ -155,7 +155,7 @@ static void check_forwards(struct fs_mock_training *mock, const struct fs_phase 
     for (int network = 0; network < 3; network++) {
         asked += (double)mock->rows_asked[network];
     }
-    const double said = mock->method->extra_forwards(&mock->plan, phase) * mock->plan.batch;
+    const double said = mock->method->extra_forwards(&mock->setup, phase) * mock->setup.batch;
     assert_true(fabs(asked - said) < 1e-6);
     fs_mock_free_targets(&targets);
 }
@@ -176,8 +176,8 @@ static void phases_add_up(void **state)
             struct fs_mock_training mock;
             struct fs_phase phases[FS_PHASES_MAX];
             fs_mock_create(&mock, backend, method, LEVELS, BATCH, DIM, waves);
-            mock.plan.updates = updates;
-            const int count = method->phases(&mock.plan, phases);
+            mock.setup.updates = updates;
+            const int count = method->phases(&mock.setup, phases);
             assert_in_range(count, 1, FS_PHASES_MAX);
             int64_t sum = 0;
             for (int k = 0; k < count; k++) {
@@ -221,17 +221,17 @@ static void table_is_complete(void **state)
         struct fs_mock_training mock;
         struct fs_error error;
         fs_mock_create(&mock, backend, method, 7, 128, 1, waves);
-        assert_int_equal(method->check(&mock.plan, &error), FS_OK);
+        assert_int_equal(method->check(&mock.setup, &error), FS_OK);
         const double share = method->teacher_share(&mock.settings);
         assert_true(share >= 0 && share < 1);
         assert_true(method->target_ema(&mock.settings) < 1);
         bool inside = false, guided = method->trains_guided(&mock.settings);
         for (int steps = 1; steps <= 128; steps *= 2) {
             const char *reason = NULL;
-            const float s = method->conditioning(&mock.plan, steps);
+            const float s = method->conditioning(&mock.setup, steps);
             assert_true(s >= 0 && s <= 7);
-            inside = inside || !method->outside_training(&mock.plan, steps);
-            const bool allowed = method->guidance_allowed(&mock.plan, steps, &reason);
+            inside = inside || !method->outside_training(&mock.setup, steps);
+            const bool allowed = method->guidance_allowed(&mock.setup, steps, &reason);
             assert_true(allowed || (reason && strlen(reason) > 0));
             guided = guided || allowed;
         }

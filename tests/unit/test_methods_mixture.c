@@ -59,7 +59,7 @@ static void close_to(double value, double expected, double tolerance)
 /* Rows first, first + 1 … of the data set as the global batch. */
 static void fill_from_mixture(struct fs_mock_training *mock, int64_t first)
 {
-    for (int i = 0; i < mock->plan.batch; i++) {
+    for (int i = 0; i < mock->setup.batch; i++) {
         float row[DIM];
         fs_dataset_row(&dataset, (first + i) % dataset.count, row);
         mock->labels[i] = dataset.labels[(first + i) % dataset.count];
@@ -79,7 +79,7 @@ static void create(struct fs_mock_training *mock, const char *name, int levels, 
 static struct fs_phase only_phase(const struct fs_mock_training *mock)
 {
     struct fs_phase phases[FS_PHASES_MAX];
-    assert_int_equal(mock->method->phases(&mock->plan, phases), 1);
+    assert_int_equal(mock->method->phases(&mock->setup, phases), 1);
     return phases[0];
 }
 
@@ -136,7 +136,7 @@ static void shortcut_targets_are_two_exact_half_steps(void **state)
         create(&mock, "shortcut", 7, 211);
         mock.settings.shortcut.bootstrap_fraction = 0.9;
         mock.settings.shortcut.bootstrap_guidance = guided;
-        mock.plan.guidance_scale = 1.7;
+        mock.setup.guidance_scale = 1.7;
         mock.label_dropout = 0.9; /* must not touch these rows */
         const struct fs_phase phase = only_phase(&mock);
         struct fs_mock_targets targets = fs_mock_make(&mock, &phase, 50);
@@ -157,9 +157,9 @@ static void distillation_visits_its_phases_in_order(void **state)
     struct fs_mock_training mock;
     struct fs_phase phases[FS_PHASES_MAX];
     create(&mock, "progressive-distillation", 5, 40);
-    mock.plan.guidance_scale = 1.7;
-    mock.plan.updates = 23;
-    assert_int_equal(mock.method->phases(&mock.plan, phases), 5);
+    mock.setup.guidance_scale = 1.7;
+    mock.setup.updates = 23;
+    assert_int_equal(mock.method->phases(&mock.setup, phases), 5);
     for (int k = 0; k < 5; k++) {
         assert_int_equal(phases[k].level, 4 - k);
         assert_in_range(phases[k].updates, 4, 5);
@@ -167,7 +167,7 @@ static void distillation_visits_its_phases_in_order(void **state)
         assert_int_equal(phases[k].teacher_is_previous, k > 0);
         assert_false(phases[k].on_pairs);
         struct fs_mock_targets targets = fs_mock_make(&mock, &phases[k], 17);
-        for (int i = 0; i < mock.plan.batch; i++) {
+        for (int i = 0; i < mock.setup.batch; i++) {
             assert_int_equal(targets.level[i], 4 - k);
             assert_true(targets.s[i] == 0);
             check_half_steps(&mock, &targets, i, 0, k == 0 ? 1.7 : 1);
@@ -308,9 +308,9 @@ static double largest_deviation(struct fs_mock_training *mock, double slope)
     double sum[PROBES][DIM] = {{0}}, square[PROBES][DIM] = {{0}}, largest = 0;
     double n = 0;
     for (mock->update = 0; mock->update < 100; mock->update++) {
-        fill_from_mixture(mock, mock->update * mock->plan.batch);
-        struct fs_mock_targets targets = fs_mock_make(mock, &phase, mock->plan.batch);
-        for (int i = 0; i < mock->plan.batch; i++, n++) {
+        fill_from_mixture(mock, mock->update * mock->setup.batch);
+        struct fs_mock_targets targets = fs_mock_make(mock, &phase, mock->setup.batch);
+        for (int i = 0; i < mock->setup.batch; i++, n++) {
             double velocity[DIM], g[PROBES];
             const double *x = targets.x + i * DIM;
             exact(x, (double)targets.t[i], targets.labels[i], velocity);
@@ -357,7 +357,7 @@ static void check_plain_rows(struct fs_mock_training *mock, int first, double s)
     const struct fs_random_key key = {mock->seed, FS_STREAM_TRAIN_NOISE, (uint32_t)mock->update, 0};
     struct fs_mock_targets targets = fs_mock_make(mock, &phase, 37);
     int dropped = 0;
-    for (int i = first; i < mock->plan.batch; i++) {
+    for (int i = first; i < mock->setup.batch; i++) {
         float drawn[4];
         fs_normals4(key, (uint32_t)i, 0, drawn);
         assert_true((double)targets.s[i] == s && targets.weight[i] == 1);
@@ -369,7 +369,7 @@ static void check_plain_rows(struct fs_mock_training *mock, int first, double s)
             close_to(targets.target[i * DIM + d], x1 - (1 - 1e-5) * x0, 1e-6);
         }
     }
-    const double n = mock->plan.batch - first, rate = mock->label_dropout;
+    const double n = mock->setup.batch - first, rate = mock->label_dropout;
     assert_true(fabs(dropped - n * rate) <= 5 * sqrt(n * rate * (1 - rate)));
     fs_mock_free_targets(&targets);
 }
@@ -404,21 +404,21 @@ static void refused_shares_name_what_works(void **state)
             create(&mock, "shortcut", 7, batch);
             mock.settings.shortcut.bootstrap_fraction = fractions[k];
             if ((int)(batch * fractions[k]) >= 7) {
-                assert_int_equal(method->check(&mock.plan, &unused), FS_OK);
+                assert_int_equal(method->check(&mock.setup, &unused), FS_OK);
             } else {
-                assert_int_equal(method->check(&mock.plan, &error), FS_USAGE);
+                assert_int_equal(method->check(&mock.setup, &error), FS_USAGE);
                 const char *share = strstr(error.text, "take at least "),
                            *rows = strstr(error.text, "train.batch at least ");
                 assert_non_null(share);
                 assert_true((rows != NULL) == (fractions[k] > 0));
                 mock.settings.shortcut.bootstrap_fraction = atof(share + strlen("take at least "));
-                assert_int_equal(method->check(&mock.plan, &unused), FS_OK);
+                assert_int_equal(method->check(&mock.setup, &unused), FS_OK);
                 mock.settings.shortcut.bootstrap_fraction = fractions[k];
                 if (rows) {
-                    mock.plan.batch = atoi(rows + strlen("train.batch at least "));
-                    assert_int_equal(method->check(&mock.plan, &unused), FS_OK);
-                    mock.plan.batch--;
-                    assert_int_equal(method->check(&mock.plan, &unused), FS_USAGE);
+                    mock.setup.batch = atoi(rows + strlen("train.batch at least "));
+                    assert_int_equal(method->check(&mock.setup, &unused), FS_OK);
+                    mock.setup.batch--;
+                    assert_int_equal(method->check(&mock.setup, &unused), FS_USAGE);
                 }
             }
             fs_mock_destroy(&mock);
@@ -432,24 +432,24 @@ static void impossible_settings_are_refused(void **state)
     struct fs_mock_training mock;
     struct fs_error error;
     create(&mock, "shortcut", 7, 7);
-    assert_int_equal(mock.method->check(&mock.plan, &error), FS_USAGE); /* no share leaves a row for flow matching */
+    assert_int_equal(mock.method->check(&mock.setup, &error), FS_USAGE); /* no share leaves a row for flow matching */
     assert_non_null(strstr(error.text, "train.batch: 7 rows are too few for 7 levels"));
-    mock.plan.batch = 128;
+    mock.setup.batch = 128;
     mock.settings.shortcut.bootstrap_fraction = 1;
-    assert_int_equal(mock.method->check(&mock.plan, &error), FS_USAGE);
+    assert_int_equal(mock.method->check(&mock.setup, &error), FS_USAGE);
     mock.settings.shortcut.bootstrap_fraction = 0;
     mock.settings.shortcut.max_step_level = 7; /* needs no rows */
-    assert_int_equal(mock.method->check(&mock.plan, &error), FS_OK);
+    assert_int_equal(mock.method->check(&mock.setup, &error), FS_OK);
     mock.settings.shortcut.max_step_level = 8;
-    assert_int_equal(mock.method->check(&mock.plan, &error), FS_USAGE);
+    assert_int_equal(mock.method->check(&mock.setup, &error), FS_USAGE);
     assert_non_null(strstr(error.text, "max_step"));
     fs_mock_destroy(&mock);
 
     create(&mock, "progressive-distillation", 7, 8);
-    mock.plan.updates = 7;
-    assert_int_equal(mock.method->check(&mock.plan, &error), FS_OK);
-    mock.plan.updates = 6;
-    assert_int_equal(mock.method->check(&mock.plan, &error), FS_USAGE);
+    mock.setup.updates = 7;
+    assert_int_equal(mock.method->check(&mock.setup, &error), FS_OK);
+    mock.setup.updates = 6;
+    assert_int_equal(mock.method->check(&mock.setup, &error), FS_USAGE);
     assert_non_null(strstr(error.text, "fewer than the 7 phases"));
     fs_mock_destroy(&mock);
 
@@ -457,7 +457,7 @@ static void impossible_settings_are_refused(void **state)
     const int steps[] = {0, -1, 3, 96, 256};
     for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
         mock.settings.reflow.teacher_steps = steps[k];
-        assert_int_equal(mock.method->check(&mock.plan, &error), FS_USAGE);
+        assert_int_equal(mock.method->check(&mock.setup, &error), FS_USAGE);
     }
     fs_mock_destroy(&mock);
 }
@@ -473,19 +473,19 @@ static void sampling_is_as_trained(void **state)
         mock.settings.shortcut.max_step_level = coarsest;
         for (int level = 0; level <= 7; level++) {
             const int expected = level > coarsest ? level : coarsest;
-            assert_true(mock.method->conditioning(&mock.plan, 1 << level) == (float)expected);
-            assert_int_equal(mock.method->guidance_allowed(&mock.plan, 1 << level, &reason), level == 7);
-            assert_int_equal(mock.method->outside_training(&mock.plan, 1 << level), level < coarsest);
+            assert_true(mock.method->conditioning(&mock.setup, 1 << level) == (float)expected);
+            assert_int_equal(mock.method->guidance_allowed(&mock.setup, 1 << level, &reason), level == 7);
+            assert_int_equal(mock.method->outside_training(&mock.setup, 1 << level), level < coarsest);
         }
     }
     fs_mock_destroy(&mock);
-    const struct fs_method_plan plan = {.finest_steps = 128, .levels = 7, .guidance_scale = 1};
+    const struct fs_method_setup setup = {.finest_steps = 128, .levels = 7, .guidance_scale = 1};
     for (int steps = 1; steps <= 128; steps *= 2) {
-        assert_int_equal(fs_method_find("flow-matching")->outside_training(&plan, steps), steps != 128);
-        assert_int_equal(fs_method_find("progressive-distillation")->outside_training(&plan, steps), steps != 1);
-        assert_false(fs_method_find("reflow")->outside_training(&plan, steps));
-        assert_true(fs_method_find("flow-matching")->conditioning(&plan, steps) == 0);
-        assert_true(fs_method_find("flow-matching")->guidance_allowed(&plan, steps, &reason));
+        assert_int_equal(fs_method_find("flow-matching")->outside_training(&setup, steps), steps != 128);
+        assert_int_equal(fs_method_find("progressive-distillation")->outside_training(&setup, steps), steps != 1);
+        assert_false(fs_method_find("reflow")->outside_training(&setup, steps));
+        assert_true(fs_method_find("flow-matching")->conditioning(&setup, steps) == 0);
+        assert_true(fs_method_find("flow-matching")->guidance_allowed(&setup, steps, &reason));
     }
 }
 

@@ -15,7 +15,7 @@
 
 #include "harness/data/png.h"
 #include "harness/report/html.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/report/page.h"
 #include "harness/report/picture.h"
 #include "harness/store/query.h"

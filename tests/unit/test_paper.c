@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/report/paper.h"
 #include "harness/store/query.h"
 #include "kernels/base/file.h"

@@ -13,7 +13,7 @@
 #include <sqlite3.h>
 
 #include "harness/report/latex.h"
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 #include "harness/report/runs_list.h"
 #include "harness/report/show.h"
 #include "harness/report/table.h"

@@ -1,5 +1,5 @@
 /* Numbers as reports print them. */
-#include "harness/report/number.h"
+#include "harness/text/number.h"
 
 #include <inttypes.h>
 #include <math.h>
