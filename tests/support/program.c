@@ -27,6 +27,11 @@ void test_program_find(const char *argv0)
     }
 }
 
+const char *test_program(void)
+{
+    return program;
+}
+
 int test_program_run(const char *prefix, const char *arguments, char *text, size_t size)
 {
     char command[4096];

@@ -7,6 +7,8 @@
 
 /* Finds it two folders above a test program: BUILD/tests/end_to_end/test_x → BUILD/fewstep. */
 void test_program_find(const char *argv0);
+/* Its path. */
+const char *test_program(void);
 
 /* Runs `fewstep ARGUMENTS` through the shell with what the environment `prefix` ("" or "ulimit -f 100;") says first.
  * Its stderr goes to `text`. Returns the exit status. */

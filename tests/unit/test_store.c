@@ -740,7 +740,38 @@ static void test_identities_of_stored_scores_hold(void **state)
         assert_string_equal(hash, fs_query_text(query, 0));
     }
     sqlite3_finalize(query);
-    assert_true(count > 10);
+    assert_int_equal(count, whole(store, "SELECT count(*) FROM scores"));
+    assert_true(count >= 361);
+    fs_store_close(store);
+}
+
+/* So is a run: by the hash of its configuration, and by the id over that hash. */
+static void test_identities_of_stored_runs_hold(void **state)
+{
+    struct place *place = *state;
+    sqlite3_stmt *query;
+    bool row;
+    int count = 0;
+
+    snprintf(place->path, sizeof(place->path), "results/fewstep.db");
+    struct fs_store *store = open_store(place, FS_STORE_READ);
+    good(fs_query_open(fs_store_handle(store), &query, &place->error,
+                       "SELECT id, config_json, train_hash, seed, data_sha256, source_hash FROM runs", ""),
+         &place->error);
+    for (good(fs_query_next(query, &row, &place->error), &place->error); row;
+         good(fs_query_next(query, &row, &place->error), &place->error), count++) {
+        struct fs_config config;
+        char id[65];
+        good(fs_config_from_json(fs_query_text(query, 1), &config, &place->error), &place->error);
+        assert_string_equal(config.train_hash, fs_query_text(query, 2));
+        assert_int_equal(config.seed, sqlite3_column_int64(query, 3));
+        good(fs_run_id(&config, fs_query_text(query, 4), fs_query_text(query, 5), id, &place->error), &place->error);
+        assert_string_equal(id, fs_query_text(query, 0));
+        fs_config_free(&config);
+    }
+    sqlite3_finalize(query);
+    assert_int_equal(count, whole(store, "SELECT count(*) FROM runs"));
+    assert_true(count >= 47);
     fs_store_close(store);
 }
 
@@ -794,6 +825,7 @@ int main(void)
         TEST(test_an_older_schema_is_read_and_migrated),
         TEST(test_the_committed_database_is_read),
         TEST(test_identities_of_stored_scores_hold),
+        TEST(test_identities_of_stored_runs_hold),
         TEST(test_migrations_apply_what_is_lacking_and_all_or_nothing),
     };
 
