@@ -106,6 +106,12 @@ test-san: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory BUILD=build/san OPTIMISE=-O1 \
 	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" test
 
+# In the same job as the base, for other machines, compilers and libraries have other bits.
+BASE ?= HEAD~1
+.PHONY: same-bits
+same-bits: $(PROGRAM) ## whether training has the same bits as at another commit (BASE=REVISION; a minute)
+	sh tests/same_bits.sh $(BASE) $(PROGRAM)
+
 # libFuzzer on the readers of foreign files, one target after the other. What it learns stays in build/fuzz/corpus. The
 # kernels' vector types are gcc's: what the readers need is compiled by clang, what else is asked for comes from the
 # ordinary archive.
