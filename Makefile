@@ -156,7 +156,9 @@ test-page: $(PROGRAM) $(BUILD)/tests/page/make_study ## the page in a browser; s
 OWN_FILES = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp' '*.hpp')
 LINT_SOURCES = $(filter-out kernels/cpu/isa/%,$(filter %.c,$(OWN_FILES)))
 
-lint: ## clang-format, clang-tidy, cppcheck: no warning
+lint: ## clang-format, clang-tidy, cppcheck, who includes whom: no warning
+	@sh tests/lint_includes.sh --self-check
+	@sh tests/lint_includes.sh
 	@clang-format --dry-run -Werror $(OWN_FILES)
 	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
 	    --suppressions-list=.cppcheck -I. --max-configs=4 $(filter %.c,$(OWN_FILES))

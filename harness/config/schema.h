@@ -1,7 +1,7 @@
 /* The keys of an experiment file: one table of name, type, range, default and place in struct fs_config. The keys of
  * the methods join it from their own tables of options, as methods.NAME.KEY. */
-#ifndef FEWSTEP_SCHEMA_H
-#define FEWSTEP_SCHEMA_H
+#ifndef FEWSTEP_CONFIG_SCHEMA_H
+#define FEWSTEP_CONFIG_SCHEMA_H
 
 #include <stdio.h>
 
