@@ -43,7 +43,6 @@ harness/config harness/model
 harness/run harness/cli
 harness/run harness/report
 harness/sample harness/store
-harness/train harness/store
 kernels kernels/cpu
 kernels/base kernels
 struct fs_comparison

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "harness/run/session.h"
+#include "harness/config/preset.h"
 #include "harness/model/dit.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/memory.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/model/dit.h"
+#include "harness/config/preset.h"
 #include "kernels/base/hash.h"
 #include "kernels/base/memory.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "harness/data/dataset.h"
-#include "harness/model/dit.h"
+#include "harness/config/preset.h"
 #include "metrics/metric.h"
 
 /* What the checks share: the tree (NULL: there is none) knows the places, the configuration the values. */

@@ -78,7 +78,4 @@ fs_status fs_dit_sizes(struct fs_backend *backend, const struct fs_model_config 
 /* The plan, a line a buffer, for --verbose and for the start of a run (`summary`: one line). */
 void fs_dit_print_plan(const struct fs_dit *dit, FILE *stream, bool summary);
 
-/* Fills hidden, depth, heads and patch from "dit-xs/4"; FS_USAGE names the presets there are. */
-fs_status fs_model_preset(const char *preset, struct fs_model_config *config, struct fs_error *error);
-
 #endif

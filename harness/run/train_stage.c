@@ -149,9 +149,14 @@ static void show_training(void *owner, const struct fs_train_progress *p)
     }
 }
 
-static fs_status keep_curve(void *owner, const struct fs_curve_point *points, int count, struct fs_error *error)
+static fs_status keep_curve(void *owner, int64_t update, const struct fs_train_value *values, int count,
+                            struct fs_error *error)
 {
     const struct fs_job *job = owner;
+    struct fs_curve_point points[FS_TRAIN_VALUES_MAX];
+    for (int i = 0; i < count; i++) {
+        points[i] = (struct fs_curve_point){values[i].name, update, values[i].value};
+    }
     return fs_store_curve(job->pipeline->session->store, job->id, points, count, error);
 }
 
@@ -184,7 +189,7 @@ static fs_status train_here(struct fs_job *job, const char *teacher, const char 
         .stop = &fs_stop,
         .owner = job,
         .progress = show_training,
-        .curve = keep_curve,
+        .measured = keep_curve,
         .checkpointed = keep_checkpoint,
     };
     const double begin = fs_seconds();

@@ -18,6 +18,7 @@
 #define LOSS_EXPLODED 100.0
 #define CURVE_POINTS 400
 #define LEVELS_MAX 12
+_Static_assert(FS_TRAIN_VALUES_MAX >= LEVELS_MAX + 5, "one value a level, and those of all rows");
 
 /* The rows that go through the network at once, on the host and on the device; `losses`, `weight`, `level` and `loss`
  * hold all rows of an update, so that nothing is waited for before its end. */
@@ -623,27 +624,25 @@ static fs_status write_curves(struct trainer *trainer, struct fs_error *error)
 {
     const struct fs_training *training = trainer->training;
     struct window *window = &trainer->window;
-    struct fs_curve_point points[LEVELS_MAX + 5];
+    struct fs_train_value values[FS_TRAIN_VALUES_MAX];
     char names[LEVELS_MAX][24];
     int count = 0;
-    points[count++] = (struct fs_curve_point){"loss", trainer->update, window->loss / (double)window->updates};
-    points[count++] = (struct fs_curve_point){"gradient_norm", trainer->update, norm_of(trainer, trainer->gradients)};
-    points[count++] = (struct fs_curve_point){"weight_norm", trainer->update, norm_of(trainer, trainer->model.values)};
-    points[count++] =
-        (struct fs_curve_point){"updates_per_second", trainer->update, (double)window->updates / window->seconds};
+    values[count++] = (struct fs_train_value){"loss", window->loss / (double)window->updates};
+    values[count++] = (struct fs_train_value){"gradient_norm", norm_of(trainer, trainer->gradients)};
+    values[count++] = (struct fs_train_value){"weight_norm", norm_of(trainer, trainer->model.values)};
+    values[count++] = (struct fs_train_value){"updates_per_second", (double)window->updates / window->seconds};
     if (training->peak_flops > 0) {
-        points[count++] = (struct fs_curve_point){"peak_share", trainer->update,
-                                                  window->flops / window->seconds / training->peak_flops};
+        values[count++] = (struct fs_train_value){"peak_share", window->flops / window->seconds / training->peak_flops};
     }
     for (int level = 0; level < LEVELS_MAX; level++) {
         if (window->level_rows[level] > 0) {
             snprintf(names[level], sizeof names[level], "loss/level/%d", level);
-            points[count++] = (struct fs_curve_point){names[level], trainer->update,
-                                                      window->level_loss[level] / (double)window->level_rows[level]};
+            values[count++] =
+                (struct fs_train_value){names[level], window->level_loss[level] / (double)window->level_rows[level]};
         }
     }
     *window = (struct window){0};
-    return training->curve(training->owner, points, count, error);
+    return training->measured(training->owner, trainer->update, values, count, error);
 }
 
 static void report(const struct trainer *trainer, double loss)

@@ -6,7 +6,6 @@
 
 #include "harness/data/dataset.h"
 #include "harness/model/dit.h"
-#include "harness/store/store.h"
 #include "harness/train/comm.h"
 
 struct fs_train_progress {
@@ -15,6 +14,14 @@ struct fs_train_progress {
     double updates_per_second; /* recent */
     double flops_per_second;
     double seconds_left;
+};
+
+/* What was measured since the last time: "loss", "loss/level/3", "gradient_norm", "weight_norm", "updates_per_second",
+ * "peak_share" of this machine. At most FS_TRAIN_VALUES_MAX at once. */
+#define FS_TRAIN_VALUES_MAX 24
+struct fs_train_value {
+    const char *name;
+    double value;
 };
 
 /* What a training needs and whom it tells. */
@@ -32,7 +39,8 @@ struct fs_training {
 
     void *owner;
     void (*progress)(void *owner, const struct fs_train_progress *progress);
-    fs_status (*curve)(void *owner, const struct fs_curve_point *points, int count, struct fs_error *error);
+    fs_status (*measured)(void *owner, int64_t update, const struct fs_train_value *values, int count,
+                          struct fs_error *error);
     fs_status (*checkpointed)(void *owner, int64_t update, const char *path, struct fs_error *error);
 };
 

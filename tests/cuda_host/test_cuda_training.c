@@ -53,9 +53,10 @@ static void on_progress(void *owner, const struct fs_train_progress *progress)
     }
 }
 
-static fs_status no_curve(void *owner, const struct fs_curve_point *points, int count, struct fs_error *error)
+static fs_status no_curve(void *owner, int64_t update, const struct fs_train_value *values, int count,
+                          struct fs_error *error)
 {
-    (void)owner, (void)points, (void)count, (void)error;
+    (void)owner, (void)update, (void)values, (void)count, (void)error;
     return FS_OK;
 }
 
@@ -77,7 +78,7 @@ static fs_status train(const char *folder, struct fs_error *error)
                                          .folder = folder,
                                          .stop = &stop,
                                          .progress = on_progress,
-                                         .curve = no_curve,
+                                         .measured = no_curve,
                                          .checkpointed = no_note};
     bool finished = false;
     must(fs_make_folder(folder, error), error);

@@ -12,6 +12,7 @@
 
 #include "harness/config/cost.h"
 #include "harness/config/schema.h"
+#include "harness/config/preset.h"
 #include "harness/model/dit.h"
 #include "tests/support/folder.h"
 

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "harness/config/preset.h"
 #include "harness/model/network.h"
 #include "kernels/base/memory.h"
 #include "tests/reference/reference.h"

@@ -61,9 +61,10 @@ static void no_progress(void *owner, const struct fs_train_progress *progress)
     assert_true(isfinite(progress->loss));
 }
 
-static fs_status no_curve(void *owner, const struct fs_curve_point *points, int count, struct fs_error *error)
+static fs_status no_curve(void *owner, int64_t update, const struct fs_train_value *values, int count,
+                          struct fs_error *error)
 {
-    (void)owner, (void)points, (void)count, (void)error;
+    (void)owner, (void)update, (void)values, (void)count, (void)error;
     return FS_OK;
 }
 
@@ -85,7 +86,7 @@ static void train(const struct fs_config *config, const char *folder, char check
                                          .folder = folder,
                                          .stop = &stop,
                                          .progress = no_progress,
-                                         .curve = no_curve,
+                                         .measured = no_curve,
                                          .checkpointed = no_note};
     bool finished = false;
     int64_t update = 0;

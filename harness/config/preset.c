@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/model/dit.h"
+#include "harness/config/preset.h"
 
 static const struct {
     const char *name;
