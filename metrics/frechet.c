@@ -58,8 +58,8 @@ static double trace(int64_t dim, const double *matrix)
     return sum;
 }
 
-/* Eigenvalues in ascending order; with job 'V' the eigenvectors replace the matrix, as columns. `scale` bounds the
- * largest eigenvalue of what the matrix was computed from. Within its rounding a negative eigenvalue is a zero. */
+/* Eigenvalues in ascending order; with job 'V' the eigenvectors replace the matrix, as columns. `scale` is the size of
+ * what the matrix was computed from, and so of its rounding: within that a negative eigenvalue is a zero. */
 static fs_status eigen(char job, int64_t dim, double *matrix, double *eigenvalues, double scale, struct fs_error *error)
 {
     const lapack_int info =
@@ -85,7 +85,8 @@ static double largest_element(int64_t count, const double *values)
     return fabs(values[cblas_idamax((int)count, values, 1)]);
 }
 
-fs_status fs_symmetric_root(int64_t dim, const double *sigma, double *root, struct fs_error *error)
+/* `size`: as eigen() has its scale. */
+static fs_status symmetric_root(int64_t dim, const double *sigma, double size, double *root, struct fs_error *error)
 {
     FS_TRY(require_covariance(dim, sigma, error));
     const int n = (int)dim;
@@ -93,8 +94,7 @@ fs_status fs_symmetric_root(int64_t dim, const double *sigma, double *root, stru
     fs_status status = vectors && eigenvalues ? FS_OK : FS_FAILED;
     if (status == FS_OK) {
         memcpy(vectors, sigma, (size_t)(dim * dim) * sizeof *vectors);
-        /* The largest eigenvalue lies between the largest element and dim times it. */
-        status = eigen('V', dim, vectors, eigenvalues, largest_element(dim * dim, sigma), error);
+        status = eigen('V', dim, vectors, eigenvalues, size, error);
     }
     if (status == FS_OK) {
         /* Σ^½ = (V·Λ^¼)·(V·Λ^¼)ᵀ: symmetric by construction. */
@@ -113,9 +113,16 @@ fs_status fs_symmetric_root(int64_t dim, const double *sigma, double *root, stru
     return status;
 }
 
-/* tr (R Σ R)^½ with three matrices of work space. */
-static fs_status trace_of_root(int64_t dim, const double *root, const double *sigma, double *work, double *result,
-                               struct fs_error *error)
+fs_status fs_symmetric_root(int64_t dim, const double *sigma, double *root, struct fs_error *error)
+{
+    /* The largest eigenvalue lies between the largest element and dim times it. */
+    return symmetric_root(dim, sigma, largest_element(dim * dim, sigma), root, error);
+}
+
+/* tr (R Σ R)^½ with three matrices of work space. `size`: of the numbers that Σ was computed from, where these
+ * cancelled (all rows of a resample are equal: what is left is their rounding); else of Σ's largest element. */
+static fs_status trace_of_root(int64_t dim, const double *root, const double *sigma, double size, double *work,
+                               double *result, struct fs_error *error)
 {
     const int n = (int)dim;
     double *product = work, *sandwich = work + dim * dim, *eigenvalues = work + 2 * dim * dim;
@@ -127,9 +134,10 @@ static fs_status trace_of_root(int64_t dim, const double *root, const double *si
         }
     }
     /* The product is rounded at the size of its factors, which may be far above that of its eigenvalues: two sets
-     * that vary along different axes. */
-    const double root_size = cblas_dnrm2(n * n, root, 1);
-    const double scale = root_size * root_size * largest_element(dim * dim, sigma);
+     * that vary along different axes. And Σ is judged beside the covariance that it is compared with, R² of the trace
+     * |R|²: a set that hardly varies has no more than rounding in its covariance, which need not be positive. */
+    const double root_size = cblas_dnrm2(n * n, root, 1), other = root_size * root_size;
+    const double scale = other * fmax(size, other);
     FS_TRY(eigen('N', dim, sandwich, eigenvalues, scale, error));
     *result = 0;
     for (int64_t i = 0; i < dim; i++) {
@@ -138,13 +146,13 @@ static fs_status trace_of_root(int64_t dim, const double *root, const double *si
     return FS_OK;
 }
 
-/* The distance, its arguments being good. work: [2·dim + 1, dim]. */
+/* The distance, its arguments being good. size2: as trace_of_root has it of Σ2. work: [2·dim + 1, dim]. */
 static fs_status distance_from_root(int64_t dim, const double *mu1, const double *root1, double trace1,
-                                    const double *mu2, const double *sigma2, double *work, double *distance,
-                                    struct fs_error *error)
+                                    const double *mu2, const double *sigma2, double size2, double *work,
+                                    double *distance, struct fs_error *error)
 {
     double cross, between = 0;
-    FS_TRY(trace_of_root(dim, root1, sigma2, work, &cross, error));
+    FS_TRY(trace_of_root(dim, root1, sigma2, size2, work, &cross, error));
     for (int64_t i = 0; i < dim; i++) {
         between += (mu1[i] - mu2[i]) * (mu1[i] - mu2[i]);
     }
@@ -166,7 +174,8 @@ fs_status fs_frechet_from_root(int64_t dim, const double *mu1, const double *roo
     if (!work) {
         return FS_FAILED;
     }
-    const fs_status status = distance_from_root(dim, mu1, root1, trace1, mu2, sigma2, work, distance, error);
+    const double size2 = largest_element(dim * dim, sigma2);
+    const fs_status status = distance_from_root(dim, mu1, root1, trace1, mu2, sigma2, size2, work, distance, error);
     free(work);
     return status;
 }
@@ -178,7 +187,8 @@ fs_status fs_frechet_distance(int64_t dim, const double *mu1, const double *sigm
     if (!root) {
         return FS_FAILED;
     }
-    fs_status status = fs_symmetric_root(dim, sigma1, root, error);
+    const double size = fmax(largest_element(dim * dim, sigma1), largest_element(dim * dim, sigma2));
+    fs_status status = symmetric_root(dim, sigma1, size, root, error);
     if (status == FS_OK) {
         status = fs_frechet_from_root(dim, mu1, root, trace(dim, sigma1), mu2, sigma2, distance, error);
     }
@@ -215,6 +225,7 @@ struct resampling {
     double *counts; /* [n], how often each row was drawn */
     double *block;  /* [BLOCK_ROWS, dim] */
     double *mean, *covariance, *work;
+    double size;       /* of the sums of squares that the covariance is a difference of, a row */
     double *distances; /* [resamples] */
 };
 
@@ -274,6 +285,7 @@ static void weighted_statistics(struct resampling *r)
                         width);
         }
     }
+    r->size = largest_element(dim * dim, r->covariance) / (double)(r->n - 1);
     cblas_dsyr(CblasRowMajor, CblasUpper, width, -(double)r->n, r->mean, 1, r->covariance, width);
     for (int64_t i = 0; i < dim; i++) {
         for (int64_t j = i; j < dim; j++) {
@@ -305,8 +317,8 @@ static fs_status resample(struct resampling *r, const double *reference_mu, cons
     }
     weighted_statistics(r);
     FS_TRY(require_finite(r->covariance, r->dim * r->dim, "the features' covariance", error));
-    FS_TRY(distance_from_root(r->dim, reference_mu, reference_root, reference_trace, r->mean, r->covariance, r->work,
-                              score, error));
+    FS_TRY(distance_from_root(r->dim, reference_mu, reference_root, reference_trace, r->mean, r->covariance, r->size,
+                              r->work, score, error));
     for (int sample = 0; sample < resamples; sample++) {
         const struct fs_random_key key = {.seed = seed, .stream = FS_STREAM_RESAMPLING};
         memset(r->counts, 0, (size_t)r->n * sizeof *r->counts);
@@ -315,7 +327,7 @@ static fs_status resample(struct resampling *r, const double *reference_mu, cons
         }
         weighted_statistics(r);
         FS_TRY(distance_from_root(r->dim, reference_mu, reference_root, reference_trace, r->mean, r->covariance,
-                                  r->work, &r->distances[sample], error));
+                                  r->size, r->work, &r->distances[sample], error));
     }
     return FS_OK;
 }

@@ -5,9 +5,9 @@
 #include "metrics/statistics.h"
 
 /* |μ1 − μ2|² + tr Σ1 + tr Σ2 − 2 tr (Σ1^½ Σ2 Σ1^½)^½ by a symmetric eigensolver (LAPACK dsyevd). mu [dim], sigma
- * [dim, dim]. Negative eigenvalues within rounding (16·dim·ε of the largest) are clipped; beyond it, an asymmetry or a
- * NaN are FS_FAILED. Never negative. A singular Σ costs digits: rounding in a zero eigenvalue enters by its root, about
- * 1e-8 of the traces. */
+ * [dim, dim]. Negative eigenvalues within rounding (16·dim·ε of the larger covariance) are zeros; beyond it, an
+ * asymmetry or a NaN are FS_FAILED. Of equal pictures the covariance is 0, and the distance defined all the same. Never
+ * negative. A singular Σ costs digits: rounding in a zero eigenvalue enters by its root, about 1e-8 of the traces. */
 fs_status fs_frechet_distance(int64_t dim, const double *mu1, const double *sigma1, const double *mu2,
                               const double *sigma2, double *distance, struct fs_error *error);
 

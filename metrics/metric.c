@@ -163,8 +163,11 @@ static fs_status distance_and_interval(const struct fs_evaluation *e, const stru
     FS_TRY(fs_frechet_from_root(to->dim, to->mean, to->root, to->trace, mean, covariance, &distance, error));
     *estimate = (struct fs_estimate){.value = distance, .standard_error = NAN};
     if (to->dim <= FS_BOOTSTRAP_DIM_MAX) {
-        return fs_frechet_interval(to->dim, features, e->n, to->mean, to->root, to->trace, RESAMPLES, FS_INTERVAL_LEVEL,
-                                   e->seed, &estimate->low, &estimate->high, error);
+        FS_TRY(fs_frechet_interval(to->dim, features, e->n, to->mean, to->root, to->trace, RESAMPLES, FS_INTERVAL_LEVEL,
+                                   e->seed, &estimate->low, &estimate->high, error));
+        estimate->low = fmin(estimate->low, distance); /* of equal pictures it has no width but for rounding */
+        estimate->high = fmax(estimate->high, distance);
+        return FS_OK;
     }
     FS_TRY(fs_frechet_deviation(to->dim, features, e->n, mean, covariance, to->mean, to->root, &standard_error, error));
     *estimate = fs_estimate_student(distance, standard_error, (double)(e->n - 1));

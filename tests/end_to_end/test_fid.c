@@ -171,6 +171,46 @@ static void test_same_pictures_same_number(void **state)
     assert_true(fabs(value_of(test_path("folder.npz"), reference, "") - expected) < 1e-6 * expected);
 }
 
+/* An .npy of 28 × 28 pictures, black but for one in each `every`, which is a ramp. */
+static const char *write_collapsed(const char *name, int count, int every)
+{
+    uint8_t *pixels = calloc((size_t)count, SIDE * SIDE);
+    assert_non_null(pixels);
+    for (int i = 0; every > 0 && i * every + 7 < count; i++) {
+        for (int k = 0; k < SIDE * SIDE; k++) {
+            pixels[(i * every + 7) * SIDE * SIDE + k] = (uint8_t)(k * (i + 1));
+        }
+    }
+    const struct fs_array array = {FS_ARRAY_U8, 4, {count, SIDE, SIDE, 1}, pixels};
+    assert_int_equal(fs_npy_write(test_path(name), &array, &error), FS_OK);
+    free(pixels);
+    return test_path(name);
+}
+
+/* Mode collapse: few, equal and nearly equal pictures have a distance like any others. The values are NumPy's, in
+ * float64 from the statistics of both sides: np.linalg.eigh, and eigvalsh of the product. */
+static void test_collapsed_pictures(void **state)
+{
+    (void)state;
+    static const double few[] = {627.1854400730195, 586.658644275658, 571.293865179596};
+    const char *test = "dataset:fashion-mnist:test", *train = "dataset:fashion-mnist";
+    char options[64], path[256];
+    for (int i = 0; i < 3; i++) {
+        snprintf(options, sizeof options, "--samples %d", i + 2);
+        assert_float_equal(value_of(test, train, options), few[i], 1e-5);
+    }
+    keep(path, "collapsed.npy");
+    write_collapsed("collapsed.npy", 10, 0);
+    assert_float_equal(value_of(path, test, "--samples 10"), 563.8212, 1e-4);
+    assert_true(value_of(test, path, "--samples 10") > 0);
+    write_collapsed("collapsed.npy", 1000, 0);
+    assert_float_equal(value_of(path, test, "--samples 500"), 499.37651872388363, 1e-5);
+    write_collapsed("collapsed.npy", 500, 100);
+    assert_float_equal(value_of(path, test, "--samples 500"), 483.52572947294374, 1e-5);
+    assert_float_equal(value_of(test, path, "--samples 500"), 483.52572947294374, 1e-5);
+    assert_true(value_of(path, path, "") < 1e-4);
+}
+
 /* guided-diffusion's reference batches hold statistics of a whole data set and some of its pictures: distances take the
  * first, what needs features the second. */
 static void test_a_reference_batch(void **state)
@@ -376,6 +416,7 @@ int main(int argc, char **argv)
     test_program_find(argc > 0 ? argv[0] : "");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_pictures_same_number),
+        cmocka_unit_test(test_collapsed_pictures),
         cmocka_unit_test(test_a_reference_batch),
         cmocka_unit_test(test_what_is_printed),
         cmocka_unit_test(test_few_pictures_are_noted),

@@ -316,6 +316,84 @@ static void interval_holds_the_score(void **state)
                      FS_USAGE);
 }
 
+/* `equal` rows of one value, behind them `others` that are normal around it. */
+static void rows_around_one(float *features, int64_t equal, int64_t others, int64_t dim)
+{
+    for (uint32_t row = 0; row < equal + others; row++) {
+        for (uint32_t j = 0; j < dim; j++) {
+            features[row * dim + j] = (float)(normal(70, 0, j) + (row < equal ? 0 : normal(71, row, j)));
+        }
+    }
+}
+
+/* What is left of a resample's covariance where its rows are equal is rounding, of either sign. The distance of a point
+ * x to N(μ, Σ) is |x − μ|² + tr Σ. */
+static void interval_of_equal_rows(void **state)
+{
+    (void)state;
+    enum { WIDE = 24, MOST = 1000 };
+    static const int64_t counts[] = {2, 3, 10, 300, MOST};
+    static float features[MOST * WIDE];
+    double mu[WIDE] = {0}, root[WIDE * WIDE] = {0};
+    for (int size = 0; size < 3; size++) { /* also of a reference that hardly varies, or not at all */
+        const double deviation = (const double[]){1.7, 1e-16, 0}[size], trace = WIDE * deviation * deviation;
+        for (int i = 0; i < WIDE; i++) {
+            root[i * WIDE + i] = deviation;
+        }
+        for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+            double expected = trace, low, high;
+            struct fs_error error;
+            rows_around_one(features, counts[i], 0, WIDE);
+            for (int j = 0; j < WIDE; j++) {
+                expected += (double)features[j] * (double)features[j];
+            }
+            if (fs_frechet_interval(WIDE, features, counts[i], mu, root, trace, 100, 0.95, 3, &low, &high, &error)) {
+                fail_msg("%lld rows: %s", (long long)counts[i], error.text);
+            }
+            assert_close(low, expected, 1e-12 * expected);
+            assert_close(high, expected, 1e-12 * expected);
+        }
+    }
+}
+
+/* Few rows, of which many a resample takes one alone, and rows that are equal but for a few. */
+static void interval_of_nearly_equal_rows(void **state)
+{
+    (void)state;
+    enum { WIDE = 24, ROWS = 500 };
+    static const int64_t equal[] = {0, 0, 0, 8, ROWS - 5, ROWS - 1}, others[] = {2, 3, 4, 1, 5, 1};
+    static float features[ROWS * WIDE];
+    double mu[WIDE] = {0}, root[WIDE * WIDE] = {0};
+    for (int size = 0; size < 2; size++) {
+        const double deviation = size == 0 ? 1 : 1e-16, trace = WIDE * deviation * deviation;
+        for (int i = 0; i < WIDE; i++) {
+            root[i * WIDE + i] = deviation;
+        }
+        for (size_t i = 0; i < sizeof equal / sizeof *equal; i++) {
+            const int64_t n = equal[i] + others[i];
+            double low, high;
+            struct fs_error error;
+            rows_around_one(features, equal[i], others[i], WIDE);
+            if (fs_frechet_interval(WIDE, features, n, mu, root, trace, 100, 0.95, 3, &low, &high, &error)) {
+                fail_msg("%lld and %lld rows: %s", (long long)equal[i], (long long)others[i], error.text);
+            }
+            assert_true(low > 1 && low < high && high < 200);
+        }
+    }
+}
+
+/* A covariance that is rounding, made as a difference of sums, beside one that is not. */
+static void a_covariance_of_rounding_is_zero(void **state)
+{
+    (void)state;
+    const double mu1[2] = {3, 0}, mu2[2] = {0, 0}, unit[4] = {1, 0, 0, 1};
+    const double rounding[4] = {1e-31, 2e-31, 2e-31, 1e-31}, negative[4] = {-1e-31, 0, 0, -1e-31};
+    assert_close(frechet(2, mu1, rounding, mu2, unit), 11, 1e-12);
+    assert_close(frechet(2, mu1, unit, mu2, rounding), 11, 1e-12);
+    assert_close(frechet(2, mu1, negative, mu2, unit), 11, 1e-12);
+    assert_close(frechet(2, mu1, unit, mu2, negative), 11, 1e-12);
+}
+
 /* Of diagonal covariances the root is known: Σ √((a + ε)(b + ε)); small ones, so that ε counts. */
 static void authors_offset_is_inside_the_root(void **state)
 {
@@ -348,6 +426,9 @@ int main(void)
         cmocka_unit_test(what_is_no_covariance_is_refused),
         cmocka_unit_test(interval_matches_the_analytic_spread),
         cmocka_unit_test(interval_holds_the_score),
+        cmocka_unit_test(interval_of_equal_rows),
+        cmocka_unit_test(interval_of_nearly_equal_rows),
+        cmocka_unit_test(a_covariance_of_rounding_is_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
