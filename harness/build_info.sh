@@ -9,8 +9,13 @@ endings=$4
 shift 4
 source_hash=$(for file in "$@"; do printf '%s\n' "$file"; cat "$file"; done | sha256sum | cut -d ' ' -f 1)
 commit=$(git rev-parse HEAD 2>/dev/null || true)
+# Changed: a tracked file is, or a new source file would be compiled. What else lies about (pictures, pages, databases)
+# is no part of the program.
+changed=$(git status --porcelain --untracked-files=no 2>/dev/null | head -n 1)
+new=$(git ls-files --others --exclude-standard -- harness kernels methods metrics 2>/dev/null |
+    grep -E '\.(c|h|cu|cuh|sh|css|js)$' | head -n 1) || true
 dirty=false
-if [ -n "$commit" ] && [ -n "$(git status --porcelain 2>/dev/null | head -n 1)" ]; then
+if [ -n "$commit" ] && [ -n "$changed$new" ]; then
     dirty=true
 fi
 cat <<EOF

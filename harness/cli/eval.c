@@ -113,7 +113,7 @@ fs_status fs_command_eval(int argc, char **argv, struct fs_error *error)
         fs_pipeline_close(&pipeline);
     }
     if (status == FS_OK && end == FS_PIPELINE_STOPPED) {
-        status = fs_fail(error, FS_FAILED, "stopped; the scores that were reported are kept");
+        status = fs_fail(error, FS_STOPPED, "stopped; the scores that were reported are kept");
     }
     fs_session_close(&session);
     fs_source_close(&source);

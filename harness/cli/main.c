@@ -41,8 +41,9 @@ static void print_help(FILE *stream)
     for (int i = 0; i < ENTRIES; i++) {
         fprintf(stream, "  %-12s %s\n", entries[i].name, entries[i].summary);
     }
-    fprintf(stream, "\nfewstep COMMAND --help says more. Exit status: 0 good, 2 wrong use, 3 the work failed;\n"
-                    "of regress and reproduce also 1 worse or other, 4 undecided.\nFirst steps:\n  fewstep run "
+    fprintf(stream, "\nfewstep COMMAND --help says more. Exit status: 0 good, 2 wrong use, 3 the work failed,\n5 "
+                    "stopped by a signal, where the same command goes on;\nof regress and reproduce also 1 worse or "
+                    "other, 4 undecided.\nFirst steps:\n  fewstep run "
                     "experiments/demo.yaml\n");
 }
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/cli/command.h"
 #include "harness/run/dry_run.h"
@@ -9,12 +10,13 @@
 #include "harness/run/pipeline.h"
 #include "harness/run/run_at.h"
 #include "harness/report/table.h"
+#include "harness/store/query.h"
 #include "kernels/base/memory.h"
 
 struct run_options {
     struct fs_list sets, only;
     const char *shard, *db, *out, *at;
-    bool dry_run, adopt, quiet, help;
+    bool dry_run, adopt, retry_failed, quiet, help;
     const char *experiment; /* the file */
     int shard_index, shard_count;
 };
@@ -40,6 +42,8 @@ static fs_status parse(int argc, char **argv, struct run_options *options, struc
         {"--dry-run", FS_FLAG_SWITCH, &options->dry_run, NULL, "the runs, what they cost, what is already done"},
         {"--at", FS_FLAG_TEXT, &options->at, "REV",
          "by another commit's program, built for it, and added to the database"},
+        {"--retry-failed", FS_FLAG_SWITCH, &options->retry_failed, NULL,
+         "train runs again that failed in an earlier call (else they are named and left alone)"},
         {"--adopt", FS_FLAG_SWITCH, &options->adopt, NULL, "go on with half-trained runs of another source"},
         {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
         {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where everything goes (out)"},
@@ -49,7 +53,8 @@ static fs_status parse(int argc, char **argv, struct run_options *options, struc
         .command = "run",
         .arguments = "EXPERIMENT.yaml",
         .summary = "Expands the matrix, trains what is not trained, scores what is not scored, and prints the table.\n"
-                   "Stopped at any moment, the same command goes on from there.",
+                   "Stopped at any moment (exit status 5), the same command goes on from there. Of runs that fail the\n"
+                   "others are made, and the failed ones named at the end (exit status 3).",
         .example = "fewstep run experiments/fashion-table.yaml --set seed=0 --only method=shortcut\n"
                    "  fewstep run experiments/demo.yaml --at v1.0",
         .flags = flags,
@@ -99,10 +104,18 @@ static bool same_pipeline(const struct fs_config *a, const struct fs_config *b)
            memcmp(a->evaluate.metrics, b->evaluate.metrics, sizeof a->evaluate.metrics) == 0;
 }
 
+/* What the runs of a command came to. */
+struct outcome {
+    struct fs_failures failures;
+    int taken; /* by another process */
+    bool stopped;
+    bool any_score; /* of a run of this experiment */
+};
+
 /* Opens the pipeline for a run, or keeps the open one when it serves. */
 static fs_status pipeline_for(struct fs_pipeline *pipeline, struct fs_session *session, const struct fs_config **opened,
                               const struct fs_config *config, const struct fs_experiment *experiment, int64_t id,
-                              bool adopt, struct fs_error *error)
+                              const struct run_options *options, struct fs_failures *failures, struct fs_error *error)
 {
     if (*opened && same_pipeline(*opened, config)) {
         return FS_OK;
@@ -112,59 +125,103 @@ static fs_status pipeline_for(struct fs_pipeline *pipeline, struct fs_session *s
     FS_TRY(fs_pipeline_open(pipeline, session, config, error));
     pipeline->experiment = id;
     pipeline->experiment_name = experiment->name;
-    pipeline->adopt = adopt;
+    pipeline->adopt = options->adopt;
+    pipeline->retry_failed = options->retry_failed;
+    pipeline->failures = failures;
     *opened = config;
     enum fs_pipeline_end end;
     return fs_pipeline_baseline(pipeline, config, &end, error);
 }
 
 static fs_status run_all(const struct run_options *options, const struct fs_experiment *experiment,
-                         struct fs_session *session, bool *stopped, struct fs_error *error)
+                         struct fs_session *session, struct outcome *outcome, struct fs_error *error)
 {
-    int64_t id;
-    int taken = 0;
+    int64_t id, scores = 0;
     const struct fs_config *opened = NULL;
     struct fs_pipeline pipeline = {0};
     FS_TRY(fs_store_experiment(session->store, experiment->name, experiment->path, experiment->text,
                                experiment->ablated, &id, error));
     fs_status status = FS_OK;
-    for (int i = 0; status == FS_OK && !*stopped && i < experiment->run_count; i++) {
+    for (int i = 0; status == FS_OK && !outcome->stopped && i < experiment->run_count; i++) {
         enum fs_pipeline_end end = FS_PIPELINE_DONE;
         if (!in_shard(options, i)) {
             continue;
         }
         const struct fs_config *config = &experiment->runs[i];
-        status = pipeline_for(&pipeline, session, &opened, config, experiment, id, options->adopt, error);
+        status = pipeline_for(&pipeline, session, &opened, config, experiment, id, options, &outcome->failures, error);
         if (status == FS_OK) {
             status = fs_pipeline_run(&pipeline, config, &end, error);
         }
-        taken += end == FS_PIPELINE_TAKEN;
-        *stopped = end == FS_PIPELINE_STOPPED || fs_stop;
+        outcome->taken += end == FS_PIPELINE_TAKEN;
+        outcome->stopped = end == FS_PIPELINE_STOPPED || fs_stop;
     }
     fs_pipeline_close(&pipeline);
-    if (status == FS_OK && taken) {
-        fs_progress_note(&session->progress, "%d of the runs belong to another process at the moment", taken);
+    if (status == FS_OK) {
+        status = fs_query_whole(fs_store_handle(session->store), &scores, 0, error,
+                                "SELECT count(*) FROM experiment_scores m JOIN scores s ON s.number = m.score "
+                                "WHERE m.experiment = ?1 AND s.run IS NOT NULL",
+                                "i", id);
     }
+    outcome->any_score = scores > 0;
     return status;
+}
+
+/* The table and where the rest lies; without a score there is neither, where others make them or all failed. */
+static fs_status print_results(const struct fs_experiment *experiment, struct fs_session *session,
+                               const struct outcome *outcome, struct fs_error *error)
+{
+    char pictures[1024];
+    if (outcome->taken) {
+        fprintf(stderr, "%d of the runs belong%s to another process at the moment%s\n", outcome->taken,
+                outcome->taken == 1 ? "s" : "",
+                outcome->any_score ? "" : "; no run has a score yet: `fewstep table` prints them when there are some");
+    }
+    if (outcome->any_score || !(outcome->taken || outcome->failures.count)) {
+        FS_TRY(
+            fs_table_print(session->store, &(struct fs_table_request){.experiment = experiment->name}, stdout, error));
+        printf("\n");
+    }
+    snprintf(pictures, sizeof pictures, "%s/samples/%s/", session->out, experiment->name);
+    if (access(pictures, F_OK) == 0) {
+        printf("pictures: %s (a row a step count, the same noise in every column)\n", pictures);
+    }
+    printf("database: %s\n", session->db);
+    return FS_OK;
+}
+
+/* FS_FAILED where runs failed, which are named first. */
+static fs_status tell_failures(const struct fs_failures *failures, struct fs_error *error)
+{
+    if (failures->count == 0) {
+        return FS_OK;
+    }
+    fflush(stdout);
+    for (int i = 0; i < failures->count; i++) {
+        const struct fs_failed_run *run = &failures->runs[i];
+        fprintf(stderr, "failed: %s (run %.8s): %s\n", run->name, run->id, run->reason);
+    }
+    return fs_fail(error, FS_FAILED,
+                   "%d run%s failed; the others are made. The same command goes on with those that "
+                   "stopped for want of disk or memory; those that diverged are tried again with --retry-failed",
+                   failures->count, failures->count == 1 ? "" : "s");
 }
 
 static fs_status run_and_print(const struct run_options *options, const struct fs_experiment *experiment,
                                struct fs_error *error)
 {
     struct fs_session session;
-    bool stopped = false;
+    struct outcome outcome = {0};
     FS_TRY(fs_session_open(&session, options->out, options->db, experiment->runs[0].device, options->quiet, error));
     fs_catch_signals();
-    fs_status status = run_all(options, experiment, &session, &stopped, error);
-    if (status == FS_OK && stopped) {
-        status =
-            fs_fail(error, FS_FAILED, "stopped; nothing that was reported is lost: the same command goes on from here");
+    fs_status status = run_all(options, experiment, &session, &outcome, error);
+    if (status == FS_OK && outcome.stopped) {
+        status = fs_fail(error, FS_STOPPED,
+                         "stopped; nothing that was reported is lost: the same command goes on from here");
     } else if (status == FS_OK) {
-        status =
-            fs_table_print(session.store, &(struct fs_table_request){.experiment = experiment->name}, stdout, error);
-        printf("\npictures: %s/samples/%s/ (a row a step count, the same noise in every column)\ndatabase: %s\n",
-               session.out, experiment->name, session.db);
+        status = print_results(experiment, &session, &outcome, error);
+        status = status == FS_OK ? tell_failures(&outcome.failures, error) : status;
     }
+    fs_failures_free(&outcome.failures);
     fs_session_close(&session);
     return status;
 }
@@ -191,6 +248,9 @@ static void collect_options(const struct run_options *options, const char *list[
     }
     if (options->adopt) {
         list[count++] = "--adopt";
+    }
+    if (options->retry_failed) {
+        list[count++] = "--retry-failed";
     }
     if (options->quiet) {
         list[count++] = "--quiet";

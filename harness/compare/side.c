@@ -164,7 +164,7 @@ static fs_status stream(struct side_builder *builder, struct fs_error *error)
         const int64_t left = count - done, at_once = request->extractor ? request->extractor->batch_max : BATCH;
         const int64_t max = left < at_once ? left : at_once;
         if (request->stop && *request->stop) {
-            return fs_fail(error, FS_FAILED, "%s: stopped after %lld of %lld pictures", builder->side->name,
+            return fs_fail(error, FS_STOPPED, "%s: stopped after %lld of %lld pictures", builder->side->name,
                            (long long)done, (long long)count);
         }
         FS_TRY(fs_image_source_next(&builder->source, max, &batch, error));

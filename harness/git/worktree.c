@@ -18,7 +18,7 @@
 
 static fs_status stopped(struct fs_error *error)
 {
-    return fs_fail(error, FS_FAILED, "stopped; the same command goes on from here");
+    return fs_fail(error, FS_STOPPED, "stopped; the same command goes on from here");
 }
 
 /* Runs a program whose output and messages are added to the log. */

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "harness/run/job.h"
@@ -94,6 +95,42 @@ fs_status fs_run_checkpoint(const char *out, const char *run, char path[1024], s
     return FS_OK;
 }
 
+/* --- failures --- */
+
+fs_status fs_failures_add(struct fs_failures *failures, const char *id, const char *name, const char *reason,
+                          struct fs_error *error)
+{
+    if (fs_failures_find(failures, id)) {
+        return FS_OK;
+    }
+    struct fs_failed_run *more = realloc(failures->runs, (size_t)(failures->count + 1) * sizeof *failures->runs);
+    if (!more) {
+        return fs_fail(error, FS_FAILED, "no memory for the list of failed runs; the last said: %s", reason);
+    }
+    failures->runs = more;
+    struct fs_failed_run *run = &more[failures->count++];
+    snprintf(run->id, sizeof run->id, "%s", id);
+    snprintf(run->name, sizeof run->name, "%s", name);
+    snprintf(run->reason, sizeof run->reason, "%s", reason);
+    return FS_OK;
+}
+
+const struct fs_failed_run *fs_failures_find(const struct fs_failures *failures, const char *id)
+{
+    for (int i = 0; i < failures->count; i++) {
+        if (strcmp(failures->runs[i].id, id) == 0) {
+            return &failures->runs[i];
+        }
+    }
+    return NULL;
+}
+
+void fs_failures_free(struct fs_failures *failures)
+{
+    free(failures->runs);
+    *failures = (struct fs_failures){0};
+}
+
 /* --- all stages --- */
 
 static fs_status run_stages(struct fs_job *job, enum fs_pipeline_end *end, struct fs_error *error)
@@ -125,7 +162,14 @@ fs_status fs_pipeline_run(struct fs_pipeline *pipeline, const struct fs_config *
     }
     const fs_status status = run_stages(&job, end, error);
     fs_job_unlock(&job);
-    return status;
+    if (status == FS_OK || status == FS_STOPPED) {
+        return status;
+    }
+    *end = FS_PIPELINE_FAILED;
+    fs_progress_note(&pipeline->session->progress, "%s: failed: %s", job.name, error->text);
+    const struct fs_error reason = *error;
+    *error = (struct fs_error){0};
+    return fs_failures_add(pipeline->failures, job.id, job.name, reason.text, error);
 }
 
 fs_status fs_pipeline_baseline(struct fs_pipeline *pipeline, const struct fs_config *config, enum fs_pipeline_end *end,

@@ -7,12 +7,31 @@
 #include "harness/data/dataset.h"
 #include "harness/sample/score.h"
 
+/* Runs that could not be made, in the order in which they failed. */
+struct fs_failed_run {
+    char id[FS_HASH_TEXT];
+    char name[96];     /* "Shortcut model, seed 0" */
+    char reason[1024]; /* what the error said */
+};
+struct fs_failures {
+    struct fs_failed_run *runs;
+    int count;
+};
+/* Adds one, unless the run is among them. */
+fs_status fs_failures_add(struct fs_failures *failures, const char *id, const char *name, const char *reason,
+                          struct fs_error *error);
+/* NULL: it is not among them. */
+const struct fs_failed_run *fs_failures_find(const struct fs_failures *failures, const char *id);
+void fs_failures_free(struct fs_failures *failures);
+
 /* What all runs of a command share. Data and references are opened once, when first needed. */
 struct fs_pipeline {
     struct fs_session *session;
     int64_t experiment; /* its row; 0: none */
     const char *experiment_name;
-    bool adopt; /* continue half-trained runs of other sources */
+    bool adopt;                   /* continue half-trained runs of other sources */
+    bool retry_failed;            /* train again what diverged in an earlier call */
+    struct fs_failures *failures; /* of this call; for fs_pipeline_run */
     struct fs_dataset train, test;
     struct fs_extractor extractor;
     struct fs_reference reference;
@@ -22,6 +41,7 @@ enum fs_pipeline_end {
     FS_PIPELINE_DONE,
     FS_PIPELINE_STOPPED, /* a signal: the same command goes on */
     FS_PIPELINE_TAKEN,   /* another process works on this run */
+    FS_PIPELINE_FAILED,  /* it is in pipeline->failures, with the reason */
 };
 
 /* `config` needs the data set, the first extractor, the metrics and the number of samples that the pipeline was opened
@@ -30,7 +50,8 @@ fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *sess
                            struct fs_error *error);
 void fs_pipeline_close(struct fs_pipeline *pipeline);
 
-/* Trains and scores one run. */
+/* Trains and scores one run. What goes wrong with the run itself is FS_OK and FS_PIPELINE_FAILED, so that the others
+ * can be made. */
 fs_status fs_pipeline_run(struct fs_pipeline *pipeline, const struct fs_config *config, enum fs_pipeline_end *end,
                           struct fs_error *error);
 /* Scores the test split in place of samples. */

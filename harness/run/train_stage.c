@@ -14,6 +14,7 @@
 #include "harness/config/cost.h"
 #include "harness/text/number.h"
 #include "harness/checkpoint/checkpoint.h"
+#include "harness/store/query.h"
 #include "harness/train/pairs.h"
 #include "harness/train/trainer.h"
 #include "kernels/base/clock.h"
@@ -172,10 +173,32 @@ static fs_status keep_checkpoint(void *owner, int64_t update, const char *path, 
     return fs_store_checkpoint(job->pipeline->session->store, job->id, update, path, sha256, about.st_size, error);
 }
 
+/* FS_FAILED for a run that diverged, in this call or an earlier one: the same training would diverge again. */
+static fs_status refuse_failed(const struct fs_job *job, struct fs_error *error)
+{
+    const struct fs_pipeline *pipeline = job->pipeline;
+    const struct fs_failed_run *failed = fs_failures_find(pipeline->failures, job->id);
+    if (failed) {
+        return fs_fail(error, FS_FAILED, "%s", failed->reason);
+    }
+    sqlite3_stmt *query;
+    bool row;
+    FS_TRY(fs_query_open(fs_store_handle(pipeline->session->store), &query, error,
+                         "SELECT message FROM runs WHERE id = ?1 AND state = 'failed'", "t", job->id));
+    fs_status status = fs_query_next(query, &row, error);
+    if (status == FS_OK && row && !pipeline->retry_failed) {
+        status = fs_fail(error, FS_FAILED, "it failed in an earlier call and is left alone (--retry-failed): %s",
+                         fs_query_text(query, 0));
+    }
+    sqlite3_finalize(query);
+    return status;
+}
+
 static fs_status train_here(struct fs_job *job, const char *teacher, const char *pairs, bool *finished,
                             struct fs_error *error)
 {
     struct fs_session *session = job->pipeline->session;
+    enum fs_train_end end;
     const struct fs_training training = {
         .backend = session->backend,
         .config = job->config,
@@ -193,13 +216,20 @@ static fs_status train_here(struct fs_job *job, const char *teacher, const char 
         .checkpointed = keep_checkpoint,
     };
     const double begin = fs_seconds();
+    FS_TRY(refuse_failed(job, error));
     forget_peak();
     FS_TRY(fs_store_run_state(session->store, job->id, "training", NULL, 0, 0, error));
-    const fs_status status = fs_train(&training, finished, error);
+    const fs_status status = fs_train(&training, &end, error);
     struct fs_error ignored;
-    const char *state = status != FS_OK ? "failed" : *finished ? "trained" : "training";
-    const fs_status noted = fs_store_run_state(session->store, job->id, state, status != FS_OK ? error->text : NULL,
-                                               fs_seconds() - begin, peak_bytes(), status != FS_OK ? &ignored : error);
+    /* A full disk or too little memory is no property of the run: the next call goes on. */
+    static const char *const states[] = {"training", "trained", "failed"};
+    const fs_status noted =
+        fs_store_run_state(session->store, job->id, states[end], status != FS_OK ? error->text : NULL,
+                           fs_seconds() - begin, peak_bytes(), status != FS_OK ? &ignored : error);
+    *finished = end == FS_TRAIN_FINISHED;
+    if (end == FS_TRAIN_DIVERGED) {
+        FS_TRY(fs_failures_add(job->pipeline->failures, job->id, job->name, error->text, error));
+    }
     return status != FS_OK ? status : noted;
 }
 
@@ -233,6 +263,9 @@ static fs_status ensure_teacher(struct fs_job *teacher, char checkpoint[1024], e
     if (locked) {
         finished = fs_job_trained(teacher, checkpoint);
         status = finished ? FS_OK : train_here(teacher, NULL, NULL, &finished, error);
+        if (status == FS_FAILED) {
+            fs_fail_in(error, "its teacher");
+        }
     }
     if (status == FS_OK && finished && !fs_job_trained(teacher, checkpoint)) {
         status = fs_fail(error, FS_FAILED, "%s: the teacher's checkpoint is gone", teacher->folder);

@@ -217,7 +217,7 @@ static fs_status stop(const struct fs_reference_pass *pass, int64_t done, const 
     if (done > pass->resumed) {
         FS_TRY(save(pass, done, unfinished, error));
     }
-    return fs_fail(error, FS_FAILED,
+    return fs_fail(error, FS_STOPPED,
                    "stopped after %" PRId64 " of the reference's %" PRId64
                    " pictures: the same command goes on from here",
                    done > pass->resumed ? done : pass->resumed, pass->train->count);

@@ -60,6 +60,7 @@ struct trainer {
     struct window window;
     double last_write, write_seconds;
     int64_t saved_update;
+    bool diverged; /* a loss or a weight is not finite, or exploded */
 };
 
 /* --- buffers --- */
@@ -222,6 +223,7 @@ static fs_status all_finite(struct trainer *trainer, const struct fs_checkpoint 
     const int64_t count = fs_dit_parameter_count(trainer->dit);
     for (int64_t i = 0; i < count; i++) {
         if (!isfinite(model[i])) {
+            trainer->diverged = true;
             return fs_fail(
                 error, FS_FAILED,
                 "run %.8s: a weight is not finite at update %lld; the last good checkpoint is that of update "
@@ -592,6 +594,7 @@ static fs_status one_update(struct trainer *trainer, double *loss, struct fs_err
     *loss = read_losses(trainer);
     FS_TRY(backend->synchronise(backend, error));
     if (!(*loss < LOSS_EXPLODED)) {
+        trainer->diverged = true;
         char saved[64] = "there is no checkpoint yet";
         if (trainer->saved_update >= 0) {
             snprintf(saved, sizeof saved, "the last good checkpoint is that of update %lld",
@@ -674,7 +677,7 @@ static bool checkpoint_due(const struct trainer *trainer)
     return fs_seconds() - trainer->last_write >= every;
 }
 
-static fs_status train_all(struct trainer *trainer, bool *finished, struct fs_error *error)
+static fs_status train_all(struct trainer *trainer, struct fs_error *error)
 {
     const struct fs_training *training = trainer->training;
     const int64_t updates = trainer->setup.updates;
@@ -693,17 +696,21 @@ static fs_status train_all(struct trainer *trainer, bool *finished, struct fs_er
             FS_TRY(save(trainer, error));
         }
     }
-    *finished = trainer->update >= updates;
     return trainer->saved_update == trainer->update ? FS_OK : save(trainer, error);
 }
 
-fs_status fs_train(const struct fs_training *training, bool *finished, struct fs_error *error)
+fs_status fs_train(const struct fs_training *training, enum fs_train_end *end, struct fs_error *error)
 {
     struct trainer trainer;
-    *finished = false;
     fs_status status = create_trainer(&trainer, training, error);
     if (status == FS_OK) {
-        status = train_all(&trainer, finished, error);
+        status = train_all(&trainer, error);
+    }
+    *end = FS_TRAIN_STOPPED;
+    if (trainer.diverged) {
+        *end = FS_TRAIN_DIVERGED;
+    } else if (status == FS_OK && trainer.update >= trainer.setup.updates) {
+        *end = FS_TRAIN_FINISHED;
     }
     destroy_trainer(&trainer);
     if (status == FS_FAILED) {

@@ -44,9 +44,14 @@ struct fs_training {
     fs_status (*checkpointed)(void *owner, int64_t update, const char *path, struct fs_error *error);
 };
 
-/* Trains from the newest checkpoint, or from the beginning, to the end (*finished = true, the last checkpoint is
- * checkpoint-UPDATES.safetensors) or until *stop. A loss that is not finite, or explodes, is FS_FAILED and says at
- * which update, and which checkpoint was last good. */
-fs_status fs_train(const struct fs_training *training, bool *finished, struct fs_error *error);
+enum fs_train_end {
+    FS_TRAIN_STOPPED,  /* by *stop, or by what `error` says: the same call goes on */
+    FS_TRAIN_FINISHED, /* the last checkpoint is checkpoint-UPDATES.safetensors */
+    FS_TRAIN_DIVERGED, /* the same call would diverge again */
+};
+
+/* Trains from the newest checkpoint, or from the beginning, to the end or until *stop. A loss that is not finite, or
+ * explodes, is FS_FAILED and FS_TRAIN_DIVERGED, and says at which update, and which checkpoint was last good. */
+fs_status fs_train(const struct fs_training *training, enum fs_train_end *end, struct fs_error *error);
 
 #endif

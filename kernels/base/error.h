@@ -7,8 +7,9 @@
 /* The values are the exit statuses of the command line. */
 typedef enum {
     FS_OK = 0,
-    FS_USAGE = 2,  /* the user's option, file or configuration is wrong */
-    FS_FAILED = 3, /* the work itself failed: no memory, disk full, NaN */
+    FS_USAGE = 2,   /* the user's option, file or configuration is wrong */
+    FS_FAILED = 3,  /* the work itself failed: no memory, disk full, NaN */
+    FS_STOPPED = 5, /* by a signal; the same command goes on */
 } fs_status;
 
 struct fs_error {

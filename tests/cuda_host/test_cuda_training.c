@@ -80,11 +80,11 @@ static fs_status train(const char *folder, struct fs_error *error)
                                          .progress = on_progress,
                                          .measured = no_curve,
                                          .checkpointed = no_note};
-    bool finished = false;
+    enum fs_train_end end;
     must(fs_make_folder(folder, error), error);
-    const fs_status status = fs_train(&training, &finished, error);
+    const fs_status status = fs_train(&training, &end, error);
     backend->destroy(backend);
-    assert_int_equal(finished, status == FS_OK);
+    assert_int_equal(end, status == FS_OK ? FS_TRAIN_FINISHED : FS_TRAIN_STOPPED);
     return status;
 }
 

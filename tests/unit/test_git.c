@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,51 @@ static void test_source_hash(void **state)
     assert_int_equal(chdir("../.."), 0);
 }
 
+/* Whether the build would call the tree that lies here changed. */
+static bool built_dirty(void)
+{
+    char command[2048], line[64];
+
+    snprintf(command, sizeof(command), "sh %s/harness/build_info.sh cc '' '' '' README | sed -n 's/.*dirty = //p'",
+             root);
+    shell(command, line, sizeof(line));
+    return strcmp(line, "true,") == 0;
+}
+
+/* What the program writes into the source tree makes no score "-dirty"; another source file does. */
+static void test_changed(void **state)
+{
+    (void)state;
+    shell("git checkout -q . && " COMMIT " || true", NULL, 0);
+    assert_false(built_dirty());
+    shell("mkdir -p samples metrics && echo > report.html && echo > samples/a.png && echo > metrics/grid.png && "
+          "echo > x.safetensors",
+          NULL, 0);
+    assert_false(built_dirty());
+    shell("echo > metrics/new.c", NULL, 0);
+    assert_true(built_dirty());
+    shell("rm metrics/new.c && echo more >> README", NULL, 0);
+    assert_true(built_dirty());
+    shell("git checkout -q README", NULL, 0);
+    assert_false(built_dirty());
+}
+
+/* Every output that README's commands name is ignored. */
+static void test_outputs_are_ignored(void **state)
+{
+    char command[2600], line[256];
+
+    (void)state;
+    snprintf(command, sizeof(command),
+             "cp %s/.gitignore . && sed -n 's/.*-o \\([A-Za-z][A-Za-z._]*\\/*\\)[ `)].*/\\1/p' %s/README.md > names && "
+             "test $(wc -l < names) -gt 4 && echo tensorboard/ >> names && "
+             "for name in $(grep -v OUT names); do git check-ignore -q $name || echo $name; done; "
+             "git checkout -q . ; rm -f .gitignore names",
+             root, root);
+    shell(command, line, sizeof(line));
+    assert_string_equal(line, "");
+}
+
 static void test_names(void **state)
 {
     char commit[FS_COMMIT_TEXT], head[FS_COMMIT_TEXT], top[1024];
@@ -175,10 +221,8 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_source_hash),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_outside),
-        cmocka_unit_test(test_processes),
+        cmocka_unit_test(test_source_hash), cmocka_unit_test(test_changed), cmocka_unit_test(test_outputs_are_ignored),
+        cmocka_unit_test(test_names),       cmocka_unit_test(test_outside), cmocka_unit_test(test_processes),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

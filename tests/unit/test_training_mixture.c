@@ -88,11 +88,11 @@ static void train(const struct fs_config *config, const char *folder, char check
                                          .progress = no_progress,
                                          .measured = no_curve,
                                          .checkpointed = no_note};
-    bool finished = false;
+    enum fs_train_end end;
     int64_t update = 0;
     must(fs_make_folder(folder, &error), &error);
-    must(fs_train(&training, &finished, &error), &error);
-    assert_true(finished);
+    must(fs_train(&training, &end, &error), &error);
+    assert_int_equal(end, FS_TRAIN_FINISHED);
     must(fs_checkpoint_newest(folder, checkpoint, &update, &error), &error);
     assert_int_equal(update, config->train.updates);
 }
