@@ -22,7 +22,7 @@
 #include "kernels/base/error.h"
 #include "kernels/base/random.h"
 
-#define FS_BACKEND_ABI 6u
+#define FS_BACKEND_ABI 7u
 
 enum fs_type { FS_F32, FS_BF16, FS_F64 };
 
@@ -55,6 +55,15 @@ struct fs_resize_side {
 /* What becomes of a resized value: not below low, not above high (NaN stays), then gain·value + offset. */
 struct fs_resize_scale {
     float low, high, gain, offset;
+};
+
+/* What a row's error Δ = prediction − target of n numbers counts, beside its given weight. MEAN_SQUARE: 1. ADAPTIVE:
+ * n/(Σ Δ² + c)^power, through which no gradient goes (Geng et al. 2025, "Mean Flows for One-step Generative Modeling",
+ * section 4.3 and appendix B.2: there of Σ Δ², here of its mean, hence the n); c > 0. */
+enum fs_loss_kind { FS_LOSS_MEAN_SQUARE, FS_LOSS_ADAPTIVE };
+struct fs_loss {
+    enum fs_loss_kind kind;
+    float power, c;
 };
 
 /* One AdamW update (Loshchilov & Hutter 2019) and the moving averages that follow it, in one pass. */
@@ -169,10 +178,11 @@ struct fs_backend {
     void (*embed_backward)(struct fs_backend *backend, struct fs_view dtable, struct fs_view dout, const int32_t *ids);
 
     /* --- loss and optimiser ------------------------------------------------------------------------------------ */
-    /* loss [B, 1]: mean over columns of (prediction − target)² per row, without the weight; dprediction [B, n] =
-     * 2·weight[i]·(prediction − target)/n (when given). weights [B, 1]. */
+    /* loss [B, 1]: mean over columns of (prediction − target)² per row, without any weight; dprediction [B, n] =
+     * 2·weight[i]·w·(prediction − target)/n (when given), w as `kind` says. weights [B, 1]. dprediction may be
+     * prediction or target itself. */
     void (*mse)(struct fs_backend *backend, struct fs_view loss, struct fs_view dprediction, struct fs_view prediction,
-                struct fs_view target, struct fs_view weights);
+                struct fs_view target, struct fs_view weights, struct fs_loss kind);
     /* result [1, 1] = Σ x², accumulated in double in an order that does not depend on the number of threads. */
     void (*sum_squares)(struct fs_backend *backend, struct fs_view result, struct fs_view x);
     /* All [1, n]; each of averages[2] may be not given. The decay is the learning rate times weight_decay times the

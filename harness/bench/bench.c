@@ -304,7 +304,8 @@ static struct work embed_backward(struct bench *b)
 
 static struct work mse(struct bench *b)
 {
-    b->backend->mse(b->backend, b->column2, b->images2, b->images, b->images, b->column);
+    b->backend->mse(b->backend, b->column2, b->images2, b->images, b->images, b->column,
+                    (struct fs_loss){.kind = FS_LOSS_MEAN_SQUARE});
     return (struct work){0, 2 * bytes_of(b->images)};
 }
 
@@ -674,7 +675,8 @@ static void update_operations(struct bench *b, struct network *n)
     const struct fs_dit_input input = input_of(n);
     k->fill(k, n->gradients, 0);
     fs_dit_forward(n->dit, &n->weights, &input, n->velocity, true);
-    k->mse(k, n->loss, n->dvelocity, n->velocity, n->target, n->row_weights);
+    k->mse(k, n->loss, n->dvelocity, n->velocity, n->target, n->row_weights,
+           (struct fs_loss){.kind = FS_LOSS_MEAN_SQUARE});
     fs_dit_backward(n->dit, &n->weights, n->dvelocity, n->gradients);
     const struct fs_view averages[2] = {n->average, fs_no_view()};
     const struct fs_adamw settings = {.learning_rate = 1e-6f,

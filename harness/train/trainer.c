@@ -520,7 +520,8 @@ static void train_rows(struct trainer *trainer, const struct fs_phase *phase, in
         targets.weight[i] /= (float)config->train.batch;
     }
     backend->upload(backend, weights.data, targets.weight, (size_t)count * sizeof(float));
-    backend->mse(backend, loss, dvelocity, velocity, targets.target, weights);
+    backend->mse(backend, loss, dvelocity, velocity, targets.target, weights,
+                 (struct fs_loss){.kind = FS_LOSS_MEAN_SQUARE});
     fs_dit_backward(trainer->dit, &trainer->model, dvelocity, trainer->gradients);
 }
 

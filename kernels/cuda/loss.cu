@@ -3,36 +3,47 @@
 
 static __global__ void __launch_bounds__(FS_THREADS)
     mse_rows(struct span loss, struct span gradient, struct span prediction, struct span target, struct span weights,
-             int64_t rows, int64_t cols)
+             struct fs_loss kind, int64_t rows, int64_t cols)
 {
     const int64_t row = row_of_warp();
     if (row >= rows) {
         return;
     }
     const int lane = threadIdx.x % FS_WARP;
-    const float factor = gradient.data != NULL ? 2.0f * load(weights, row, 0) / (float)cols : 0;
     float sum = 0;
     for (int64_t col = lane * FS_PIECE; col < cols; col += FS_WARP * FS_PIECE) {
         const int count = (int)min(cols - col, (int64_t)FS_PIECE);
-        struct piece p = load_piece(prediction, row, col, count);
+        const struct piece p = load_piece(prediction, row, col, count);
         const struct piece t = load_piece(target, row, col, count);
         for (int k = 0; k < FS_PIECE; k++) {
             const float difference = p.v[k] - t.v[k];
             sum += difference * difference;
-            p.v[k] = factor * difference;
-        }
-        if (gradient.data != NULL) {
-            store_piece(gradient, row, col, count, p);
         }
     }
     sum = warp_sum(sum);
     if (lane == 0) {
         store(loss, row, 0, sum / (float)cols);
     }
+    if (gradient.data == NULL) {
+        return;
+    }
+    float factor = 2.0f * load(weights, row, 0) / (float)cols;
+    if (kind.kind == FS_LOSS_ADAPTIVE) {
+        factor *= (float)cols / powf(sum + kind.c, kind.power);
+    }
+    for (int64_t col = lane * FS_PIECE; col < cols; col += FS_WARP * FS_PIECE) {
+        const int count = (int)min(cols - col, (int64_t)FS_PIECE);
+        struct piece p = load_piece(prediction, row, col, count);
+        const struct piece t = load_piece(target, row, col, count);
+        for (int k = 0; k < FS_PIECE; k++) {
+            p.v[k] = factor * (p.v[k] - t.v[k]);
+        }
+        store_piece(gradient, row, col, count, p);
+    }
 }
 
 static void mse(struct fs_backend *backend, struct fs_view loss, struct fs_view dprediction, struct fs_view prediction,
-                struct fs_view target, struct fs_view weights)
+                struct fs_view target, struct fs_view weights, struct fs_loss kind)
 {
     const bool gradient_fits =
         dprediction.data == NULL || (fs_is_any(dprediction) && fs_same_shape(dprediction, prediction) &&
@@ -42,7 +53,7 @@ static void mse(struct fs_backend *backend, struct fs_view loss, struct fs_view 
                                              fs_is_any(target) && fs_same_shape(target, prediction) && gradient_fits);
     if (cuda != NULL) {
         FS_LAUNCH(cuda, mse_rows, blocks_for_rows(prediction.rows), FS_THREADS, span_of(loss), span_of(dprediction),
-                  span_of(prediction), span_of(target), span_of(weights), prediction.rows, prediction.cols);
+                  span_of(prediction), span_of(target), span_of(weights), kind, prediction.rows, prediction.cols);
     }
 }
 

@@ -210,7 +210,8 @@ static void forward_backward(struct golden *golden)
     const struct fs_dit_input input = {golden->x, golden->t, golden->s, golden->labels};
     backend->fill(backend, golden->gradients, 0);
     fs_dit_forward(golden->dit, &golden->weights, &input, golden->velocity, true);
-    backend->mse(backend, golden->loss, golden->dvelocity, golden->velocity, golden->target, golden->row_weight);
+    backend->mse(backend, golden->loss, golden->dvelocity, golden->velocity, golden->target, golden->row_weight,
+                 (struct fs_loss){FS_LOSS_MEAN_SQUARE, 0, 0});
     fs_dit_backward(golden->dit, &golden->weights, golden->dvelocity, golden->gradients);
 }
 

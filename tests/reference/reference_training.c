@@ -44,7 +44,7 @@ static void embed_backward(struct fs_backend *backend, struct fs_view dtable, st
 }
 
 static void mse(struct fs_backend *backend, struct fs_view loss, struct fs_view dprediction, struct fs_view prediction,
-                struct fs_view target, struct fs_view weights)
+                struct fs_view target, struct fs_view weights, struct fs_loss kind)
 {
     const bool fits = prediction.rows == target.rows && prediction.cols == target.cols &&
                       loss.rows == prediction.rows && (dprediction.data == NULL || weights.rows == prediction.rows);
@@ -57,11 +57,13 @@ static void mse(struct fs_backend *backend, struct fs_view loss, struct fs_view 
         for (int64_t j = 0; j < prediction.cols; j++) {
             const double difference = *fs_at(prediction, b, j) - *fs_at(target, b, j);
             sum += difference * difference;
-            if (dprediction.data != NULL) {
-                *fs_at(dprediction, b, j) = 2 * *fs_at(weights, b, 0) * difference / n;
-            }
         }
         *fs_at(loss, b, 0) = sum / n;
+        const double weight = kind.kind == FS_LOSS_ADAPTIVE ? n / pow(sum + (double)kind.c, (double)kind.power) : 1;
+        for (int64_t j = 0; dprediction.data != NULL && j < prediction.cols; j++) {
+            const double difference = *fs_at(prediction, b, j) - *fs_at(target, b, j);
+            *fs_at(dprediction, b, j) = 2 * *fs_at(weights, b, 0) * weight * difference / n;
+        }
     }
 }
 

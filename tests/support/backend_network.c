@@ -77,7 +77,8 @@ static void train(struct training *t, int64_t update)
     struct fs_backend *backend = n->backend;
     const struct fs_dit_input input = {n->x, n->t, n->s, n->labels};
     fs_dit_forward(n->dit, &n->weights, &input, n->velocity, true);
-    backend->mse(backend, t->loss, n->dvelocity, n->velocity, t->target, t->weights);
+    backend->mse(backend, t->loss, n->dvelocity, n->velocity, t->target, t->weights,
+                 (struct fs_loss){FS_LOSS_MEAN_SQUARE, 0, 0});
     backend->fill(backend, n->gradients, 0);
     fs_dit_backward(n->dit, &n->weights, n->dvelocity, n->gradients);
     backend->sum_squares(backend, t->norm2, n->gradients);

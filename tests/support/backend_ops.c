@@ -411,14 +411,54 @@ static void tokens_of(struct fixture *f)
 
 /* --- loss and optimiser --- */
 
-static void training_of(struct fixture *f)
+static void mse_of(struct fixture *f, struct fs_loss kind, int64_t rows, int64_t cols)
 {
-    const struct pair p = operand(f, f->any, 13, 301), t = operand(f, f->any, 13, 301), d = operand(f, f->any, 13, 301),
-                      weights = operand(f, FS_F32, 13, 1), loss = operand(f, FS_F32, 13, 1);
-    f->cpu->mse(f->cpu, loss.cpu, d.cpu, p.cpu, t.cpu, weights.cpu);
-    f->reference->mse(f->reference, loss.ref, d.ref, p.ref, t.ref, weights.ref);
+    const struct pair p = operand(f, f->any, rows, cols), t = operand(f, f->any, rows, cols),
+                      d = operand(f, f->any, rows, cols), weights = operand(f, FS_F32, rows, 1),
+                      loss = operand(f, FS_F32, rows, 1), alone = operand(f, FS_F32, rows, 1);
+    f->cpu->mse(f->cpu, loss.cpu, d.cpu, p.cpu, t.cpu, weights.cpu, kind);
+    f->reference->mse(f->reference, loss.ref, d.ref, p.ref, t.ref, weights.ref, kind);
     expect_near(f, loss, 1e-6, "mse");
     expect_near(f, d, 1e-6, "mse (gradient)");
+    f->cpu->mse(f->cpu, alone.cpu, fs_no_view(), p.cpu, t.cpu, weights.cpu, kind);
+    f->reference->mse(f->reference, alone.ref, fs_no_view(), p.ref, t.ref, weights.ref, kind);
+    expect_near(f, alone, 1e-6, "mse (loss alone)");
+}
+
+/* Errors of (3, −4) and (0, 0) in numbers that can be checked by hand, and a gradient that overwrites the prediction.
+ */
+static void adaptive_by_hand(struct fixture *f)
+{
+    static const float predictions[4] = {4, -3, 2, 2}, targets[4] = {1, 1, 2, 2}, weights[2] = {0.5f, 3};
+    float gradient[4], losses[2];
+    struct fs_error error;
+    const struct fs_view p = buffer(f, f->cpu, FS_F32, 2, 2, 2), t = buffer(f, f->cpu, FS_F32, 2, 2, 2),
+                         w = buffer(f, f->cpu, FS_F32, 2, 1, 1), loss = buffer(f, f->cpu, FS_F32, 2, 1, 1);
+    f->cpu->upload(f->cpu, p.data, predictions, sizeof predictions);
+    f->cpu->upload(f->cpu, t.data, targets, sizeof targets);
+    f->cpu->upload(f->cpu, w.data, weights, sizeof weights);
+    f->cpu->mse(f->cpu, loss, p, p, t, w, (struct fs_loss){FS_LOSS_ADAPTIVE, 0.5f, 11});
+    f->cpu->download(f->cpu, gradient, p.data, sizeof gradient);
+    f->cpu->download(f->cpu, losses, loss.data, sizeof losses);
+    assert_int_equal(f->cpu->synchronise(f->cpu, &error), FS_OK);
+    const float expected[4] = {0.5f, -4.0f / 6, 0, 0}; /* 2 · ½ · 2/(25 + 11)^½ · Δ/2 */
+    for (int i = 0; i < 4; i++) {
+        assert_true(fabsf(gradient[i] - expected[i]) < 1e-6f);
+    }
+    assert_true(losses[0] == 12.5f && losses[1] == 0);
+}
+
+static void training_of(struct fixture *f)
+{
+    static const struct fs_loss kinds[] = {
+        {FS_LOSS_MEAN_SQUARE, 0, 0}, {FS_LOSS_ADAPTIVE, 1, 1e-3f}, {FS_LOSS_ADAPTIVE, 0.75f, 1e-2f}};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        mse_of(f, kinds[k], 13, 301);
+        mse_of(f, kinds[k], 8, 64);
+        mse_of(f, kinds[k], 5, 1);
+        give_back(f);
+    }
+    adaptive_by_hand(f);
     const struct pair x = dense(f, f->any, 1, 50021), result = dense(f, FS_F32, 1, 1);
     f->cpu->sum_squares(f->cpu, result.cpu, x.cpu);
     f->reference->sum_squares(f->reference, result.ref, x.ref);

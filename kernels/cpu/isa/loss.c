@@ -1,8 +1,10 @@
 /* The mean squared error with a weight per row, and its gradient. */
+#include <math.h>
+
 #include "kernels/cpu/isa/vector.h"
 
 static void mse(struct fs_backend *backend, struct fs_view loss, struct fs_view dprediction, struct fs_view prediction,
-                struct fs_view target, struct fs_view weights)
+                struct fs_view target, struct fs_view weights, struct fs_loss kind)
 {
     const bool gradient = dprediction.data != NULL;
     const struct fs_cpu *cpu = fs_cpu_begin(
@@ -18,17 +20,22 @@ static void mse(struct fs_backend *backend, struct fs_view loss, struct fs_view 
     for (int64_t i = 0; i < prediction.rows; i++) {
         const struct span p = span_of(prediction, i, 0), t = span_of(target, i, 0);
         const struct span d = gradient ? span_of(dprediction, i, 0) : p;
-        const float factor = 2 * ((const float *)weights.data)[i * weights.stride] / (float)cols;
-        vf sum = {0};
+        vf sums = {0};
         for (int64_t j = 0; j < cols; j += FS_WIDTH) {
             const int64_t n = cols - j;
             const vf difference = span_load(p, j, n) - span_load(t, j, n);
-            sum = vf_fma(difference, difference, sum);
-            if (gradient) {
-                span_store(d, j, n, factor * difference);
-            }
+            sums = vf_fma(difference, difference, sums);
         }
-        ((float *)loss.data)[i * loss.stride] = vf_sum(sum) / (float)cols;
+        const float sum = vf_sum(sums);
+        ((float *)loss.data)[i * loss.stride] = sum / (float)cols;
+        float factor = 2 * ((const float *)weights.data)[i * weights.stride] / (float)cols;
+        if (kind.kind == FS_LOSS_ADAPTIVE) {
+            factor *= (float)cols / powf(sum + kind.c, kind.power);
+        }
+        for (int64_t j = 0; gradient && j < cols; j += FS_WIDTH) {
+            const int64_t n = cols - j;
+            span_store(d, j, n, factor * (span_load(p, j, n) - span_load(t, j, n)));
+        }
     }
 }
 
