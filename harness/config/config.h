@@ -122,6 +122,10 @@ struct fs_kept_update {
 };
 int fs_config_kept_updates(const struct fs_config *config, struct fs_kept_update kept[FS_KEPT_MAX]);
 
+/* Whether the weights of `update` drawn at `steps` are used outside what the method was trained for: parentheses in
+ * tables. Those that are kept for a number of steps are made for it. */
+bool fs_config_outside_training(const struct fs_config *config, int64_t update, int steps);
+
 /* Whether the evaluate keys fit the rest, for one that was changed after it was resolved. FS_USAGE names the key. */
 fs_status fs_config_check_evaluation(const struct fs_config *config, struct fs_error *error);
 

@@ -106,6 +106,19 @@ int fs_config_kept_updates(const struct fs_config *config, struct fs_kept_update
     return kept_count;
 }
 
+bool fs_config_outside_training(const struct fs_config *config, int64_t update, int steps)
+{
+    const struct fs_method_setup setup = fs_config_method_setup(config);
+    struct fs_kept_update kept[FS_KEPT_MAX];
+    const int kept_count = fs_config_kept_updates(config, kept);
+    for (int i = 0; i < kept_count; i++) {
+        if (kept[i].update == update && kept[i].steps == steps) {
+            return false;
+        }
+    }
+    return config->method->outside_training(&setup, steps);
+}
+
 double fs_config_guidance(const struct fs_config *config, int steps)
 {
     const struct fs_method_setup setup = fs_config_method_setup(config);

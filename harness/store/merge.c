@@ -138,6 +138,9 @@ static fs_status note_numbers(sqlite3 *database, const struct table *table, stru
 static const char *const updates[] = {
     "UPDATE main.experiments AS m SET created = min(m.created, o.created), used = max(m.used, o.used) "
     "FROM other.experiments o WHERE o.name = m.name AND o.hash = m.hash",
+    "UPDATE main.experiment_runs AS m SET label = coalesce(m.label, o.label) FROM other.experiment_runs o "
+    "JOIN temp.moved e ON e.parent = 'experiments' AND e.old = o.experiment "
+    "JOIN temp.moved r ON r.parent = 'runs' AND r.old = o.run WHERE m.experiment = e.new AND m.run = r.new",
     "UPDATE main.runs AS m SET is_teacher = min(m.is_teacher, o.is_teacher), seconds = max(m.seconds, o.seconds), "
     "peak_bytes = max(m.peak_bytes, o.peak_bytes), created = min(m.created, o.created), "
     "changed = max(m.changed, o.changed), state = iif(" PROGRESS("o") " > " PROGRESS(

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/store/outside.h"
 #include "harness/store/query.h"
 #include "kernels/base/hash.h"
 #include "kernels/base/memory.h"
@@ -140,6 +141,20 @@ fs_status fs_store_run(struct fs_store *store, const struct fs_run_row *run, int
     return fs_write_end(database, write_run(database, run, experiment, environment, error), error);
 }
 
+fs_status fs_store_label(struct fs_store *store, const char *run, int64_t experiment, const char *label,
+                         struct fs_error *error)
+{
+    sqlite3 *database = fs_store_handle(store);
+
+    FS_TRY(fs_write_begin(database, error));
+    return fs_write_end(database,
+                        fs_execute(database, error,
+                                   "UPDATE experiment_runs SET label = nullif(?3, '') WHERE experiment = ?2 AND run = "
+                                   "(SELECT number FROM runs WHERE id = ?1)",
+                                   "tit", run, experiment, label),
+                        error);
+}
+
 static fs_status write_state(sqlite3 *database, const char *run, const char *state, const char *message, double seconds,
                              double peak_bytes, struct fs_error *error)
 {
@@ -218,12 +233,9 @@ static fs_status link_score(sqlite3 *database, int64_t experiment, const char *s
                                         "it", experiment, score_hash);
 }
 
-static fs_status write_spectrum(sqlite3 *database, const struct fs_score_row *score, struct fs_error *error)
+static fs_status write_spectrum(sqlite3 *database, int64_t number, const struct fs_score_row *score,
+                                struct fs_error *error)
 {
-    int64_t number;
-
-    FS_TRY(fs_query_whole(database, &number, 0, error, "SELECT number FROM scores WHERE score_hash = ?1", "t",
-                          score->score_hash));
     FS_TRY(fs_execute(database, error, "DELETE FROM spectra WHERE score = ?1", "i", number));
     for (int i = 0; i < score->spectrum_count; i++) {
         const struct fs_spectrum_point *point = &score->spectrum[i];
@@ -266,7 +278,10 @@ static fs_status write_score(sqlite3 *database, const struct fs_score_row *score
         score->resize, score->extractor, score->extractor_sha256, score->tap, score->reference, score->reference_sha256,
         score->metric, score->precision, score->device, score->source_hash, score->value, score->low, score->high,
         score->seconds, environment));
-    FS_TRY(write_spectrum(database, score, error));
+    FS_TRY(fs_query_whole(database, &number, 0, error, "SELECT number FROM scores WHERE score_hash = ?1", "t",
+                          score->score_hash));
+    FS_TRY(fs_outside_fill(database, number, error));
+    FS_TRY(write_spectrum(database, number, score, error));
     return link_score(database, experiment, score->score_hash, error);
 }
 

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "harness/store/outside.h"
 #include "harness/store/query.h"
 
 static const char *const version_1[] = {
@@ -151,7 +152,22 @@ static const char *const version_2[] = {
     NULL,
 };
 
-static const struct fs_migration migrations[] = {{version_1}, {version_2}};
+/* What is in a comment between the column's words stays with the table; one behind them would not. */
+static const char *const version_3[] = {
+    "ALTER TABLE scores ADD COLUMN outside INTEGER /* 1: drawn at a number of steps that the method was not trained "
+    "for; NULL: of data, or not known */ CHECK (outside IN (0, 1))",
+    "ALTER TABLE experiment_runs ADD COLUMN label TEXT /* the user's own name for the row in this experiment's tables; "
+    "in no hash */ CHECK (label <> '')",
+
+    NULL,
+};
+
+static fs_status fill_outside(sqlite3 *database, struct fs_error *error)
+{
+    return fs_outside_fill(database, 0, error);
+}
+
+static const struct fs_migration migrations[] = {{version_1, NULL}, {version_2, NULL}, {version_3, fill_outside}};
 
 const struct fs_migration *fs_store_migrations(int *count)
 {
@@ -200,6 +216,9 @@ static fs_status apply_one(sqlite3 *database, const struct fs_migration *migrati
     }
     for (const char *const *statement = migration->statements; *statement; statement++) {
         FS_TRY(fs_execute(database, error, *statement, ""));
+    }
+    if (migration->step) {
+        FS_TRY(migration->step(database, error));
     }
     snprintf(mark, sizeof(mark), "PRAGMA application_id = %d", FS_APPLICATION_ID);
     FS_TRY(fs_execute(database, error, mark, ""));

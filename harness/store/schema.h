@@ -9,9 +9,11 @@
 /* PRAGMA application_id: "FSTP". PRAGMA user_version: how many migrations have been applied. */
 #define FS_APPLICATION_ID 0x46535450
 
-/* A migration is a list of statements, NULL past the last. */
+/* A migration is a list of statements, NULL past the last, and then a step of its own where SQL cannot work out what
+ * the new columns hold of the old rows; in one transaction. */
 struct fs_migration {
     const char *const *statements;
+    fs_status (*step)(sqlite3 *database, struct fs_error *error); /* NULL: none */
 };
 
 /* All migrations, oldest first; their number is the schema's version. */

@@ -84,6 +84,10 @@ fs_status fs_store_next_experiment(struct fs_store *store, const char *run, int6
 /* Inserts the run unless it is there, and makes it a member of the experiment (0: of none). */
 fs_status fs_store_run(struct fs_store *store, const struct fs_run_row *run, int64_t experiment, int64_t environment,
                        struct fs_error *error);
+/* What the user calls the run in the tables of the experiment that it is in; NULL or "" takes the name away. In no
+ * hash. */
+fs_status fs_store_label(struct fs_store *store, const char *run, int64_t experiment, const char *label,
+                         struct fs_error *error);
 /* "new" (as inserted), "training", "trained" or "failed", with a message or NULL; adds wall seconds and remembers the
  * peak resident set. */
 fs_status fs_store_run_state(struct fs_store *store, const char *run, const char *state, const char *message,
@@ -99,7 +103,7 @@ struct fs_curve_point {
 /* Replaces points of the same name and update (a resume writes the same ones again). */
 fs_status fs_store_curve(struct fs_store *store, const char *run, const struct fs_curve_point *points, int count,
                          struct fs_error *error);
-/* A score that is already there is replaced, its spectrum with it. */
+/* A score that is already there is replaced, its spectrum with it. scores.outside is worked out from the run. */
 fs_status fs_store_score(struct fs_store *store, const struct fs_score_row *score, int64_t experiment,
                          int64_t environment, struct fs_error *error);
 /* *found, and then *value, of a score already there. With an experiment (not 0) it also becomes one of its scores. */

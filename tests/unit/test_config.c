@@ -464,6 +464,31 @@ static void guidance_is_asked_for_once(void **state)
     }
 }
 
+/* A distillation's student is made for one number of steps at a time: at the end for 1, and at the end of each phase
+ * for that phase's. */
+static void kept_weights_are_inside_at_their_own_steps(void **state)
+{
+    (void)state;
+    struct fs_experiment experiment;
+    struct fs_kept_update kept[FS_KEPT_MAX];
+    read_good(
+        "experiment: x\nmodel: {finest_steps: 16}\ntrain: {updates: 1000}\nmethod: progressive-distillation\n"
+        "methods: {progressive-distillation: {phase_checkpoints: true}}\nevaluate: {steps: [1, 4], updates: [10]}\n",
+        NULL, NULL, &experiment);
+    const struct fs_config *config = &experiment.runs[0];
+    const int64_t last = fs_config_method_setup(config).updates;
+    const int count = fs_config_kept_updates(config, kept);
+    assert_true(count > 3);
+    for (int i = 0; i < count; i++) {
+        for (int steps = 1; steps <= 16; steps *= 2) {
+            assert_int_equal(fs_config_outside_training(config, kept[i].update, steps),
+                             steps != 1 && steps != kept[i].steps);
+            assert_int_equal(fs_config_outside_training(config, last, steps), steps != 1);
+        }
+    }
+    fs_experiment_free(&experiment);
+}
+
 static void presets(void **state)
 {
     (void)state;
@@ -535,6 +560,7 @@ int main(void)
         cmocka_unit_test(costs_follow_the_forwards),
         cmocka_unit_test(sizes_agree_with_the_backbone),
         cmocka_unit_test(guidance_is_asked_for_once),
+        cmocka_unit_test(kept_weights_are_inside_at_their_own_steps),
         cmocka_unit_test(presets),
         cmocka_unit_test(experiments_of_the_repository),
     };

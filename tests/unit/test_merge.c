@@ -214,7 +214,8 @@ static void test_every_column(void **state)
     (void)state;
     fresh("a.db", a), fresh("copy.db", copy);
     make(a, 1, 5, "one", "table");
-    execute(a, "UPDATE runs SET message = 'a message', teacher = id");
+    execute(a, "UPDATE runs SET message = 'a message', teacher = id; UPDATE scores SET outside = steps = 1; "
+               "UPDATE experiment_runs SET label = 'run ' || run");
     good(merge(a, NULL, copy, &how));
     good(fs_store_open(a, FS_STORE_READ, &left, &error));
     good(fs_store_open(copy, FS_STORE_READ, &right, &error));
@@ -260,6 +261,25 @@ static void test_rows_are_known_by_what_they_are(void **state)
     assert_int_equal(whole(c, "SELECT count(*) FROM runs WHERE state = 'trained' AND message IS NULL AND seconds = 10 "
                               "AND is_teacher = 0"),
                      3);
+}
+
+/* Of a row that has a name in one of the files only, that one; of two names, the first. */
+static void test_labels(void **state)
+{
+    char a[1024], b[1024], c[1024];
+    struct fs_merge how = {0};
+
+    (void)state;
+    fresh("a.db", a), fresh("b.db", b), fresh("c.db", c);
+    make(a, 1, 2, "one", "table");
+    make(b, 1, 3, "two", "table");
+    execute(a, "UPDATE experiment_runs SET label = 'here' WHERE run = 1");
+    execute(b, "UPDATE experiment_runs SET label = 'there'");
+    good(merge(a, b, c, &how));
+    assert_int_equal(whole(c, "SELECT sum((label = 'here') + 10 * (label = 'there')) FROM experiment_runs"), 21);
+    assert_int_equal(whole(c, "SELECT r.seed FROM experiment_runs m JOIN runs r ON r.number = m.run WHERE label = "
+                              "'here'"),
+                     1);
 }
 
 static void test_rows_stand_by_age(void **state)
@@ -455,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_union),
         cmocka_unit_test(test_every_column),
         cmocka_unit_test(test_rows_are_known_by_what_they_are),
+        cmocka_unit_test(test_labels),
         cmocka_unit_test(test_rows_stand_by_age),
         cmocka_unit_test(test_conflicts),
         cmocka_unit_test(test_another_evaluation_is_no_conflict),

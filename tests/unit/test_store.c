@@ -335,6 +335,26 @@ static void test_scores(void **state)
     assert_int_equal(test_folder_files(place->folder), 1);
 }
 
+/* A run's row may have another name in each experiment; it is no part of what the run is. */
+static void test_labels(void **state)
+{
+    struct place *place = *state;
+    char id[65];
+    int64_t experiment, second, environment;
+    struct fs_store *store = filled(place, id, &experiment, &environment);
+    const struct fs_run_row row = test_run(id);
+
+    good(fs_store_experiment(store, "second", "2.yaml", "2", NULL, &second, &place->error), &place->error);
+    good(fs_store_run(store, &row, second, environment, &place->error), &place->error);
+    good(fs_store_label(store, id, second, "a row; of \"mine\"", &place->error), &place->error);
+    good(fs_store_run(store, &row, second, environment, &place->error), &place->error);
+    assert_int_equal(whole(store, "SELECT count(*) FROM experiment_runs WHERE label IS NULL"), 1);
+    assert_int_equal(whole(store, "SELECT experiment FROM experiment_runs WHERE label = 'a row; of \"mine\"'"), second);
+    good(fs_store_label(store, id, second, "", &place->error), &place->error);
+    assert_int_equal(whole(store, "SELECT count(*) FROM experiment_runs WHERE label IS NULL"), 2);
+    fs_store_close(store);
+}
+
 /* --- several processes, killed ones, full disks --- */
 
 /* Writes scores "<tag><i>" and one byte to `report` for each that was reported as written; ends at a failure. */
@@ -682,6 +702,56 @@ static void test_an_older_schema_is_read_and_migrated(void **state)
     fs_store_close(store);
 }
 
+#define SCORES_2                                                                                                       \
+    "number, score_hash, run, source, at_update, weights, steps, guidance_scale, labels, noise_seed, samples, "        \
+    "quantize, resize, extractor, extractor_sha256, tap, reference, reference_sha256, metric, precision, device, "     \
+    "source_hash, value, low, high, seconds, environment, created"
+
+/* Scores of version 2 learn whether they are used outside what their method was trained for; scores of data and of
+ * configurations that this build does not know do not. */
+static void test_outside_is_filled_by_the_migration(void **state)
+{
+    struct place *place = *state;
+    sqlite3 *database;
+    sqlite3_stmt *query;
+    bool row;
+    int count, outside[2] = {0, 0};
+
+    assert_int_equal(sqlite3_open(place->path, &database), SQLITE_OK);
+    good(fs_store_migrate(database, fs_store_migrations(&count), 2, &place->error), &place->error);
+    if (sqlite3_exec(database,
+                     "ATTACH 'results/fewstep.db' AS other; INSERT INTO environments SELECT * FROM other.environments; "
+                     "INSERT INTO runs SELECT * FROM other.runs; INSERT INTO scores (" SCORES_2 ") SELECT " SCORES_2
+                     " FROM other.scores; UPDATE runs SET config_json = 'not known' WHERE number = 1",
+                     NULL, NULL, NULL) != SQLITE_OK) {
+        fail_msg("%s", sqlite3_errmsg(database));
+    }
+    sqlite3_close(database);
+    fs_store_close(open_store(place, FS_STORE_WRITE));
+    struct fs_store *store = open_store(place, FS_STORE_READ);
+    assert_int_equal(whole(store, "SELECT count(*) FROM scores WHERE (run IS NULL OR run = 1) <> (outside IS NULL)"),
+                     0);
+    assert_true(whole(store, "SELECT count(*) FROM scores WHERE outside IS NULL") > 1);
+    good(fs_query_open(fs_store_handle(store), &query, &place->error,
+                       "SELECT r.config_json, s.steps, s.outside FROM scores s JOIN runs r ON r.number = s.run WHERE "
+                       "r.number > 1",
+                       ""),
+         &place->error);
+    for (good(fs_query_next(query, &row, &place->error), &place->error); row;
+         good(fs_query_next(query, &row, &place->error), &place->error)) {
+        struct fs_config config;
+        good(fs_config_from_json(fs_query_text(query, 0), &config, &place->error), &place->error);
+        const struct fs_method_setup setup = fs_config_method_setup(&config);
+        const bool expected = config.method->outside_training(&setup, sqlite3_column_int(query, 1));
+        assert_int_equal(sqlite3_column_int(query, 2), expected);
+        outside[expected]++;
+        fs_config_free(&config);
+    }
+    sqlite3_finalize(query);
+    fs_store_close(store);
+    assert_true(outside[0] > 10 && outside[1] > 10);
+}
+
 /* The database in the repository, whatever schema it was made with. */
 static void test_the_committed_database_is_read(void **state)
 {
@@ -780,7 +850,7 @@ static void test_migrations_apply_what_is_lacking_and_all_or_nothing(void **stat
     static const char *const first[] = {"CREATE TABLE a (x INTEGER)", "INSERT INTO a VALUES (1)", NULL};
     static const char *const second[] = {"ALTER TABLE a ADD COLUMN y INTEGER", "UPDATE a SET y = x + 1", NULL};
     static const char *const broken[] = {"DELETE FROM a", "INSERT INTO nowhere VALUES (1)", NULL};
-    const struct fs_migration list[] = {{first}, {second}, {broken}};
+    const struct fs_migration list[] = {{first, NULL}, {second, NULL}, {broken, NULL}};
     struct place *place = *state;
     sqlite3 *database;
     int64_t value;
@@ -812,6 +882,7 @@ int main(void)
         TEST(test_this_environment_is_described),
         TEST(test_checkpoints_and_curves_are_replaced),
         TEST(test_scores),
+        TEST(test_labels),
         TEST(test_two_processes_write_at_once),
         TEST(test_two_processes_make_the_database_at_once),
         TEST(test_a_killed_writer_loses_nothing_reported),
@@ -823,6 +894,7 @@ int main(void)
         TEST(test_a_network_share_is_refused_for_writing_and_read),
         TEST(test_spectra_come_and_go_with_their_score),
         TEST(test_an_older_schema_is_read_and_migrated),
+        TEST(test_outside_is_filled_by_the_migration),
         TEST(test_the_committed_database_is_read),
         TEST(test_identities_of_stored_scores_hold),
         TEST(test_identities_of_stored_runs_hold),
