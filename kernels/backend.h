@@ -247,45 +247,6 @@ static inline struct fs_view fs_view_cols(struct fs_view view, int64_t first, in
     return view;
 }
 
-static inline bool fs_same_shape(struct fs_view a, struct fs_view b)
-{
-    return a.rows == b.rows && a.cols == b.cols;
-}
-
-static inline bool fs_is_f32(struct fs_view view)
-{
-    return view.data != NULL && view.type == FS_F32;
-}
-
-/* F32 or BF16, and there. */
-static inline bool fs_is_any(struct fs_view view)
-{
-    return view.data != NULL && (view.type == FS_F32 || view.type == FS_BF16);
-}
-
-/* `per_sample` has a row for each group of rows of `x`. */
-static inline bool fs_groups_rows(struct fs_view per_sample, struct fs_view x)
-{
-    return per_sample.rows > 0 && x.rows % per_sample.rows == 0;
-}
-
-/* Pictures in and out are as large as the sides say. */
-static inline bool fs_resize_fits(struct fs_view y, struct fs_view x, const struct fs_resize_side *vertical,
-                                  const struct fs_resize_side *horizontal, int64_t channels)
-{
-    return y.rows == x.rows && x.cols == vertical->in * horizontal->in * channels &&
-           y.cols == vertical->out * horizontal->out * channels && vertical->taps > 0 && horizontal->taps > 0 &&
-           vertical->taps <= vertical->in && horizontal->taps <= horizontal->in;
-}
-
-/* Pixels of `channels` numbers each, in groups of equally many channels. */
-static inline bool fs_group_norm_fits(struct fs_view y, struct fs_view x, struct fs_view gamma, struct fs_view beta,
-                                      int64_t channels, int64_t groups)
-{
-    return fs_same_shape(y, x) && fs_same_shape(gamma, beta) && gamma.rows == 1 && gamma.cols == channels &&
-           channels > 0 && groups > 0 && channels % groups == 0 && x.cols > 0 && x.cols % channels == 0;
-}
-
 /* The CPU backend with `threads` OpenMP threads (0: all), on the best instruction set that this CPU and the
  * environment variable FEWSTEP_CPU (baseline, avx2, avx512) allow. */
 struct fs_backend *fs_cpu_backend(int threads, struct fs_error *error);

@@ -2,16 +2,6 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/onednn.h"
 
-static bool images_fit(struct fs_view y, struct fs_view x, struct fs_view w, const struct fs_window *window)
-{
-    const int64_t height = (window->in_height + 2 * window->pad_height - window->kernel_height) / window->stride + 1;
-    const int64_t width = (window->in_width + 2 * window->pad_width - window->kernel_width) / window->stride + 1;
-    return fs_is_f32(y) && fs_is_f32(x) && fs_is_f32(w) && y.rows == x.rows &&
-           x.cols == window->in_height * window->in_width * window->in_channels &&
-           y.cols == height * width * window->out_channels && w.rows == window->out_channels &&
-           w.cols == window->in_channels * window->kernel_height * window->kernel_width;
-}
-
 static struct fs_convolution convolution_of(enum fs_direction direction, struct fs_view y, struct fs_view x,
                                             struct fs_view w, struct fs_view bias, const struct fs_window *window)
 {
@@ -30,9 +20,8 @@ static struct fs_convolution convolution_of(enum fs_direction direction, struct 
 static void convolution_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view w,
                                 struct fs_view bias, const struct fs_window *window, bool relu)
 {
-    struct fs_cpu *cpu = fs_cpu_begin(
-        backend, "convolution_forward",
-        images_fit(y, x, w, window) && (bias.data == NULL || (fs_is_f32(bias) && bias.cols == window->out_channels)));
+    struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "convolution_forward", fs_convolution_forward_fits(backend, y, x, w, bias, window));
     if (cpu == NULL) {
         return;
     }
@@ -46,12 +35,8 @@ static void convolution_backward(struct fs_backend *backend, struct fs_view dx, 
                                  const struct fs_window *window)
 {
     const bool relu = y.data != NULL;
-    struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "convolution_backward",
-                     images_fit(dy, x, w, window) && fs_is_f32(dw) && fs_same_shape(dw, w) &&
-                         (dbias.data == NULL || (fs_is_f32(dbias) && dbias.cols == window->out_channels)) &&
-                         (dx.data == NULL || (fs_is_f32(dx) && fs_same_shape(dx, x))) &&
-                         (!relu || (fs_is_f32(y) && fs_same_shape(y, dy))));
+    struct fs_cpu *cpu = fs_cpu_begin(backend, "convolution_backward",
+                                      fs_convolution_backward_fits(backend, dx, dw, dbias, dy, x, y, w, window));
     if (cpu == NULL) {
         return;
     }

@@ -117,20 +117,7 @@ static fs_status choose_isa(enum fs_isa *isa, struct fs_error *error)
     return fs_fail(error, FS_USAGE, "FEWSTEP_CPU=%s: expected baseline, avx2 or avx512", forced);
 }
 
-#define INSTALL(isa)                                                                                                   \
-    do {                                                                                                               \
-        fs_install_attention_##isa(backend);                                                                           \
-        fs_install_elementwise_##isa(backend);                                                                         \
-        fs_install_group_norm_##isa(backend);                                                                          \
-        fs_install_loss_##isa(backend);                                                                                \
-        fs_install_norm_##isa(backend);                                                                                \
-        fs_install_normals_##isa(backend);                                                                             \
-        fs_install_optimiser_##isa(backend);                                                                           \
-        fs_install_peak_##isa(backend);                                                                                \
-        fs_install_pooling_##isa(backend);                                                                             \
-        fs_install_resize_##isa(backend);                                                                              \
-        fs_install_tokens_##isa(backend);                                                                              \
-    } while (0)
+#define INSTALL(file, isa) fs_install_##file##_##isa(backend)
 
 static void install(struct fs_backend *backend, enum fs_isa isa)
 {
@@ -144,13 +131,13 @@ static void install(struct fs_backend *backend, enum fs_isa isa)
     fs_cpu_install_convolution(backend);
     switch (isa) {
     case FS_ISA_BASELINE:
-        INSTALL(baseline);
+        FS_ISA_FILES(INSTALL, baseline);
         break;
     case FS_ISA_AVX2:
-        INSTALL(avx2);
+        FS_ISA_FILES(INSTALL, avx2);
         break;
     case FS_ISA_AVX512:
-        INSTALL(avx512);
+        FS_ISA_FILES(INSTALL, avx512);
         break;
     }
 }

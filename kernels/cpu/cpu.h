@@ -3,7 +3,7 @@
 #ifndef FEWSTEP_CPU_H
 #define FEWSTEP_CPU_H
 
-#include "kernels/backend.h"
+#include "kernels/operands.h"
 
 struct fs_onednn;
 
@@ -42,22 +42,24 @@ void *fs_cpu_scratch(struct fs_cpu *cpu, const char *operation, size_t bytes);
 void fs_cpu_install_linear(struct fs_backend *backend);
 void fs_cpu_install_convolution(struct fs_backend *backend);
 
-/* The hot loops of isa/, in three versions each: put into the backend's table or into struct fs_cpu. */
-#define FS_ISA_INSTALLERS(isa)                                                                                         \
-    void fs_install_attention_##isa(struct fs_backend *backend);                                                       \
-    void fs_install_elementwise_##isa(struct fs_backend *backend);                                                     \
-    void fs_install_group_norm_##isa(struct fs_backend *backend);                                                      \
-    void fs_install_loss_##isa(struct fs_backend *backend);                                                            \
-    void fs_install_norm_##isa(struct fs_backend *backend);                                                            \
-    void fs_install_normals_##isa(struct fs_backend *backend);                                                         \
-    void fs_install_optimiser_##isa(struct fs_backend *backend);                                                       \
-    void fs_install_peak_##isa(struct fs_backend *backend);                                                            \
-    void fs_install_pooling_##isa(struct fs_backend *backend);                                                         \
-    void fs_install_resize_##isa(struct fs_backend *backend);                                                          \
-    void fs_install_tokens_##isa(struct fs_backend *backend)
-FS_ISA_INSTALLERS(baseline);
-FS_ISA_INSTALLERS(avx2);
-FS_ISA_INSTALLERS(avx512);
+/* The files of isa/, one a line. Each is compiled three times and puts what it has into the backend's table or into
+ * struct fs_cpu. */
+#define FS_ISA_FILES(do_with, isa)                                                                                     \
+    do_with(attention, isa);                                                                                           \
+    do_with(elementwise, isa);                                                                                         \
+    do_with(group_norm, isa);                                                                                          \
+    do_with(loss, isa);                                                                                                \
+    do_with(norm, isa);                                                                                                \
+    do_with(normals, isa);                                                                                             \
+    do_with(optimiser, isa);                                                                                           \
+    do_with(peak, isa);                                                                                                \
+    do_with(pooling, isa);                                                                                             \
+    do_with(resize, isa);                                                                                              \
+    do_with(tokens, isa)
+#define FS_ISA_DECLARE(file, isa) void fs_install_##file##_##isa(struct fs_backend *backend)
+FS_ISA_FILES(FS_ISA_DECLARE, baseline);
+FS_ISA_FILES(FS_ISA_DECLARE, avx2);
+FS_ISA_FILES(FS_ISA_DECLARE, avx512);
 
 #define FS_JOIN_(a, b) a##_##b
 #define FS_JOIN(a, b) FS_JOIN_(a, b)

@@ -44,11 +44,8 @@ static void linear_forward(struct fs_backend *backend, struct fs_view y, struct 
                            struct fs_view bias, enum fs_activation activation, struct fs_view pre)
 {
     const bool gelu = activation == FS_GELU, keep = gelu && pre.data != NULL;
-    struct fs_cpu *cpu = fs_cpu_begin(backend, "linear_forward",
-                                      fs_is_any(y) && fs_is_any(x) && fs_is_any(w) && x.type == w.type &&
-                                          x.cols == w.cols && y.rows == x.rows && y.cols == w.rows &&
-                                          (bias.data == NULL || (fs_is_f32(bias) && bias.cols == w.rows)) &&
-                                          (!keep || (fs_is_any(pre) && fs_same_shape(pre, y))));
+    struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "linear_forward", fs_linear_forward_fits(backend, y, x, w, bias, activation, pre));
     if (cpu == NULL) {
         return;
     }
@@ -123,21 +120,12 @@ static void linear_gradients(struct fs_backend *backend, struct fs_cpu *cpu, con
     }
 }
 
-static bool gradients_fit(const struct linear_gradient *op)
-{
-    return fs_is_any(op->dy) && fs_is_any(op->x) && fs_is_any(op->w) && op->dy.type == op->x.type &&
-           op->x.type == op->w.type && op->dy.rows == op->x.rows && op->dy.cols == op->w.rows &&
-           op->x.cols == op->w.cols && (op->dx.data == NULL || (fs_is_any(op->dx) && fs_same_shape(op->dx, op->x))) &&
-           (op->dw.data == NULL || (fs_is_f32(op->dw) && fs_same_shape(op->dw, op->w))) &&
-           (op->dbias.data == NULL || (fs_is_f32(op->dbias) && op->dbias.cols == op->w.rows)) &&
-           (op->pre.data == NULL || (fs_is_any(op->pre) && fs_same_shape(op->pre, op->x)));
-}
-
 static void linear_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dw, struct fs_view dbias,
                             struct fs_view dy, struct fs_view x, struct fs_view w, struct fs_view pre)
 {
     struct linear_gradient op = {dx, dw, dbias, dy, x, w, pre};
-    struct fs_cpu *cpu = fs_cpu_begin(backend, "linear_backward", gradients_fit(&op));
+    struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "linear_backward", fs_linear_backward_fits(backend, dx, dw, dbias, dy, x, w, pre));
     if (cpu == NULL) {
         return;
     }

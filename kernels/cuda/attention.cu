@@ -192,23 +192,11 @@ static void run(struct fs_cuda *cuda, const struct fs_attention *op, bool backwa
     }
 }
 
-static bool operands_fit(struct fs_view out, struct fs_view qkv, int64_t tokens, int64_t heads)
-{
-    return fs_is_any(out) && fs_is_any(qkv) && tokens > 0 && heads > 0 && out.rows == qkv.rows &&
-           qkv.cols == 3 * out.cols && out.cols % heads == 0 && out.rows % tokens == 0;
-}
-
-static bool lse_fits(struct fs_view lse, struct fs_view out, int64_t heads)
-{
-    return fs_is_f32(lse) && lse.rows == out.rows && lse.cols == heads;
-}
-
 static void attention_forward(struct fs_backend *backend, struct fs_view out, struct fs_view lse, struct fs_view qkv,
                               int64_t tokens, int64_t heads, double scale)
 {
     struct fs_cuda *cuda =
-        fs_cuda_begin(backend, "attention_forward",
-                      operands_fit(out, qkv, tokens, heads) && (lse.data == NULL || lse_fits(lse, out, heads)));
+        fs_cuda_begin(backend, "attention_forward", fs_attention_forward_fits(backend, out, lse, qkv, tokens, heads));
     if (cuda != NULL) {
         const struct fs_view none = fs_no_view();
         const struct fs_attention op = {
@@ -221,8 +209,7 @@ static void attention_backward(struct fs_backend *backend, struct fs_view dqkv, 
                                struct fs_view out, struct fs_view lse, int64_t tokens, int64_t heads, double scale)
 {
     struct fs_cuda *cuda = fs_cuda_begin(backend, "attention_backward",
-                                         operands_fit(out, qkv, tokens, heads) && lse_fits(lse, out, heads) &&
-                                             operands_fit(dout, dqkv, tokens, heads) && fs_same_shape(out, dout));
+                                         fs_attention_backward_fits(backend, dqkv, dout, qkv, out, lse, tokens, heads));
     if (cuda != NULL) {
         const struct fs_attention op = {
             out, lse, qkv, dout, dqkv, out.rows / tokens, tokens, heads, out.cols / heads, (float)scale};

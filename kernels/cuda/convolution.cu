@@ -64,11 +64,9 @@ static void convolve_chunk(struct fs_cuda *cuda, struct fs_view y, struct fs_vie
 static void convolution_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view w,
                                 struct fs_view bias, const struct fs_window *window, bool relu)
 {
-    const bool filters_fit = fs_is_f32(w) && w.rows == window->out_channels &&
-                             w.cols == window->in_channels * window->kernel_height * window->kernel_width &&
-                             (bias.data == NULL || (fs_is_f32(bias) && bias.cols == window->out_channels));
     struct fs_cuda *cuda = fs_cuda_begin(backend, "convolution_forward",
-                                         fs_is_f32(y) && fs_is_f32(x) && images_fit(y, x, window) && filters_fit);
+                                         fs_convolution_forward_fits(backend, y, x, w, bias, window) &&
+                                             x.cols <= INT32_MAX && y.cols <= INT32_MAX);
     if (cuda == NULL || fs_cudnn_convolution(cuda, y, x, w, bias, window, relu) || cuda->fault.status != FS_OK) {
         return;
     }

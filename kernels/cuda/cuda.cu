@@ -94,26 +94,15 @@ static void destroy(struct fs_backend *backend)
     free(backend);
 }
 
+#define INSTALL(file) fs_cuda_install_##file(backend)
+
 static void install(struct fs_backend *backend)
 {
     backend->destroy = destroy;
     backend->upload = upload;
     backend->download = download;
     backend->synchronise = synchronise;
-    fs_cuda_install_attention(backend);
-    fs_cuda_install_convolution(backend);
-    fs_cuda_install_elementwise(backend);
-    fs_cuda_install_group_norm(backend);
-    fs_cuda_install_linear(backend);
-    fs_cuda_install_loss(backend);
-    fs_cuda_install_memory(backend);
-    fs_cuda_install_norm(backend);
-    fs_cuda_install_optimiser(backend);
-    fs_cuda_install_pooling(backend);
-    fs_cuda_install_random(backend);
-    fs_cuda_install_resize(backend);
-    fs_cuda_install_tokens(backend);
-    fs_cuda_install_update(backend);
+    FS_CUDA_FILES(INSTALL);
 }
 
 /* Whether there is a device that this can run on, and its name; FS_USAGE with the reason when not. */

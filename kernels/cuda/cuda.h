@@ -14,7 +14,7 @@
 #include <cuda_runtime.h>
 
 extern "C" {
-#include "kernels/backend.h"
+#include "kernels/operands.h"
 }
 
 #define FS_CUDA_SCRATCH_LIMIT ((int64_t)512 << 20) /* bytes that an operation in parts takes at most, if it can */
@@ -189,21 +189,24 @@ static inline bool fs_cudnn_convolution(struct fs_cuda *, struct fs_view, struct
 }
 #endif
 
-/* Put the operations of each file into the table. */
-void fs_cuda_install_attention(struct fs_backend *backend);
-void fs_cuda_install_convolution(struct fs_backend *backend);
-void fs_cuda_install_elementwise(struct fs_backend *backend);
-void fs_cuda_install_group_norm(struct fs_backend *backend);
-void fs_cuda_install_linear(struct fs_backend *backend);
-void fs_cuda_install_loss(struct fs_backend *backend);
-void fs_cuda_install_memory(struct fs_backend *backend);
-void fs_cuda_install_norm(struct fs_backend *backend);
-void fs_cuda_install_optimiser(struct fs_backend *backend);
-void fs_cuda_install_pooling(struct fs_backend *backend);
-void fs_cuda_install_random(struct fs_backend *backend);
-void fs_cuda_install_resize(struct fs_backend *backend);
-void fs_cuda_install_tokens(struct fs_backend *backend);
-void fs_cuda_install_update(struct fs_backend *backend);
+/* The files with operations, one a line: each puts its own into the table. */
+#define FS_CUDA_FILES(do_with)                                                                                         \
+    do_with(attention);                                                                                                \
+    do_with(convolution);                                                                                              \
+    do_with(elementwise);                                                                                              \
+    do_with(group_norm);                                                                                               \
+    do_with(linear);                                                                                                   \
+    do_with(loss);                                                                                                     \
+    do_with(memory);                                                                                                   \
+    do_with(norm);                                                                                                     \
+    do_with(optimiser);                                                                                                \
+    do_with(pooling);                                                                                                  \
+    do_with(random);                                                                                                   \
+    do_with(resize);                                                                                                   \
+    do_with(tokens);                                                                                                   \
+    do_with(update)
+#define FS_CUDA_DECLARE(file) void fs_cuda_install_##file(struct fs_backend *backend)
+FS_CUDA_FILES(FS_CUDA_DECLARE);
 
 /* The entry of the shared object. NULL, with one line that says why, without a usable driver and device. */
 extern "C" __attribute__((visibility("default"))) struct fs_backend *fs_cuda_backend(struct fs_error *error);

@@ -229,26 +229,10 @@ struct window {
 
 static inline struct window window_of(const struct fs_window *w)
 {
-    return {(int)w->in_height,
-            (int)w->in_width,
-            (int)w->in_channels,
-            (int)w->kernel_height,
-            (int)w->kernel_width,
-            (int)w->stride,
-            (int)w->pad_height,
-            (int)w->pad_width,
-            (int)((w->in_height + 2 * w->pad_height - w->kernel_height) / w->stride + 1),
-            (int)((w->in_width + 2 * w->pad_width - w->kernel_width) / w->stride + 1)};
-}
-
-/* Images in and out are as wide as the window says, and an image has less than 2³¹ numbers. */
-static inline bool images_fit(struct fs_view y, struct fs_view x, const struct fs_window *window)
-{
-    const struct window w = window_of(window);
-    return y.rows == x.rows && x.cols == window->in_height * window->in_width * window->in_channels &&
-           y.cols == (int64_t)w.out_height * w.out_width * window->out_channels && x.cols <= INT32_MAX &&
-           y.cols <= INT32_MAX && window->pad_height < window->kernel_height &&
-           window->pad_width < window->kernel_width;
+    return {(int)w->in_height,          (int)w->in_width,     (int)w->in_channels,
+            (int)w->kernel_height,      (int)w->kernel_width, (int)w->stride,
+            (int)w->pad_height,         (int)w->pad_width,    (int)fs_window_out_height(w),
+            (int)fs_window_out_width(w)};
 }
 
 #endif

@@ -36,7 +36,7 @@ struct fill_operation {
 
 static void fill(struct fs_backend *backend, struct fs_view out, double value)
 {
-    struct fs_cuda *cuda = fs_cuda_begin(backend, "fill", fs_is_any(out));
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "fill", fs_fill_fits(backend, out));
     if (cuda != NULL) {
         flatten(&out, 1);
         for_each_piece(cuda, fill_operation{span_of(out), (float)value}, out.rows, out.cols);
@@ -53,7 +53,7 @@ struct copy_operation {
 
 static void copy(struct fs_backend *backend, struct fs_view out, struct fs_view in)
 {
-    struct fs_cuda *cuda = fs_cuda_begin(backend, "copy", fs_is_any(out) && fs_is_any(in) && fs_same_shape(out, in));
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "copy", fs_copy_fits(backend, out, in));
     if (cuda != NULL) {
         struct fs_view views[] = {out, in};
         flatten(views, 2);
@@ -82,7 +82,7 @@ struct silu_operation {
 
 static void silu_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x)
 {
-    struct fs_cuda *cuda = fs_cuda_begin(backend, "silu_forward", fs_is_any(y) && fs_is_any(x) && fs_same_shape(y, x));
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "silu_forward", fs_silu_forward_fits(backend, y, x));
     if (cuda != NULL) {
         struct fs_view views[] = {y, x};
         flatten(views, 2);
@@ -112,9 +112,7 @@ struct silu_gradient {
 static void silu_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dy, struct fs_view x,
                           bool accumulate)
 {
-    struct fs_cuda *cuda =
-        fs_cuda_begin(backend, "silu_backward",
-                      fs_is_any(dx) && fs_is_any(dy) && fs_is_any(x) && fs_same_shape(dx, dy) && fs_same_shape(dx, x));
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "silu_backward", fs_silu_backward_fits(backend, dx, dy, x));
     if (cuda != NULL) {
         struct fs_view views[] = {dx, dy, x};
         flatten(views, 3);
@@ -206,9 +204,7 @@ struct add_operation {
 
 static void add(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y)
 {
-    struct fs_cuda *cuda = fs_cuda_begin(backend, "add",
-                                         fs_is_any(out) && fs_is_any(x) && fs_is_any(y) && fs_same_shape(out, x) &&
-                                             x.cols == y.cols && fs_groups_rows(y, x));
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "add", fs_add_fits(backend, out, x, y));
     if (cuda == NULL) {
         return;
     }
@@ -250,10 +246,7 @@ static void mix(struct fs_backend *backend, struct fs_view out, struct fs_view a
                 struct fs_view y, double clip)
 {
     const bool two = y.data != NULL && c.data != NULL;
-    struct fs_cuda *cuda =
-        fs_cuda_begin(backend, "mix",
-                      fs_is_any(out) && fs_is_f32(a) && fs_is_any(x) && fs_same_shape(out, x) && a.rows == x.rows &&
-                          (!two || (fs_is_f32(c) && c.rows == x.rows && fs_is_any(y) && fs_same_shape(x, y))));
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "mix", fs_mix_fits(backend, out, a, x, c, y));
     if (cuda != NULL) {
         for_each_piece(cuda,
                        mix_operation{span_of(out), span_of(a), span_of(x), span_of(c), span_of(two ? y : fs_no_view()),

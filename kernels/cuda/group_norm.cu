@@ -81,10 +81,9 @@ struct group_norm_operation {
 static void group_norm_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view gamma,
                                struct fs_view beta, int64_t channels, int64_t groups, double epsilon)
 {
-    struct fs_cuda *cuda =
-        fs_cuda_begin(backend, "group_norm_forward",
-                      fs_is_any(y) && fs_is_any(x) && fs_is_any(gamma) && fs_is_any(beta) &&
-                          fs_group_norm_fits(y, x, gamma, beta, channels, groups) && channels <= INT32_MAX);
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "group_norm_forward",
+                                         fs_group_norm_forward_fits(backend, y, x, gamma, beta, channels, groups) &&
+                                             channels <= INT32_MAX);
     if (cuda == NULL) {
         return;
     }

@@ -57,11 +57,8 @@ static void linear_forward(struct fs_backend *backend, struct fs_view y, struct 
 {
     const bool gelu = activation == FS_GELU;
     const struct fs_view kept = gelu ? pre : fs_no_view();
-    struct fs_cuda *cuda = fs_cuda_begin(backend, "linear_forward",
-                                         fs_is_any(y) && fs_is_any(x) && fs_is_any(w) && x.type == w.type &&
-                                             x.cols == w.cols && y.rows == x.rows && y.cols == w.rows &&
-                                             (bias.data == NULL || (fs_is_f32(bias) && bias.cols == w.rows)) &&
-                                             (kept.data == NULL || (fs_is_any(kept) && fs_same_shape(kept, y))));
+    struct fs_cuda *cuda =
+        fs_cuda_begin(backend, "linear_forward", fs_linear_forward_fits(backend, y, x, w, bias, activation, pre));
     if (cuda == NULL || fused_forward(cuda, y, x, w, bias, gelu, kept) || cuda->fault.status != FS_OK) {
         return;
     }
@@ -122,13 +119,8 @@ static void weight_gradient(struct fs_cuda *cuda, struct fs_view dw, struct fs_v
 static void linear_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dw, struct fs_view dbias,
                             struct fs_view dy, struct fs_view x, struct fs_view w, struct fs_view pre)
 {
-    const bool inputs_fit = fs_is_any(dy) && fs_is_any(x) && fs_is_any(w) && dy.type == x.type && x.type == w.type &&
-                            dy.rows == x.rows && dy.cols == w.rows && x.cols == w.cols &&
-                            (pre.data == NULL || (fs_is_any(pre) && fs_same_shape(pre, x)));
-    struct fs_cuda *cuda = fs_cuda_begin(backend, "linear_backward",
-                                         inputs_fit && (dx.data == NULL || (fs_is_any(dx) && fs_same_shape(dx, x))) &&
-                                             (dw.data == NULL || (fs_is_f32(dw) && fs_same_shape(dw, w))) &&
-                                             (dbias.data == NULL || (fs_is_f32(dbias) && dbias.cols == w.rows)));
+    struct fs_cuda *cuda =
+        fs_cuda_begin(backend, "linear_backward", fs_linear_backward_fits(backend, dx, dw, dbias, dy, x, w, pre));
     if (cuda == NULL) {
         return;
     }

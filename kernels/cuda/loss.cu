@@ -45,12 +45,8 @@ static __global__ void __launch_bounds__(FS_THREADS)
 static void mse(struct fs_backend *backend, struct fs_view loss, struct fs_view dprediction, struct fs_view prediction,
                 struct fs_view target, struct fs_view weights, struct fs_loss kind)
 {
-    const bool gradient_fits =
-        dprediction.data == NULL || (fs_is_any(dprediction) && fs_same_shape(dprediction, prediction) &&
-                                     fs_is_f32(weights) && weights.rows == prediction.rows);
-    struct fs_cuda *cuda = fs_cuda_begin(backend, "mse",
-                                         fs_is_f32(loss) && loss.rows == prediction.rows && fs_is_any(prediction) &&
-                                             fs_is_any(target) && fs_same_shape(target, prediction) && gradient_fits);
+    struct fs_cuda *cuda =
+        fs_cuda_begin(backend, "mse", fs_mse_fits(backend, loss, dprediction, prediction, target, weights));
     if (cuda != NULL) {
         FS_LAUNCH(cuda, mse_rows, blocks_for_rows(prediction.rows), FS_THREADS, span_of(loss), span_of(dprediction),
                   span_of(prediction), span_of(target), span_of(weights), kind, prediction.rows, prediction.cols);

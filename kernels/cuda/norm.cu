@@ -54,12 +54,8 @@ static __global__ void __launch_bounds__(FS_THREADS)
 static void norm_forward(struct fs_backend *backend, struct fs_view y, struct fs_view statistics, struct fs_view x,
                          struct fs_view shift, struct fs_view scale)
 {
-    const bool statistics_fit =
-        statistics.data == NULL || (fs_is_f32(statistics) && statistics.rows == x.rows && statistics.cols == 2);
-    struct fs_cuda *cuda = fs_cuda_begin(backend, "norm_forward",
-                                         fs_is_any(y) && fs_is_any(x) && fs_same_shape(y, x) && fs_is_any(shift) &&
-                                             fs_is_any(scale) && fs_same_shape(shift, scale) && shift.cols == x.cols &&
-                                             fs_groups_rows(shift, x) && statistics_fit);
+    struct fs_cuda *cuda =
+        fs_cuda_begin(backend, "norm_forward", fs_norm_forward_fits(backend, y, statistics, x, shift, scale));
     if (cuda != NULL) {
         FS_LAUNCH(cuda, norm_rows, blocks_for_rows(x.rows), FS_THREADS, span_of(y), span_of(statistics), span_of(x),
                   span_of(shift), span_of(scale), x.rows, x.cols, x.rows / shift.rows);
@@ -120,12 +116,8 @@ struct modulation_gradient {
 static void norm_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dshift, struct fs_view dscale,
                           struct fs_view dy, struct fs_view x, struct fs_view statistics, struct fs_view scale)
 {
-    const bool tokens_fit = fs_is_any(dx) && fs_is_any(dy) && fs_is_any(x) && fs_same_shape(dx, x) &&
-                            fs_same_shape(dy, x) && fs_is_f32(statistics) && statistics.rows == x.rows;
-    const bool samples_fit = fs_is_any(scale) && fs_is_any(dshift) && fs_is_any(dscale) &&
-                             fs_same_shape(dshift, scale) && fs_same_shape(dscale, scale) && scale.cols == x.cols &&
-                             fs_groups_rows(scale, x);
-    struct fs_cuda *cuda = fs_cuda_begin(backend, "norm_backward", tokens_fit && samples_fit);
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "norm_backward",
+                                         fs_norm_backward_fits(backend, dx, dshift, dscale, dy, x, statistics, scale));
     if (cuda == NULL) {
         return;
     }
@@ -156,10 +148,7 @@ struct gate_operation {
 static void gate_forward(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y,
                          struct fs_view gate)
 {
-    struct fs_cuda *cuda =
-        fs_cuda_begin(backend, "gate_forward",
-                      fs_is_any(out) && fs_is_any(x) && fs_is_any(y) && fs_same_shape(out, x) && fs_same_shape(y, x) &&
-                          fs_is_any(gate) && gate.cols == x.cols && fs_groups_rows(gate, x));
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "gate_forward", fs_gate_forward_fits(backend, out, x, y, gate));
     if (cuda != NULL) {
         for_each_piece(cuda, gate_operation{span_of(out), span_of(x), span_of(y), span_of(gate), x.rows / gate.rows},
                        x.rows, x.cols);
@@ -185,10 +174,7 @@ static void gate_backward(struct fs_backend *backend, struct fs_view dy, struct 
                           struct fs_view y, struct fs_view gate)
 {
     struct fs_cuda *cuda =
-        fs_cuda_begin(backend, "gate_backward",
-                      fs_is_any(dy) && fs_is_any(dout) && fs_is_any(y) && fs_same_shape(dy, y) &&
-                          fs_same_shape(dout, y) && fs_is_any(gate) && fs_is_any(dgate) && fs_same_shape(gate, dgate) &&
-                          gate.cols == y.cols && fs_groups_rows(gate, y));
+        fs_cuda_begin(backend, "gate_backward", fs_gate_backward_fits(backend, dy, dgate, dout, y, gate));
     if (cuda != NULL) {
         sum_columns(cuda, gate_gradient{span_of(dy), span_of(dgate), span_of(dout), span_of(y), span_of(gate)}, y.rows,
                     y.rows / gate.rows, y.cols);

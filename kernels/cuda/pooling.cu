@@ -35,9 +35,9 @@ struct pool_operation {
 static void pool_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, const struct fs_window *window,
                          enum fs_pooling pooling)
 {
-    struct fs_cuda *cuda = fs_cuda_begin(backend, "pool_forward",
-                                         fs_is_any(y) && fs_is_any(x) && window->out_channels == window->in_channels &&
-                                             images_fit(y, x, window));
+    struct fs_cuda *cuda =
+        fs_cuda_begin(backend, "pool_forward",
+                      fs_pool_forward_fits(backend, y, x, window) && x.cols <= INT32_MAX && y.cols <= INT32_MAX);
     if (cuda != NULL) {
         const struct window w = window_of(window);
         for_each_piece(cuda, pool_operation{span_of(y), span_of(x), w, pooling}, x.rows * w.out_height * w.out_width,

@@ -22,7 +22,7 @@ struct normals_operation {
 
 static void normals(struct fs_backend *backend, struct fs_view out, struct fs_random_key key, uint32_t first_row)
 {
-    struct fs_cuda *cuda = fs_cuda_begin_upload(backend, "normals", fs_is_any(out));
+    struct fs_cuda *cuda = fs_cuda_begin_upload(backend, "normals", fs_normals_fits(backend, out));
     if (cuda == NULL) {
         return;
     }

@@ -53,10 +53,9 @@ static void resize_forward(struct fs_backend *backend, struct fs_view y, struct 
                            const struct fs_resize_side *vertical, const struct fs_resize_side *horizontal,
                            int64_t channels, const struct fs_resize_scale *scale)
 {
-    struct fs_cuda *cuda =
-        fs_cuda_begin(backend, "resize_forward",
-                      fs_is_any(y) && fs_is_any(x) && fs_resize_fits(y, x, vertical, horizontal, channels) &&
-                          x.cols <= INT32_MAX && y.cols <= INT32_MAX);
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "resize_forward",
+                                         fs_resize_forward_fits(backend, y, x, vertical, horizontal, channels) &&
+                                             x.cols <= INT32_MAX && y.cols <= INT32_MAX);
     if (cuda != NULL) {
         for_each_piece(cuda,
                        resize_operation{span_of_pixels(y, channels), span_of_pixels(x, channels), *vertical,

@@ -29,10 +29,8 @@ static void run_patches(struct fs_backend *backend, const char *operation, struc
                         const int64_t size[4], bool to_tokens)
 {
     const int64_t height = size[0], width = size[1], channels = size[2], patch = size[3];
-    const bool fit = fs_is_any(tokens) && fs_is_any(images) && patch > 0 && height % patch == 0 && width % patch == 0 &&
-                     images.cols == height * width * channels && tokens.cols == patch * patch * channels &&
-                     tokens.rows == images.rows * (height / patch) * (width / patch);
-    struct fs_cuda *cuda = fs_cuda_begin(backend, operation, fit);
+    struct fs_cuda *cuda =
+        fs_cuda_begin(backend, operation, fs_patches_fit(backend, tokens, images, height, width, channels, patch));
     if (cuda != NULL) {
         const int64_t across = width / patch;
         for_each_piece(cuda,
@@ -77,9 +75,7 @@ struct sinusoidal_operation {
 
 static void sinusoidal(struct fs_backend *backend, struct fs_view out, struct fs_view values)
 {
-    struct fs_cuda *cuda = fs_cuda_begin(backend, "sinusoidal",
-                                         fs_is_any(out) && fs_is_f32(values) && values.rows == out.rows &&
-                                             out.cols > 0 && out.cols % 2 == 0);
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "sinusoidal", fs_sinusoidal_fits(backend, out, values));
     if (cuda != NULL) {
         for_each_piece(
             cuda,
@@ -110,8 +106,7 @@ struct embed_operation {
 
 static void embed_forward(struct fs_backend *backend, struct fs_view out, struct fs_view table, const int32_t *ids)
 {
-    struct fs_cuda *cuda = fs_cuda_begin(backend, "embed_forward",
-                                         fs_is_any(out) && fs_is_any(table) && ids != NULL && out.cols == table.cols);
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "embed_forward", fs_embed_forward_fits(backend, out, table, ids));
     if (cuda != NULL) {
         for_each_piece(cuda, embed_operation{span_of(out), span_of(table), ids, table.rows}, out.rows, out.cols);
     }
@@ -142,8 +137,7 @@ struct embed_gradient {
 
 static void embed_backward(struct fs_backend *backend, struct fs_view dtable, struct fs_view dout, const int32_t *ids)
 {
-    struct fs_cuda *cuda = fs_cuda_begin(
-        backend, "embed_backward", fs_is_f32(dtable) && fs_is_any(dout) && ids != NULL && dout.cols == dtable.cols);
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "embed_backward", fs_embed_backward_fits(backend, dtable, dout, ids));
     if (cuda != NULL) {
         for_each_piece(cuda, embed_gradient{span_of(dtable), span_of(dout), ids, dtable.rows, dout.rows}, 1, dout.cols);
     }

@@ -10,15 +10,12 @@ struct reference {
     struct fs_error fault; /* the first since the last synchronise; status FS_OK when there is none */
 };
 
-bool fs_reference_check(struct fs_backend *backend, const char *operation, bool holds, const struct fs_view *views,
-                        int count)
+bool fs_reference_begin(struct fs_backend *backend, const char *operation, bool operands_fit)
 {
     struct reference *reference = backend->state;
-    for (int i = 0; i < count; i++) {
-        holds = holds && (views[i].data == NULL || views[i].type == FS_F64);
-    }
-    if (!holds && reference->fault.status == FS_OK) {
-        fs_fail(&reference->fault, FS_FAILED, "reference backend: %s: operands of wrong shape or type", operation);
+    if (!operands_fit && reference->fault.status == FS_OK) {
+        fs_fail(&reference->fault, FS_FAILED,
+                "reference backend: %s: the shapes or types of its operands do not fit each other", operation);
     }
     return reference->fault.status == FS_OK;
 }
@@ -112,7 +109,7 @@ static void fill(struct fs_backend *backend, struct fs_view out, double value)
 
 static void copy(struct fs_backend *backend, struct fs_view out, struct fs_view in)
 {
-    if (!FS_REFERENCE_CHECK(backend, "copy", out.rows == in.rows && out.cols == in.cols, fs_no_view())) {
+    if (!fs_reference_begin(backend, "copy", out.rows == in.rows && out.cols == in.cols)) {
         return;
     }
     for (int64_t i = 0; i < out.rows; i++) {
@@ -124,7 +121,7 @@ static void copy(struct fs_backend *backend, struct fs_view out, struct fs_view 
 
 static void normals(struct fs_backend *backend, struct fs_view out, struct fs_random_key key, uint32_t first_row)
 {
-    if (!FS_REFERENCE_CHECK(backend, "normals", true, out)) {
+    if (!fs_reference_begin(backend, "normals", fs_normals_fits(backend, out))) {
         return;
     }
     for (int64_t i = 0; i < out.rows; i++) {

@@ -3,7 +3,7 @@
 #ifndef FEWSTEP_REFERENCE_H
 #define FEWSTEP_REFERENCE_H
 
-#include "kernels/backend.h"
+#include "kernels/operands.h"
 
 /* All operands FS_F64 (`copy` converts between any types). Give back with backend->destroy. */
 struct fs_backend *fs_reference_backend(struct fs_error *error);
@@ -19,12 +19,7 @@ static inline double *fs_at(struct fs_view view, int64_t i, int64_t j)
     return (double *)view.data + i * view.stride + j;
 }
 
-/* Records a fault of `operation` unless `holds` and all `count` views are FS_F64 or not given; true when it may go on.
- */
-bool fs_reference_check(struct fs_backend *backend, const char *operation, bool holds, const struct fs_view *views,
-                        int count);
-#define FS_REFERENCE_CHECK(backend, operation, holds, ...)                                                             \
-    fs_reference_check(backend, operation, holds, (const struct fs_view[]){__VA_ARGS__},                               \
-                       (int)(sizeof((const struct fs_view[]){__VA_ARGS__}) / sizeof(struct fs_view)))
+/* True when `operation` may go on: its operands fit, and there was no fault before; else that is a fault. */
+bool fs_reference_begin(struct fs_backend *backend, const char *operation, bool operands_fit);
 
 #endif

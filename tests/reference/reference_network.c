@@ -26,7 +26,7 @@ static double sigmoid(double x)
 
 static void silu_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x)
 {
-    if (!FS_REFERENCE_CHECK(backend, "silu_forward", y.rows == x.rows && y.cols == x.cols, y, x)) {
+    if (!fs_reference_begin(backend, "silu_forward", fs_silu_forward_fits(backend, y, x))) {
         return;
     }
     for (int64_t i = 0; i < x.rows; i++) {
@@ -39,8 +39,7 @@ static void silu_forward(struct fs_backend *backend, struct fs_view y, struct fs
 static void silu_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dy, struct fs_view x,
                           bool accumulate)
 {
-    const bool fits = dx.rows == x.rows && dx.cols == x.cols && dy.rows == x.rows && dy.cols == x.cols;
-    if (!FS_REFERENCE_CHECK(backend, "silu_backward", fits, dx, dy, x)) {
+    if (!fs_reference_begin(backend, "silu_backward", fs_silu_backward_fits(backend, dx, dy, x))) {
         return;
     }
     for (int64_t i = 0; i < x.rows; i++) {
@@ -57,10 +56,8 @@ static void silu_backward(struct fs_backend *backend, struct fs_view dx, struct 
 static void linear_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view w,
                            struct fs_view bias, enum fs_activation activation, struct fs_view pre)
 {
-    const bool fits = y.rows == x.rows && y.cols == w.rows && x.cols == w.cols &&
-                      (bias.data == NULL || bias.cols == w.rows) &&
-                      (pre.data == NULL || (pre.rows == y.rows && pre.cols == y.cols));
-    if (!FS_REFERENCE_CHECK(backend, "linear_forward", fits, y, x, w, bias, pre)) {
+    if (!fs_reference_begin(backend, "linear_forward",
+                            fs_linear_forward_fits(backend, y, x, w, bias, activation, pre))) {
         return;
     }
     for (int64_t n = 0; n < y.rows; n++) {
@@ -80,11 +77,8 @@ static void linear_forward(struct fs_backend *backend, struct fs_view y, struct 
 static void linear_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dw, struct fs_view dbias,
                             struct fs_view dy, struct fs_view x, struct fs_view w, struct fs_view pre)
 {
-    const bool fits = dy.rows == x.rows && dy.cols == w.rows && x.cols == w.cols &&
-                      (dx.data == NULL || (dx.rows == x.rows && dx.cols == x.cols)) &&
-                      (dw.data == NULL || (dw.rows == w.rows && dw.cols == w.cols)) &&
-                      (dbias.data == NULL || dbias.cols == w.rows);
-    if (!FS_REFERENCE_CHECK(backend, "linear_backward", fits, dx, dw, dbias, dy, x, w, pre)) {
+    if (!fs_reference_begin(backend, "linear_backward",
+                            fs_linear_backward_fits(backend, dx, dw, dbias, dy, x, w, pre))) {
         return;
     }
     for (int64_t n = 0; dx.data != NULL && n < x.rows; n++) {
@@ -153,15 +147,11 @@ static void attend(struct fs_view out, struct fs_view lse, struct fs_view q, str
     }
 }
 
-static bool attention_fits(struct fs_view qkv, struct fs_view out, int64_t tokens, int64_t heads)
-{
-    return out.rows == qkv.rows && 3 * out.cols == qkv.cols && out.cols % heads == 0 && out.rows % tokens == 0;
-}
-
 static void attention_forward(struct fs_backend *backend, struct fs_view out, struct fs_view lse, struct fs_view qkv,
                               int64_t tokens, int64_t heads, double scale)
 {
-    if (!FS_REFERENCE_CHECK(backend, "attention_forward", attention_fits(qkv, out, tokens, heads), out, lse, qkv)) {
+    if (!fs_reference_begin(backend, "attention_forward",
+                            fs_attention_forward_fits(backend, out, lse, qkv, tokens, heads))) {
         return;
     }
     const int64_t head_width = out.cols / heads;
@@ -203,9 +193,8 @@ static void attend_backward(const struct fs_view gradients[3], const struct fs_v
 static void attention_backward(struct fs_backend *backend, struct fs_view dqkv, struct fs_view dout, struct fs_view qkv,
                                struct fs_view out, struct fs_view lse, int64_t tokens, int64_t heads, double scale)
 {
-    const bool fits = attention_fits(qkv, out, tokens, heads) && attention_fits(dqkv, dout, tokens, heads) &&
-                      dout.rows == out.rows && lse.rows == out.rows && lse.cols == heads;
-    if (!FS_REFERENCE_CHECK(backend, "attention_backward", fits, dqkv, dout, qkv, out, lse)) {
+    if (!fs_reference_begin(backend, "attention_backward",
+                            fs_attention_backward_fits(backend, dqkv, dout, qkv, out, lse, tokens, heads))) {
         return;
     }
     const int64_t head_width = dout.cols / heads;
@@ -226,17 +215,10 @@ static void attention_backward(struct fs_backend *backend, struct fs_view dqkv, 
 
 /* --- layer norm with modulation, gate --- */
 
-/* Per-sample operands have a row for every `tokens` rows of the per-token ones. */
-static bool per_sample(struct fs_view sample, struct fs_view token)
-{
-    return sample.cols == token.cols && sample.rows > 0 && token.rows % sample.rows == 0;
-}
-
 static void norm_forward(struct fs_backend *backend, struct fs_view y, struct fs_view statistics, struct fs_view x,
                          struct fs_view shift, struct fs_view scale)
 {
-    const bool fits = y.rows == x.rows && y.cols == x.cols && per_sample(shift, x) && scale.rows == shift.rows;
-    if (!FS_REFERENCE_CHECK(backend, "norm_forward", fits, y, statistics, x, shift, scale)) {
+    if (!fs_reference_begin(backend, "norm_forward", fs_norm_forward_fits(backend, y, statistics, x, shift, scale))) {
         return;
     }
     for (int64_t i = 0; i < x.rows; i++) {
@@ -264,9 +246,8 @@ static void norm_forward(struct fs_backend *backend, struct fs_view y, struct fs
 static void norm_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dshift, struct fs_view dscale,
                           struct fs_view dy, struct fs_view x, struct fs_view statistics, struct fs_view scale)
 {
-    const bool fits = dx.rows == x.rows && dx.cols == x.cols && dy.rows == x.rows && dy.cols == x.cols &&
-                      per_sample(scale, x) && per_sample(dshift, x) && per_sample(dscale, x);
-    if (!FS_REFERENCE_CHECK(backend, "norm_backward", fits, dx, dshift, dscale, dy, x, statistics, scale)) {
+    if (!fs_reference_begin(backend, "norm_backward",
+                            fs_norm_backward_fits(backend, dx, dshift, dscale, dy, x, statistics, scale))) {
         return;
     }
     const double n = (double)x.cols;
@@ -295,8 +276,7 @@ static void norm_backward(struct fs_backend *backend, struct fs_view dx, struct 
 static void gate_forward(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y,
                          struct fs_view gate)
 {
-    const bool fits = out.rows == x.rows && out.cols == x.cols && y.rows == x.rows && y.cols == x.cols;
-    if (!FS_REFERENCE_CHECK(backend, "gate_forward", fits && per_sample(gate, x), out, x, y, gate)) {
+    if (!fs_reference_begin(backend, "gate_forward", fs_gate_forward_fits(backend, out, x, y, gate))) {
         return;
     }
     for (int64_t i = 0; i < x.rows; i++) {
@@ -309,9 +289,7 @@ static void gate_forward(struct fs_backend *backend, struct fs_view out, struct 
 static void gate_backward(struct fs_backend *backend, struct fs_view dy, struct fs_view dgate, struct fs_view dout,
                           struct fs_view y, struct fs_view gate)
 {
-    const bool fits = dy.rows == dout.rows && dy.cols == dout.cols && y.rows == dout.rows && y.cols == dout.cols &&
-                      per_sample(gate, y) && per_sample(dgate, y);
-    if (!FS_REFERENCE_CHECK(backend, "gate_backward", fits, dy, dgate, dout, y, gate)) {
+    if (!fs_reference_begin(backend, "gate_backward", fs_gate_backward_fits(backend, dy, dgate, dout, y, gate))) {
         return;
     }
     backend->fill(backend, dgate, 0);
@@ -328,8 +306,7 @@ static void gate_backward(struct fs_backend *backend, struct fs_view dy, struct 
 
 static void add(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y)
 {
-    const bool fits = out.rows == x.rows && out.cols == x.cols && per_sample(y, x);
-    if (!FS_REFERENCE_CHECK(backend, "add", fits, out, x, y)) {
+    if (!fs_reference_begin(backend, "add", fs_add_fits(backend, out, x, y))) {
         return;
     }
     for (int64_t i = 0; i < x.rows; i++) {
@@ -342,9 +319,7 @@ static void add(struct fs_backend *backend, struct fs_view out, struct fs_view x
 static void mix(struct fs_backend *backend, struct fs_view out, struct fs_view a, struct fs_view x, struct fs_view c,
                 struct fs_view y, double clip)
 {
-    const bool fits = out.rows == x.rows && out.cols == x.cols && a.rows == x.rows &&
-                      (y.data == NULL || (y.rows == x.rows && y.cols == x.cols && c.rows == x.rows));
-    if (!FS_REFERENCE_CHECK(backend, "mix", fits, out, a, x, c, y)) {
+    if (!fs_reference_begin(backend, "mix", fs_mix_fits(backend, out, a, x, c, y))) {
         return;
     }
     for (int64_t i = 0; i < x.rows; i++) {

@@ -22,18 +22,11 @@ static void move_patches(struct fs_view tokens, struct fs_view images, int64_t h
     }
 }
 
-static bool patches_fit(struct fs_view tokens, struct fs_view images, int64_t height, int64_t width, int64_t channels,
-                        int64_t patch)
-{
-    return height % patch == 0 && width % patch == 0 && images.cols == height * width * channels &&
-           tokens.cols == patch * patch * channels && tokens.rows == images.rows * (height / patch) * (width / patch);
-}
-
 static void patchify(struct fs_backend *backend, struct fs_view tokens, struct fs_view images, int64_t height,
                      int64_t width, int64_t channels, int64_t patch)
 {
-    const bool fits = patches_fit(tokens, images, height, width, channels, patch);
-    if (FS_REFERENCE_CHECK(backend, "patchify", fits, tokens, images)) {
+    if (fs_reference_begin(backend, "patchify",
+                           fs_patches_fit(backend, tokens, images, height, width, channels, patch))) {
         move_patches(tokens, images, height, width, channels, patch, true);
     }
 }
@@ -41,23 +34,13 @@ static void patchify(struct fs_backend *backend, struct fs_view tokens, struct f
 static void unpatchify(struct fs_backend *backend, struct fs_view images, struct fs_view tokens, int64_t height,
                        int64_t width, int64_t channels, int64_t patch)
 {
-    const bool fits = patches_fit(tokens, images, height, width, channels, patch);
-    if (FS_REFERENCE_CHECK(backend, "unpatchify", fits, tokens, images)) {
+    if (fs_reference_begin(backend, "unpatchify",
+                           fs_patches_fit(backend, tokens, images, height, width, channels, patch))) {
         move_patches(tokens, images, height, width, channels, patch, false);
     }
 }
 
 /* --- windows --- */
-
-static int64_t out_height(const struct fs_window *window)
-{
-    return (window->in_height + 2 * window->pad_height - window->kernel_height) / window->stride + 1;
-}
-
-static int64_t out_width(const struct fs_window *window)
-{
-    return (window->in_width + 2 * window->pad_width - window->kernel_width) / window->stride + 1;
-}
 
 /* Column of channel 0 of the input pixel under kernel element (r, s) at output pixel (i, j); −1: in the padding. */
 static int64_t under(const struct fs_window *window, int64_t i, int64_t j, int64_t r, int64_t s)
@@ -68,18 +51,6 @@ static int64_t under(const struct fs_window *window, int64_t i, int64_t j, int64
         return -1;
     }
     return (row * window->in_width + col) * window->in_channels;
-}
-
-static bool window_fits(const struct fs_window *window, struct fs_view y, struct fs_view x)
-{
-    return y.rows == x.rows && x.cols == window->in_height * window->in_width * window->in_channels &&
-           y.cols == out_height(window) * out_width(window) * window->out_channels;
-}
-
-static bool filters_fit(const struct fs_window *window, struct fs_view w)
-{
-    return w.rows == window->out_channels &&
-           w.cols == window->in_channels * window->kernel_height * window->kernel_width;
 }
 
 /* Σ over the window of w·x, for output pixel (i, j) of sample b and filter o. */
@@ -101,11 +72,11 @@ static double convolve(struct fs_view x, struct fs_view w, const struct fs_windo
 static void convolution_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view w,
                                 struct fs_view bias, const struct fs_window *window, bool relu)
 {
-    const bool fits = window_fits(window, y, x) && filters_fit(window, w);
-    if (!FS_REFERENCE_CHECK(backend, "convolution_forward", fits, y, x, w, bias)) {
+    if (!fs_reference_begin(backend, "convolution_forward",
+                            fs_convolution_forward_fits(backend, y, x, w, bias, window))) {
         return;
     }
-    const int64_t width = out_width(window), filters = window->out_channels;
+    const int64_t width = fs_window_out_width(window), filters = window->out_channels;
     for (int64_t b = 0; b < y.rows; b++) {
         for (int64_t at = 0; at < y.cols; at++) {
             const int64_t o = at % filters, pixel = at / filters;
@@ -120,14 +91,14 @@ static void convolution_backward(struct fs_backend *backend, struct fs_view dx, 
                                  struct fs_view dy, struct fs_view x, struct fs_view y, struct fs_view w,
                                  const struct fs_window *window)
 {
-    const bool fits = window_fits(window, dy, x) && filters_fit(window, w) && filters_fit(window, dw);
-    if (!FS_REFERENCE_CHECK(backend, "convolution_backward", fits, dx, dw, dbias, dy, x, y, w)) {
+    if (!fs_reference_begin(backend, "convolution_backward",
+                            fs_convolution_backward_fits(backend, dx, dw, dbias, dy, x, y, w, window))) {
         return;
     }
     if (dx.data != NULL) {
         backend->fill(backend, dx, 0);
     }
-    const int64_t width = out_width(window), filters = window->out_channels;
+    const int64_t width = fs_window_out_width(window), filters = window->out_channels;
     for (int64_t b = 0; b < dy.rows; b++) {
         for (int64_t at = 0; at < dy.cols; at++) {
             const int64_t o = at % filters, i = at / filters / width, j = at / filters % width;
@@ -174,10 +145,10 @@ static double pool(struct fs_view x, const struct fs_window *window, enum fs_poo
 static void pool_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, const struct fs_window *window,
                          enum fs_pooling pooling)
 {
-    if (!FS_REFERENCE_CHECK(backend, "pool_forward", window_fits(window, y, x), y, x)) {
+    if (!fs_reference_begin(backend, "pool_forward", fs_pool_forward_fits(backend, y, x, window))) {
         return;
     }
-    const int64_t width = out_width(window), channels = window->out_channels;
+    const int64_t width = fs_window_out_width(window), channels = window->out_channels;
     for (int64_t b = 0; b < y.rows; b++) {
         for (int64_t at = 0; at < y.cols; at++) {
             const int64_t pixel = at / channels;
@@ -207,8 +178,8 @@ static void resize_forward(struct fs_backend *backend, struct fs_view y, struct 
                            const struct fs_resize_side *vertical, const struct fs_resize_side *horizontal,
                            int64_t channels, const struct fs_resize_scale *scale)
 {
-    const bool fits = fs_resize_fits(y, x, vertical, horizontal, channels);
-    if (!FS_REFERENCE_CHECK(backend, "resize_forward", fits, y, x)) {
+    if (!fs_reference_begin(backend, "resize_forward",
+                            fs_resize_forward_fits(backend, y, x, vertical, horizontal, channels))) {
         return;
     }
     for (int64_t b = 0; b < y.rows; b++) {
@@ -249,8 +220,8 @@ static void normalise_group(struct fs_view y, struct fs_view x, struct fs_view g
 static void group_norm_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view gamma,
                                struct fs_view beta, int64_t channels, int64_t groups, double epsilon)
 {
-    const bool fits = fs_group_norm_fits(y, x, gamma, beta, channels, groups);
-    if (!FS_REFERENCE_CHECK(backend, "group_norm_forward", fits, y, x, gamma, beta)) {
+    if (!fs_reference_begin(backend, "group_norm_forward",
+                            fs_group_norm_forward_fits(backend, y, x, gamma, beta, channels, groups))) {
         return;
     }
     for (int64_t index = 0; index < x.rows * groups; index++) {

@@ -5,8 +5,7 @@
 
 static void sinusoidal(struct fs_backend *backend, struct fs_view out, struct fs_view values)
 {
-    const bool fits = out.rows == values.rows && out.cols % 2 == 0;
-    if (!FS_REFERENCE_CHECK(backend, "sinusoidal", fits, out, values)) {
+    if (!fs_reference_begin(backend, "sinusoidal", fs_sinusoidal_fits(backend, out, values))) {
         return;
     }
     const int64_t half = out.cols / 2;
@@ -21,7 +20,7 @@ static void sinusoidal(struct fs_backend *backend, struct fs_view out, struct fs
 
 static void embed_forward(struct fs_backend *backend, struct fs_view out, struct fs_view table, const int32_t *ids)
 {
-    if (!FS_REFERENCE_CHECK(backend, "embed_forward", out.cols == table.cols, out, table)) {
+    if (!fs_reference_begin(backend, "embed_forward", fs_embed_forward_fits(backend, out, table, ids))) {
         return;
     }
     for (int64_t b = 0; b < out.rows; b++) {
@@ -33,7 +32,7 @@ static void embed_forward(struct fs_backend *backend, struct fs_view out, struct
 
 static void embed_backward(struct fs_backend *backend, struct fs_view dtable, struct fs_view dout, const int32_t *ids)
 {
-    if (!FS_REFERENCE_CHECK(backend, "embed_backward", dout.cols == dtable.cols, dtable, dout)) {
+    if (!fs_reference_begin(backend, "embed_backward", fs_embed_backward_fits(backend, dtable, dout, ids))) {
         return;
     }
     for (int64_t b = 0; b < dout.rows; b++) {
@@ -46,9 +45,7 @@ static void embed_backward(struct fs_backend *backend, struct fs_view dtable, st
 static void mse(struct fs_backend *backend, struct fs_view loss, struct fs_view dprediction, struct fs_view prediction,
                 struct fs_view target, struct fs_view weights, struct fs_loss kind)
 {
-    const bool fits = prediction.rows == target.rows && prediction.cols == target.cols &&
-                      loss.rows == prediction.rows && (dprediction.data == NULL || weights.rows == prediction.rows);
-    if (!FS_REFERENCE_CHECK(backend, "mse", fits, loss, dprediction, prediction, target, weights)) {
+    if (!fs_reference_begin(backend, "mse", fs_mse_fits(backend, loss, dprediction, prediction, target, weights))) {
         return;
     }
     const double n = (double)prediction.cols;
@@ -69,7 +66,7 @@ static void mse(struct fs_backend *backend, struct fs_view loss, struct fs_view 
 
 static void sum_squares(struct fs_backend *backend, struct fs_view result, struct fs_view x)
 {
-    if (!FS_REFERENCE_CHECK(backend, "sum_squares", true, result, x)) {
+    if (!fs_reference_begin(backend, "sum_squares", fs_sum_squares_fits(backend, result, x))) {
         return;
     }
     double sum = 0;
@@ -86,8 +83,8 @@ static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, s
                   const struct fs_view averages[2])
 {
     const struct fs_adamw a = *settings;
-    if (!FS_REFERENCE_CHECK(backend, "adamw", parameters.cols == gradients.cols, parameters, gradients, moment1,
-                            moment2, averages[0], averages[1], a.norm2)) {
+    if (!fs_reference_begin(backend, "adamw",
+                            fs_adamw_fits(backend, settings, parameters, gradients, moment1, moment2, averages))) {
         return;
     }
     const double clip = a.clip_norm > 0 ? fmin(1, a.clip_norm / sqrt(*fs_at(a.norm2, 0, 0))) : 1;

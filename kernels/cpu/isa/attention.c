@@ -271,23 +271,11 @@ static void forward_head(const struct attention *op, int64_t b, int64_t h, float
     }
 }
 
-static bool operands_fit(struct fs_view out, struct fs_view qkv, int64_t tokens, int64_t heads)
-{
-    return fs_is_any(out) && fs_is_any(qkv) && tokens > 0 && heads > 0 && out.rows % tokens == 0 &&
-           out.cols % heads == 0 && qkv.rows == out.rows && qkv.cols == 3 * out.cols;
-}
-
-static bool fits_heads(struct fs_view lse, struct fs_view out, int64_t heads)
-{
-    return fs_is_f32(lse) && lse.rows == out.rows && lse.cols == heads;
-}
-
 static void attention_forward(struct fs_backend *backend, struct fs_view out, struct fs_view lse, struct fs_view qkv,
                               int64_t tokens, int64_t heads, double scale)
 {
     struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "attention_forward",
-                     operands_fit(out, qkv, tokens, heads) && (lse.data == NULL || fits_heads(lse, out, heads)));
+        fs_cpu_begin(backend, "attention_forward", fs_attention_forward_fits(backend, out, lse, qkv, tokens, heads));
     if (cpu == NULL) {
         return;
     }
@@ -397,8 +385,7 @@ static void attention_backward(struct fs_backend *backend, struct fs_view dqkv, 
                                struct fs_view out, struct fs_view lse, int64_t tokens, int64_t heads, double scale)
 {
     struct fs_cpu *cpu = fs_cpu_begin(backend, "attention_backward",
-                                      operands_fit(out, qkv, tokens, heads) && fits_heads(lse, out, heads) &&
-                                          operands_fit(dout, dqkv, tokens, heads) && fs_same_shape(out, dout));
+                                      fs_attention_backward_fits(backend, dqkv, dout, qkv, out, lse, tokens, heads));
     if (cpu == NULL) {
         return;
     }

@@ -34,7 +34,7 @@ FS_INLINE struct piece piece_of(const struct tasks *tasks, int64_t task)
 
 static void fill(struct fs_backend *backend, struct fs_view out, double value)
 {
-    const struct fs_cpu *cpu = fs_cpu_begin(backend, "fill", fs_is_any(out));
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "fill", fs_fill_fits(backend, out));
     if (cpu == NULL) {
         return;
     }
@@ -52,7 +52,7 @@ static void fill(struct fs_backend *backend, struct fs_view out, double value)
 
 static void copy(struct fs_backend *backend, struct fs_view out, struct fs_view in)
 {
-    const struct fs_cpu *cpu = fs_cpu_begin(backend, "copy", fs_is_any(out) && fs_is_any(in) && fs_same_shape(out, in));
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "copy", fs_copy_fits(backend, out, in));
     if (cpu == NULL) {
         return;
     }
@@ -73,8 +73,7 @@ static void copy(struct fs_backend *backend, struct fs_view out, struct fs_view 
 
 static void silu_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x)
 {
-    const struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "silu_forward", fs_is_any(y) && fs_is_any(x) && fs_same_shape(y, x));
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "silu_forward", fs_silu_forward_fits(backend, y, x));
     if (cpu == NULL) {
         return;
     }
@@ -94,9 +93,7 @@ static void silu_forward(struct fs_backend *backend, struct fs_view y, struct fs
 static void silu_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dy, struct fs_view x,
                           bool accumulate)
 {
-    const struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "silu_backward",
-                     fs_is_any(dx) && fs_is_any(dy) && fs_is_any(x) && fs_same_shape(dx, dy) && fs_same_shape(dx, x));
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "silu_backward", fs_silu_backward_fits(backend, dx, dy, x));
     if (cpu == NULL) {
         return;
     }
@@ -176,9 +173,7 @@ static void relu_backward(const struct fs_cpu *cpu, struct fs_view dz, struct fs
 
 static void add(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y)
 {
-    const struct fs_cpu *cpu = fs_cpu_begin(backend, "add",
-                                            fs_is_any(out) && fs_is_any(x) && fs_is_any(y) && fs_same_shape(out, x) &&
-                                                x.cols == y.cols && fs_groups_rows(y, x));
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "add", fs_add_fits(backend, out, x, y));
     if (cpu == NULL) {
         return;
     }
@@ -200,10 +195,7 @@ static void mix(struct fs_backend *backend, struct fs_view out, struct fs_view a
                 struct fs_view y, double clip)
 {
     const bool two = y.data != NULL && c.data != NULL;
-    const struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "mix",
-                     fs_is_any(out) && fs_is_f32(a) && fs_is_any(x) && fs_same_shape(out, x) && a.rows == x.rows &&
-                         (!two || (fs_is_f32(c) && c.rows == x.rows && fs_is_any(y) && fs_same_shape(x, y))));
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "mix", fs_mix_fits(backend, out, a, x, c, y));
     if (cpu == NULL) {
         return;
     }

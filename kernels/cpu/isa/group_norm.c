@@ -89,8 +89,7 @@ static void group_norm_forward(struct fs_backend *backend, struct fs_view y, str
                                struct fs_view beta, int64_t channels, int64_t groups, double epsilon)
 {
     struct fs_cpu *cpu = fs_cpu_begin(backend, "group_norm_forward",
-                                      fs_is_any(y) && fs_is_any(x) && fs_is_any(gamma) && fs_is_any(beta) &&
-                                          fs_group_norm_fits(y, x, gamma, beta, channels, groups));
+                                      fs_group_norm_forward_fits(backend, y, x, gamma, beta, channels, groups));
     if (cpu == NULL) {
         return;
     }

@@ -7,11 +7,8 @@ static void mse(struct fs_backend *backend, struct fs_view loss, struct fs_view 
                 struct fs_view target, struct fs_view weights, struct fs_loss kind)
 {
     const bool gradient = dprediction.data != NULL;
-    const struct fs_cpu *cpu = fs_cpu_begin(
-        backend, "mse",
-        fs_is_f32(loss) && fs_is_any(prediction) && fs_is_any(target) && fs_is_f32(weights) &&
-            fs_same_shape(prediction, target) && loss.rows == prediction.rows && weights.rows == prediction.rows &&
-            (!gradient || (fs_is_any(dprediction) && fs_same_shape(dprediction, prediction))));
+    const struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "mse", fs_mse_fits(backend, loss, dprediction, prediction, target, weights));
     if (cpu == NULL) {
         return;
     }

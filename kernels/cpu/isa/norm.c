@@ -31,10 +31,7 @@ static void norm_forward(struct fs_backend *backend, struct fs_view y, struct fs
 {
     const bool keep = statistics.data != NULL;
     const struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "norm_forward",
-                     fs_is_any(y) && fs_is_any(x) && fs_is_any(shift) && fs_is_any(scale) && fs_same_shape(y, x) &&
-                         shift.cols == x.cols && fs_same_shape(shift, scale) && fs_groups_rows(shift, x) &&
-                         (!keep || (fs_is_f32(statistics) && statistics.rows == x.rows && statistics.cols == 2)));
+        fs_cpu_begin(backend, "norm_forward", fs_norm_forward_fits(backend, y, statistics, x, shift, scale));
     if (cpu == NULL) {
         return;
     }
@@ -112,12 +109,8 @@ static void sum_chunks(const struct fs_cpu *cpu, struct fs_view out, const float
 static void norm_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dshift, struct fs_view dscale,
                           struct fs_view dy, struct fs_view x, struct fs_view statistics, struct fs_view scale)
 {
-    struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "norm_backward",
-                     fs_is_any(dx) && fs_is_any(dshift) && fs_is_any(dscale) && fs_is_any(dy) && fs_is_any(x) &&
-                         fs_is_any(scale) && fs_is_f32(statistics) && fs_same_shape(dx, x) && fs_same_shape(dy, x) &&
-                         fs_same_shape(dshift, scale) && fs_same_shape(dscale, scale) && scale.cols == x.cols &&
-                         statistics.rows == x.rows && statistics.cols == 2 && fs_groups_rows(scale, x));
+    struct fs_cpu *cpu = fs_cpu_begin(backend, "norm_backward",
+                                      fs_norm_backward_fits(backend, dx, dshift, dscale, dy, x, statistics, scale));
     if (cpu == NULL) {
         return;
     }
@@ -145,10 +138,7 @@ static void norm_backward(struct fs_backend *backend, struct fs_view dx, struct 
 static void gate_forward(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y,
                          struct fs_view gate)
 {
-    const struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "gate_forward",
-                     fs_is_any(out) && fs_is_any(x) && fs_is_any(y) && fs_is_any(gate) && fs_same_shape(out, x) &&
-                         fs_same_shape(x, y) && gate.cols == x.cols && fs_groups_rows(gate, x));
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "gate_forward", fs_gate_forward_fits(backend, out, x, y, gate));
     if (cpu == NULL) {
         return;
     }
@@ -167,10 +157,8 @@ static void gate_forward(struct fs_backend *backend, struct fs_view out, struct 
 static void gate_backward(struct fs_backend *backend, struct fs_view dy, struct fs_view dgate, struct fs_view dout,
                           struct fs_view y, struct fs_view gate)
 {
-    struct fs_cpu *cpu = fs_cpu_begin(backend, "gate_backward",
-                                      fs_is_any(dy) && fs_is_any(dgate) && fs_is_any(dout) && fs_is_any(y) &&
-                                          fs_is_any(gate) && fs_same_shape(dy, y) && fs_same_shape(dout, y) &&
-                                          fs_same_shape(dgate, gate) && gate.cols == y.cols && fs_groups_rows(gate, y));
+    struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "gate_backward", fs_gate_backward_fits(backend, dy, dgate, dout, y, gate));
     if (cpu == NULL) {
         return;
     }

@@ -6,7 +6,7 @@
 
 static void normals(struct fs_backend *backend, struct fs_view out, struct fs_random_key key, uint32_t first_row)
 {
-    const struct fs_cpu *cpu = fs_cpu_begin(backend, "normals", fs_is_any(out));
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "normals", fs_normals_fits(backend, out));
     if (cpu == NULL) {
         return;
     }

@@ -24,8 +24,7 @@ static double sum_squares_of_chunk(struct fs_view x, int64_t first, int64_t coun
 
 static void sum_squares(struct fs_backend *backend, struct fs_view result, struct fs_view x)
 {
-    struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "sum_squares", fs_is_f32(result) && fs_is_any(x) && (x.rows == 1 || x.stride == x.cols));
+    struct fs_cpu *cpu = fs_cpu_begin(backend, "sum_squares", fs_sum_squares_fits(backend, result, x));
     if (cpu == NULL) {
         return;
     }
@@ -102,13 +101,8 @@ static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, s
                   struct fs_view gradients, struct fs_view moment1, struct fs_view moment2,
                   const struct fs_view averages[2])
 {
-    bool fit = fs_is_f32(parameters) && fs_is_f32(gradients) && fs_is_f32(moment1) && fs_is_f32(moment2) &&
-               parameters.rows == 1 && fs_same_shape(parameters, gradients) && fs_same_shape(parameters, moment1) &&
-               fs_same_shape(parameters, moment2) && (settings->clip_norm <= 0 || fs_is_f32(settings->norm2));
-    for (int k = 0; k < 2; k++) {
-        fit = fit && (averages[k].data == NULL || (fs_is_f32(averages[k]) && fs_same_shape(averages[k], parameters)));
-    }
-    const struct fs_cpu *cpu = fs_cpu_begin(backend, "adamw", fit);
+    const struct fs_cpu *cpu = fs_cpu_begin(
+        backend, "adamw", fs_adamw_fits(backend, settings, parameters, gradients, moment1, moment2, averages));
     if (cpu == NULL) {
         return;
     }

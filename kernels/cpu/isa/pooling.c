@@ -36,18 +36,11 @@ static void pool_position(const struct pool *op, int64_t b, int64_t r, int64_t c
 static void pool_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, const struct fs_window *window,
                          enum fs_pooling pooling)
 {
-    const int64_t out_height =
-        (window->in_height + 2 * window->pad_height - window->kernel_height) / window->stride + 1;
-    const int64_t out_width = (window->in_width + 2 * window->pad_width - window->kernel_width) / window->stride + 1;
-    const struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "pool_forward",
-                     fs_is_any(y) && fs_is_any(x) && y.rows == x.rows && window->pad_height < window->kernel_height &&
-                         window->pad_width < window->kernel_width &&
-                         x.cols == window->in_height * window->in_width * window->in_channels &&
-                         y.cols == out_height * out_width * window->in_channels);
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "pool_forward", fs_pool_forward_fits(backend, y, x, window));
     if (cpu == NULL) {
         return;
     }
+    const int64_t out_height = fs_window_out_height(window), out_width = fs_window_out_width(window);
     const struct pool op = {y, x, window, pooling, out_height, out_width};
 #pragma omp parallel for num_threads(cpu->threads) schedule(static)
     for (int64_t line = 0; line < x.rows * out_height; line++) {

@@ -74,8 +74,7 @@ static void resize_forward(struct fs_backend *backend, struct fs_view y, struct 
                            int64_t channels, const struct fs_resize_scale *scale)
 {
     struct fs_cpu *cpu =
-        fs_cpu_begin(backend, "resize_forward",
-                     fs_is_any(y) && fs_is_any(x) && fs_resize_fits(y, x, vertical, horizontal, channels));
+        fs_cpu_begin(backend, "resize_forward", fs_resize_forward_fits(backend, y, x, vertical, horizontal, channels));
     if (cpu == NULL) {
         return;
     }

@@ -14,14 +14,6 @@ struct patches {
     int64_t height, width, channels, patch;
 };
 
-static bool patches_fit(struct fs_view tokens, struct fs_view images, const struct patches *p)
-{
-    return fs_is_any(tokens) && fs_is_any(images) && p->patch > 0 && p->height % p->patch == 0 &&
-           p->width % p->patch == 0 && images.cols == p->height * p->width * p->channels &&
-           tokens.cols == p->patch * p->patch * p->channels &&
-           tokens.rows == images.rows * (p->height / p->patch) * (p->width / p->patch);
-}
-
 /* Row i of the tokens: `patch` pieces, each contiguous in both. */
 static void move_patch(struct fs_view tokens, struct fs_view images, const struct patches *p, int64_t i, bool to_tokens)
 {
@@ -38,7 +30,8 @@ static void patchify(struct fs_backend *backend, struct fs_view tokens, struct f
                      int64_t width, int64_t channels, int64_t patch)
 {
     const struct patches patches = {height, width, channels, patch};
-    const struct fs_cpu *cpu = fs_cpu_begin(backend, "patchify", patches_fit(tokens, images, &patches));
+    const struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "patchify", fs_patches_fit(backend, tokens, images, height, width, channels, patch));
     if (cpu == NULL) {
         return;
     }
@@ -52,7 +45,8 @@ static void unpatchify(struct fs_backend *backend, struct fs_view images, struct
                        int64_t width, int64_t channels, int64_t patch)
 {
     const struct patches patches = {height, width, channels, patch};
-    const struct fs_cpu *cpu = fs_cpu_begin(backend, "unpatchify", patches_fit(tokens, images, &patches));
+    const struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "unpatchify", fs_patches_fit(backend, tokens, images, height, width, channels, patch));
     if (cpu == NULL) {
         return;
     }
@@ -65,9 +59,7 @@ static void unpatchify(struct fs_backend *backend, struct fs_view images, struct
 static void sinusoidal(struct fs_backend *backend, struct fs_view out, struct fs_view values)
 {
     const int64_t half = out.cols / 2;
-    struct fs_cpu *cpu = fs_cpu_begin(backend, "sinusoidal",
-                                      fs_is_any(out) && fs_is_f32(values) && values.rows == out.rows && out.cols > 0 &&
-                                          out.cols % 2 == 0);
+    struct fs_cpu *cpu = fs_cpu_begin(backend, "sinusoidal", fs_sinusoidal_fits(backend, out, values));
     if (cpu == NULL) {
         return;
     }
@@ -91,13 +83,20 @@ static void sinusoidal(struct fs_backend *backend, struct fs_view out, struct fs
     }
 }
 
+static bool ids_fit(const int32_t *ids, int64_t count, int64_t rows)
+{
+    for (int64_t i = 0; i < count; i++) {
+        if (ids[i] < 0 || ids[i] >= rows) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void embed_forward(struct fs_backend *backend, struct fs_view out, struct fs_view table, const int32_t *ids)
 {
-    bool fit = fs_is_any(out) && fs_is_any(table) && ids != NULL && out.cols == table.cols;
-    for (int64_t i = 0; fit && i < out.rows; i++) {
-        fit = ids[i] >= 0 && ids[i] < table.rows;
-    }
-    if (fs_cpu_begin(backend, "embed_forward", fit) == NULL) {
+    if (fs_cpu_begin(backend, "embed_forward",
+                     fs_embed_forward_fits(backend, out, table, ids) && ids_fit(ids, out.rows, table.rows)) == NULL) {
         return;
     }
     for (int64_t i = 0; i < out.rows; i++) {
@@ -107,11 +106,9 @@ static void embed_forward(struct fs_backend *backend, struct fs_view out, struct
 
 static void embed_backward(struct fs_backend *backend, struct fs_view dtable, struct fs_view dout, const int32_t *ids)
 {
-    bool fit = fs_is_f32(dtable) && fs_is_any(dout) && ids != NULL && dout.cols == dtable.cols;
-    for (int64_t i = 0; fit && i < dout.rows; i++) {
-        fit = ids[i] >= 0 && ids[i] < dtable.rows;
-    }
-    if (fs_cpu_begin(backend, "embed_backward", fit) == NULL) {
+    if (fs_cpu_begin(backend, "embed_backward",
+                     fs_embed_backward_fits(backend, dtable, dout, ids) && ids_fit(ids, dout.rows, dtable.rows)) ==
+        NULL) {
         return;
     }
     for (int64_t i = 0; i < dout.rows; i++) {
