@@ -66,7 +66,7 @@ void fs_key_write(const struct fs_key *key, const struct fs_config *config, FILE
 char *fs_key_text(const struct fs_key *key, const struct fs_config *config, struct fs_error *error);
 
 /* The shortest decimal text that strtod reads back as `value`; whole numbers below 10¹⁵ without exponent. */
-#define FS_NUMBER_TEXT 32
-const char *fs_number_text(double value, char text[FS_NUMBER_TEXT]);
+#define FS_CONFIG_NUMBER_TEXT 32
+const char *fs_number_text(double value, char text[FS_CONFIG_NUMBER_TEXT]);
 
 #endif

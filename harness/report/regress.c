@@ -269,7 +269,7 @@ static fs_status find_lost(sqlite3 *database, const char *base, const char *head
 static fs_status judge(struct fs_regression *regression, const struct samples *samples, struct fs_error *error)
 {
     const int count = regression->count;
-    struct fs_comparison *cells = fs_allocate((size_t)count, sizeof(*cells), "cells", error);
+    struct fs_matched_scores *cells = fs_allocate((size_t)count, sizeof(*cells), "cells", error);
     struct fs_outcome *outcomes = fs_allocate((size_t)count, sizeof(*outcomes), "verdicts", error);
     struct fs_spread *spreads = fs_allocate((size_t)count, sizeof(*spreads), "spreads", error);
     const fs_status status = cells && outcomes && spreads ? FS_OK : FS_FAILED;
@@ -281,7 +281,7 @@ static fs_status judge(struct fs_regression *regression, const struct samples *s
                                         cell->cell);
             spreads[i] = cell->own;
             cells[i] =
-                (struct fs_comparison){i, regression->base + cell->first, regression->head + cell->first, cell->seeds};
+                (struct fs_matched_scores){i, regression->base + cell->first, regression->head + cell->first, cell->seeds};
         }
         fs_verdict_cells(cells, count, spreads, regression->rule, outcomes);
         for (int i = 0; i < count; i++) {

@@ -113,7 +113,7 @@ struct comparisons {
     double *values;            /* of the section's scores, in their order */
     struct fs_sample *samples; /* a cell each */
     int sample_count;
-    struct fs_comparison *list; /* two rows at one step count */
+    struct fs_matched_scores *list; /* two rows at one step count */
     int count;                  /* of them */
     struct fs_outcome *outcomes;
     struct fs_spread *spreads; /* of each comparison */
@@ -217,7 +217,7 @@ static void compare_rows(struct comparisons *all)
                 const int cell = a * steps + column, other = b * steps + column;
                 const int n = match_seeds(all->cells[cell], all->cells[other], matched);
                 all->spreads[all->count] = fs_spread_widen(pooled, all->samples, all->sample_count, cell, other);
-                all->list[all->count] = (struct fs_comparison){all->count, matched, matched + n, n};
+                all->list[all->count] = (struct fs_matched_scores){all->count, matched, matched + n, n};
                 matched += 2 * n;
                 all->count++;
             }
@@ -276,7 +276,7 @@ fs_status fs_section_orders(const struct fs_section *section, enum fs_order **or
 }
 
 /* Adds one comparison: the smallest log ratio that it would decide at `level`. */
-static void add_power(const struct fs_comparison *one, const struct fs_spread *spread, double level,
+static void add_power(const struct fs_matched_scores *one, const struct fs_spread *spread, double level,
                       struct fs_section_power *power)
 {
     const double error = spread->deviation * sqrt(2.0 / one->n);

@@ -140,7 +140,7 @@ struct fs_spread fs_spread_widen(struct fs_spread pooled, const struct fs_sample
 
 /* --- verdicts --- */
 
-static struct fs_outcome measure(const struct fs_comparison *cell, const struct fs_spread *spread)
+static struct fs_outcome measure(const struct fs_matched_scores *cell, const struct fs_spread *spread)
 {
     struct fs_outcome outcome = {.verdict = FS_VERDICT_UNDECIDED, .effect = 0, .low = NAN, .high = NAN, .p = NAN};
 
@@ -207,7 +207,7 @@ static void judge(struct fs_outcome *outcome, int n, const struct fs_spread *spr
     }
 }
 
-void fs_verdict_cells(const struct fs_comparison *cells, int count, const struct fs_spread *spreads,
+void fs_verdict_cells(const struct fs_matched_scores *cells, int count, const struct fs_spread *spreads,
                       struct fs_rule rule, struct fs_outcome *outcomes)
 {
     const double minimal = log1p(rule.minimal);

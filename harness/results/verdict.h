@@ -44,7 +44,7 @@ struct fs_spread fs_spread_widen(struct fs_spread pooled, const struct fs_sample
                                  int other);
 
 /* A cell at two commits: base[i] and head[i] are of the same seed. */
-struct fs_comparison {
+struct fs_matched_scores {
     int spread; /* its place in `spreads` */
     const double *base, *head;
     int n;
@@ -70,7 +70,7 @@ struct fs_outcome {
 /* outcomes [count].
  * Worse, better: the interval excludes 0 and |effect| is at least the minimal one. Same: the interval lies inside ± the
  * minimal effect, or all scores are equal bit for bit. Else undecided; so is one seed without equality. */
-void fs_verdict_cells(const struct fs_comparison *cells, int count, const struct fs_spread *spreads,
+void fs_verdict_cells(const struct fs_matched_scores *cells, int count, const struct fs_spread *spreads,
                       struct fs_rule rule, struct fs_outcome *outcomes);
 
 /* Undecided: the number of seeds a commit that would decide with a chance of FS_VERDICT_POWER, should effect, spread

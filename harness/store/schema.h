@@ -1,6 +1,6 @@
 /* The tables of the database, as a list of migrations; schema.c says what each column means. */
-#ifndef FEWSTEP_SCHEMA_H
-#define FEWSTEP_SCHEMA_H
+#ifndef FEWSTEP_STORE_SCHEMA_H
+#define FEWSTEP_STORE_SCHEMA_H
 
 #include <sqlite3.h>
 

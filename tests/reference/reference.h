@@ -1,7 +1,7 @@
 /* The reference backend: every operation of kernels/backend.h as the plain loop of its definition, in double precision.
  * It is what the other backends are tested against, and what the network's gradient is checked on. */
-#ifndef FEWSTEP_REFERENCE_H
-#define FEWSTEP_REFERENCE_H
+#ifndef FEWSTEP_TEST_REFERENCE_H
+#define FEWSTEP_TEST_REFERENCE_H
 
 #include "kernels/operands.h"
 

@@ -116,7 +116,7 @@ static const struct fs_rule usual = {.alpha = 0.05, .minimal = 0.05};
 static struct fs_outcome one_cell(double change, int n, double deviation, double dof, struct fs_rule rule)
 {
     const double base[] = {10, 20, 30, 40}, up = 1 + change, head[] = {10 * up, 20 * up, 30 * up, 40 * up};
-    const struct fs_comparison cell = {0, base, head, n};
+    const struct fs_matched_scores cell = {0, base, head, n};
     const struct fs_spread spread = {deviation, dof};
     struct fs_outcome outcome;
 
@@ -160,7 +160,7 @@ static void test_rules(void **state)
     assert_int_equal(fs_verdict_seeds(&outcome, 1, (struct fs_spread){0, 0}, usual), 0);
 
     const double below[] = {-1, -2}, far_below[] = {-5, -9}; /* of a metric that may be: no ratio */
-    const struct fs_comparison cells[] = {
+    const struct fs_matched_scores cells[] = {
         {0, nan_scores, zero_scores, 2}, {0, zero_scores, zero_scores, 2}, {0, below, far_below, 2}};
     struct fs_outcome outcomes[3];
     fs_verdict_cells(cells, 3, &(struct fs_spread){0.1, 4}, usual, outcomes);
@@ -178,17 +178,17 @@ static void test_holm(void **state)
     const double chances[] = {0.012, 0.3, 0.001, 0.014, 0.04, 0.2};
     /* In order: 0.001 < 0.05/6, 0.012 > 0.05/5: only the first is taken; without the last four, 0.012 < 0.05/2. */
     double base[2] = {1, 1}, head[8][2];
-    struct fs_comparison cells[8];
+    struct fs_matched_scores cells[8];
     struct fs_outcome outcomes[8];
     const struct fs_spread spread = {0.1, 5};
 
     (void)state;
     for (int i = 0; i < 6; i++) {
         head[i][0] = head[i][1] = exp(fs_student_quantile(chances[i] / 2, 5) * 0.1);
-        cells[i] = (struct fs_comparison){0, base, head[i], 2};
+        cells[i] = (struct fs_matched_scores){0, base, head[i], 2};
     }
-    cells[6] = (struct fs_comparison){0, base, base, 2};
-    cells[7] = (struct fs_comparison){0, base, head[1], 1};
+    cells[6] = (struct fs_matched_scores){0, base, base, 2};
+    cells[7] = (struct fs_matched_scores){0, base, head[1], 1};
     fs_verdict_cells(cells, 8, &spread, usual, outcomes);
     for (int i = 0; i < 6; i++) {
         assert_near(outcomes[i].p, chances[i], 1e-10);
@@ -202,7 +202,7 @@ static void test_holm(void **state)
     assert_int_equal(outcomes[7].verdict, FS_VERDICT_UNDECIDED);
     assert_int_equal(outcomes[7].rank, -1);
     assert_near(outcomes[7].level, 0.05 / 6, 1e-14); /* it would be one more of those that are left */
-    const struct fs_comparison two[] = {cells[0], cells[2]};
+    const struct fs_matched_scores two[] = {cells[0], cells[2]};
     fs_verdict_cells(two, 2, &spread, usual, outcomes);
     assert_int_equal(outcomes[0].verdict, FS_VERDICT_WORSE);
     assert_int_equal(outcomes[1].verdict, FS_VERDICT_WORSE);
@@ -295,7 +295,7 @@ static void draw_world(struct world *world, uint32_t row)
 static void judge_world(const struct world *world, struct fs_rule rule, struct fs_outcome outcomes[CELLS])
 {
     struct fs_sample samples[COMMITS_MAX * CELLS];
-    struct fs_comparison cells[CELLS];
+    struct fs_matched_scores cells[CELLS];
     struct fs_spread pooled[METHODS], spreads[CELLS];
     int count = 0;
 
@@ -311,7 +311,7 @@ static void judge_world(const struct world *world, struct fs_rule rule, struct f
     }
     for (int cell = 0; cell < world->cells; cell++) {
         spreads[cell] = fs_spread_widen(pooled[cell / STEPS], samples, count, cell, cell);
-        cells[cell] = (struct fs_comparison){cell, world->scores[0][cell], world->scores[1][cell], world->seeds};
+        cells[cell] = (struct fs_matched_scores){cell, world->scores[0][cell], world->scores[1][cell], world->seeds};
     }
     fs_verdict_cells(cells, world->cells, spreads, rule, outcomes);
 }

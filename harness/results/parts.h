@@ -1,0 +1,28 @@
+/* What the files of this folder share in making results. */
+#ifndef FEWSTEP_RESULTS_PARTS_H
+#define FEWSTEP_RESULTS_PARTS_H
+
+#include <stddef.h>
+
+#include "harness/results/results.h"
+
+/* A copy of the text that lives as long as the results; NULL and `error` filled when there is no memory. */
+const char *fs_results_keep(struct fs_results *results, const char *text, struct fs_error *error);
+/* Room for one more element of `size` bytes behind `count` that were added by this alone; it is zeroed. */
+fs_status fs_grow(void **list, int count, size_t size, struct fs_error *error);
+
+/* The last section if it is of this measure, else a new one behind it, with its names. */
+fs_status fs_results_section(struct fs_results *results, const struct fs_measure *measure,
+                             struct fs_result_section **section, struct fs_error *error);
+/* The last row of the section if it is of this training, else a new one behind it, named but for what varies. */
+fs_status fs_results_row(struct fs_results *results, struct fs_result_section *section,
+                         const struct fs_result_row *training, struct fs_result_row **row, struct fs_error *error);
+
+/* Once all rows are there: the keys that they differ in, and what sets each apart. */
+fs_status fs_results_set_apart(struct fs_results *results, struct fs_error *error);
+/* Mean, error and interval of a cell from its scores. */
+void fs_result_cell_mean(struct fs_result_cell *cell);
+/* Comparisons, power and the order of the cells. */
+fs_status fs_result_section_compare(struct fs_result_section *section, struct fs_error *error);
+
+#endif
