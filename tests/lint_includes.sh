@@ -45,7 +45,6 @@ harness/run harness/report
 harness/sample harness/store
 kernels kernels/cpu
 kernels/base kernels
-struct fs_comparison
 END
 }
 

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/config/config.h"
 #include "harness/results/parts.h"
 #include "harness/store/query.h"
 #include "kernels/base/memory.h"
+#include "methods/method.h"
 #include "metrics/metric.h"
 
 /* --- memory --- */
@@ -231,14 +231,16 @@ static const char run_scores[] =
     "WITH scored AS (" SCORED "), "
     "newest AS (SELECT max(number) AS number FROM runs WHERE number IN (SELECT run FROM scored) AND is_teacher = 0 "
     "  GROUP BY train_hash, data_sha256, seed, iif(?2 = 2, source_hash, '')), "
-    "ranked AS (SELECT r.*, min(m.position) OVER (PARTITION BY r.train_hash) AS place, "
+    "ranked AS (SELECT r.*, min(m.position) OVER (PARTITION BY r.train_hash) AS place, max(m.label) OVER (PARTITION BY "
+    "  r.train_hash, r.data_sha256) AS label, "
     "  min(r.number) OVER (PARTITION BY r.source_hash) AS source_place, "
     "  coalesce(t.updates, 0) AS before, coalesce(t.flops, 0) AS teacher_flops, coalesce(t.seconds, 0) AS "
     "  teacher_seconds, max(r.peak_bytes, coalesce(t.peak_bytes, 0)) AS peak FROM runs r "
     "  JOIN newest USING (number) LEFT JOIN runs t ON t.id = r.teacher "
     "  LEFT JOIN experiment_runs m ON m.run = r.number AND m.experiment = ?1) "
     "SELECT r.dataset, r.model, s.extractor, s.tap, s.metric, s.reference, s.weights, s.samples, s.quantize, "
-    "s.guidance_scale, r.method, r.train_hash, r.data_sha256, r.config_json, '', s.steps, r.id, r.config_json, "
+    "s.guidance_scale, r.method, r.train_hash, r.data_sha256, r.config_json, r.label, s.steps, s.outside, r.id, "
+    "r.config_json, "
     "r.source_hash, " RUN_ORIGINS
     ", '', s.number, r.seed, s.samples, r.before + s.at_update, r.updates, r.before, r.flops, r.teacher_flops, "
     "r.seconds, r.teacher_seconds, r.peak, s.value, s.low, s.high "
@@ -262,21 +264,6 @@ static const char data_score[] =
 static const char older_runs[] =
     "SELECT count(*) - count(DISTINCT train_hash || ' ' || data_sha256 || ' ' || seed) FROM runs WHERE is_teacher = 0 "
     "AND number IN (SELECT run FROM (" SCORED "))";
-
-/* Whether a run is used at a number of steps that its method was not trained for. */
-static enum fs_cell_use use_of(const char *config_json, int64_t steps)
-{
-    struct fs_config config = {0};
-    struct fs_error unreadable;
-    enum fs_cell_use use = FS_CELL_USE_UNKNOWN;
-
-    if (fs_config_from_json(config_json, &config, &unreadable) == FS_OK) {
-        const struct fs_method_setup setup = fs_config_method_setup(&config);
-        use = config.method->outside_training(&setup, (int)steps) ? FS_CELL_OUTSIDE : FS_CELL_INSIDE;
-    }
-    fs_config_free(&config);
-    return use;
-}
 
 /* A score from the columns behind `column`, which both queries have in this order. */
 static fs_status read_score(sqlite3_stmt *query, int column, struct fs_results *results, struct fs_result_score *score,
@@ -305,8 +292,9 @@ static fs_status read_score(sqlite3_stmt *query, int column, struct fs_results *
 
 /* The cell of the row that a score belongs to, made when there is none; NULL where the same seed is there already: a
  * later row of a run and steps is an earlier checkpoint, or was scored by an older build. */
-static fs_status find_cell(struct fs_result_row *row, int64_t steps, const struct fs_result_score *score,
-                           enum fs_result_history history, struct fs_result_cell **cell, struct fs_error *error)
+static fs_status find_cell(struct fs_result_row *row, int64_t steps, enum fs_cell_use use,
+                           const struct fs_result_score *score, enum fs_result_history history,
+                           struct fs_result_cell **cell, struct fs_error *error)
 {
     struct fs_result_cell *last = row->cell_count ? &row->cells[row->cell_count - 1] : NULL;
 
@@ -318,7 +306,7 @@ static fs_status find_cell(struct fs_result_row *row, int64_t steps, const struc
     FS_TRY(fs_grow((void **)&row->cells, row->cell_count, sizeof(**cell), error));
     *cell = &row->cells[row->cell_count++];
     **cell = (struct fs_result_cell){.steps = steps, .at_update = score->at_update, .source = score->source};
-    (*cell)->use = use_of(score->config, steps);
+    (*cell)->use = use;
     return FS_OK;
 }
 
@@ -348,11 +336,14 @@ static fs_status read_row(sqlite3_stmt *query, enum fs_result_history history, s
     struct fs_result_row *row;
     struct fs_result_cell *cell;
     struct fs_result_score score;
+    const enum fs_cell_use use = sqlite3_column_type(query, 16) == SQLITE_NULL ? FS_CELL_USE_UNKNOWN
+                                 : sqlite3_column_int(query, 16)               ? FS_CELL_OUTSIDE
+                                                                               : FS_CELL_INSIDE;
 
-    FS_TRY(read_score(query, 16, results, &score, error));
+    FS_TRY(read_score(query, 17, results, &score, error));
     FS_TRY(fs_results_section(results, &measure, &section, error));
     FS_TRY(fs_results_row(results, section, &training, &row, error));
-    FS_TRY(find_cell(row, sqlite3_column_int64(query, 15), &score, history, &cell, error));
+    FS_TRY(find_cell(row, sqlite3_column_int64(query, 15), use, &score, history, &cell, error));
     if (cell) {
         FS_TRY(fs_grow((void **)&cell->scores, cell->seeds, sizeof(score), error));
         cell->scores[cell->seeds++] = score;

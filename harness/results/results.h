@@ -30,8 +30,8 @@ struct fs_result_score {
 };
 
 enum fs_cell_origin { FS_CELL_MEASURED, FS_CELL_PUBLISHED, FS_CELL_DATA };
-/* Whether the method is used at a number of steps that it was trained for; unknown where this build cannot read the
- * run's configuration. */
+/* Whether the method is used at a number of steps that it was trained for; unknown where the database
+ * does not say. */
 enum fs_cell_use { FS_CELL_INSIDE, FS_CELL_OUTSIDE, FS_CELL_USE_UNKNOWN };
 enum fs_cell_order { FS_CELL_UNORDERED, FS_CELL_BEST, FS_CELL_SECOND };
 
@@ -140,7 +140,7 @@ struct fs_result_filter {
     const char *revision; /* what the user called it, for messages */
     const char *dataset, *method, *metric;
     int64_t since; /* made at or after this second since 1970 (UTC) */
-    bool stable;   /* without trainings that fell back: see results.c */
+    bool stable;   /* without trainings that fell back: whose loss rose to ten times what it had been */
 };
 
 /* With more than the last word: a cell for each scored update of these runs, or for the last score of each source
