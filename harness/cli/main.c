@@ -1,4 +1,5 @@
 /* fewstep: the command line. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,8 @@
 
 #include "harness/build_info.h"
 #include "harness/cli/command.h"
+#include "harness/text/escape.h"
+#include "harness/text/nearest.h"
 
 struct entry {
     const char *name;
@@ -47,14 +50,17 @@ static void print_help(FILE *stream)
                     "experiments/demo.yaml\n");
 }
 
-static int unknown_command(const char *name)
+static fs_status unknown_command(const char *name, struct fs_error *error)
 {
-    fprintf(stderr, "fewstep: there is no command '%s'; there are:", name);
+    struct fs_nearest nearest = {.word = name};
+    char names[512] = "";
     for (int i = 0; i < ENTRIES; i++) {
-        fprintf(stderr, "%s %s", i ? "," : "", entries[i].name);
+        const size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", entries[i].name);
+        fs_nearest_try(&nearest, entries[i].name);
     }
-    fprintf(stderr, "\n");
-    return FS_USAGE;
+    return nearest.name ? fs_fail(error, FS_USAGE, "there is no command '%s'; did you mean %s?", name, nearest.name)
+                        : fs_fail(error, FS_USAGE, "there is no command '%s'; there are: %s", name, names);
 }
 
 /* OpenMP's threads wait by spinning unless the environment says otherwise before the program starts. With any other
@@ -67,14 +73,32 @@ static void let_threads_sleep(char **argv)
     }
 }
 
+/* Whatever a command prints, names from a foreign database or file among it, goes through a filter: nothing of it acts
+ * on the terminal. */
+static fs_status filter_output(struct fs_error *error)
+{
+    FILE *filtered = fs_plain_stream(stdout);
+    if (!filtered) {
+        return fs_fail(error, FS_FAILED, "no memory to begin with");
+    }
+    setvbuf(filtered, NULL, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, BUFSIZ);
+    stdout = filtered;
+    return FS_OK;
+}
+
 /* The exit status, once what was printed is known to have arrived; the error, if any, goes to stderr. */
 static int finish(fs_status status, struct fs_error *error)
 {
-    if (!error->text[0] && (fflush(stdout) != 0 || ferror(stdout))) {
+    const bool written = fflush(stdout) == 0 && !ferror(stdout);
+    if (!error->text[0] && !written) {
         status = fs_fail(error, FS_FAILED, "standard output: cannot be written: disk full, or closed?");
     }
     if (error->text[0]) {
-        fprintf(stderr, "fewstep: %s\n", error->text);
+        fputs(isatty(STDERR_FILENO) ? "\r\033[K" : "", stderr); /* a line of progress may wait to be written over */
+        fputs(strncmp(error->text, "fewstep ", 8) == 0 ? "" : "fewstep: ",
+              stderr); /* "fewstep run: …" says it itself */
+        fs_put_plain(error->text, stderr);
+        fputc('\n', stderr);
     }
     return (int)status;
 }
@@ -83,6 +107,9 @@ int main(int argc, char **argv)
 {
     struct fs_error error = {0};
     let_threads_sleep(argv);
+    if (filter_output(&error) != FS_OK) {
+        return finish(FS_FAILED, &error);
+    }
     if (argc < 2) {
         print_help(stderr);
         return FS_USAGE;
@@ -102,5 +129,5 @@ int main(int argc, char **argv)
             return finish(status, &error);
         }
     }
-    return unknown_command(argv[1]);
+    return finish(unknown_command(argv[1], &error), &error);
 }

@@ -7,6 +7,7 @@
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
 #include "harness/store/query.h"
+#include "harness/text/escape.h"
 
 struct merge_options {
     const char *inputs[FS_LIST_MAX];
@@ -40,7 +41,9 @@ static fs_status parse(int argc, char **argv, struct merge_options *options, str
 static void print_conflict(void *owner, const char *line)
 {
     (void)owner;
-    fprintf(stderr, "conflict: %s\n", line);
+    fputs("conflict: ", stderr);
+    fs_put_plain(line, stderr);
+    fputc('\n', stderr);
 }
 
 static fs_status print_counts(const char *path, struct fs_error *error)

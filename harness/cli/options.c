@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/text/nearest.h"
+
 static void print_help(const struct fs_usage *usage)
 {
     printf("usage: fewstep %s %s%s\n\n%s\n", usage->command, usage->arguments, usage->flag_count ? " [options]" : "",
@@ -74,6 +76,22 @@ static fs_status set_flag(const struct fs_usage *usage, const struct fs_flag *fl
     return FS_OK;
 }
 
+static fs_status unknown_option(const struct fs_usage *usage, const char *text, size_t length, struct fs_error *error)
+{
+    char name[FS_WORD_MAX + 1];
+    struct fs_nearest nearest = {.word = name};
+    snprintf(name, sizeof name, "%.*s", (int)length, text);
+    for (int i = 0; i < usage->flag_count; i++) {
+        fs_nearest_try(&nearest, usage->flags[i].name);
+    }
+    if (nearest.name && length > 2) {
+        return fs_fail(error, FS_USAGE, "fewstep %s: there is no option '%s'; did you mean %s?", usage->command, name,
+                       nearest.name);
+    }
+    return fs_fail(error, FS_USAGE, "fewstep %s: there is no option '%s': see fewstep %s --help", usage->command, name,
+                   usage->command);
+}
+
 /* One option at argv[*i], and its value, which may be the next word. */
 static fs_status take_option(const struct fs_usage *usage, int argc, char **argv, int *i, struct fs_error *error)
 {
@@ -81,8 +99,7 @@ static fs_status take_option(const struct fs_usage *usage, int argc, char **argv
     const size_t length = equals ? (size_t)(equals - text) : strlen(text);
     const struct fs_flag *flag = find_flag(usage, text, length);
     if (!flag) {
-        return fs_fail(error, FS_USAGE, "fewstep %s: there is no option '%.*s': see fewstep %s --help", usage->command,
-                       (int)length, text, usage->command);
+        return unknown_option(usage, text, length, error);
     }
     if (flag->kind == FS_FLAG_SWITCH) {
         if (equals) {

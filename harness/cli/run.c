@@ -11,6 +11,7 @@
 #include "harness/run/run_at.h"
 #include "harness/report/table.h"
 #include "harness/store/query.h"
+#include "harness/text/escape.h"
 #include "kernels/base/memory.h"
 
 struct run_options {
@@ -198,7 +199,9 @@ static fs_status tell_failures(const struct fs_failures *failures, struct fs_err
     fflush(stdout);
     for (int i = 0; i < failures->count; i++) {
         const struct fs_failed_run *run = &failures->runs[i];
-        fprintf(stderr, "failed: %s (run %.8s): %s\n", run->name, run->id, run->reason);
+        char reason[sizeof run->reason];
+        fprintf(stderr, "failed: %s (run %.8s): %s\n", run->name, run->id,
+                fs_plain_text(run->reason, reason, sizeof reason));
     }
     return fs_fail(error, FS_FAILED,
                    "%d run%s failed; the others are made. The same command goes on with those that "
@@ -273,9 +276,7 @@ static fs_status run_at(const struct run_options *options, struct fs_error *erro
 /* The name becomes a folder of pictures and an argument of other commands. */
 static fs_status check_name(const struct run_options *options, const char *name, struct fs_error *error)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-
-    if (name[0] == '.' || name[0] == '-' || name[strspn(name, allowed)]) {
+    if (!fs_is_file_name(name)) {
         return fs_fail(
             error, FS_USAGE,
             "%s: experiment: '%s' is no name: use letters, digits, '.', '_' and '-', a letter or digit first",

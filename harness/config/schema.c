@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "harness/data/dataset.h"
+#include "harness/text/nearest.h"
 #include "kernels/base/memory.h"
 #include "metrics/metric.h"
 
@@ -276,27 +277,6 @@ static bool is_section(const struct fs_schema *schema, const char *name)
            (strncmp(name, "methods.", sizeof methods) == 0 && fs_method_find(name + sizeof methods) != NULL);
 }
 
-/* Levenshtein's distance of two texts shorter than FS_KEY_NAME. */
-static int distance(const char *a, const char *b)
-{
-    int row[FS_KEY_NAME];
-    const int length = (int)strlen(b);
-    for (int j = 0; j <= length; j++) {
-        row[j] = j;
-    }
-    for (int i = 1; a[i - 1] != '\0'; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= length; j++) {
-            const int replaced = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            const int moved = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            row[j] = replaced < moved ? replaced : moved;
-        }
-    }
-    return row[length];
-}
-
 static const char *leaf(const char *name)
 {
     const char *dot = strrchr(name, '.');
@@ -311,8 +291,8 @@ static bool suggest(const struct fs_schema *schema, const char *name, char sugge
     }
     static const char matrix[] = "matrix";
     int best = 3;
-    if (distance(name, matrix) < best) {
-        best = distance(name, matrix);
+    if (fs_edit_distance(name, matrix) < best) {
+        best = fs_edit_distance(name, matrix);
         snprintf(suggestion, FS_KEY_NAME, "%s", matrix);
     }
     for (int i = 0; i < schema->count; i++) {
@@ -324,8 +304,8 @@ static bool suggest(const struct fs_schema *schema, const char *name, char sugge
         for (const char *end = strchr(key, '.');; end = strchr(end + 1, '.')) {
             char candidate[FS_KEY_NAME];
             snprintf(candidate, sizeof candidate, "%.*s", end == NULL ? FS_KEY_NAME : (int)(end - key), key);
-            if (distance(name, candidate) < best) {
-                best = distance(name, candidate);
+            if (fs_edit_distance(name, candidate) < best) {
+                best = fs_edit_distance(name, candidate);
                 snprintf(suggestion, FS_KEY_NAME, "%s", candidate);
             }
             if (end == NULL) {

@@ -9,31 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
-
-/* Bytes of the UTF-8 character at `text` (Unicode 15, table 3-7); 0 when there is none. */
-static size_t character_length(const char *text, size_t length)
-{
-    const unsigned char *at = (const unsigned char *)text;
-    const size_t size = at[0] < 0x80   ? 1
-                        : at[0] < 0xc2 ? 0
-                        : at[0] < 0xe0 ? 2
-                        : at[0] < 0xf0 ? 3
-                        : at[0] < 0xf5 ? 4
-                                       : 0;
-    const unsigned char low = at[0] == 0xe0 ? 0xa0 : at[0] == 0xf0 ? 0x90 : 0x80;
-    const unsigned char high = at[0] == 0xed ? 0x9f : at[0] == 0xf4 ? 0x8f : 0xbf;
-
-    if (size == 0 || size > length) {
-        return 0;
-    }
-    for (size_t i = 1; i < size; i++) {
-        if (at[i] < (i == 1 ? low : 0x80) || at[i] > (i == 1 ? high : 0xbf)) {
-            return 0;
-        }
-    }
-    return size;
-}
+#include "harness/text/escape.h"
 
 static const char *escape_of(char character)
 {
@@ -56,12 +32,12 @@ static const char *escape_of(char character)
 void fs_html_text(FILE *stream, const char *text, size_t length)
 {
     while (length > 0) {
-        const size_t size = character_length(text, length);
+        const size_t size = fs_utf8_length(text, length);
         const char *escape = escape_of(*text);
         const bool control = ((unsigned char)*text < 0x20 && *text != '\n' && *text != '\t') || *text == 0x7f;
 
         if (escape || control || size == 0) {
-            fputs(escape ? escape : REPLACEMENT, stream);
+            fputs(escape ? escape : FS_REPLACEMENT, stream);
         } else {
             fwrite(text, 1, size, stream);
         }

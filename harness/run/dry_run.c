@@ -112,17 +112,27 @@ static fs_status describe_done(struct fs_store *store, const struct fs_config *c
     return FS_OK;
 }
 
-/* Where there is no database nothing is done; where the data are missing it cannot be known. */
+/* Where there is no database nothing is done; where the package's data are missing it cannot be known. */
 static fs_status find_done(struct fs_store *store, const struct fs_config *config, char text[DONE_TEXT],
                            struct fs_error *error)
 {
     struct fs_dataset data;
     struct fs_error missing;
-    if (!store || fs_dataset_open(&config->dataset, FS_SPLIT_TRAIN, &data, &missing) != FS_OK) {
-        snprintf(text, DONE_TEXT, "%s", store ? "unknown without the data set" : "nothing");
+    if (!store && !config->dataset.path[0]) {
+        snprintf(text, DONE_TEXT, "nothing");
         return FS_OK;
     }
-    const fs_status status = describe_done(store, config, data.sha256, text, error);
+    fs_status status = fs_dataset_open(&config->dataset, FS_SPLIT_TRAIN, &data, &missing);
+    if (status != FS_OK) {
+        snprintf(text, DONE_TEXT, "unknown without the data set");
+        *error = config->dataset.path[0] ? missing : *error; /* a folder that was named must be there */
+        return config->dataset.path[0] ? status : FS_OK;
+    }
+    if (store) {
+        status = describe_done(store, config, data.sha256, text, error);
+    } else {
+        snprintf(text, DONE_TEXT, "nothing");
+    }
     fs_dataset_close(&data);
     return status;
 }

@@ -3,8 +3,11 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "harness/text/escape.h"
 #include "kernels/base/clock.h"
 
 void fs_progress_begin(struct fs_progress *progress, bool quiet)
@@ -25,15 +28,48 @@ bool fs_progress_due(struct fs_progress *progress, bool last)
     return true;
 }
 
+/* Columns of the terminal on stderr; 80 where it does not say. */
+static size_t terminal_columns(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+/* The first `columns` characters (names in the lines are of ordinary width), with … for the rest. */
+static void cut(char *text, size_t columns)
+{
+    size_t at = 0, shown = 0, last = 0;
+    while (text[at] && shown < columns) {
+        last = at;
+        at += fs_utf8_length(text + at, strlen(text + at));
+        shown++;
+    }
+    if (text[at]) {
+        strcpy(text + last, "…"); /* three bytes; LINE_BYTES leaves room for them */
+    }
+}
+
+#define LINE_BYTES 2048
+
+static void format_line(char line[LINE_BYTES + 4], const char *format, va_list arguments)
+{
+    char raw[LINE_BYTES];
+    vsnprintf(raw, sizeof raw, format, arguments);
+    fs_plain_text(raw, line, LINE_BYTES);
+}
+
 void fs_progress_line(struct fs_progress *progress, bool last, const char *format, ...)
 {
+    char line[LINE_BYTES + 4];
     va_list arguments;
     va_start(arguments, format);
-    fputs(progress->terminal ? "\r\033[K" : "", stderr);
-    vfprintf(stderr, format, arguments);
-    fputs(progress->terminal && !last ? "" : "\n", stderr);
-    progress->open = progress->terminal && !last;
+    format_line(line, format, arguments);
     va_end(arguments);
+    progress->open = progress->terminal && !last;
+    if (progress->open) {
+        cut(line, terminal_columns() - 1); /* a full line would move the cursor to the next on some terminals */
+    }
+    fprintf(stderr, "%s%s%s", progress->terminal ? "\r\033[K" : "", line, progress->open ? "" : "\n");
 }
 
 void fs_progress_note(struct fs_progress *progress, const char *format, ...)
@@ -41,11 +77,11 @@ void fs_progress_note(struct fs_progress *progress, const char *format, ...)
     if (progress->quiet) {
         return;
     }
+    char line[LINE_BYTES + 4];
     va_list arguments;
     va_start(arguments, format);
-    fputs(progress->open ? "\r\033[K" : "", stderr);
-    vfprintf(stderr, format, arguments);
-    fputs("\n", stderr);
-    progress->open = false;
+    format_line(line, format, arguments);
     va_end(arguments);
+    fprintf(stderr, "%s%s\n", progress->open ? "\r\033[K" : "", line);
+    progress->open = false;
 }

@@ -13,7 +13,8 @@ struct fs_progress {
 void fs_progress_begin(struct fs_progress *progress, bool quiet);
 /* True when it is time for a new line: ten a second on a terminal, one in ten seconds elsewhere; `last` always is. */
 bool fs_progress_due(struct fs_progress *progress, bool last);
-/* The line itself; `last`: it stays. */
+/* The line itself; `last`: it stays. On a terminal one that does not stay is cut to its width, so that the next can be
+ * written over it. Names that come from elsewhere do not act on the terminal. */
 void fs_progress_line(struct fs_progress *progress, bool last, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* A message of its own line. */

@@ -15,6 +15,7 @@
 #include "harness/report/table.h"
 #include "harness/store/merge.h"
 #include "harness/store/query.h"
+#include "harness/text/escape.h"
 #include "kernels/base/file.h"
 
 /* Where the experiment's file lies within the source tree; experiments/NAME for one from outside. */
@@ -35,7 +36,9 @@ static fs_status path_in_tree(const char *experiment, char path[1024], struct fs
 static void print_conflict(void *owner, const char *line)
 {
     (void)owner;
-    fprintf(stderr, "conflict: %s\n", line);
+    fputs("conflict: ", stderr);
+    fs_put_plain(line, stderr);
+    fputc('\n', stderr);
 }
 
 /* Adds what the other program left to our database, whatever its schema was. */

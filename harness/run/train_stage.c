@@ -140,8 +140,10 @@ static void show_training(void *owner, const struct fs_train_progress *p)
     if (fs_progress_due(&session->progress, last)) {
         char left[FS_NUMBER_TEXT], share[32] = "";
         fs_duration((int64_t)p->seconds_left, left);
-        if (session->peak_flops > 0) {
-            snprintf(share, sizeof share, ", %.0f %% of peak", 100.0 * p->flops_per_second / session->peak_flops);
+        const double of_peak = session->peak_flops > 0 ? p->flops_per_second / session->peak_flops : 0;
+        if (of_peak > 0 &&
+            of_peak <= 1) { /* more than the whole says only that the machine was busy when it was asked */
+            snprintf(share, sizeof share, ", %.0f %% of peak", 100 * of_peak);
         }
         fs_progress_line(&session->progress, last,
                          "%s: update %" PRId64 "/%" PRId64 " (%.0f %%), loss %.4f, %.2f updates/s%s, %s left",

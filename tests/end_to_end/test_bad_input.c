@@ -6,9 +6,21 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <string.h>
 
 #include "tests/support/folder.h"
 #include "tests/support/program.h"
+
+/* A message says once whose it is. */
+static void test_messages_begin_once(void **state)
+{
+    (void)state;
+    char text[4096];
+    assert_int_equal(test_program_run("", "run", text, sizeof text), 2);
+    assert_int_equal(strncmp(text, "fewstep run: needs EXPERIMENT.yaml", 34), 0);
+    assert_int_equal(test_program_run("", "run nowhere.yaml", text, sizeof text), 2);
+    assert_int_equal(strncmp(text, "fewstep: nowhere.yaml", 21), 0);
+}
 
 static void test_commands_and_options(void **state)
 {
@@ -17,6 +29,10 @@ static void test_commands_and_options(void **state)
     test_program_refuses(2, "run", "needs EXPERIMENT.yaml");
     test_program_refuses(2, "run a.yaml b.yaml", "one word too many: 'b.yaml'");
     test_program_refuses(2, "run experiments/demo.yaml --frob", "there is no option '--frob'");
+    test_program_refuses(2, "tabel", "fewstep: there is no command 'tabel'; did you mean table?");
+    test_program_refuses(2, "run experiments/demo.yaml --dryrun",
+                         "there is no option '--dryrun'; did you mean --dry-run?");
+    test_program_refuses(2, "run experiments/demo.yaml --dryrun=1", "did you mean --dry-run?");
     test_program_refuses(2, "run experiments/demo.yaml --set", "--set needs a value");
     test_program_refuses(2, "run experiments/demo.yaml --shard 3/2", "--shard: expected i/n");
     test_program_refuses(2, "sample 123456", "-o is missing");
@@ -30,6 +46,7 @@ static void test_experiments(void **state)
     test_program_refuses(2, "run nowhere.yaml", "nowhere.yaml: cannot be read");
     test_program_refuses(2, "run build/fewstep", "build/fewstep");
     test_program_refuses(2, "run experiments/demo.yaml --set train.bach=3", "unknown key; did you mean train.batch?");
+    test_program_refuses(2, "run experiments/demo.yaml --set train.bacth=3", "unknown key; did you mean train.batch?");
     test_program_refuses(2, "run experiments/demo.yaml --set train.batch=abc", "train.batch: expected a whole number");
     test_program_refuses(2, "run experiments/demo.yaml --set evaluate.steps=[3]", "evaluate.steps");
     test_program_refuses(2, "run experiments/demo.yaml --set method=gan",
@@ -49,6 +66,9 @@ static void test_files(void **state)
     char arguments[512];
     snprintf(arguments, sizeof arguments, "run experiments/demo.yaml --set dataset.path=%s --out %s/out", folder,
              folder);
+    test_program_refuses(2, arguments, "apt install dataset-fashion-mnist");
+    snprintf(arguments, sizeof arguments, "run experiments/demo.yaml --dry-run --set dataset.path=%s --out %s/out",
+             folder, folder);
     test_program_refuses(2, arguments, "apt install dataset-fashion-mnist");
     snprintf(arguments, sizeof arguments, "run experiments/demo.yaml --out %s/junk/out", folder);
     test_program_refuses(2, arguments, "junk");
@@ -85,9 +105,8 @@ int main(int argc, char **argv)
 {
     test_program_find(argc > 0 ? argv[0] : "");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_commands_and_options),
-        cmocka_unit_test(test_experiments),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_messages_begin_once), cmocka_unit_test(test_commands_and_options),
+        cmocka_unit_test(test_experiments),         cmocka_unit_test(test_files),
         cmocka_unit_test(test_output_that_is_full),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
