@@ -39,7 +39,6 @@ END
 exceptions() {
     cat <<'END'
 harness/config harness/data
-harness/config harness/model
 harness/run harness/cli
 harness/run harness/report
 harness/sample harness/store

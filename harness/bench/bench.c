@@ -741,7 +741,7 @@ static fs_status bench_network(struct bench *b, enum fs_type precision, struct f
     b->type = precision;
     fs_status status = network_create(b, &network, precision, error);
     if (status == FS_OK) {
-        const double forward = b->batch * fs_dit_forward_flops(&b->config, b->height, b->width, b->channels);
+        const double forward = b->batch * fs_dit_sizes(network.dit).forward_flops;
         time_network(b, &network, half ? "sampling bf16" : "sampling", forward, one_forward);
         time_network(b, &network, half ? "update bf16" : "update", 3 * forward, one_update);
         if (b->error.status != FS_OK) {

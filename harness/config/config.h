@@ -24,6 +24,18 @@ enum fs_precision { FS_PRECISION_FP32, FS_PRECISION_BF16 };
 enum fs_weights_kind { FS_WEIGHTS_EMA, FS_WEIGHTS_RAW };
 enum fs_device_kind { FS_DEVICE_AUTO, FS_DEVICE_CPU, FS_DEVICE_CUDA };
 
+/* What a network and a configuration must fit: the pictures of a data set. */
+struct fs_data_shape {
+    int height, width, channels;
+    int classes; /* 0: without labels */
+    int64_t count;
+};
+/* Numbers in a picture: H·W·C. */
+static inline int64_t fs_shape_dim(const struct fs_data_shape *shape)
+{
+    return (int64_t)shape->height * shape->width * shape->channels;
+}
+
 struct fs_dataset_config {
     char name[64];
     char path[1024]; /* empty: where Debian's package puts it */

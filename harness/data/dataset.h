@@ -17,6 +17,11 @@ struct fs_dataset {
     char sha256[FS_HASH_TEXT]; /* over the decoded contents and shape */
 };
 
+static inline struct fs_data_shape fs_shape_of(const struct fs_dataset *data)
+{
+    return (struct fs_data_shape){data->height, data->width, data->channels, data->classes, data->count};
+}
+
 /* Numbers in a row: H·W·C. */
 static inline int64_t fs_dataset_dim(const struct fs_dataset *dataset)
 {

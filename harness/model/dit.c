@@ -447,11 +447,12 @@ struct fs_dit *fs_dit_create(struct fs_backend *backend, const struct fs_model_c
     return dit;
 }
 
-fs_status fs_dit_sizes(struct fs_backend *backend, const struct fs_model_config *config, int height, int width,
-                       int channels, int capacity, bool training, enum fs_type precision, int64_t *parameters,
-                       size_t *activation_bytes, struct fs_error *error)
+fs_status fs_dit_sizes_of(enum fs_type real, const struct fs_model_config *config, int height, int width, int channels,
+                          int capacity, bool training, enum fs_type precision, struct fs_dit_sizes *sizes,
+                          struct fs_error *error)
 {
-    struct fs_dit dit = {.backend = backend,
+    struct fs_backend backend = {.real = real}; /* a plan asks no more of it */
+    struct fs_dit dit = {.backend = &backend,
                          .config = *config,
                          .height = height,
                          .width = width,
@@ -460,8 +461,7 @@ fs_status fs_dit_sizes(struct fs_backend *backend, const struct fs_model_config 
                          .training = training,
                          .precision = precision};
     const fs_status status = plan(&dit, error);
-    *parameters = dit.parameter_count;
-    *activation_bytes = dit.activation_bytes;
+    *sizes = status == FS_OK ? fs_dit_sizes(&dit) : (struct fs_dit_sizes){0};
     free(dit.parameters);
     return status;
 }

@@ -18,7 +18,8 @@ struct fs_parameter {
     char name[48]; /* as in the DiT repository: blocks.0.attn.qkv.weight */
     int64_t offset, rows, cols;
     enum fs_initial initial;
-    int split; /* initialised as this many matrices on top of each other (q, k, v; the modulation as one) */
+    int split;       /* initialised as this many matrices on top of each other (q, k, v; the modulation as one) */
+    bool multiplies; /* the weight of a linear layer; biases are added, label embeddings looked up */
 };
 
 /* Input of one pass over n ≤ capacity rows; arrays of scalars are the host's. */
@@ -67,14 +68,19 @@ void fs_dit_forward(struct fs_dit *dit, const struct fs_weights *weights, const 
 void fs_dit_backward(struct fs_dit *dit, const struct fs_weights *weights, struct fs_view dvelocity,
                      struct fs_view gradients);
 
-/* Matrix-product operations of one forward of one sample (2 a multiply-add). */
-double fs_dit_forward_flops(const struct fs_model_config *config, int height, int width, int channels);
-/* Bytes: activations of this plan, and one flat buffer. */
-size_t fs_dit_activation_bytes(const struct fs_dit *dit);
-/* The same and the parameter count of a network that is not made: arguments as for fs_dit_create. */
-fs_status fs_dit_sizes(struct fs_backend *backend, const struct fs_model_config *config, int height, int width,
-                       int channels, int capacity, bool training, enum fs_type precision, int64_t *parameters,
-                       size_t *activation_bytes, struct fs_error *error);
+/* What a network is made of and what a pass costs. Nobody else derives these. */
+struct fs_dit_sizes {
+    int64_t parameters;      /* numbers that are trained, and that a checkpoint holds */
+    int64_t flat;            /* numbers of a flat buffer: the same, each parameter aligned */
+    size_t activation_bytes; /* of all rows of the plan */
+    double forward_flops;    /* one sample, forward: matrix products only, 2 a multiply-add */
+};
+struct fs_dit_sizes fs_dit_sizes(const struct fs_dit *dit);
+/* The same of a network that is not made, on a backend whose numbers are of type `real`; the other arguments, and
+ * FS_USAGE for wrong sizes, as for fs_dit_create. */
+fs_status fs_dit_sizes_of(enum fs_type real, const struct fs_model_config *config, int height, int width, int channels,
+                          int capacity, bool training, enum fs_type precision, struct fs_dit_sizes *sizes,
+                          struct fs_error *error);
 /* The plan, a line a buffer, for --verbose and for the start of a run (`summary`: one line). */
 void fs_dit_print_plan(const struct fs_dit *dit, FILE *stream, bool summary);
 

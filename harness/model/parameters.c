@@ -28,6 +28,7 @@ static void place_linear(struct fs_dit *dit, int at, const char *name, int64_t o
     char full[sizeof dit->parameters->name];
     snprintf(full, sizeof full, "%s.weight", name);
     place(dit, at, full, out, in, initial, split);
+    dit->parameters[at].multiplies = true;
     snprintf(full, sizeof full, "%s.bias", name);
     place(dit, at + 1, full, 1, out, FS_INITIAL_ZERO, 1);
 }

@@ -123,23 +123,9 @@ void fs_dit_plan_activations(struct fs_dit *dit)
     dit->activation_bytes = common + dit->block_bytes * (size_t)(dit->training ? dit->config.depth : 1);
 }
 
-size_t fs_dit_activation_bytes(const struct fs_dit *dit)
-{
-    return dit->activation_bytes;
-}
-
 static const char *type_name(enum fs_type type)
 {
     return type == FS_F32 ? "float32" : type == FS_BF16 ? "bf16" : "float64";
-}
-
-static int64_t plain_parameter_count(const struct fs_dit *dit)
-{
-    int64_t count = 0;
-    for (int i = 0; i < dit->parameter_places; i++) {
-        count += dit->parameters[i].rows * dit->parameters[i].cols;
-    }
-    return count;
 }
 
 void fs_dit_print_plan(const struct fs_dit *dit, FILE *stream, bool summary)
@@ -148,7 +134,7 @@ void fs_dit_print_plan(const struct fs_dit *dit, FILE *stream, bool summary)
     const double mega = 1e6;
     fprintf(stream,
             "%s on %d×%d×%d: %.2f M parameters; activations of %d rows: %.1f MB (%d × %.1f MB for blocks), %s\n",
-            dit->config.preset, dit->height, dit->width, dit->channels, (double)plain_parameter_count(dit) / mega,
+            dit->config.preset, dit->height, dit->width, dit->channels, (double)fs_dit_sizes(dit).parameters / mega,
             dit->capacity, (double)dit->activation_bytes / mega, copies, (double)dit->block_bytes / mega,
             type_name(dit->precision));
     for (int i = 0; i < FS_BUFFER_COUNT && !summary; i++) {

@@ -7,12 +7,12 @@
 #include <unistd.h>
 
 #include "harness/build_info.h"
-#include "harness/config/cost.h"
 #include "harness/data/dataset.h"
 #include "harness/text/json.h"
 #include "harness/text/number.h"
 #include "harness/store/query.h"
 #include "harness/store/store.h"
+#include "harness/train/cost.h"
 #include "metrics/metric.h"
 
 #define DONE_TEXT 64
@@ -161,7 +161,10 @@ static fs_status print_run(const struct fs_config *config, const char *ablated, 
 {
     struct fs_cost cost;
     char name[NAME_TEXT], done[DONE_TEXT], memory[FS_NUMBER_TEXT], disk[FS_NUMBER_TEXT];
-    FS_TRY(fs_config_cost(config, &cost, error));
+    struct fs_dataset data;
+    FS_TRY(fs_dataset_shape(&config->dataset, &data, error));
+    const struct fs_data_shape shape = fs_shape_of(&data);
+    FS_TRY(fs_run_cost(config, &shape, &cost, error));
     FS_TRY(find_done(store, config, done, error));
     const double disk_bytes = cost.checkpoint_bytes + cost.pair_bytes;
     name_run(config, ablated, name);

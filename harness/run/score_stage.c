@@ -7,7 +7,6 @@
 
 #include "harness/build_info.h"
 #include "harness/run/job.h"
-#include "harness/config/cost.h"
 #include "harness/data/png.h"
 #include "harness/text/number.h"
 #include "harness/checkpoint/checkpoint.h"

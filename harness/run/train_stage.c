@@ -11,10 +11,10 @@
 
 #include "harness/build_info.h"
 #include "harness/run/job.h"
-#include "harness/config/cost.h"
 #include "harness/text/number.h"
 #include "harness/checkpoint/checkpoint.h"
 #include "harness/store/query.h"
+#include "harness/train/cost.h"
 #include "harness/train/pairs.h"
 #include "harness/train/trainer.h"
 #include "kernels/base/clock.h"
@@ -80,7 +80,8 @@ static fs_status register_run(const struct fs_job *job, const char *teacher, boo
 {
     const struct fs_config *config = job->config;
     struct fs_cost cost;
-    FS_TRY(fs_config_cost(config, &cost, error));
+    const struct fs_data_shape shape = fs_shape_of(&job->pipeline->train);
+    FS_TRY(fs_run_cost(config, &shape, &cost, error));
     const struct fs_run_row row = {
         .id = job->id,
         .method = config->method->name,

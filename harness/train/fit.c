@@ -5,26 +5,19 @@
 #include <string.h>
 
 #define MEBIBYTE 1048576.0
-#define WIDE_BUFFERS 10          /* a row of pictures each: data, noise, x, target, velocity, … */
-#define NARROW_BYTES 64          /* of losses, weights and coefficients, a row */
 #define ROUNDING (64.0 * 256)    /* of all buffers to what a device aligns them to */
 #define SPARE (640.0 * MEBIBYTE) /* what products and attention take beside, at most */
 
 /* Bytes of device memory; negative where the network cannot be planned. */
-static double bytes_needed(const struct fs_training *training, int sets, int rows, enum fs_type precision)
+static double bytes_needed(const struct fs_training *training, int rows, enum fs_type precision)
 {
-    const struct fs_dataset *data = training->data;
+    const struct fs_data_shape shape = fs_shape_of(training->data);
     struct fs_error error;
-    int64_t parameters;
-    size_t activations;
-    if (fs_dit_sizes(training->backend, &training->config->model, data->height, data->width, data->channels, rows, true,
-                     precision, &parameters, &activations, &error) != FS_OK) {
-        return -1;
-    }
-    const double real = (double)fs_type_size(training->backend->real);
-    const double flat = (double)parameters * (real * (sets + 3) + (precision == FS_BF16 ? 2.0 * sets : 0));
-    const double losses = NARROW_BYTES * (double)training->config->train.batch;
-    return flat + (double)activations + WIDE_BUFFERS * real * rows * (double)fs_dataset_dim(data) + losses + ROUNDING;
+    double bytes;
+    return fs_training_bytes(training->config, &shape, training->backend->real, precision, rows, &bytes, &error) ==
+                   FS_OK
+               ? bytes + ROUNDING
+               : -1;
 }
 
 static enum fs_type precision_of(const struct fs_training *training)
@@ -32,23 +25,23 @@ static enum fs_type precision_of(const struct fs_training *training)
     return training->config->train.precision == FS_PRECISION_BF16 ? FS_BF16 : training->backend->real;
 }
 
-fs_status fs_reserve_memory(const struct fs_training *training, int sets, int rows, struct fs_error *error)
+fs_status fs_reserve_memory(const struct fs_training *training, int rows, struct fs_error *error)
 {
     struct fs_backend *backend = training->backend;
-    const double needed = backend->reserve ? bytes_needed(training, sets, rows, precision_of(training)) : 0;
+    const double needed = backend->reserve ? bytes_needed(training, rows, precision_of(training)) : 0;
     return needed > 0 ? backend->reserve(backend, (size_t)needed, error) : FS_OK;
 }
 
 /* The most rows, `rows` halved some times, that fit; 0: not one. */
-static int rows_that_fit(const struct fs_training *training, int sets, int rows, enum fs_type precision, double room)
+static int rows_that_fit(const struct fs_training *training, int rows, enum fs_type precision, double room)
 {
-    while (rows > 0 && bytes_needed(training, sets, rows, precision) > room) {
+    while (rows > 0 && bytes_needed(training, rows, precision) > room) {
         rows /= 2;
     }
     return rows;
 }
 
-void fs_suggest_fit(const struct fs_training *training, int sets, int rows, struct fs_error *error)
+void fs_suggest_fit(const struct fs_training *training, int rows, struct fs_error *error)
 {
     struct fs_backend *backend = training->backend;
     const enum fs_type precision = precision_of(training);
@@ -56,14 +49,13 @@ void fs_suggest_fit(const struct fs_training *training, int sets, int rows, stru
     if (backend->available == NULL) {
         return;
     }
-    const double available = (double)backend->available(backend),
-                 needed = bytes_needed(training, sets, rows, precision);
+    const double available = (double)backend->available(backend), needed = bytes_needed(training, rows, precision);
     const double room = available - (SPARE < available / 4 ? SPARE : available / 4);
     if (available <= 0 || needed <= room) {
         return; /* it is something else */
     }
-    const int as_is = rows_that_fit(training, sets, rows, precision, room),
-              in_bf16 = half || !backend->native_bf16 ? 0 : rows_that_fit(training, sets, rows, FS_BF16, room);
+    const int as_is = rows_that_fit(training, rows, precision, room),
+              in_bf16 = half || !backend->native_bf16 ? 0 : rows_that_fit(training, rows, FS_BF16, room);
     const size_t length = strlen(error->text);
     char *end = error->text + length;
     const size_t left = sizeof error->text - length;

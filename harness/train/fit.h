@@ -4,12 +4,12 @@
 
 #include "harness/train/trainer.h"
 
-/* Takes all buffers of a training of `sets` sets of weights, `rows` rows of them through the network at once, as one
- * piece of the backend's memory; they are cut from it as they are allocated. FS_FAILED where there is not as much. */
-fs_status fs_reserve_memory(const struct fs_training *training, int sets, int rows, struct fs_error *error);
+/* Takes all buffers of a training of which `rows` rows go through the network at once, as one piece of the backend's
+ * memory; they are cut from it as they are allocated. FS_FAILED where there is not as much. */
+fs_status fs_reserve_memory(const struct fs_training *training, int rows, struct fs_error *error);
 
 /* Where the same does not fit into the memory that the backend has free now, adds to `error` what would: fewer rows,
  * bf16, or nothing. */
-void fs_suggest_fit(const struct fs_training *training, int sets, int rows, struct fs_error *error);
+void fs_suggest_fit(const struct fs_training *training, int rows, struct fs_error *error);
 
 #endif

@@ -46,8 +46,7 @@ struct trainer {
     struct fs_method_setup setup;
     struct fs_phase phases[FS_PHASES_MAX];
     int phase_count;
-    bool separate_target; /* targets use a faster average than the scored one */
-    bool uses_teacher;
+    struct fs_weight_copies copies;
 
     struct fs_weights model, ema, target, teacher;
     struct fs_view gradients, moment1, moment2, norm2;
@@ -76,7 +75,7 @@ static fs_status device_view(struct fs_backend *backend, int64_t rows, int64_t c
     return FS_OK;
 }
 
-static fs_status create_rows(struct trainer *trainer, struct fs_error *error)
+static fs_status create_host_rows(struct trainer *trainer, struct fs_error *error)
 {
     struct rows *rows = &trainer->rows;
     const size_t n = (size_t)trainer->micro, values = n * (size_t)trainer->dim, all = (size_t)trainer->mine;
@@ -95,74 +94,117 @@ static fs_status create_rows(struct trainer *trainer, struct fs_error *error)
     for (size_t i = 0; good && i < sizeof wholes / sizeof *wholes; i++) {
         good = (*wholes[i] = fs_allocate(n, sizeof(int32_t), "a batch", error)) != NULL;
     }
-    if (!good) {
-        return error->status;
-    }
-    struct fs_view *wide[] = {&rows->data,       &rows->noise,     &rows->x,          &rows->target,
-                              &rows->velocity,   &rows->dvelocity, &rows->scratch[0], &rows->scratch[1],
-                              &rows->scratch[2], &rows->scratch[3]};
-    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
-        FS_TRY(device_view(trainer->backend, trainer->micro, trainer->dim, wide[i], error));
-    }
-    FS_TRY(device_view(trainer->backend, trainer->mine, 1, &rows->loss, error));
-    FS_TRY(device_view(trainer->backend, trainer->micro, 1, &rows->weights, error));
-    return device_view(trainer->backend, trainer->micro, 2, &rows->coefficients, error);
+    return good ? FS_OK : error->status;
 }
 
-static void destroy_rows(struct trainer *trainer)
+static void destroy_host_rows(struct trainer *trainer)
 {
     struct rows *rows = &trainer->rows;
-    struct fs_backend *backend = trainer->backend;
     void *const host[] = {rows->host_data, rows->host_noise,    rows->indices,      rows->t,          rows->s,
                           rows->weight,    rows->numbers[0],    rows->numbers[1],   rows->numbers[2], rows->numbers[3],
                           rows->labels,    rows->target_labels, rows->spare_labels, rows->level,      rows->losses};
     for (size_t i = 0; i < sizeof host / sizeof *host; i++) {
         free(host[i]);
     }
-    struct fs_view *views[] = {&rows->data,        &rows->noise,      &rows->x,          &rows->target,
-                               &rows->velocity,    &rows->dvelocity,  &rows->loss,       &rows->weights,
-                               &rows->scratch[0],  &rows->scratch[1], &rows->scratch[2], &rows->scratch[3],
-                               &rows->coefficients};
-    for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
-        backend->release(backend, views[i]->data);
-    }
+}
+
+/* The backend's buffers besides the weights and the network's own: where each goes and how large it is. */
+struct device_buffer {
+    struct fs_view *view;
+    int64_t rows, cols;
+};
+#define DEVICE_BUFFERS 17
+
+static void list_buffers(struct trainer *trainer, int64_t flat, struct device_buffer list[DEVICE_BUFFERS])
+{
+    struct rows *rows = &trainer->rows;
+    const int64_t micro = trainer->micro, dim = trainer->dim;
+    const struct device_buffer all[DEVICE_BUFFERS] = {
+        {&rows->data, micro, dim},       {&rows->noise, micro, dim},      {&rows->x, micro, dim},
+        {&rows->target, micro, dim},     {&rows->velocity, micro, dim},   {&rows->dvelocity, micro, dim},
+        {&rows->scratch[0], micro, dim}, {&rows->scratch[1], micro, dim}, {&rows->scratch[2], micro, dim},
+        {&rows->scratch[3], micro, dim}, {&rows->loss, trainer->mine, 1}, {&rows->weights, micro, 1},
+        {&rows->coefficients, micro, 2}, {&trainer->gradients, 1, flat},  {&trainer->moment1, 1, flat},
+        {&trainer->moment2, 1, flat},    {&trainer->norm2, 1, 1},
+    };
+    memcpy(list, all, sizeof all);
 }
 
 static fs_status create_buffers(struct trainer *trainer, struct fs_error *error)
 {
-    struct fs_backend *backend = trainer->backend;
-    const int64_t count = fs_dit_parameter_count(trainer->dit);
+    struct device_buffer list[DEVICE_BUFFERS];
+    list_buffers(trainer, fs_dit_parameter_count(trainer->dit), list);
     FS_TRY(fs_weights_create(trainer->dit, &trainer->model, error));
     FS_TRY(fs_weights_create(trainer->dit, &trainer->ema, error));
-    if (trainer->separate_target) {
+    if (trainer->copies.target) {
         FS_TRY(fs_weights_create(trainer->dit, &trainer->target, error));
     }
-    if (trainer->uses_teacher) {
+    if (trainer->copies.teacher) {
         FS_TRY(fs_weights_create(trainer->dit, &trainer->teacher, error));
     }
-    FS_TRY(device_view(backend, 1, count, &trainer->gradients, error));
-    FS_TRY(device_view(backend, 1, count, &trainer->moment1, error));
-    FS_TRY(device_view(backend, 1, count, &trainer->moment2, error));
-    FS_TRY(device_view(backend, 1, 1, &trainer->norm2, error));
-    return create_rows(trainer, error);
+    for (int i = 0; i < DEVICE_BUFFERS; i++) {
+        FS_TRY(device_view(trainer->backend, list[i].rows, list[i].cols, list[i].view, error));
+    }
+    return create_host_rows(trainer, error);
 }
 
 static void destroy_trainer(struct trainer *trainer)
 {
-    struct fs_backend *backend = trainer->backend;
     if (trainer->dit) {
-        destroy_rows(trainer);
+        struct device_buffer list[DEVICE_BUFFERS];
+        list_buffers(trainer, 0, list);
+        for (int i = 0; i < DEVICE_BUFFERS; i++) {
+            trainer->backend->release(trainer->backend, list[i].view->data);
+        }
+        destroy_host_rows(trainer);
         fs_weights_destroy(trainer->dit, &trainer->model);
         fs_weights_destroy(trainer->dit, &trainer->ema);
         fs_weights_destroy(trainer->dit, &trainer->target);
         fs_weights_destroy(trainer->dit, &trainer->teacher);
-        backend->release(backend, trainer->gradients.data);
-        backend->release(backend, trainer->moment1.data);
-        backend->release(backend, trainer->moment2.data);
-        backend->release(backend, trainer->norm2.data);
     }
     fs_pairs_free(&trainer->pairs);
     fs_dit_destroy(trainer->dit);
+}
+
+struct fs_weight_copies fs_weight_copies(const struct fs_config *config)
+{
+    const struct fs_method_setup setup = fs_config_method_setup(config);
+    const double target_ema = config->method->target_ema(&config->settings);
+    struct fs_phase phases[FS_PHASES_MAX];
+    config->method->phases(&setup, phases);
+    return (struct fs_weight_copies){
+        .target = target_ema >= 0 && target_ema != config->train.ema,
+        .teacher = config->method->teacher_share(&config->settings) > 0 && !phases[0].on_pairs,
+    };
+}
+
+static int rows_at_once(const struct fs_train_config *train, int mine)
+{
+    return train->micro_batch > 0 && train->micro_batch < mine ? train->micro_batch : mine;
+}
+
+fs_status fs_training_bytes(const struct fs_config *config, const struct fs_data_shape *shape, enum fs_type real,
+                            enum fs_type precision, int rows, double *bytes, struct fs_error *error)
+{
+    const struct fs_weight_copies copies = fs_weight_copies(config);
+    struct trainer trainer = {.dim = fs_shape_dim(shape)};
+    struct device_buffer list[DEVICE_BUFFERS];
+    struct fs_dit_sizes sizes;
+    const struct fs_comm comm = fs_comm_single();
+    fs_comm_rows(&comm, config->train.batch, &trainer.first, &trainer.mine);
+    trainer.micro = rows > 0 ? rows : rows_at_once(&config->train, trainer.mine);
+    *bytes = 0;
+    FS_TRY(fs_dit_sizes_of(real, &config->model, shape->height, shape->width, shape->channels, trainer.micro, true,
+                           precision, &sizes, error));
+    list_buffers(&trainer, sizes.flat, list);
+    int64_t numbers = 0;
+    for (int i = 0; i < DEVICE_BUFFERS; i++) {
+        numbers += list[i].rows * list[i].cols;
+    }
+    const int64_t weights = sizes.flat * (2 + copies.target + copies.teacher); /* with the model and its average */
+    *bytes = (double)(numbers + weights) * (double)fs_type_size(real) + (double)sizes.activation_bytes;
+    *bytes += precision != real ? (double)weights * (double)fs_type_size(precision) : 0;
+    return FS_OK;
 }
 
 static void copy_weights(struct trainer *trainer, struct fs_weights *to, const struct fs_weights *from)
@@ -324,7 +366,7 @@ static fs_status initial_weights(struct trainer *trainer, struct fs_error *error
     if (training->teacher) {
         struct fs_checkpoint teacher = {.copies = {[FS_COPY_EMA] = values}};
         status = fs_checkpoint_read(training->teacher, trainer->dit, &teacher, error);
-        if (status == FS_OK && trainer->uses_teacher) {
+        if (status == FS_OK && trainer->copies.teacher) {
             trainer->backend->upload(trainer->backend, trainer->teacher.values.data, values, count * sizeof(float));
             fs_dit_refresh(trainer->dit, &trainer->teacher);
         }
@@ -343,39 +385,31 @@ static fs_status initial_weights(struct trainer *trainer, struct fs_error *error
     return status;
 }
 
-static int weight_sets(const struct trainer *trainer)
-{
-    return 2 + trainer->separate_target + trainer->uses_teacher; /* with the model and its average */
-}
-
 static fs_status create_trainer(struct trainer *trainer, const struct fs_training *training, struct fs_error *error)
 {
     const struct fs_config *config = training->config;
     const struct fs_dataset *data = training->data;
-    const double target_ema = config->method->target_ema(&config->settings);
     *trainer = (struct trainer){.training = training, .backend = training->backend, .saved_update = -1};
     trainer->comm = fs_comm_single();
     trainer->setup = fs_config_method_setup(config);
     trainer->phase_count = config->method->phases(&trainer->setup, trainer->phases);
-    trainer->separate_target = target_ema >= 0 && target_ema != config->train.ema;
-    trainer->uses_teacher = training->teacher && !trainer->phases[0].on_pairs;
+    trainer->copies = fs_weight_copies(config);
     trainer->dim = fs_dataset_dim(data);
     fs_comm_rows(&trainer->comm, config->train.batch, &trainer->first, &trainer->mine);
-    const int micro = config->train.micro_batch;
-    trainer->micro = micro > 0 && micro < trainer->mine ? micro : trainer->mine;
+    trainer->micro = rows_at_once(&config->train, trainer->mine);
     const enum fs_type precision = config->train.precision == FS_PRECISION_BF16 ? FS_BF16 : trainer->backend->real;
     if (precision == FS_BF16 && !trainer->backend->native_bf16) {
         return fs_fail(error, FS_USAGE,
                        "train.precision: this %s (%s) has no bf16 matrix instructions (AVX512-BF16 or AMX): use fp32",
                        trainer->backend->name, trainer->backend->variant);
     }
-    FS_TRY(fs_reserve_memory(training, weight_sets(trainer), trainer->micro, error));
+    FS_TRY(fs_reserve_memory(training, trainer->micro, error));
     trainer->dit = fs_dit_create(trainer->backend, &config->model, data->height, data->width, data->channels,
                                  trainer->micro, true, precision, error);
     if (!trainer->dit) {
         return error->status;
     }
-    trainer->forward_flops = fs_dit_forward_flops(&config->model, data->height, data->width, data->channels);
+    trainer->forward_flops = fs_dit_sizes(trainer->dit).forward_flops;
     FS_TRY(create_buffers(trainer, error));
     if (trainer->phases[0].on_pairs) {
         FS_TRY(fs_pairs_read(training->pairs, config->settings.reflow.pairs, trainer->dim, &trainer->pairs, error));
@@ -392,7 +426,7 @@ static void evaluate(struct fs_method_context *context, enum fs_network network,
                      const float *t, const float *s, const int32_t *labels)
 {
     struct trainer *trainer = context->owner;
-    const struct fs_weights *average = trainer->separate_target ? &trainer->target : &trainer->ema;
+    const struct fs_weights *average = trainer->copies.target ? &trainer->target : &trainer->ema;
     const struct fs_weights *weights = network == FS_NETWORK_CURRENT   ? &trainer->model
                                        : network == FS_NETWORK_TEACHER ? &trainer->teacher
                                                                        : average;
@@ -715,7 +749,7 @@ fs_status fs_train(const struct fs_training *training, enum fs_train_end *end, s
     }
     destroy_trainer(&trainer);
     if (status == FS_FAILED) {
-        fs_suggest_fit(training, weight_sets(&trainer), trainer.micro, error);
+        fs_suggest_fit(training, trainer.micro, error);
     }
     return status;
 }

@@ -44,6 +44,20 @@ struct fs_training {
     fs_status (*checkpointed)(void *owner, int64_t update, const char *path, struct fs_error *error);
 };
 
+/* The copies of the weights that a training holds besides the model and its average, and so does its checkpoint. */
+struct fs_weight_copies {
+    bool target;  /* targets use a faster average than the one that is scored */
+    bool teacher; /* targets ask a teacher */
+};
+struct fs_weight_copies fs_weight_copies(const struct fs_config *config);
+
+/* Bytes of the backend's memory that a training allocates, without what a device rounds each buffer up to: weights,
+ * gradients, moments, the network's activations and a batch. `rows` go through the network at once; 0: as many as
+ * `config` says. `real` is the backend's type, `precision` that of its matrices. FS_USAGE for a network that cannot be
+ * made. */
+fs_status fs_training_bytes(const struct fs_config *config, const struct fs_data_shape *shape, enum fs_type real,
+                            enum fs_type precision, int rows, double *bytes, struct fs_error *error);
+
 enum fs_train_end {
     FS_TRAIN_STOPPED,  /* by *stop, or by what `error` says: the same call goes on */
     FS_TRAIN_FINISHED, /* the last checkpoint is checkpoint-UPDATES.safetensors */

@@ -202,7 +202,7 @@ static void test_without_keeping(void **state)
     struct fs_dit *sampler = fs_dit_create(backend, &test_network_config, TEST_NETWORK_HEIGHT, TEST_NETWORK_WIDTH,
                                            TEST_NETWORK_CHANNELS, 3, false, FS_F32, &error);
     assert_non_null(sampler);
-    assert_true(fs_dit_activation_bytes(sampler) < fs_dit_activation_bytes(network.dit) / 2);
+    assert_true(fs_dit_sizes(sampler).activation_bytes < fs_dit_sizes(network.dit).activation_bytes / 2);
     const struct fs_dit_input input = {network.x, network.t, network.s, network.labels};
     backend->fill(backend, network.velocity, 0);
     fs_dit_forward(sampler, &network.weights, &input, network.velocity, false);

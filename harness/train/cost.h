@@ -12,11 +12,15 @@ struct fs_cost {
     double pair_flops;    /* drawing the teacher's pairs, 0: none */
     double score_flops;   /* sampling for every step count; the extractor is not counted */
     double parameters;
-    double checkpoint_bytes; /* the checkpoints that stay: weights, EMA, both moments, and what the method adds */
-    double pair_bytes;       /* the pairs' images on the disk */
-    double memory_bytes;     /* estimate: flat buffers and a micro-batch's activations, without the data set */
+    double
+        checkpoint_bytes; /* tensors of the checkpoints that stay: weights, EMA, both moments, what the method adds */
+    double pair_bytes;    /* the pairs' images on the disk */
+    double memory_bytes;  /* of the training: weights, gradients, moments, a batch's activations, without data sets */
 };
 
-fs_status fs_config_cost(const struct fs_config *config, struct fs_cost *cost, struct fs_error *error);
+/* Of `config` on pictures of `shape`, trained on a backend of float32. The network's own sizes are asked, and the
+ * trainer's. FS_USAGE for a network that cannot be made of these. */
+fs_status fs_run_cost(const struct fs_config *config, const struct fs_data_shape *shape, struct fs_cost *cost,
+                      struct fs_error *error);
 
 #endif
