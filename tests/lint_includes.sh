@@ -14,8 +14,8 @@ harness/report      harness/results harness/data
 harness/compare     harness/run
 harness/bench       harness/run
 harness/run         harness/results harness/train harness/git
-harness/results     harness/store harness/config harness/git
-harness/store       harness harness/text kernels/cpu
+harness/results     harness/store harness/git
+harness/store       harness harness/config kernels/cpu
 harness/train       harness/sample
 harness/sample      harness/checkpoint harness/data
 harness/checkpoint  harness/model
