@@ -1,25 +1,25 @@
 /* The entries of a method's table that most methods fill alike. */
 #include "methods/defaults.h"
 
-double fs_no_teacher(const union fs_method_settings *settings)
+double fs_no_teacher(const void *settings)
 {
     (void)settings;
     return 0;
 }
 
-double fs_train_average(const union fs_method_settings *settings)
+double fs_train_average(const void *settings)
 {
     (void)settings;
     return -1;
 }
 
-bool fs_never_guided(const union fs_method_settings *settings)
+bool fs_never_guided(const void *settings)
 {
     (void)settings;
     return false;
 }
 
-bool fs_always_guided(const union fs_method_settings *settings)
+bool fs_always_guided(const void *settings)
 {
     (void)settings;
     return true;
@@ -46,8 +46,8 @@ bool fs_inside_training(const struct fs_method_setup *setup, int steps)
     return false;
 }
 
-int fs_single_phase(const struct fs_method_setup *setup, enum fs_start start, bool on_pairs, struct fs_phase *phase)
+int fs_single_phase(const struct fs_method_setup *setup, enum fs_start start, struct fs_phase *phase)
 {
-    *phase = (struct fs_phase){.updates = setup->updates, .start = start, .on_pairs = on_pairs, .level = setup->levels};
+    *phase = (struct fs_phase){.updates = setup->updates, .start = start, .level = setup->levels};
     return 1;
 }

@@ -12,7 +12,7 @@ static fs_status check(const struct fs_method_setup *setup, struct fs_error *err
 
 static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
-    return fs_single_phase(setup, FS_START_FRESH, false, phases);
+    return fs_single_phase(setup, FS_START_FRESH, phases);
 }
 
 static void make_targets(struct fs_method_context *context, struct fs_targets *targets)

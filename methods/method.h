@@ -7,59 +7,33 @@
 #define FEWSTEP_METHOD_H
 
 #include "kernels/backend.h"
+#include "methods/option.h"
 
 #define FS_SIGMA 1e-5
 #define FS_CLIP 4.0 /* ± bound of bootstrapped states and targets */
 #define FS_PHASES_MAX 24
 
-/* The settings of all methods; each uses its own member, whose fields its `options` describe. */
-struct fs_flow_matching_settings {
-    char unused; /* flow matching has no keys of its own */
-};
-struct fs_shortcut_settings {
-    double bootstrap_fraction;
-    int max_step_level; /* level of the largest step trained on: `max_step: 1/8` is 3. K: none */
-    double target_ema;  /* < 0: train.ema */
-    bool bootstrap_guidance;
-};
-struct fs_distillation_settings {
-    double teacher_share;
-    bool phase_checkpoints;
-};
-struct fs_reflow_settings {
-    double teacher_share;
-    int64_t pairs;
-    int teacher_steps;
-    int init; /* 0: teacher, 1: scratch */
-};
-union fs_method_settings {
-    struct fs_flow_matching_settings flow_matching;
-    struct fs_shortcut_settings shortcut;
-    struct fs_distillation_settings distillation;
-    struct fs_reflow_settings reflow;
-};
-
-/* A key of a method in the YAML file. */
-enum fs_option_kind { FS_OPTION_REAL, FS_OPTION_WHOLE, FS_OPTION_BOOL, FS_OPTION_CHOICE, FS_OPTION_STEP };
-struct fs_option {
-    const char *key;
-    enum fs_option_kind kind;
-    size_t offset;           /* in the settings; REAL: double, WHOLE: int64_t or int by `size`, BOOL: bool,
-                                CHOICE: int index, STEP: int level from 1, 1/2, 1/4 … */
-    size_t size;             /* bytes of the field */
-    double fallback;         /* the default */
-    double minimum, maximum; /* inclusive; REAL and WHOLE */
-    const char *choices;     /* CHOICE: "teacher|scratch" */
+/* Room for the settings of a run's method. Its options say what lies where; only its own file knows the struct. */
+#define FS_SETTINGS_MAX 256
+struct fs_method_settings {
+    _Alignas(max_align_t) unsigned char bytes[FS_SETTINGS_MAX];
 };
 
 /* What a method may know of the run when its settings are checked or its phases planned. */
 struct fs_method_setup {
-    const union fs_method_settings *settings;
+    const void *settings; /* the method's own struct */
     int finest_steps;
     int levels;      /* K */
     int batch;       /* rows of the global batch */
     int64_t updates; /* of the student; a teacher's share is taken off already */
     double guidance_scale;
+};
+
+/* Pairs (x0, x1) of noise and the teacher's Euler image of it in `steps` steps, drawn once, stored and reused: guided
+ * when guidance is configured, labels uniform. count 0: none. */
+struct fs_pairs_request {
+    int64_t count;
+    int steps;
 };
 
 /* A stretch of training. Its end and what comes next are one event. */
@@ -68,9 +42,11 @@ struct fs_phase {
     int64_t updates;
     enum fs_start start;      /* whose weights it begins with; CONTINUE keeps weights and moments */
     bool teacher_is_previous; /* at its begin the teacher becomes the EMA of the phase before */
-    bool on_pairs;            /* (x0, x1) come from the teacher's stored pairs, not from the data set */
-    int level;                /* progressive distillation: the student's level; others: K */
-    bool keep;                /* the weights at its end are kept, and scored at 2^level steps */
+    bool asks_teacher;        /* its targets ask FS_NETWORK_TEACHER, whose weights are kept for it */
+    struct fs_pairs_request
+        pairs; /* (x0, x1) come from these, not from the data set; the same in all phases on pairs */
+    int level; /* progressive distillation: the student's level; others: K */
+    bool keep; /* the weights at its end are kept, and scored at 2^level steps */
 };
 
 enum fs_network {
@@ -127,13 +103,14 @@ struct fs_method {
     const char *citation;
     const struct fs_option *options;
     int option_count;
+    size_t settings_size; /* of the struct that the options describe, FS_SETTINGS_MAX at most; 0 without options */
 
     /* The settings against the rest of the run: "methods.shortcut.bootstrap_fraction: …, needs at least …". */
     fs_status (*check)(const struct fs_method_setup *setup, struct fs_error *error);
     /* Share of train.updates that goes to a flow-matching teacher; 0: none. */
-    double (*teacher_share)(const union fs_method_settings *settings);
+    double (*teacher_share)(const void *settings);
     /* The decay of the average that targets use; < 0: train.ema. */
-    double (*target_ema)(const union fs_method_settings *settings);
+    double (*target_ema)(const void *settings);
     /* Writes the phases, whose updates add up to setup->updates; returns how many. */
     int (*phases)(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX]);
     void (*make_targets)(struct fs_method_context *context, struct fs_targets *targets);
@@ -144,7 +121,7 @@ struct fs_method {
     float (*conditioning)(const struct fs_method_setup *setup, int steps);
     /* True where the weights learn guided velocities: guidance_scale is then part of what is trained, and scores ask
      * for explicit guidance only where it is allowed besides. */
-    bool (*trains_guided)(const union fs_method_settings *settings);
+    bool (*trains_guided)(const void *settings);
     /* False, with the reason, where explicit guidance (v_null + scale·(v_label − v_null) while sampling) is meaningless
      * at `steps` steps. */
     bool (*guidance_allowed)(const struct fs_method_setup *setup, int steps, const char **reason);

@@ -5,13 +5,14 @@
 
 #include <inttypes.h>
 
+struct settings {
+    double teacher_share;
+    bool phase_checkpoints;
+};
+
 static const struct fs_option options[] = {
-    FS_TEACHER_SHARE_OPTION(struct fs_distillation_settings),
-    {.key = "phase_checkpoints",
-     .kind = FS_OPTION_BOOL,
-     .offset = offsetof(struct fs_distillation_settings, phase_checkpoints),
-     .size = sizeof(bool),
-     .fallback = 0},
+    FS_TEACHER_SHARE_OPTION(struct settings),
+    {.key = "phase_checkpoints", .kind = FS_OPTION_BOOL, FS_SETTING(struct settings, phase_checkpoints), .fallback = 0},
 };
 
 static fs_status check(const struct fs_method_setup *setup, struct fs_error *error)
@@ -32,22 +33,24 @@ static fs_status check(const struct fs_method_setup *setup, struct fs_error *err
     return FS_OK;
 }
 
-static double teacher_share(const union fs_method_settings *settings)
+static double teacher_share(const void *settings)
 {
-    return settings->distillation.teacher_share;
+    return ((const struct settings *)settings)->teacher_share;
 }
 
 /* Phase i ends at floor(updates·(i + 1)/K): lengths differ by one at most. */
 static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
+    const struct settings *settings = setup->settings;
     const int count = setup->levels;
     for (int i = 0; i < count; i++) {
         phases[i] = (struct fs_phase){
             .updates = setup->updates * (i + 1) / count - setup->updates * i / count,
             .start = i == 0 ? FS_START_TEACHER : FS_START_CONTINUE,
             .teacher_is_previous = i > 0,
+            .asks_teacher = true,
             .level = count - 1 - i,
-            .keep = setup->settings->distillation.phase_checkpoints && i + 1 < count,
+            .keep = settings->phase_checkpoints && i + 1 < count,
         };
     }
     return count;
@@ -97,6 +100,7 @@ const struct fs_method fs_progressive_distillation = {
     .citation = "Salimans, Ho: Progressive Distillation for Fast Sampling of Diffusion Models, 2022",
     .options = options,
     .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(struct settings),
     .check = check,
     .teacher_share = teacher_share,
     .target_ema = fs_train_average,

@@ -1,37 +1,42 @@
 /* Reflow: flow matching on pairs of noise and the teacher's sample from it, which makes the paths straighter. The pairs
- * are drawn once, by the trainer. */
+ * are drawn once, before the training. */
 #include "methods/defaults.h"
 #include "methods/targets.h"
 
 enum { INIT_TEACHER, INIT_SCRATCH };
 
+struct settings {
+    double teacher_share;
+    int64_t pairs;
+    int teacher_steps;
+    int init; /* INIT_TEACHER or INIT_SCRATCH */
+};
+
 static const struct fs_option options[] = {
-    FS_TEACHER_SHARE_OPTION(struct fs_reflow_settings),
+    FS_TEACHER_SHARE_OPTION(struct settings),
     {.key = "pairs",
      .kind = FS_OPTION_WHOLE,
-     .offset = offsetof(struct fs_reflow_settings, pairs),
-     .size = sizeof(int64_t),
+     FS_SETTING(struct settings, pairs),
      .fallback = 5000,
      .minimum = 1,
      .maximum = 4294967295.0}, /* a pair is a row of its random streams */
     {.key = "teacher_steps",
      .kind = FS_OPTION_WHOLE,
-     .offset = offsetof(struct fs_reflow_settings, teacher_steps),
-     .size = sizeof(int),
+     FS_SETTING(struct settings, teacher_steps),
      .fallback = 128,
      .minimum = 1,
      .maximum = 1 << FS_PHASES_MAX},
     {.key = "init",
      .kind = FS_OPTION_CHOICE,
-     .offset = offsetof(struct fs_reflow_settings, init),
-     .size = sizeof(int),
+     FS_SETTING(struct settings, init),
      .fallback = INIT_TEACHER,
      .choices = "teacher|scratch"},
 };
 
 static fs_status check(const struct fs_method_setup *setup, struct fs_error *error)
 {
-    const int steps = setup->settings->reflow.teacher_steps;
+    const struct settings *settings = setup->settings;
+    const int steps = settings->teacher_steps;
     if (steps < 1 || steps > setup->finest_steps || (steps & (steps - 1)) != 0) {
         return fs_fail(error, FS_USAGE,
                        "methods.reflow.teacher_steps: expected a power of two up to model.finest_steps, %d, got %d",
@@ -40,15 +45,18 @@ static fs_status check(const struct fs_method_setup *setup, struct fs_error *err
     return FS_OK;
 }
 
-static double teacher_share(const union fs_method_settings *settings)
+static double teacher_share(const void *settings)
 {
-    return settings->reflow.teacher_share;
+    return ((const struct settings *)settings)->teacher_share;
 }
 
 static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
-    const bool scratch = setup->settings->reflow.init == INIT_SCRATCH;
-    return fs_single_phase(setup, scratch ? FS_START_FRESH : FS_START_TEACHER, true, phases);
+    const struct settings *settings = setup->settings;
+    const int count =
+        fs_single_phase(setup, settings->init == INIT_SCRATCH ? FS_START_FRESH : FS_START_TEACHER, phases);
+    phases[0].pairs = (struct fs_pairs_request){settings->pairs, settings->teacher_steps};
+    return count;
 }
 
 static void make_targets(struct fs_method_context *context, struct fs_targets *targets)
@@ -73,6 +81,7 @@ const struct fs_method fs_reflow = {
         "Liu, Gong, Liu: Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow, 2022",
     .options = options,
     .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(struct settings),
     .check = check,
     .teacher_share = teacher_share,
     .target_ema = fs_train_average,

@@ -6,30 +6,30 @@
 #include <math.h>
 #include <stdio.h>
 
+struct settings {
+    double bootstrap_fraction;
+    int max_step_level; /* level of the largest step trained on: `max_step: 1/8` is 3. K: none */
+    double target_ema;  /* < 0: train.ema */
+    bool bootstrap_guidance;
+};
+
 static const struct fs_option options[] = {
     {.key = "bootstrap_fraction",
      .kind = FS_OPTION_REAL,
-     .offset = offsetof(struct fs_shortcut_settings, bootstrap_fraction),
-     .size = sizeof(double),
+     FS_SETTING(struct settings, bootstrap_fraction),
      .fallback = 0.125,
      .minimum = 0,
      .maximum = 1},
-    {.key = "max_step",
-     .kind = FS_OPTION_STEP,
-     .offset = offsetof(struct fs_shortcut_settings, max_step_level),
-     .size = sizeof(int),
-     .fallback = 0},
+    {.key = "max_step", .kind = FS_OPTION_STEP, FS_SETTING(struct settings, max_step_level), .fallback = 0},
     {.key = "target_ema",
      .kind = FS_OPTION_REAL,
-     .offset = offsetof(struct fs_shortcut_settings, target_ema),
-     .size = sizeof(double),
+     FS_SETTING(struct settings, target_ema),
      .fallback = -1, /* train.ema */
      .minimum = -1,
      .maximum = 0.999999},
     {.key = "bootstrap_guidance",
      .kind = FS_OPTION_BOOL,
-     .offset = offsetof(struct fs_shortcut_settings, bootstrap_guidance),
-     .size = sizeof(bool),
+     FS_SETTING(struct settings, bootstrap_guidance),
      .fallback = 0},
 };
 
@@ -50,7 +50,7 @@ static int bootstrap_rows(int batch, double fraction)
 
 static struct layout layout_of(const struct fs_method_setup *setup)
 {
-    const struct fs_shortcut_settings *settings = &setup->settings->shortcut;
+    const struct settings *settings = setup->settings;
     struct layout layout = {.levels = setup->levels - settings->max_step_level};
     if (layout.levels > 0) {
         layout.rows = bootstrap_rows(setup->batch, settings->bootstrap_fraction);
@@ -64,8 +64,8 @@ static struct layout layout_of(const struct fs_method_setup *setup)
 
 static int level_of(const struct fs_method_setup *setup, const struct layout *layout, int row)
 {
-    const int coarsest = setup->settings->shortcut.max_step_level;
-    const int level = setup->levels - 1 - row / layout->share;
+    const struct settings *settings = setup->settings;
+    const int coarsest = settings->max_step_level, level = setup->levels - 1 - row / layout->share;
     return level > coarsest ? level : coarsest;
 }
 
@@ -73,7 +73,8 @@ static int level_of(const struct fs_method_setup *setup, const struct layout *la
 
 static fs_status too_few_rows(const struct fs_method_setup *setup, const struct layout *layout, struct fs_error *error)
 {
-    const double fraction = setup->settings->shortcut.bootstrap_fraction;
+    const struct settings *settings = setup->settings;
+    const double fraction = settings->bootstrap_fraction;
     char larger_batch[64] = "";
     const double batch = ceil((layout->levels - 5e-10) / fraction); /* the smallest with a row for each level */
     if (fraction < 1 && batch < 1e6) {
@@ -94,7 +95,7 @@ static fs_status too_few_rows(const struct fs_method_setup *setup, const struct 
 
 static fs_status check(const struct fs_method_setup *setup, struct fs_error *error)
 {
-    const struct fs_shortcut_settings *settings = &setup->settings->shortcut;
+    const struct settings *settings = setup->settings;
     const struct layout layout = layout_of(setup);
     if (settings->max_step_level < 0 || settings->max_step_level > setup->levels) {
         return fs_fail(error, FS_USAGE,
@@ -114,14 +115,14 @@ static fs_status check(const struct fs_method_setup *setup, struct fs_error *err
     return FS_OK;
 }
 
-static double target_ema(const union fs_method_settings *settings)
+static double target_ema(const void *settings)
 {
-    return settings->shortcut.target_ema;
+    return ((const struct settings *)settings)->target_ema;
 }
 
 static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
-    return fs_single_phase(setup, FS_START_FRESH, false, phases);
+    return fs_single_phase(setup, FS_START_FRESH, phases);
 }
 
 /* How many of `count` rows that begin the global batch lie in this micro-batch, which they begin as well. */
@@ -158,17 +159,17 @@ static double extra_forwards(const struct fs_method_setup *setup, const struct f
 /* The level of 1/steps, but none coarser than was trained. */
 static float conditioning(const struct fs_method_setup *setup, int steps)
 {
+    const struct settings *settings = setup->settings;
     int level = 0;
     while (level < setup->levels && 1 << level < steps) {
         level++;
     }
-    const int coarsest = setup->settings->shortcut.max_step_level;
-    return (float)(level > coarsest ? level : coarsest);
+    return (float)(level > settings->max_step_level ? level : settings->max_step_level);
 }
 
-static bool trains_guided(const union fs_method_settings *settings)
+static bool trains_guided(const void *settings)
 {
-    return settings->shortcut.bootstrap_guidance;
+    return ((const struct settings *)settings)->bootstrap_guidance;
 }
 
 static bool guidance_allowed(const struct fs_method_setup *setup, int steps, const char **reason)
@@ -183,7 +184,8 @@ static bool guidance_allowed(const struct fs_method_setup *setup, int steps, con
 /* A step larger than max_step was never trained on. */
 static bool outside_training(const struct fs_method_setup *setup, int steps)
 {
-    return steps < 1 << setup->settings->shortcut.max_step_level;
+    const struct settings *settings = setup->settings;
+    return steps < 1 << settings->max_step_level;
 }
 
 const struct fs_method fs_shortcut = {
@@ -192,6 +194,7 @@ const struct fs_method fs_shortcut = {
     .citation = "Frans, Hafner, Levine, Abbeel: One Step Diffusion via Shortcut Models, 2024",
     .options = options,
     .option_count = sizeof options / sizeof *options,
+    .settings_size = sizeof(struct settings),
     .check = check,
     .teacher_share = fs_no_teacher,
     .target_ema = target_ema,

@@ -69,8 +69,8 @@ void fs_flow_matching_rows(struct fs_method_context *context, struct fs_targets 
         targets->weight[i] = 1;
         targets->level[i] = context->setup.levels;
     }
-    const struct fs_view noise =
-        context->phase->on_pairs ? rows_of(context->noise, range) : draw_noise(context, range, FS_STREAM_TRAIN_NOISE);
+    const struct fs_view noise = context->phase->pairs.count > 0 ? rows_of(context->noise, range)
+                                                                 : draw_noise(context, range, FS_STREAM_TRAIN_NOISE);
     mix_at_times(context, targets, range, noise);
     mix_evenly(context, rows_of(targets->target, range), 1, rows_of(context->data, range), -(1 - FS_SIGMA), noise, 0);
 }

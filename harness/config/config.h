@@ -86,8 +86,8 @@ struct fs_config {
     struct fs_model_config model;
     struct fs_train_config train;
     const struct fs_method *method;
-    union fs_method_settings settings; /* the chosen method's own keys */
-    int64_t seed;                      /* 0 … 2³² − 1 */
+    struct fs_method_settings settings; /* the chosen method's own keys */
+    int64_t seed;                       /* 0 … 2³² − 1 */
     struct fs_evaluate_config evaluate;
     enum fs_device_kind device;
 
@@ -125,6 +125,8 @@ void fs_config_free(struct fs_config *config);
  * are what is left. The plan points into `config`. */
 int64_t fs_config_teacher_updates(const struct fs_config *config);
 struct fs_method_setup fs_config_method_setup(const struct fs_config *config);
+/* The pairs that the run is trained on; count 0: none. */
+struct fs_pairs_request fs_config_pairs(const struct fs_config *config);
 /* The updates whose weights are kept and scored besides the last ones, how many: those that evaluate.updates asks for,
  * and the ends of phases that the method keeps. */
 #define FS_KEPT_MAX (FS_UPDATES_MAX + FS_PHASES_MAX)

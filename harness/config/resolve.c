@@ -85,6 +85,18 @@ struct fs_method_setup fs_config_method_setup(const struct fs_config *config)
     };
 }
 
+struct fs_pairs_request fs_config_pairs(const struct fs_config *config)
+{
+    const struct fs_method_setup setup = fs_config_method_setup(config);
+    struct fs_phase phases[FS_PHASES_MAX];
+    const int count = config->method->phases(&setup, phases);
+    int i = 0;
+    while (i + 1 < count && phases[i].pairs.count == 0) {
+        i++;
+    }
+    return phases[i].pairs;
+}
+
 int fs_config_kept_updates(const struct fs_config *config, struct fs_kept_update kept[FS_KEPT_MAX])
 {
     const struct fs_method_setup setup = fs_config_method_setup(config);
@@ -133,7 +145,7 @@ fs_status fs_config_teacher(const struct fs_config *config, struct fs_config *te
     *teacher = *config;
     teacher->json = NULL;
     teacher->method = fs_method_find("flow-matching");
-    teacher->settings = (union fs_method_settings){0};
+    teacher->settings = (struct fs_method_settings){{0}};
     teacher->train.updates = fs_config_teacher_updates(config);
     teacher->evaluate.update_count = 0;
     fs_status status = FS_OK;

@@ -228,6 +228,11 @@ fs_status fs_schema_create(struct fs_schema *schema, struct fs_error *error)
     size_t count = common;
     const struct fs_method *method;
     for (int i = 0; (method = fs_method_at(i)) != NULL; i++) {
+        if (method->settings_size > FS_SETTINGS_MAX) {
+            return fs_fail(error, FS_FAILED,
+                           "%s: its settings are %zu bytes: raise FS_SETTINGS_MAX in method.h above %d", method->name,
+                           method->settings_size, FS_SETTINGS_MAX);
+        }
         count += (size_t)method->option_count;
     }
     schema->keys = fs_allocate(count, sizeof *schema->keys, "the table of keys", error);

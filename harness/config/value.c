@@ -203,15 +203,7 @@ static int *list_count(const struct fs_key *key, struct fs_config *config)
 
 static void store_number(const struct fs_key *key, struct fs_config *config, double value)
 {
-    if (key->kind == FS_KEY_REAL) { /* any size: it may be far above the largest whole number */
-        memcpy(field(key, config), &value, sizeof value);
-    } else if (key->kind == FS_KEY_BOOL) {
-        memcpy(field(key, config), &(bool){value != 0}, sizeof(bool));
-    } else if (key->size == sizeof(int64_t)) {
-        memcpy(field(key, config), &(int64_t){(int64_t)value}, sizeof(int64_t));
-    } else {
-        memcpy(field(key, config), &(int){(int)value}, sizeof(int));
-    }
+    fs_number_store(field(key, config), (enum fs_option_kind)key->kind, key->size, value);
 }
 
 static bool in_range(const struct fs_key *key, double value)
@@ -382,25 +374,7 @@ fs_status fs_key_default(const struct fs_key *key, struct fs_config *config, str
 
 static double load_number(const struct fs_key *key, const struct fs_config *config)
 {
-    const char *source = (const char *)config + key->offset;
-    double real = 0;
-    int64_t whole = 0;
-    int small = 0;
-    bool truth = false;
-    if (key->kind == FS_KEY_REAL) {
-        memcpy(&real, source, sizeof real);
-        return real;
-    }
-    if (key->kind == FS_KEY_BOOL) {
-        memcpy(&truth, source, sizeof truth);
-        return truth;
-    }
-    if (key->size == sizeof whole) {
-        memcpy(&whole, source, sizeof whole);
-        return (double)whole;
-    }
-    memcpy(&small, source, sizeof small);
-    return small;
+    return fs_number_load((const char *)config + key->offset, (enum fs_option_kind)key->kind, key->size);
 }
 
 /* Texts hold valid UTF-8 without control characters: the YAML reader saw to that. */

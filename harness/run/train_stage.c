@@ -311,9 +311,7 @@ static fs_status train_student(struct fs_job *job, struct fs_job *teacher, bool 
 {
     char checkpoint[1024], pairs[1024];
     enum fs_pipeline_end end = FS_PIPELINE_DONE;
-    const struct fs_method_setup setup = fs_config_method_setup(job->config);
-    struct fs_phase phases[FS_PHASES_MAX];
-    job->config->method->phases(&setup, phases);
+    const bool on_pairs = fs_config_pairs(job->config).count > 0;
     *finished = false;
     if (teacher) {
         FS_TRY(ensure_teacher(teacher, checkpoint, &end, error));
@@ -321,13 +319,13 @@ static fs_status train_student(struct fs_job *job, struct fs_job *teacher, bool 
     if (end != FS_PIPELINE_DONE) {
         return FS_OK;
     }
-    if (phases[0].on_pairs) {
+    if (on_pairs) {
         FS_TRY(ensure_pairs(job, teacher, checkpoint, pairs, finished, error));
         if (!*finished) {
             return FS_OK;
         }
     }
-    return train_here(job, teacher ? checkpoint : NULL, phases[0].on_pairs ? pairs : NULL, finished, error);
+    return train_here(job, teacher ? checkpoint : NULL, on_pairs ? pairs : NULL, finished, error);
 }
 
 fs_status fs_job_train(struct fs_job *job, char checkpoint[1024], enum fs_pipeline_end *end, struct fs_error *error)

@@ -34,19 +34,6 @@ static double scoring_forwards(const struct fs_config *config)
     return forwards * (double)config->evaluate.samples;
 }
 
-static void add_pairs(const struct fs_config *config, double bytes_each, struct fs_cost *cost)
-{
-    const struct fs_method_setup setup = fs_config_method_setup(config);
-    struct fs_phase phases[FS_PHASES_MAX];
-    config->method->phases(&setup, phases);
-    if (phases[0].on_pairs) {
-        const struct fs_reflow_settings *reflow = &config->settings.reflow;
-        const int networks = config->evaluate.guidance_scale == 1 ? 1 : 2;
-        cost->pair_flops = (double)reflow->pairs * reflow->teacher_steps * networks * cost->forward_flops;
-        cost->pair_bytes = (double)reflow->pairs * bytes_each;
-    }
-}
-
 fs_status fs_run_cost(const struct fs_config *config, const struct fs_data_shape *shape, struct fs_cost *cost,
                       struct fs_error *error)
 {
@@ -64,7 +51,10 @@ fs_status fs_run_cost(const struct fs_config *config, const struct fs_data_shape
         cost->teacher_flops = training_flops(&teacher, cost->forward_flops);
         fs_config_free(&teacher);
     }
-    add_pairs(config, (double)fs_shape_dim(shape) * sizeof(float), cost);
+    const struct fs_pairs_request pairs = fs_config_pairs(config);
+    const int networks = config->evaluate.guidance_scale == 1 ? 1 : 2;
+    cost->pair_flops = (double)pairs.count * pairs.steps * networks * cost->forward_flops;
+    cost->pair_bytes = (double)pairs.count * (double)fs_shape_dim(shape) * sizeof(float);
     cost->score_flops = scoring_forwards(config) * cost->forward_flops;
     const int held = 4 + copies.target + copies.teacher; /* with weights, their average and two moments */
     cost->checkpoint_bytes = held * cost->parameters * sizeof(float) * (1 + fs_config_kept_updates(config, updates));

@@ -1,4 +1,4 @@
-/* Reflow's pairs: noise and the teacher's picture of it, in shards that are either there or not. */
+/* Pairs of noise and the teacher's picture of it, in shards that are either there or not. */
 #include "harness/train/pairs.h"
 
 #include <inttypes.h>
@@ -16,8 +16,8 @@
 fs_status fs_pairs_name(const char *teacher_run, const struct fs_config *config, char name[FS_HASH_TEXT],
                         struct fs_error *error)
 {
-    char *text = fs_format(error, "%s %d %.17g", teacher_run, config->settings.reflow.teacher_steps,
-                           config->evaluate.guidance_scale);
+    char *text =
+        fs_format(error, "%s %d %.17g", teacher_run, fs_config_pairs(config).steps, config->evaluate.guidance_scale);
     if (!text) {
         return error->status;
     }
@@ -59,8 +59,7 @@ static fs_status draw_pairs(struct fs_sampler *sampler, const struct fs_config *
             ids[i] = classes ? (int32_t)fs_random_below(key, (uint32_t)(first + done + i), 0, (uint32_t)classes) : 0;
             labels[done + i] = (float)ids[i];
         }
-        FS_TRY(fs_sample(sampler, rows, ids, config->settings.reflow.teacher_steps, config->evaluate.guidance_scale,
-                         error));
+        FS_TRY(fs_sample(sampler, rows, ids, fs_config_pairs(config).steps, config->evaluate.guidance_scale, error));
         backend->download(backend, data + done * sampler->dim, rows.data, bytes);
         FS_TRY(backend->synchronise(backend, error));
     }
@@ -97,7 +96,7 @@ fs_status fs_pairs_make(const char *folder, struct fs_sampler *sampler, const st
                         void *owner, bool *finished, struct fs_error *error)
 {
     struct fs_backend *backend = sampler->backend;
-    const int64_t pairs = config->settings.reflow.pairs;
+    const int64_t pairs = fs_config_pairs(config).count;
     *finished = false;
     FS_TRY(fs_make_folder(folder, error));
     void *memory = backend->allocate(backend, (size_t)(sampler->capacity * sampler->dim) * sizeof(float), error);

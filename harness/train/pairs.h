@@ -1,4 +1,5 @@
-/* Reflow's pairs (Liu, Gong & Liu 2023): noise and the teacher's picture of it, made once, stored, reused. */
+/* Pairs of noise and the teacher's picture of it (Reflow: Liu, Gong & Liu 2023), as a method's phase asks for them:
+ * made once, stored, reused. */
 #ifndef FEWSTEP_PAIRS_H
 #define FEWSTEP_PAIRS_H
 
@@ -14,13 +15,14 @@ struct fs_pairs {
     int32_t *labels;     /* [count] */
 };
 
-/* What the pairs depend on besides their number: the teacher and how it is sampled. A hash, the name of their folder.
- */
+/* What the pairs depend on besides their number: the teacher and how it is sampled. A hash, the name of their
+ * folder. */
 fs_status fs_pairs_name(const char *teacher_run, const struct fs_config *config, char name[FS_HASH_TEXT],
                         struct fs_error *error);
 
 /* Makes the shards of `folder` that are not there yet, each atomically; stops early, with *finished false, when *stop
- * is set. `sampler` evaluates the teacher's EMA; labels are uniform over config's classes. `progress` may be NULL. */
+ * is set. `config` is the student's (fs_config_pairs); `sampler` evaluates the teacher's EMA; labels are uniform.
+ * `progress` may be NULL. */
 fs_status fs_pairs_make(const char *folder, struct fs_sampler *sampler, const struct fs_config *config,
                         volatile sig_atomic_t *stop, void (*progress)(void *owner, int64_t done, int64_t count),
                         void *owner, bool *finished, struct fs_error *error);

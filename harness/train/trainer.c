@@ -171,11 +171,12 @@ struct fs_weight_copies fs_weight_copies(const struct fs_config *config)
     const struct fs_method_setup setup = fs_config_method_setup(config);
     const double target_ema = config->method->target_ema(&config->settings);
     struct fs_phase phases[FS_PHASES_MAX];
-    config->method->phases(&setup, phases);
-    return (struct fs_weight_copies){
-        .target = target_ema >= 0 && target_ema != config->train.ema,
-        .teacher = config->method->teacher_share(&config->settings) > 0 && !phases[0].on_pairs,
-    };
+    const int count = config->method->phases(&setup, phases);
+    struct fs_weight_copies copies = {.target = target_ema >= 0 && target_ema != config->train.ema};
+    for (int i = 0; i < count; i++) {
+        copies.teacher = copies.teacher || phases[i].asks_teacher;
+    }
+    return copies;
 }
 
 static int rows_at_once(const struct fs_train_config *train, int mine)
@@ -411,8 +412,9 @@ static fs_status create_trainer(struct trainer *trainer, const struct fs_trainin
     }
     trainer->forward_flops = fs_dit_sizes(trainer->dit).forward_flops;
     FS_TRY(create_buffers(trainer, error));
-    if (trainer->phases[0].on_pairs) {
-        FS_TRY(fs_pairs_read(training->pairs, config->settings.reflow.pairs, trainer->dim, &trainer->pairs, error));
+    const int64_t pairs = fs_config_pairs(config).count;
+    if (pairs > 0) {
+        FS_TRY(fs_pairs_read(training->pairs, pairs, trainer->dim, &trainer->pairs, error));
     }
     char path[1024];
     int64_t update;
@@ -480,7 +482,7 @@ static void load_rows(struct trainer *trainer, const struct fs_phase *phase, int
     struct fs_backend *backend = trainer->backend;
     const struct fs_config *config = trainer->training->config;
     const size_t bytes = (size_t)(count * trainer->dim) * sizeof(float);
-    if (phase->on_pairs) {
+    if (phase->pairs.count > 0) {
         fs_data_order(trainer->pairs.count, (uint32_t)config->seed, trainer->update, config->train.batch, first, count,
                       rows->indices);
         for (int i = 0; i < count; i++) {
@@ -522,7 +524,7 @@ static void train_rows(struct trainer *trainer, const struct fs_phase *phase, in
         .label_dropout = config->train.label_dropout,
         .guidance_scale = config->evaluate.guidance_scale,
         .data = fs_view_rows(rows->data, 0, count),
-        .noise = phase->on_pairs ? fs_view_rows(rows->noise, 0, count) : fs_no_view(),
+        .noise = phase->pairs.count > 0 ? fs_view_rows(rows->noise, 0, count) : fs_no_view(),
         .labels = rows->labels,
         .spare_labels = rows->spare_labels,
         .evaluate = evaluate,

@@ -94,31 +94,37 @@ static void mix(struct fs_method_context *context, struct fs_view out, const flo
 
 /* --- a training --- */
 
-void fs_mock_default_settings(const struct fs_method *method, union fs_method_settings *settings)
+void fs_mock_default_settings(const struct fs_method *method, struct fs_method_settings *settings)
 {
     memset(settings, 0, sizeof *settings);
     for (int i = 0; i < method->option_count; i++) {
         const struct fs_option *option = &method->options[i];
-        char *field = (char *)settings + option->offset;
-        const int number = (int)option->fallback;
-        const int64_t whole = (int64_t)option->fallback;
-        const bool truth = option->fallback != 0;
-        switch (option->kind) {
-        case FS_OPTION_REAL:
-            memcpy(field, &option->fallback, sizeof option->fallback);
-            break;
-        case FS_OPTION_WHOLE:
-            memcpy(field, option->size == sizeof whole ? (const void *)&whole : &number, option->size);
-            break;
-        case FS_OPTION_BOOL:
-            memcpy(field, &truth, sizeof truth);
-            break;
-        case FS_OPTION_CHOICE:
-        case FS_OPTION_STEP:
-            memcpy(field, &number, sizeof number);
-            break;
+        fs_number_store(settings->bytes + option->offset, option->kind, option->size, option->fallback);
+    }
+}
+
+static const struct fs_option *find_option(const struct fs_method *method, const char *key)
+{
+    for (int i = 0; i < method->option_count; i++) {
+        if (strcmp(method->options[i].key, key) == 0) {
+            return &method->options[i];
         }
     }
+    fail_msg("%s has no option %s", method->name, key);
+    return NULL;
+}
+
+void fs_mock_set_option(const struct fs_method *method, struct fs_method_settings *settings, const char *key,
+                        double value)
+{
+    const struct fs_option *option = find_option(method, key);
+    fs_number_store(settings->bytes + option->offset, option->kind, option->size, value);
+}
+
+double fs_mock_option(const struct fs_method *method, const struct fs_method_settings *settings, const char *key)
+{
+    const struct fs_option *option = find_option(method, key);
+    return fs_number_load(settings->bytes + option->offset, option->kind, option->size);
 }
 
 void fs_mock_create(struct fs_mock_training *mock, struct fs_backend *backend, const struct fs_method *method,
@@ -217,7 +223,7 @@ static struct fs_method_context create_context(struct fs_mock_training *mock, co
         .owner = mock,
     };
     fs_mock_write(backend, context.data, mock->data + first * mock->dim);
-    if (phase->on_pairs) {
+    if (phase->pairs.count > 0) {
         context.noise = create_view(backend, rows, mock->dim);
         fs_mock_write(backend, context.noise, mock->noise + first * mock->dim);
     }

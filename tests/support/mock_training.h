@@ -11,7 +11,7 @@ typedef void (*fs_mock_velocity)(const double *x, double t, double s, int32_t la
 struct fs_mock_training {
     struct fs_backend *backend;
     const struct fs_method *method;
-    union fs_method_settings settings;
+    struct fs_method_settings settings;
     struct fs_method_setup setup;
     uint32_t seed;
     int64_t update;
@@ -36,7 +36,11 @@ struct fs_mock_targets {
 void fs_mock_create(struct fs_mock_training *mock, struct fs_backend *backend, const struct fs_method *method,
                     int levels, int batch, int dim, fs_mock_velocity velocity);
 void fs_mock_destroy(struct fs_mock_training *mock);
-void fs_mock_default_settings(const struct fs_method *method, union fs_method_settings *settings);
+void fs_mock_default_settings(const struct fs_method *method, struct fs_method_settings *settings);
+/* The option of that key, which must be there: its number in the settings, as fs_number_store has it. */
+void fs_mock_set_option(const struct fs_method *method, struct fs_method_settings *settings, const char *key,
+                        double value);
+double fs_mock_option(const struct fs_method *method, const struct fs_method_settings *settings, const char *key);
 
 /* Targets of the whole batch in a phase, `micro` rows at a time (the last piece may be shorter). Everything is NaN or
  * −1 beforehand. Free with fs_mock_free_targets. */

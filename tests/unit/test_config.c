@@ -13,6 +13,7 @@
 #include "harness/config/schema.h"
 #include "harness/config/preset.h"
 #include "tests/support/folder.h"
+#include "tests/support/mock_training.h"
 
 #define PLAIN "experiment: x\nmethod: flow-matching\ntrain: {updates: 10}\n"
 
@@ -35,6 +36,11 @@ static void read_good(const char *text, const char *const *sets, const char *con
     if (fs_experiment_read(path, sets, count(sets), only, count(only), experiment, &error) != FS_OK) {
         fail_msg("%s", error.text);
     }
+}
+
+static double option(const struct fs_config *run, const char *key)
+{
+    return fs_mock_option(run->method, &run->settings, key);
 }
 
 static void assert_train_hash(const char *text, const char *expected)
@@ -245,8 +251,8 @@ static void json_restores(void **state)
         assert_true(back.train.learning_rate == 0.30000000000000004);
         fs_config_free(&back);
     }
-    assert_int_equal(experiment.runs[3].settings.shortcut.max_step_level, 2);
-    assert_int_equal(experiment.runs[2].settings.reflow.pairs, 77);
+    assert_int_equal((int)option(&experiment.runs[3], "max_step"), 2);
+    assert_int_equal((int)option(&experiment.runs[2], "pairs"), 77);
     fs_experiment_free(&experiment);
 
     struct fs_config config;
@@ -300,7 +306,7 @@ static void identical_runs_are_one(void **state)
     assert_string_equal(experiment.runs[0].method->name, "flow-matching");
     for (int i = 1; i < 4; i++) {
         static const int levels[] = {0, 1, 6};
-        assert_int_equal(experiment.runs[i].settings.shortcut.max_step_level, levels[i - 1]);
+        assert_int_equal((int)option(&experiment.runs[i], "max_step"), levels[i - 1]);
     }
     fs_experiment_free(&experiment);
 }
@@ -322,7 +328,7 @@ static void set_replaces(void **state)
         assert_int_equal(run->train.micro_batch, 8);
         assert_int_equal(run->evaluate.step_count, 2);
         assert_int_equal(run->evaluate.steps[1], 128);
-        assert_true(run->settings.shortcut.bootstrap_fraction == 0.5);
+        assert_true(option(run, "bootstrap_fraction") == 0.5);
     }
     fs_experiment_free(&experiment);
 }

@@ -50,10 +50,10 @@ static void for_every_phase(void (*body)(struct fs_mock_training *mock, const st
             mock.label_dropout = 0.25;
             mock.setup.guidance_scale = guided ? 1.5 : 1;
             if (strcmp(method->name, "shortcut") == 0) {
-                mock.settings.shortcut.bootstrap_guidance = guided;
-                mock.settings.shortcut.bootstrap_fraction = 0.4;
+                fs_mock_set_option(method, &mock.settings, "bootstrap_guidance", guided);
+                fs_mock_set_option(method, &mock.settings, "bootstrap_fraction", 0.4);
             } else if (strcmp(method->name, "reflow") == 0) {
-                mock.settings.reflow.teacher_steps = 8;
+                fs_mock_set_option(method, &mock.settings, "teacher_steps", 8);
             }
             struct fs_error error = {.text = ""};
             if (method->check(&mock.setup, &error) != FS_OK) {
@@ -192,10 +192,10 @@ static void phases_add_up(void **state)
     }
 }
 
-static void check_option(const struct fs_option *option)
+static void check_option(const struct fs_method *method, const struct fs_option *option)
 {
     assert_non_null(option->key);
-    assert_true(option->offset + option->size <= sizeof(union fs_method_settings));
+    assert_true(option->offset + option->size <= method->settings_size);
     if (option->kind == FS_OPTION_REAL || option->kind == FS_OPTION_WHOLE) {
         assert_true(option->fallback >= option->minimum && option->fallback <= option->maximum);
     } else if (option->kind == FS_OPTION_CHOICE) {
@@ -216,7 +216,7 @@ static void table_is_complete(void **state)
         assert_ptr_equal(fs_method_find(method->name), method);
         assert_true(strlen(method->label) > 0 && strlen(method->citation) > 0);
         for (int k = 0; k < method->option_count; k++) {
-            check_option(&method->options[k]);
+            check_option(method, &method->options[k]);
         }
         struct fs_mock_training mock;
         struct fs_error error;

@@ -76,6 +76,11 @@ static void create(struct fs_mock_training *mock, const char *name, int levels, 
     fill_from_mixture(mock, 0);
 }
 
+static void set(struct fs_mock_training *mock, const char *key, double value)
+{
+    fs_mock_set_option(mock->method, &mock->settings, key, value);
+}
+
 static struct fs_phase only_phase(const struct fs_mock_training *mock)
 {
     struct fs_phase phases[FS_PHASES_MAX];
@@ -134,8 +139,8 @@ static void shortcut_targets_are_two_exact_half_steps(void **state)
     for (int guided = 0; guided < 2; guided++) {
         struct fs_mock_training mock;
         create(&mock, "shortcut", 7, 211);
-        mock.settings.shortcut.bootstrap_fraction = 0.9;
-        mock.settings.shortcut.bootstrap_guidance = guided;
+        set(&mock, "bootstrap_fraction", 0.9);
+        set(&mock, "bootstrap_guidance", guided);
         mock.setup.guidance_scale = 1.7;
         mock.label_dropout = 0.9; /* must not touch these rows */
         const struct fs_phase phase = only_phase(&mock);
@@ -165,7 +170,7 @@ static void distillation_visits_its_phases_in_order(void **state)
         assert_in_range(phases[k].updates, 4, 5);
         assert_int_equal(phases[k].start, k == 0 ? FS_START_TEACHER : FS_START_CONTINUE);
         assert_int_equal(phases[k].teacher_is_previous, k > 0);
-        assert_false(phases[k].on_pairs);
+        assert_true(phases[k].asks_teacher && phases[k].pairs.count == 0);
         struct fs_mock_targets targets = fs_mock_make(&mock, &phases[k], 17);
         for (int i = 0; i < mock.setup.batch; i++) {
             assert_int_equal(targets.level[i], 4 - k);
@@ -197,7 +202,7 @@ static void half_steps_are_clipped(void **state)
     struct fs_mock_training mock;
     create(&mock, "shortcut", 7, 200);
     mock.velocity = runaway;
-    mock.settings.shortcut.bootstrap_fraction = 0.5;
+    set(&mock, "bootstrap_fraction", 0.5);
     const struct fs_phase phase = only_phase(&mock);
     struct fs_mock_targets targets = fs_mock_make(&mock, &phase, 200);
     for (int i = 0; i < 100; i++) {
@@ -215,8 +220,8 @@ static void check_shares(int levels, int coarsest, int batch, double fraction)
 {
     struct fs_mock_training mock;
     create(&mock, "shortcut", levels, batch);
-    mock.settings.shortcut.bootstrap_fraction = fraction;
-    mock.settings.shortcut.max_step_level = coarsest;
+    set(&mock, "bootstrap_fraction", fraction);
+    set(&mock, "max_step", coarsest);
     const struct fs_phase phase = only_phase(&mock);
     struct fs_mock_targets targets = fs_mock_make(&mock, &phase, 11);
     const int rows = coarsest == levels ? 0 : (int)(batch * fraction);
@@ -256,7 +261,7 @@ static void times_are_even(void **state)
     (void)state;
     struct fs_mock_training mock;
     create(&mock, "shortcut", 4, 40);
-    mock.settings.shortcut.bootstrap_fraction = 0.5;
+    set(&mock, "bootstrap_fraction", 0.5);
     const struct fs_phase phase = only_phase(&mock);
     int count[5][16] = {{0}}, total[5] = {0};
     for (mock.update = 0; mock.update < 400; mock.update++) {
@@ -364,7 +369,7 @@ static void check_plain_rows(struct fs_mock_training *mock, int first, double s)
         dropped += targets.labels[i] == NULL_LABEL;
         for (int d = 0; d < DIM; d++) {
             const double x1 = mock->data[i * DIM + d], t = (double)targets.t[i];
-            const double x0 = phase.on_pairs ? mock->noise[i * DIM + d] : (double)drawn[d];
+            const double x0 = phase.pairs.count > 0 ? mock->noise[i * DIM + d] : (double)drawn[d];
             close_to(targets.x[i * DIM + d], (1 - (1 - 1e-5) * t) * x0 + t * x1, 1e-6);
             close_to(targets.target[i * DIM + d], x1 - (1 - 1e-5) * x0, 1e-6);
         }
@@ -402,7 +407,7 @@ static void refused_shares_name_what_works(void **state)
             struct fs_mock_training mock;
             struct fs_error error = {.text = ""}, unused;
             create(&mock, "shortcut", 7, batch);
-            mock.settings.shortcut.bootstrap_fraction = fractions[k];
+            set(&mock, "bootstrap_fraction", fractions[k]);
             if ((int)(batch * fractions[k]) >= 7) {
                 assert_int_equal(method->check(&mock.setup, &unused), FS_OK);
             } else {
@@ -411,9 +416,9 @@ static void refused_shares_name_what_works(void **state)
                            *rows = strstr(error.text, "train.batch at least ");
                 assert_non_null(share);
                 assert_true((rows != NULL) == (fractions[k] > 0));
-                mock.settings.shortcut.bootstrap_fraction = atof(share + strlen("take at least "));
+                set(&mock, "bootstrap_fraction", atof(share + strlen("take at least ")));
                 assert_int_equal(method->check(&mock.setup, &unused), FS_OK);
-                mock.settings.shortcut.bootstrap_fraction = fractions[k];
+                set(&mock, "bootstrap_fraction", fractions[k]);
                 if (rows) {
                     mock.setup.batch = atoi(rows + strlen("train.batch at least "));
                     assert_int_equal(method->check(&mock.setup, &unused), FS_OK);
@@ -435,12 +440,12 @@ static void impossible_settings_are_refused(void **state)
     assert_int_equal(mock.method->check(&mock.setup, &error), FS_USAGE); /* no share leaves a row for flow matching */
     assert_non_null(strstr(error.text, "train.batch: 7 rows are too few for 7 levels"));
     mock.setup.batch = 128;
-    mock.settings.shortcut.bootstrap_fraction = 1;
+    set(&mock, "bootstrap_fraction", 1);
     assert_int_equal(mock.method->check(&mock.setup, &error), FS_USAGE);
-    mock.settings.shortcut.bootstrap_fraction = 0;
-    mock.settings.shortcut.max_step_level = 7; /* needs no rows */
+    set(&mock, "bootstrap_fraction", 0);
+    set(&mock, "max_step", 7); /* needs no rows */
     assert_int_equal(mock.method->check(&mock.setup, &error), FS_OK);
-    mock.settings.shortcut.max_step_level = 8;
+    set(&mock, "max_step", 8);
     assert_int_equal(mock.method->check(&mock.setup, &error), FS_USAGE);
     assert_non_null(strstr(error.text, "max_step"));
     fs_mock_destroy(&mock);
@@ -456,7 +461,7 @@ static void impossible_settings_are_refused(void **state)
     create(&mock, "reflow", 7, 8);
     const int steps[] = {0, -1, 3, 96, 256};
     for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
-        mock.settings.reflow.teacher_steps = steps[k];
+        set(&mock, "teacher_steps", steps[k]);
         assert_int_equal(mock.method->check(&mock.setup, &error), FS_USAGE);
     }
     fs_mock_destroy(&mock);
@@ -470,7 +475,7 @@ static void sampling_is_as_trained(void **state)
     const char *reason = NULL;
     create(&mock, "shortcut", 7, 128);
     for (int coarsest = 0; coarsest <= 7; coarsest++) {
-        mock.settings.shortcut.max_step_level = coarsest;
+        set(&mock, "max_step", coarsest);
         for (int level = 0; level <= 7; level++) {
             const int expected = level > coarsest ? level : coarsest;
             assert_true(mock.method->conditioning(&mock.setup, 1 << level) == (float)expected);

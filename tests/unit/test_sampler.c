@@ -114,7 +114,7 @@ static void euler_equals_double_precision(void **state)
     }
     destroy(&setting);
     create(&setting, "shortcut", 128);
-    setting.config.settings.shortcut.max_step_level = 2;
+    fs_mock_set_option(setting.config.method, &setting.config.settings, "max_step", 2);
     for (int level = 0; level <= 7; level++) {
         assert_true(largest_difference(&setting, 63, 1 << level, level > 2 ? level : 2, 1) < 2e-5);
     }
