@@ -38,7 +38,6 @@ END
 # nothing needs is a fault.
 exceptions() {
     cat <<'END'
-harness/config harness/data
 harness/run harness/cli
 harness/run harness/report
 harness/sample harness/store

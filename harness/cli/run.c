@@ -7,6 +7,7 @@
 #include "harness/cli/command.h"
 #include "harness/run/dry_run.h"
 #include "harness/cli/options.h"
+#include "harness/data/dataset.h"
 #include "harness/run/pipeline.h"
 #include "harness/run/run_at.h"
 #include "harness/report/table.h"
@@ -299,6 +300,10 @@ fs_status fs_command_run(int argc, char **argv, struct fs_error *error)
     FS_TRY(fs_experiment_read(options.experiment, options.sets.items, options.sets.count, options.only.items,
                               options.only.count, &experiment, error));
     fs_status status = check_name(&options, experiment.name, error);
+    for (int i = 0; status == FS_OK && i < experiment.run_count; i++) { /* not after hours of work */
+        struct fs_data_shape shape;
+        status = fs_dataset_check(&experiment.runs[i], &shape, error);
+    }
     if (status == FS_OK) {
         status = options.dry_run ? dry_run(&options, &experiment, error) : run_and_print(&options, &experiment, error);
     }

@@ -93,6 +93,7 @@ struct fs_config {
 
     char train_hash[FS_HASH_TEXT]; /* data set, model, train and the method's own keys */
     char *json;                    /* the resolved configuration as canonical JSON, every key; owned */
+    struct fs_key_place *places;   /* where its keys stand, for fs_config_fail; owned; NULL: nowhere */
 };
 
 /* An experiment: its runs in the order of the matrix (the first key of the matrix varies slowest). */
@@ -139,6 +140,18 @@ int fs_config_kept_updates(const struct fs_config *config, struct fs_kept_update
 /* Whether the weights of `update` drawn at `steps` are used outside what the method was trained for: parentheses in
  * tables. Those that are kept for a number of steps are made for it. */
 bool fs_config_outside_training(const struct fs_config *config, int64_t update, int steps);
+
+/* "FILE:LINE: KEY: …", where the key stands: without a line when it has its default, without a file for a configuration
+ * that was read from none. Returns FS_USAGE. */
+fs_status fs_config_fail(const struct fs_config *config, const char *key, struct fs_error *error, const char *format,
+                         ...) __attribute__((format(printf, 4, 5)));
+/* Whether the key stands in the file, or has its default. */
+bool fs_config_given(const struct fs_config *config, const char *key);
+
+/* Whether the model keys fit the pictures that are to be learned. A configuration is read before its data are: whoever
+ * opens them asks. FS_USAGE names file, line and key. */
+fs_status fs_config_check_data(const struct fs_config *config, const struct fs_data_shape *shape,
+                               struct fs_error *error);
 
 /* Whether the evaluate keys fit the rest, for one that was changed after it was resolved. FS_USAGE names the key. */
 fs_status fs_config_check_evaluation(const struct fs_config *config, struct fs_error *error);

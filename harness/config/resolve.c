@@ -8,11 +8,11 @@
 #include "harness/config/identity.h"
 #include "kernels/base/memory.h"
 
-fs_status fs_config_resolve(const struct fs_schema *schema, const struct fs_node *root, struct fs_config *config,
-                            struct fs_error *error)
+/* Every key of the tree, or its default. */
+static fs_status read_keys(const struct fs_schema *schema, const struct fs_node *root, struct fs_config *config,
+                           struct fs_error *error)
 {
     struct fs_config other = {.seed = 0}; /* the keys of methods that were not chosen are checked, then dropped */
-    *config = (struct fs_config){.seed = 0};
     /* `method` stands before `methods.…` in the order of names, so it is known when they come. */
     for (int i = 0; i < schema->count; i++) {
         const struct fs_key *key = &schema->keys[i];
@@ -26,11 +26,30 @@ fs_status fs_config_resolve(const struct fs_schema *schema, const struct fs_node
             FS_TRY(fs_key_default(key, target, error));
         }
     }
-    FS_TRY(fs_config_validate(root, config, error));
-    return fs_config_identify(schema, config, error);
+    return FS_OK;
 }
 
-/* JSON is a subset of YAML, so stored configurations take the same road as written ones. */
+fs_status fs_config_resolve(const struct fs_schema *schema, const struct fs_node *root, struct fs_config *config,
+                            struct fs_error *error)
+{
+    *config = (struct fs_config){.seed = 0};
+    fs_status status = read_keys(schema, root, config, error);
+    if (status == FS_OK) {
+        status = fs_config_keep_places(schema, root, config, error);
+    }
+    if (status == FS_OK) {
+        status = fs_config_validate(config, error);
+    }
+    if (status == FS_OK) {
+        status = fs_config_identify(schema, config, error);
+    }
+    if (status != FS_OK) {
+        fs_config_free(config);
+    }
+    return status;
+}
+
+/* JSON is a subset of YAML, so stored configurations are read as written ones are. */
 static fs_status resolve_stored(const struct fs_schema *schema, struct fs_node *root, struct fs_config *config,
                                 struct fs_error *error)
 {
@@ -65,7 +84,9 @@ fs_status fs_config_from_json(const char *json, struct fs_config *config, struct
 void fs_config_free(struct fs_config *config)
 {
     free(config->json);
+    free(config->places);
     config->json = NULL;
+    config->places = NULL;
 }
 
 int64_t fs_config_teacher_updates(const struct fs_config *config)
@@ -144,6 +165,7 @@ fs_status fs_config_teacher(const struct fs_config *config, struct fs_config *te
     FS_TRY(fs_schema_create(&schema, error));
     *teacher = *config;
     teacher->json = NULL;
+    teacher->places = NULL;
     teacher->method = fs_method_find("flow-matching");
     teacher->settings = (struct fs_method_settings){{0}};
     teacher->train.updates = fs_config_teacher_updates(config);

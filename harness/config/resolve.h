@@ -9,8 +9,12 @@
 fs_status fs_config_resolve(const struct fs_schema *schema, const struct fs_node *root, struct fs_config *config,
                             struct fs_error *error);
 
-/* Fills in the sizes of the preset and checks the keys against each other and the data set. FS_USAGE with the place of
- * the key that is to blame. */
-fs_status fs_config_validate(const struct fs_node *root, struct fs_config *config, struct fs_error *error);
+/* Fills config->places from the tree. */
+fs_status fs_config_keep_places(const struct fs_schema *schema, const struct fs_node *root, struct fs_config *config,
+                                struct fs_error *error);
+
+/* Fills in the sizes of the preset and checks the keys against each other. FS_USAGE with the place of the key that is
+ * to blame. */
+fs_status fs_config_validate(struct fs_config *config, struct fs_error *error);
 
 #endif

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/data/dataset.h"
 #include "harness/text/nearest.h"
 #include "kernels/base/memory.h"
 #include "metrics/metric.h"
@@ -26,11 +25,11 @@ static const struct fs_key KEYS[] = {
     {.name = "device", .kind = FS_KEY_CHOICE, FIELD(device), .choices = "auto|cpu|cuda"},
     {.name = "method", .kind = FS_KEY_METHOD, FIELD(method), .name_at = method_name, .trains = true},
 
+    /* Which there are is known where they are opened. */
     {.name = "dataset.name",
      .kind = FS_KEY_TEXT,
      FIELD(dataset.name),
      .fallback_text = "fashion-mnist",
-     .name_at = fs_dataset_name,
      .trains = true},
     /* Where the data lie moves no number; what they are is hashed with the run's id. */
     {.name = "dataset.path", .kind = FS_KEY_TEXT, FIELD(dataset.path), .fallback_text = ""},

@@ -2,38 +2,10 @@
 #include "harness/config/resolve.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
 
-#include "harness/data/dataset.h"
 #include "harness/config/preset.h"
 #include "metrics/metric.h"
-
-/* What the checks share: the tree (NULL: there is none) knows the places, the configuration the values. */
-struct check {
-    const struct fs_node *root;
-    const struct fs_config *config;
-    struct fs_error *error;
-};
-
-static fs_status blame(const struct check *check, const char *name, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* Fails at the place of a key; without a line when it has its default, without a file when there is no tree. */
-static fs_status blame(const struct check *check, const char *name, const char *format, ...)
-{
-    char text[768];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    if (check->root == NULL) {
-        return fs_fail(check->error, FS_USAGE, "%s: %s", name, text);
-    }
-    const struct fs_node *node = fs_node_find(check->root, name);
-    return fs_fail_at(check->error, node == NULL ? check->root->place : node->place, node == NULL ? 0 : node->line,
-                      name, "%s", text);
-}
 
 static bool is_power_of_two(int n)
 {
@@ -41,175 +13,173 @@ static bool is_power_of_two(int n)
 }
 
 /* Either the preset alone, or all four sizes under a name of their own: a name never lies. */
-static fs_status resolve_sizes(const struct check *check, struct fs_model_config *model)
+static fs_status resolve_sizes(struct fs_config *config, struct fs_error *error)
 {
+    struct fs_model_config *model = &config->model;
     struct fs_model_config preset = *model;
     struct fs_error unknown = {.text = ""};
     const bool known = fs_model_preset(model->preset, &preset, &unknown) == FS_OK;
     const int given = (model->patch > 0) + (model->hidden > 0) + (model->depth > 0) + (model->heads > 0);
     if (given == 0) {
         if (!known) {
-            return blame(check, "model.preset", "%s", unknown.text);
+            return fs_config_fail(config, "model.preset", error, "%s", unknown.text);
         }
         *model = preset;
         return FS_OK;
     }
     if (given < 4) {
-        return blame(check, "model.preset",
-                     "patch, hidden, depth and heads go together, under a name of their own in model.preset");
+        return fs_config_fail(config, "model.preset", error,
+                              "patch, hidden, depth and heads go together, under a name of their own in model.preset");
     }
     if (known && (model->patch != preset.patch || model->hidden != preset.hidden || model->depth != preset.depth ||
                   model->heads != preset.heads)) {
-        return blame(check, "model.preset",
-                     "%s has patch %d, hidden %d, depth %d, heads %d; other sizes need a name "
-                     "of their own",
-                     model->preset, preset.patch, preset.hidden, preset.depth, preset.heads);
+        return fs_config_fail(config, "model.preset", error,
+                              "%s has patch %d, hidden %d, depth %d, heads %d; other sizes need a name "
+                              "of their own",
+                              model->preset, preset.patch, preset.hidden, preset.depth, preset.heads);
     }
     return FS_OK;
 }
 
-static fs_status check_model(const struct check *check)
+static fs_status check_model(const struct fs_config *config, struct fs_error *error)
 {
-    const struct fs_model_config *model = &check->config->model;
+    const struct fs_model_config *model = &config->model;
     if (!is_power_of_two(model->finest_steps)) {
-        return blame(check, "model.finest_steps", "expected a power of two from 2 to 1024, got %d",
-                     model->finest_steps);
+        return fs_config_fail(config, "model.finest_steps", error, "expected a power of two from 2 to 1024, got %d",
+                              model->finest_steps);
     }
     if (model->hidden % model->heads != 0) {
-        return blame(check, "model.hidden", "%d is not divisible by %d heads", model->hidden, model->heads);
+        return fs_config_fail(config, "model.hidden", error, "%d is not divisible by %d heads", model->hidden,
+                              model->heads);
     }
     if (model->hidden % 4 != 0) {
-        return blame(check, "model.hidden", "%d is not divisible by 4 (sine and cosine of row and column)",
-                     model->hidden);
+        return fs_config_fail(config, "model.hidden", error,
+                              "%d is not divisible by 4 (sine and cosine of row and column)", model->hidden);
     }
     return FS_OK;
 }
 
-static fs_status check_dataset(const struct check *check)
+fs_status fs_config_check_data(const struct fs_config *config, const struct fs_data_shape *shape,
+                               struct fs_error *error)
 {
-    const struct fs_model_config *model = &check->config->model;
-    struct fs_dataset shape = {0};
-    struct fs_error reason = {.text = ""};
-    const fs_status status = fs_dataset_shape(&check->config->dataset, &shape, &reason);
-    if (status == FS_FAILED) {
-        return fs_fail(check->error, status, "%s", reason.text);
+    const struct fs_model_config *model = &config->model;
+    if (shape->height % model->patch != 0 || shape->width % model->patch != 0) {
+        return fs_config_fail(config, fs_config_given(config, "model.patch") ? "model.patch" : "model.preset", error,
+                              "patches of %d do not divide the %d×%d pictures of %s", model->patch, shape->height,
+                              shape->width, config->dataset.name);
     }
-    if (status != FS_OK) {
-        return blame(check, "dataset.name", "%s", reason.text);
+    if (model->classes != 0 && shape->classes == 0) {
+        return fs_config_fail(config, "model.classes", error, "expected 0: the pictures of %s have no labels, got %d",
+                              config->dataset.name, model->classes);
     }
-    if (shape.height % model->patch != 0 || shape.width % model->patch != 0) {
-        const bool own = fs_node_find(check->root, "model.patch") != NULL;
-        return blame(check, own ? "model.patch" : "model.preset",
-                     "patches of %d do not divide the %d×%d pictures of %s", model->patch, shape.height, shape.width,
-                     check->config->dataset.name);
-    }
-    if (model->classes != 0 && model->classes != shape.classes) {
-        return blame(check, "model.classes", "expected the %d of %s, or 0 for no labels, got %d", shape.classes,
-                     check->config->dataset.name, model->classes);
+    if (model->classes != 0 && model->classes != shape->classes) {
+        return fs_config_fail(config, "model.classes", error, "expected the %d of %s, or 0 for no labels, got %d",
+                              shape->classes, config->dataset.name, model->classes);
     }
     return FS_OK;
 }
 
-static fs_status check_training(const struct check *check)
+static fs_status check_training(const struct fs_config *config, struct fs_error *error)
 {
-    const struct fs_train_config *train = &check->config->train;
+    const struct fs_train_config *train = &config->train;
     if (train->micro_batch > train->batch) {
-        return blame(check, "train.micro_batch", "%d is more than train.batch %d", train->micro_batch, train->batch);
+        return fs_config_fail(config, "train.micro_batch", error, "%d is more than train.batch %d", train->micro_batch,
+                              train->batch);
     }
-    const int64_t teacher = fs_config_teacher_updates(check->config);
-    if (check->config->method->teacher_share(&check->config->settings) > 0 &&
-        (teacher < 1 || teacher >= train->updates)) {
-        return blame(check, "train.updates",
-                     "%" PRId64 " cannot be shared: the teacher would get %" PRId64 " and the student %" PRId64,
-                     train->updates, teacher, train->updates - teacher);
+    const int64_t teacher = fs_config_teacher_updates(config);
+    if (config->method->teacher_share(&config->settings) > 0 && (teacher < 1 || teacher >= train->updates)) {
+        return fs_config_fail(config, "train.updates", error,
+                              "%" PRId64 " cannot be shared: the teacher would get %" PRId64
+                              " and the student %" PRId64,
+                              train->updates, teacher, train->updates - teacher);
     }
     return FS_OK;
 }
 
 /* The method's own complaint begins with the key that it is about. */
-static fs_status check_method(const struct check *check)
+static fs_status check_method(const struct fs_config *config, struct fs_error *error)
 {
-    const struct fs_method_setup setup = fs_config_method_setup(check->config);
+    const struct fs_method_setup setup = fs_config_method_setup(config);
     struct fs_error reason = {.text = ""};
-    const fs_status status = check->config->method->check(&setup, &reason);
+    const fs_status status = config->method->check(&setup, &reason);
     if (status == FS_OK || status == FS_FAILED) {
-        return status == FS_OK ? status : fs_fail(check->error, status, "%s", reason.text);
+        return status == FS_OK ? status : fs_fail(error, status, "%s", reason.text);
     }
     const char *colon = strstr(reason.text, ": ");
     char name[FS_KEY_NAME] = "";
     if (colon != NULL && (size_t)(colon - reason.text) < sizeof name) {
         memcpy(name, reason.text, (size_t)(colon - reason.text));
         if (strncmp(name, "methods.", 8) == 0 || strncmp(name, "train.", 6) == 0 || strncmp(name, "model.", 6) == 0) {
-            return blame(check, name, "%s", colon + 2);
+            return fs_config_fail(config, name, error, "%s", colon + 2);
         }
     }
-    return blame(check, "method", "%s", reason.text);
+    return fs_config_fail(config, "method", error, "%s", reason.text);
 }
 
-static fs_status check_guidance(const struct check *check, int steps)
+static fs_status check_guidance(const struct fs_config *config, int steps, struct fs_error *error)
 {
-    const struct fs_config *config = check->config;
     const struct fs_method_setup setup = fs_config_method_setup(config);
     const char *reason = "";
     if (config->evaluate.guidance_scale == 1) {
         return FS_OK;
     }
     if (config->model.classes == 0) {
-        return blame(check, "evaluate.guidance_scale", "needs labels, and model.classes is 0");
+        return fs_config_fail(config, "evaluate.guidance_scale", error, "needs labels, and model.classes is 0");
     }
     if (config->train.label_dropout == 0) {
-        return blame(check, "evaluate.guidance_scale",
-                     "needs train.label_dropout above 0: without it the null label is never trained");
+        return fs_config_fail(config, "evaluate.guidance_scale", error,
+                              "needs train.label_dropout above 0: without it the null label is never trained");
     }
     if (!config->method->trains_guided(&config->settings) &&
         !config->method->guidance_allowed(&setup, steps, &reason)) {
-        return blame(check, "evaluate.guidance_scale", "means nothing for %s at %d steps: %s", config->method->name,
-                     steps, reason);
+        return fs_config_fail(config, "evaluate.guidance_scale", error, "means nothing for %s at %d steps: %s",
+                              config->method->name, steps, reason);
     }
     return FS_OK;
 }
 
-static fs_status check_evaluation(const struct check *check)
+static fs_status check_evaluation(const struct fs_config *config, struct fs_error *error)
 {
-    const struct fs_evaluate_config *evaluate = &check->config->evaluate;
-    const int finest = check->config->model.finest_steps;
+    const struct fs_evaluate_config *evaluate = &config->evaluate;
+    const int finest = config->model.finest_steps;
     for (int i = 0; i < evaluate->step_count; i++) {
         const int steps = evaluate->steps[i];
         if (!is_power_of_two(steps) || steps > finest) {
-            return blame(check, "evaluate.steps", "expected powers of two up to model.finest_steps %d, got %d", finest,
-                         steps);
+            return fs_config_fail(config, "evaluate.steps", error,
+                                  "expected powers of two up to model.finest_steps %d, got %d", finest, steps);
         }
-        FS_TRY(check_guidance(check, steps));
+        FS_TRY(check_guidance(config, steps, error));
     }
     for (int i = 0; i < evaluate->update_count; i++) {
-        if (evaluate->updates[i] >= check->config->train.updates) {
-            return blame(check, "evaluate.updates",
-                         "expected numbers below train.updates %" PRId64 " (the last is always scored), got %d",
-                         check->config->train.updates, evaluate->updates[i]);
+        if (evaluate->updates[i] >= config->train.updates) {
+            return fs_config_fail(config, "evaluate.updates", error,
+                                  "expected numbers below train.updates %" PRId64
+                                  " (the last is always scored), got %d",
+                                  config->train.updates, evaluate->updates[i]);
         }
     }
     for (int i = 0; i < evaluate->metric_count; i++) {
         const struct fs_metric *metric = fs_metric_find(evaluate->metrics[i]);
         if (evaluate->samples < metric->minimum) {
-            return blame(check, "evaluate.samples", "%s needs %" PRId64 " or more, got %" PRId64, metric->name,
-                         metric->minimum, evaluate->samples);
+            return fs_config_fail(config, "evaluate.samples", error, "%s needs %" PRId64 " or more, got %" PRId64,
+                                  metric->name, metric->minimum, evaluate->samples);
         }
     }
     return FS_OK;
 }
 
-fs_status fs_config_validate(const struct fs_node *root, struct fs_config *config, struct fs_error *error)
+fs_status fs_config_validate(struct fs_config *config, struct fs_error *error)
 {
-    const struct check check = {root, config, error};
-    FS_TRY(resolve_sizes(&check, &config->model));
-    FS_TRY(check_model(&check));
-    FS_TRY(check_dataset(&check));
-    FS_TRY(check_training(&check));
-    FS_TRY(check_method(&check));
-    return check_evaluation(&check);
+    FS_TRY(resolve_sizes(config, error));
+    FS_TRY(check_model(config, error));
+    FS_TRY(check_training(config, error));
+    FS_TRY(check_method(config, error));
+    return check_evaluation(config, error);
 }
 
 fs_status fs_config_check_evaluation(const struct fs_config *config, struct fs_error *error)
 {
-    return check_evaluation(&(struct check){NULL, config, error});
+    struct fs_config changed = *config; /* so the file does not say what is wrong */
+    changed.places = NULL;
+    return check_evaluation(&changed, error);
 }

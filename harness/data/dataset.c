@@ -26,7 +26,7 @@ static const struct fs_dataset_source *find_source(const char *name, struct fs_e
         }
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", sources[i]->name);
     }
-    fs_fail(error, FS_USAGE, "dataset.name: there is no data set '%s'; there are %s", name, names);
+    fs_fail(error, FS_USAGE, "there is no data set '%s'; there are %s", name, names);
     return NULL;
 }
 
@@ -43,6 +43,21 @@ fs_status fs_dataset_shape(const struct fs_dataset_config *config, struct fs_dat
     shape->channels = source->channels;
     shape->classes = source->classes;
     return FS_OK;
+}
+
+fs_status fs_dataset_check(const struct fs_config *config, struct fs_data_shape *shape, struct fs_error *error)
+{
+    struct fs_dataset found;
+    struct fs_error reason = {.text = ""};
+    const fs_status status = fs_dataset_shape(&config->dataset, &found, &reason);
+    if (status == FS_USAGE) {
+        return fs_config_fail(config, "dataset.name", error, "%s", reason.text);
+    }
+    if (status != FS_OK) {
+        return fs_fail(error, status, "%s", reason.text);
+    }
+    *shape = fs_shape_of(&found);
+    return fs_config_check_data(config, shape, error);
 }
 
 /* The same picture in another shape is other data, so the shape is hashed too. */

@@ -35,7 +35,10 @@ fs_status fs_dataset_open(const struct fs_dataset_config *config, enum fs_split 
 void fs_dataset_close(struct fs_dataset *dataset);
 /* Names there are, NULL past the last. */
 const char *fs_dataset_name(int index);
-/* H, W, C and classes without reading the pixels, for --dry-run and checks. */
+/* Whether `config` fits the data set that it names; its shape, without reading the pixels. FS_USAGE with file, line and
+ * key where there is no such data set or the model does not fit its pictures. */
+fs_status fs_dataset_check(const struct fs_config *config, struct fs_data_shape *shape, struct fs_error *error);
+/* H, W, C and classes without reading the pixels. */
 fs_status fs_dataset_shape(const struct fs_dataset_config *config, struct fs_dataset *shape, struct fs_error *error);
 
 /* Row i in data scale (pictures: [−1, 1]) to out [H·W·C]. */

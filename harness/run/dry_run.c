@@ -161,9 +161,8 @@ static fs_status print_run(const struct fs_config *config, const char *ablated, 
 {
     struct fs_cost cost;
     char name[NAME_TEXT], done[DONE_TEXT], memory[FS_NUMBER_TEXT], disk[FS_NUMBER_TEXT];
-    struct fs_dataset data;
-    FS_TRY(fs_dataset_shape(&config->dataset, &data, error));
-    const struct fs_data_shape shape = fs_shape_of(&data);
+    struct fs_data_shape shape;
+    FS_TRY(fs_dataset_check(config, &shape, error));
     FS_TRY(fs_run_cost(config, &shape, &cost, error));
     FS_TRY(find_done(store, config, done, error));
     const double disk_bytes = cost.checkpoint_bytes + cost.pair_bytes;

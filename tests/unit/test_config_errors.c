@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "harness/config/config.h"
+#include "harness/data/dataset.h"
 #include "tests/support/folder.h"
 
 #define GOOD "experiment: x\nmethod: flow-matching\n"
@@ -78,7 +78,12 @@ static const struct {
      "'123456789012345678901234567890123456789012345678…'"},
     /* names */
     {"experiment: x\nmethod: shortcutt\n", ":2: method: expected " METHODS ", got 'shortcutt'"},
-    {TRAIN "dataset: {name: mnist}\n", ":5: dataset.name: expected fashion-mnist or gaussian-mixture, got 'mnist'"},
+    {TRAIN "dataset: {name: mnist}\n",
+     ":5: dataset.name: there is no data set 'mnist'; there are fashion-mnist, gaussian-mixture"},
+    {TRAIN "matrix: {model.classes: [10, 7]}\n",
+     ":5: model.classes: expected the 10 of fashion-mnist, or 0 for no labels, got 7"},
+    {TRAIN "dataset: {name: gaussian-mixture}\nmodel: {preset: dit-xs/4, classes: 4}\n",
+     ":6: model.preset: patches of 4 do not divide the 2×2 pictures of gaussian-mixture"},
     {TRAIN "model:\n  preset: dit-xxl/4\n", ":6: model.preset: expected dit-xs, dit-ti, dit-s, dit-b, dit-l or dit-xl "
                                             "with a patch size, such as dit-xs/4, got 'dit-xxl/4'"},
     {TRAIN "evaluate: {extractors: [resnet]}\n",
@@ -157,16 +162,29 @@ static const struct {
     {TRAIN "matrix:\n  seed:\n    - 0\n    - x\n", ":8: seed: expected a whole number from 0 to 4294967295, got 'x'"},
 };
 
+/* Reads an experiment as `run` does: the file, then each run against its data. */
+static fs_status read_all(const char *path, const char *const *sets, int set_count, const char *const *only,
+                          int only_count, struct fs_error *error)
+{
+    struct fs_experiment experiment;
+    fs_status status = fs_experiment_read(path, sets, set_count, only, only_count, &experiment, error);
+    for (int i = 0; status == FS_OK && i < experiment.run_count; i++) {
+        struct fs_data_shape shape;
+        status = fs_dataset_check(&experiment.runs[i], &shape, error);
+    }
+    fs_experiment_free(&experiment);
+    return status;
+}
+
 static void files(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) {
         const char *path = test_path("x.yaml");
-        struct fs_experiment experiment;
         struct fs_error error = {.text = ""};
         char expected[1200];
         test_write(path, FILES[i].text, strlen(FILES[i].text));
-        if (fs_experiment_read(path, NULL, 0, NULL, 0, &experiment, &error) != FS_USAGE) {
+        if (read_all(path, NULL, 0, NULL, 0, &error) != FS_USAGE) {
             fail_msg("taken:\n%s", FILES[i].text);
         }
         snprintf(expected, sizeof expected, "%s%s", path, FILES[i].message == NULL ? ":" : FILES[i].message);
@@ -222,11 +240,9 @@ static void options(void **state)
     const char *path = test_path("x.yaml");
     test_write(path, TRAIN, strlen(TRAIN));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct fs_experiment experiment;
         struct fs_error error = {.text = ""};
         const char *const list[] = {cases[i].option};
-        assert_int_equal(fs_experiment_read(path, list, !cases[i].only, list, cases[i].only, &experiment, &error),
-                         FS_USAGE);
+        assert_int_equal(read_all(path, list, !cases[i].only, list, cases[i].only, &error), FS_USAGE);
         if (cases[i].message != NULL) {
             assert_string_equal(error.text, cases[i].message);
         }
