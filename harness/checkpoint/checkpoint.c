@@ -91,6 +91,18 @@ static void describe_shape(const int64_t *shape, int rank, char text[SHAPE_TEXT]
     snprintf(text + length, SHAPE_TEXT - length, "]");
 }
 
+static fs_status check_finite(const char *path, const struct fs_tensor *tensor, int64_t count, struct fs_error *error)
+{
+    const float *values = tensor->data;
+    for (int64_t i = 0; i < count; i++) {
+        if (!isfinite(values[i])) {
+            return fs_fail(error, FS_USAGE, "%s: %s: number %lld is not finite: take an earlier checkpoint", path,
+                           tensor->name, (long long)i);
+        }
+    }
+    return FS_OK;
+}
+
 static fs_status check_tensor(const char *path, const struct fs_dit *dit, const struct fs_tensor *tensor,
                               const char *name, const struct fs_parameter *parameter, struct fs_error *error)
 {
@@ -107,14 +119,7 @@ static fs_status check_tensor(const char *path, const struct fs_dit *dit, const 
         return fs_fail(error, FS_USAGE, "%s: %s is %s%s, this model needs float32 %s: a checkpoint of another model",
                        path, name, tensor->type == FS_F32 ? "" : "not float32, ", has, needs);
     }
-    const float *values = tensor->data;
-    for (int64_t i = 0; i < count; i++) {
-        if (!isfinite(values[i])) {
-            return fs_fail(error, FS_USAGE, "%s: %s: number %lld is not finite: take an earlier checkpoint", path, name,
-                           (long long)i);
-        }
-    }
-    return FS_OK;
+    return check_finite(path, tensor, count, error);
 }
 
 static fs_status read_update(const char *path, const struct fs_tensor_file *file, int64_t *update,
@@ -153,6 +158,39 @@ fs_status fs_checkpoint_read(const char *path, const struct fs_dit *dit, struct 
     struct fs_tensor_file file;
     FS_TRY(fs_tensor_file_read(path, &file, error));
     const fs_status status = read_tensors(path, &file, dit, checkpoint, error);
+    fs_tensor_file_free(&file);
+    return status;
+}
+
+static fs_status check_file(const char *path, const struct fs_tensor_file *file, const char *run, int64_t update,
+                            struct fs_error *error)
+{
+    const char *of = fs_tensor_metadata_find(file, "run");
+    int64_t at;
+    FS_TRY(read_update(path, file, &at, error));
+    if (!of || strcmp(of, run) != 0 || at != update) {
+        return fs_fail(error, FS_USAGE, "%s: is that of run %.8s at update %" PRId64 ", not of run %.8s at %" PRId64,
+                       path, of ? of : "?", at, run, update);
+    }
+    for (int i = 0; i < file->tensor_count; i++) {
+        const struct fs_tensor *tensor = &file->tensors[i];
+        int64_t count = 1;
+        for (int k = 0; k < tensor->rank; k++) {
+            count *= tensor->shape[k];
+        }
+        if (tensor->type != FS_F32) {
+            return fs_fail(error, FS_USAGE, "%s: %s is not float32: not a checkpoint of fewstep", path, tensor->name);
+        }
+        FS_TRY(check_finite(path, tensor, count, error));
+    }
+    return FS_OK;
+}
+
+fs_status fs_checkpoint_check(const char *path, const char *run, int64_t update, struct fs_error *error)
+{
+    struct fs_tensor_file file;
+    FS_TRY(fs_tensor_file_read(path, &file, error));
+    const fs_status status = check_file(path, &file, run, update, error);
     fs_tensor_file_free(&file);
     return status;
 }

@@ -33,6 +33,10 @@ fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, cons
 fs_status fs_checkpoint_read(const char *path, const struct fs_dit *dit, struct fs_checkpoint *checkpoint,
                              struct fs_error *error);
 
+/* Judges a file by itself: FS_USAGE unless it is a whole checkpoint of this run and update, each of its numbers finite.
+ */
+fs_status fs_checkpoint_check(const char *path, const char *run, int64_t update, struct fs_error *error);
+
 /* FOLDER/checkpoint-UPDATE.safetensors */
 void fs_checkpoint_path(const char *folder, int64_t update, char path[1024]);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/run/checkpoint_row.h"
 #include "harness/run/job.h"
 #include "harness/text/number.h"
 #include "harness/checkpoint/checkpoint.h"
@@ -86,13 +87,12 @@ void fs_pipeline_close(struct fs_pipeline *pipeline)
     *pipeline = (struct fs_pipeline){0};
 }
 
-fs_status fs_run_checkpoint(const char *out, const char *run, char path[1024], struct fs_error *error)
+fs_status fs_run_checkpoint(const char *out, const char *run, char path[1024], int64_t *update, struct fs_error *error)
 {
     char folder[1024];
-    int64_t update;
     snprintf(folder, sizeof folder, "%s/runs/%s", out, run);
-    FS_TRY(fs_checkpoint_newest(folder, path, &update, error));
-    if (update < 0) {
+    FS_TRY(fs_checkpoint_newest(folder, path, update, error));
+    if (*update < 0) {
         return fs_fail(error, FS_USAGE, "run %.8s: there is no checkpoint in %s: `fewstep run` trains it again", run,
                        folder);
     }
@@ -148,6 +148,8 @@ static fs_status run_stages(struct fs_job *job, enum fs_pipeline_end *end, struc
     }
     FS_TRY(fs_job_train(job, checkpoint, end, error));
     if (*end == FS_PIPELINE_DONE) {
+        FS_TRY(fs_checkpoint_row_check(job->pipeline->session->store, job->id,
+                                       fs_config_method_setup(job->config).updates, checkpoint, true, error));
         FS_TRY(fs_job_score(job, checkpoint, end, error));
     }
     return *end == FS_PIPELINE_DONE ? fs_job_score_kept(job, end, error) : FS_OK;

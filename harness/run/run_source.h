@@ -11,7 +11,7 @@ struct fs_source {
 };
 
 /* A path that ends in .safetensors is a checkpoint; anything else the prefix of a run's id in the database at `db`,
- * whose last checkpoint lies under `out`. */
+ * whose last checkpoint lies under `out`. FS_USAGE for a file that is not the one the database has its SHA-256 of. */
 fs_status fs_source_open(struct fs_source *source, const char *text, const char *out, const char *db,
                          struct fs_error *error);
 void fs_source_close(struct fs_source *source);

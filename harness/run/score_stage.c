@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "harness/build_info.h"
+#include "harness/run/checkpoint_row.h"
 #include "harness/run/job.h"
 #include "harness/data/png.h"
 #include "harness/text/number.h"
@@ -214,6 +215,7 @@ static fs_status score_kept(struct fs_job *job, const struct fs_kept_update *kep
                          job->name, kept->update);
         return FS_OK;
     }
+    FS_TRY(fs_checkpoint_row_check(job->pipeline->session->store, job->id, kept->update, checkpoint, true, error));
     FS_TRY(fs_generator_open(&generator, job->pipeline->session->backend, job->config, &job->pipeline->train,
                              checkpoint, job->config->evaluate.weights, error));
     const fs_status status = score_steps(job, &generator, steps, count, done, error);

@@ -13,6 +13,7 @@
 #include "harness/run/job.h"
 #include "harness/text/number.h"
 #include "harness/checkpoint/checkpoint.h"
+#include "harness/run/checkpoint_row.h"
 #include "harness/store/query.h"
 #include "harness/train/cost.h"
 #include "harness/train/pairs.h"
@@ -167,13 +168,7 @@ static fs_status keep_curve(void *owner, int64_t update, const struct fs_train_v
 static fs_status keep_checkpoint(void *owner, int64_t update, const char *path, struct fs_error *error)
 {
     const struct fs_job *job = owner;
-    char sha256[FS_HASH_TEXT];
-    FS_TRY(fs_sha256_file(path, sha256, error));
-    struct stat about;
-    if (stat(path, &about) != 0) {
-        return fs_fail(error, FS_FAILED, "%s: %s", path, strerror(errno));
-    }
-    return fs_store_checkpoint(job->pipeline->session->store, job->id, update, path, sha256, about.st_size, error);
+    return fs_checkpoint_row_write(job->pipeline->session->store, job->id, update, path, error);
 }
 
 /* FS_FAILED for a run that diverged, in this call or an earlier one: the same training would diverge again. */
@@ -195,6 +190,16 @@ static fs_status refuse_failed(const struct fs_job *job, struct fs_error *error)
     }
     sqlite3_finalize(query);
     return status;
+}
+
+/* The checkpoint that the training would go on from. */
+static fs_status check_newest(const struct fs_job *job, struct fs_error *error)
+{
+    char path[1024];
+    int64_t update;
+    FS_TRY(fs_checkpoint_newest(job->folder, path, &update, error));
+    return update < 0 ? FS_OK
+                      : fs_checkpoint_row_check(job->pipeline->session->store, job->id, update, path, true, error);
 }
 
 static fs_status train_here(struct fs_job *job, const char *teacher, const char *pairs, bool *finished,
@@ -220,6 +225,7 @@ static fs_status train_here(struct fs_job *job, const char *teacher, const char 
     };
     const double begin = fs_seconds();
     FS_TRY(refuse_failed(job, error));
+    FS_TRY(check_newest(job, error));
     forget_peak();
     FS_TRY(fs_store_run_state(session->store, job->id, "training", NULL, 0, 0, error));
     const fs_status status = fs_train(&training, &end, error);
@@ -266,14 +272,17 @@ static fs_status ensure_teacher(struct fs_job *teacher, char checkpoint[1024], e
     if (locked) {
         finished = fs_job_trained(teacher, checkpoint);
         status = finished ? FS_OK : train_here(teacher, NULL, NULL, &finished, error);
-        if (status == FS_FAILED) {
-            fs_fail_in(error, "its teacher");
-        }
     }
     if (status == FS_OK && finished && !fs_job_trained(teacher, checkpoint)) {
         status = fs_fail(error, FS_FAILED, "%s: the teacher's checkpoint is gone", teacher->folder);
     }
+    if (status == FS_OK && finished) {
+        status = check_newest(teacher, error);
+    }
     fs_job_unlock(teacher);
+    if (status == FS_FAILED || status == FS_USAGE) {
+        fs_fail_in(error, "its teacher");
+    }
     *end = finished ? FS_PIPELINE_DONE : FS_PIPELINE_STOPPED;
     return status;
 }

@@ -55,7 +55,7 @@ static fs_status write_moments(const struct fs_moments *moments, const char *pat
         {.name = "root", .type = FS_F64, .rank = 2, .shape = {dim, dim}, .data = moments->root},
         {.name = "trace", .type = FS_F64, .rank = 1, .shape = {1}, .data = &moments->trace},
     };
-    return fs_tensor_file_write(path, tensors, 3, NULL, 0, error);
+    return fs_tensor_file_write_summed(path, tensors, 3, NULL, 0, error);
 }
 
 static fs_status read_moments(struct fs_moments *moments, const char *path, struct fs_error *error)
@@ -129,14 +129,14 @@ static fs_status finish(struct fs_reference_pass *pass, struct fs_reference *ref
         FS_TRY(write_moments(&reference->spatial, paths[FS_PART_SPATIAL], error));
     }
     if (pass->missing[FS_PART_FEATURES]) {
-        FS_TRY(fs_tensor_file_write(paths[FS_PART_FEATURES], &features, 1, NULL, 0, error));
+        FS_TRY(fs_tensor_file_write_summed(paths[FS_PART_FEATURES], &features, 1, NULL, 0, error));
     }
     if (pass->missing[FS_PART_POWER]) {
         double standard_error;
         for (int b = 0; b < reference->bins; b++) {
             reference->power[b] = fs_spectrum_power(&pass->spectrum, b, &standard_error);
         }
-        FS_TRY(fs_tensor_file_write(paths[FS_PART_POWER], &power, 1, NULL, 0, error));
+        FS_TRY(fs_tensor_file_write_summed(paths[FS_PART_POWER], &power, 1, NULL, 0, error));
     }
     return FS_OK;
 }

@@ -56,7 +56,7 @@ static fs_status save(const struct fs_reference_pass *pass, int64_t done, const 
     snprintf(text, sizeof text, "%" PRId64, done);
     const struct fs_tensor_metadata metadata = {"done", text};
     const int count = describe(pass, tensors);
-    return fs_tensor_file_write(path, tensors, count, &metadata, 1, error);
+    return fs_tensor_file_write_summed(path, tensors, count, &metadata, 1, error);
 }
 
 /* Whether the file holds the very parts that are missing, at a place where a pass can be interrupted. */

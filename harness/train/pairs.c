@@ -83,7 +83,7 @@ static fs_status make_shard(const char *path, struct fs_sampler *sampler, const 
             {.name = "labels", .type = FS_F32, .rank = 1, .shape = {count}, .data = labels},
             {.name = "noise", .type = FS_F32, .rank = 2, .shape = {count, sampler->dim}, .data = noise},
         };
-        status = fs_tensor_file_write(path, tensors, 3, NULL, 0, error);
+        status = fs_tensor_file_write_summed(path, tensors, 3, NULL, 0, error);
     }
     free(labels);
     free(data);

@@ -10,9 +10,11 @@
 
 #include <jansson.h>
 
+#include "kernels/base/hash.h"
 #include "kernels/base/memory.h"
 
 #define HEADER_SIZE_MAX (100u << 20) /* the format's own bound */
+#define SUM_KEY "data_sha256"
 #define METADATA_KEY "__metadata__"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are copied as they lie in memory");
@@ -263,6 +265,39 @@ static fs_status read_stream(const char *path, FILE *stream, struct fs_tensor_fi
     return status;
 }
 
+/* Over the tensors in the order of the file: widest type first. */
+static void sum_tensors(const struct fs_tensor *tensors, int tensor_count, char sha256[65])
+{
+    struct fs_sha256 hash;
+    fs_sha256_begin(&hash);
+    for (size_t type = 0; type < TYPE_COUNT; type++) {
+        for (int i = 0; i < tensor_count; i++) {
+            uint64_t bytes;
+            if (tensors[i].type == type_names[type].type && tensor_bytes(&tensors[i], &bytes)) {
+                fs_sha256_add(&hash, tensors[i].name, strlen(tensors[i].name) + 1);
+                fs_sha256_add(&hash, tensors[i].data, (size_t)bytes);
+            }
+        }
+    }
+    fs_sha256_end(&hash, sha256);
+}
+
+static fs_status check_sum(const char *path, const struct fs_tensor_file *file, struct fs_error *error)
+{
+    const char *written = fs_tensor_metadata_find(file, SUM_KEY);
+    char sha256[65];
+    if (!written) {
+        return FS_OK;
+    }
+    sum_tensors(file->tensors, file->tensor_count, sha256);
+    return strcmp(sha256, written) == 0
+               ? FS_OK
+               : fs_fail(error, FS_USAGE,
+                         "%s: its contents are not those that were written (SHA-256 %.12s, not %.12s): the file was "
+                         "damaged or changed; remove it, and it is made again",
+                         path, sha256, written);
+}
+
 fs_status fs_tensor_file_read(const char *path, struct fs_tensor_file *file, struct fs_error *error)
 {
     *file = (struct fs_tensor_file){0};
@@ -270,8 +305,11 @@ fs_status fs_tensor_file_read(const char *path, struct fs_tensor_file *file, str
     if (!stream) {
         return fs_fail(error, FS_USAGE, "%s: cannot be read: %s", path, strerror(errno));
     }
-    const fs_status status = read_stream(path, stream, file, error);
+    fs_status status = read_stream(path, stream, file, error);
     fclose(stream);
+    if (status == FS_OK) {
+        status = check_sum(path, file, error);
+    }
     if (status != FS_OK) {
         fs_tensor_file_free(file);
     }
@@ -405,4 +443,23 @@ fs_status fs_tensor_file_write(const char *path, const struct fs_tensor *tensors
     }
     free(text);
     return written;
+}
+
+fs_status fs_tensor_file_write_summed(const char *path, const struct fs_tensor *tensors, int tensor_count,
+                                      const struct fs_tensor_metadata *metadata, int metadata_count,
+                                      struct fs_error *error)
+{
+    char sha256[65];
+    struct fs_tensor_metadata *all = fs_allocate((size_t)metadata_count + 1, sizeof *all, path, error);
+    if (!all) {
+        return FS_FAILED;
+    }
+    sum_tensors(tensors, tensor_count, sha256);
+    for (int i = 0; i < metadata_count; i++) {
+        all[i] = metadata[i];
+    }
+    all[metadata_count] = (struct fs_tensor_metadata){SUM_KEY, sha256};
+    const fs_status status = fs_tensor_file_write(path, tensors, tensor_count, all, metadata_count + 1, error);
+    free(all);
+    return status;
 }

@@ -36,6 +36,34 @@ static void read_bytes(const char *path, char **bytes, size_t *size)
     assert_int_equal(fs_file_read(path, 1 << 20, bytes, size, &error), FS_OK);
 }
 
+/* A file with a sum is refused wherever a byte of its contents changed, in a new order too; one without a sum is not.
+ */
+static void a_changed_file_is_refused(void **state)
+{
+    (void)state;
+    const char *path = test_path("summed");
+    struct fs_tensor_file file;
+    char *bytes;
+    size_t size;
+    assert_int_equal(fs_tensor_file_write_summed(path, tensors, TENSOR_COUNT, metadata, 2, &error), FS_OK);
+    assert_int_equal(fs_tensor_file_read(path, &file, &error), FS_OK);
+    assert_string_equal(fs_tensor_metadata_find(&file, "method"), "shortcut");
+    fs_tensor_file_free(&file);
+    read_bytes(path, &bytes, &size);
+    const size_t begin = size - sizeof moments - sizeof weights - sizeof scalar - sizeof halves;
+    for (size_t at = begin; at < size; at += 3) {
+        bytes[at] ^= 4;
+        test_write(path, bytes, size);
+        assert_int_equal(fs_tensor_file_read(path, &file, &error), FS_USAGE);
+        assert_non_null(strstr(error.text, "the file was damaged or changed; remove it"));
+        bytes[at] ^= 4;
+    }
+    test_write(path, bytes, size);
+    assert_int_equal(fs_tensor_file_read(path, &file, &error), FS_OK);
+    fs_tensor_file_free(&file);
+    free(bytes);
+}
+
 static void tensors_come_back(void **state)
 {
     (void)state;
@@ -262,6 +290,7 @@ static void what_cannot_be_written_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_changed_file_is_refused),
         cmocka_unit_test(tensors_come_back),
         cmocka_unit_test(the_same_tensors_give_the_same_bytes),
         cmocka_unit_test(headers_by_other_writers_are_read),
