@@ -1,24 +1,22 @@
-/* fewstep runs, show and gc: what is in the database and on the disk. */
+/* fewstep runs and show: what is in the database. */
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
 #include "harness/run/session.h"
-#include "harness/report/gc.h"
 #include "harness/report/runs_list.h"
 #include "harness/report/show.h"
 
 struct inspect_options {
     const char *db, *out, *argument;
-    bool json, apply, help;
+    bool json, help;
 };
 
-static fs_status parse(const struct fs_usage *shape, bool with_apply, int argc, char **argv,
-                       struct inspect_options *options, struct fs_error *error)
+static fs_status parse(const struct fs_usage *shape, int argc, char **argv, struct inspect_options *options,
+                       struct fs_error *error)
 {
     const struct fs_flag flags[] = {
         {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
         {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where the runs are (out)"},
-        with_apply ? (struct fs_flag){"--apply", FS_FLAG_SWITCH, &options->apply, NULL, "remove it (else: only say)"}
-                   : (struct fs_flag){"--json", FS_FLAG_SWITCH, &options->json, NULL, "one JSON object a line"},
+        {"--json", FS_FLAG_SWITCH, &options->json, NULL, "one JSON object a line"},
     };
     struct fs_usage usage = *shape;
     usage.flags = flags;
@@ -27,8 +25,8 @@ static fs_status parse(const struct fs_usage *shape, bool with_apply, int argc, 
     return fs_options_parse(&usage, argc, argv, &options->argument, &count, &options->help, error);
 }
 
-/* Parses, opens the database read-only and prints: what the three commands have in common. */
-static fs_status inspect(const struct fs_usage *usage, bool with_apply, int argc, char **argv,
+/* Parses, opens the database read-only and prints: what the two commands have in common. */
+static fs_status inspect(const struct fs_usage *usage, int argc, char **argv,
                          fs_status (*print)(struct fs_store *store, const struct inspect_options *options,
                                             struct fs_error *error),
                          struct fs_error *error)
@@ -36,7 +34,7 @@ static fs_status inspect(const struct fs_usage *usage, bool with_apply, int argc
     struct inspect_options options = {0};
     struct fs_store *store;
     char path[1024];
-    FS_TRY(parse(usage, with_apply, argc, argv, &options, error));
+    FS_TRY(parse(usage, argc, argv, &options, error));
     if (options.help) {
         return FS_OK;
     }
@@ -60,7 +58,7 @@ fs_status fs_command_runs(int argc, char **argv, struct fs_error *error)
                                        "A line a run: id, method, model, seed, state, updates, cost, age, commit.",
                                    .example = "fewstep runs demo",
                                    .arguments_max = 1};
-    return inspect(&usage, false, argc, argv, print_runs, error);
+    return inspect(&usage, argc, argv, print_runs, error);
 }
 
 static fs_status print_show(struct fs_store *store, const struct inspect_options *options, struct fs_error *error)
@@ -78,19 +76,5 @@ fs_status fs_command_show(int argc, char **argv, struct fs_error *error)
         .example = "fewstep show 3fa9c1",
         .arguments_min = 1,
         .arguments_max = 1};
-    return inspect(&usage, false, argc, argv, print_show, error);
-}
-
-static fs_status print_gc(struct fs_store *store, const struct inspect_options *options, struct fs_error *error)
-{
-    return fs_gc(store, options->out ? options->out : "out", options->apply, stdout, error);
-}
-
-fs_status fs_command_gc(int argc, char **argv, struct fs_error *error)
-{
-    const struct fs_usage usage = {.command = "gc",
-                                   .arguments = "",
-                                   .summary = "What checkpoints and pairs cost on disk, and which may go.",
-                                   .example = "fewstep gc --apply"};
-    return inspect(&usage, true, argc, argv, print_gc, error);
+    return inspect(&usage, argc, argv, print_show, error);
 }
