@@ -43,7 +43,7 @@ static fs_status parse(int argc, char **argv, struct paper_command *command, str
     return fs_options_parse(&usage, argc, argv, NULL, &count, &command->help, error);
 }
 
-static fs_status write_paper(const struct paper_command *command, const struct fs_published *published,
+static fs_status write_paper(const struct paper_command *command, const struct fs_results *published,
                              struct fs_error *error)
 {
     char database[1024], samples[1100], *notes;
@@ -68,7 +68,7 @@ static fs_status write_paper(const struct paper_command *command, const struct f
 fs_status fs_command_paper(int argc, char **argv, struct fs_error *error)
 {
     struct paper_command command = {.output = "paper/generated"};
-    struct fs_published published = {0};
+    struct fs_results published = {0};
     FS_TRY(parse(argc, argv, &command, error));
     if (command.help) {
         return FS_OK;
@@ -80,6 +80,6 @@ fs_status fs_command_paper(int argc, char **argv, struct fs_error *error)
     if (status == FS_OK) {
         status = write_paper(&command, &published, error);
     }
-    fs_published_free(&published);
+    fs_results_free(&published);
     return status;
 }

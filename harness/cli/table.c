@@ -9,9 +9,8 @@
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
 #include "harness/run/session.h"
-#include "harness/report/published.h"
 #include "harness/report/regress.h"
-#include "harness/report/table_section.h"
+#include "harness/results/published.h"
 
 struct table_options {
     const char *format_text, *db, *out, *experiment;
@@ -94,8 +93,8 @@ static fs_status parse(int argc, char **argv, struct table_options *options, str
     return parse_since(options, error);
 }
 
-static fs_status print(const struct table_options *options, struct fs_store *store,
-                       const struct fs_published *published, struct fs_error *error)
+static fs_status print(const struct table_options *options, struct fs_store *store, const struct fs_results *published,
+                       struct fs_error *error)
 {
     struct fs_revision revision;
     struct fs_table_request request = {
@@ -115,18 +114,15 @@ static fs_status print(const struct table_options *options, struct fs_store *sto
     return fs_table_print(store, &request, stdout, error);
 }
 
-static fs_status print_published(const struct table_options *options, const struct fs_published *published,
+static fs_status print_published(const struct table_options *options, const struct fs_results *published,
                                  struct fs_error *error)
 {
-    const struct fs_published_setting *setting;
+    const struct fs_result_section *setting;
     FS_TRY(fs_published_find(published, options->published, &setting, error));
-    if (options->format == FS_TABLE_CSV) {
-        fs_csv_heading(&(struct fs_experiment_name){0}, stdout);
-    }
-    return fs_published_print(setting, options->format, stdout, error);
+    return fs_table_print_published(published, setting, options->format, stdout, error);
 }
 
-static fs_status print_database(const struct table_options *options, const struct fs_published *published,
+static fs_status print_database(const struct table_options *options, const struct fs_results *published,
                                 struct fs_error *error)
 {
     char path[1024];
@@ -141,7 +137,7 @@ static fs_status print_database(const struct table_options *options, const struc
 fs_status fs_command_table(int argc, char **argv, struct fs_error *error)
 {
     struct table_options options = {.format_text = "text"};
-    struct fs_published published = {0};
+    struct fs_results published = {0};
     FS_TRY(parse(argc, argv, &options, error));
     if (options.help) {
         return FS_OK;
@@ -154,6 +150,6 @@ fs_status fs_command_table(int argc, char **argv, struct fs_error *error)
         status = options.published ? print_published(&options, &published, error)
                                    : print_database(&options, &published, error);
     }
-    fs_published_free(&published);
+    fs_results_free(&published);
     return status;
 }

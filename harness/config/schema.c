@@ -234,24 +234,25 @@ fs_status fs_schema_create(struct fs_schema *schema, struct fs_error *error)
         }
         count += (size_t)method->option_count;
     }
-    schema->keys = fs_allocate(count, sizeof *schema->keys, "the table of keys", error);
-    if (schema->keys == NULL) {
+    struct fs_key *keys = fs_allocate(count, sizeof *keys, "the table of keys", error);
+    *schema = (struct fs_schema){.keys = keys};
+    if (keys == NULL) {
         return FS_FAILED;
     }
-    memcpy(schema->keys, KEYS, sizeof KEYS);
+    memcpy(keys, KEYS, sizeof KEYS);
     schema->count = (int)common;
     for (int i = 0; (method = fs_method_at(i)) != NULL; i++) {
         for (int k = 0; k < method->option_count; k++) {
-            schema->keys[schema->count++] = method_key(method, &method->options[k]);
+            keys[schema->count++] = method_key(method, &method->options[k]);
         }
     }
-    qsort(schema->keys, count, sizeof *schema->keys, by_name);
+    qsort(keys, count, sizeof *keys, by_name);
     return FS_OK;
 }
 
 void fs_schema_destroy(struct fs_schema *schema)
 {
-    free(schema->keys);
+    free((void *)schema->keys);
     *schema = (struct fs_schema){0};
 }
 
@@ -402,4 +403,19 @@ fs_status fs_schema_check(const struct fs_schema *schema, const struct fs_node *
                           fs_node_describe(root, description));
     }
     return check_map(schema, root, "", error);
+}
+
+fs_status fs_schema_read(const struct fs_schema *schema, const struct fs_node *map, void *object,
+                         struct fs_error *error)
+{
+    FS_TRY(fs_schema_check(schema, map, error));
+    for (int i = 0; i < schema->count; i++) {
+        const struct fs_key *key = &schema->keys[i];
+        const struct fs_node *node = fs_node_find(map, key->name);
+        if (node == NULL && fs_key_required(key)) {
+            return fs_fail_at(error, map->place, map->line, key->name, "is missing");
+        }
+        FS_TRY(node != NULL ? fs_key_read(key, node, object, error) : fs_key_default(key, object, error));
+    }
+    return FS_OK;
 }

@@ -1,5 +1,5 @@
-/* The keys of an experiment file: one table of name, type, range, default and place in struct fs_config. The keys of
- * the methods join it from their own tables of options, as methods.NAME.KEY. */
+/* The keys of an experiment file, or of another: one table of name, type, range, default and place in the object that
+ * is read (struct fs_config). The keys of the methods join it from their own tables of options, as methods.NAME.KEY. */
 #ifndef FEWSTEP_CONFIG_SCHEMA_H
 #define FEWSTEP_CONFIG_SCHEMA_H
 
@@ -18,6 +18,8 @@ enum fs_key_kind {
     FS_KEY_METHOD, /* const struct fs_method * by its name */
     FS_KEY_WHOLES, /* int[], with its count */
     FS_KEY_TEXTS,  /* char[][32], with its count */
+    FS_KEY_REALS,  /* double[], with its count */
+    FS_KEY_NODES,  /* const struct fs_node *: a list with something in it, which the caller reads */
 };
 
 #define FS_KEY_NAME 96
@@ -27,7 +29,7 @@ struct fs_key {
     char name[FS_KEY_NAME];         /* dotted: train.batch */
     const struct fs_method *method; /* whose key it is; NULL: everyone's */
     enum fs_key_kind kind;
-    size_t offset, size;               /* of the field in struct fs_config; lists: of the whole array */
+    size_t offset, size;               /* of the field in the object; lists: of the whole array */
     size_t count_offset;               /* lists: of their int count */
     const char *fallback_text;         /* the default of texts and lists ("[1, 2]"), NULL: required */
     double fallback;                   /* the default of the others; NAN: required */
@@ -41,7 +43,7 @@ struct fs_key {
 
 /* Every key there is, in the order of their names. */
 struct fs_schema {
-    struct fs_key *keys;
+    const struct fs_key *keys;
     int count;
 };
 
@@ -55,11 +57,13 @@ fs_status fs_schema_check(const struct fs_schema *schema, const struct fs_node *
 fs_status fs_schema_refuse(const struct fs_schema *schema, const char *place, int line, const char *name,
                            struct fs_error *error);
 
-/* The node's value, or the default, into the key's field. FS_USAGE with place, line and key. */
-fs_status fs_key_read(const struct fs_key *key, const struct fs_node *node, struct fs_config *config,
-                      struct fs_error *error);
+/* The node's value, or the default, into the key's field of the object. FS_USAGE with place, line and key. */
+fs_status fs_key_read(const struct fs_key *key, const struct fs_node *node, void *object, struct fs_error *error);
 bool fs_key_required(const struct fs_key *key);
-fs_status fs_key_default(const struct fs_key *key, struct fs_config *config, struct fs_error *error);
+fs_status fs_key_default(const struct fs_key *key, void *object, struct fs_error *error);
+/* A map with these keys and no others, each by its value or its default. FS_USAGE with place, line and key. */
+fs_status fs_schema_read(const struct fs_schema *schema, const struct fs_node *map, void *object,
+                         struct fs_error *error);
 /* The field as canonical JSON. */
 void fs_key_write(const struct fs_key *key, const struct fs_config *config, FILE *stream);
 /* The same as fresh text, owned by the caller; NULL and `error` filled when there is no memory. */

@@ -116,7 +116,7 @@ static void expect_number(const struct fs_key *key, const char *what, struct wor
         return;
     }
     fs_number_text(key->maximum, high);
-    if (key->kind == FS_KEY_REAL) {
+    if (key->kind == FS_KEY_REAL || key->kind == FS_KEY_REALS) {
         add_words(words, "in %s%s, %s%s", key->above_minimum ? "(" : "[", low, high, key->below_maximum ? ")" : "]");
     } else {
         add_words(words, "from %s to %s", low, high);
@@ -175,6 +175,12 @@ static fs_status refuse_value(const struct fs_key *key, const struct fs_node *no
     case FS_KEY_WHOLES:
         expect_number(key, "a list of different whole numbers", &words);
         break;
+    case FS_KEY_REALS:
+        expect_number(key, "a list of numbers", &words);
+        break;
+    case FS_KEY_NODES:
+        add_words(&words, "a list with something in it");
+        break;
     case FS_KEY_TEXTS:
         add_words(&words, "a list of ");
         expect_names(key, &words);
@@ -191,19 +197,19 @@ static fs_status refuse_value(const struct fs_key *key, const struct fs_node *no
 
 /* --- into the field --- */
 
-static void *field(const struct fs_key *key, struct fs_config *config)
+static void *field(const struct fs_key *key, void *object)
 {
-    return (char *)config + key->offset;
+    return (char *)object + key->offset;
 }
 
-static int *list_count(const struct fs_key *key, struct fs_config *config)
+static int *list_count(const struct fs_key *key, void *object)
 {
-    return (int *)(void *)((char *)config + key->count_offset);
+    return (int *)(void *)((char *)object + key->count_offset);
 }
 
-static void store_number(const struct fs_key *key, struct fs_config *config, double value)
+static void store_number(const struct fs_key *key, void *object, double value)
 {
-    fs_number_store(field(key, config), (enum fs_option_kind)key->kind, key->size, value);
+    fs_number_store(field(key, object), (enum fs_option_kind)key->kind, key->size, value);
 }
 
 static bool in_range(const struct fs_key *key, double value)
@@ -232,7 +238,7 @@ static bool parse_number(const struct fs_key *key, const struct fs_node *node, d
     if (key->kind == FS_KEY_BOOL) {
         return parse_bool(text, value);
     }
-    if (!(key->kind == FS_KEY_REAL ? parse_real : parse_whole)(text, value)) {
+    if (!(key->kind == FS_KEY_REAL || key->kind == FS_KEY_REALS ? parse_real : parse_whole)(text, value)) {
         return false;
     }
     /* A default outside the range (target_ema: -1, "as train.ema") can be written too. */
@@ -262,26 +268,32 @@ static bool parse_text(const struct fs_key *key, const struct fs_node *node, cha
     return true;
 }
 
-static bool append(const struct fs_key *key, const struct fs_node *node, struct fs_config *config)
+static size_t element_size(const struct fs_key *key)
 {
-    int *count = list_count(key, config);
-    const bool texts = key->kind == FS_KEY_TEXTS;
-    const size_t element = texts ? FS_TEXTS_SIZE : sizeof(int);
+    return key->kind == FS_KEY_TEXTS ? FS_TEXTS_SIZE : key->kind == FS_KEY_REALS ? sizeof(double) : sizeof(int);
+}
+
+static bool append(const struct fs_key *key, const struct fs_node *node, void *object)
+{
+    int *count = list_count(key, object);
+    const size_t element = element_size(key);
     if (node->kind != FS_NODE_SCALAR || (size_t)*count >= key->size / element) {
         return false;
     }
-    char *slot = (char *)field(key, config) + (size_t)*count * element;
+    char *slot = (char *)field(key, object) + (size_t)*count * element;
     double value;
-    if (texts) {
+    if (key->kind == FS_KEY_TEXTS) {
         if (!parse_text(key, node, slot, element)) {
             return false;
         }
     } else if (!parse_number(key, node, &value)) {
         return false;
+    } else if (key->kind == FS_KEY_REALS) {
+        memcpy(slot, &value, sizeof value);
     } else {
         memcpy(slot, &(int){(int)value}, sizeof(int));
     }
-    for (const char *earlier = field(key, config); earlier < slot; earlier += element) {
+    for (const char *earlier = field(key, object); key->kind != FS_KEY_REALS && earlier < slot; earlier += element) {
         if (memcmp(earlier, slot, element) == 0) {
             return false;
         }
@@ -290,51 +302,54 @@ static bool append(const struct fs_key *key, const struct fs_node *node, struct 
     return true;
 }
 
-static fs_status read_list(const struct fs_key *key, const struct fs_node *node, struct fs_config *config,
-                           struct fs_error *error)
+static fs_status read_list(const struct fs_key *key, const struct fs_node *node, void *object, struct fs_error *error)
 {
-    *list_count(key, config) = 0;
-    memset(field(key, config), 0, key->size);
-    if (node->kind == FS_NODE_SCALAR && append(key, node, config)) {
+    *list_count(key, object) = 0;
+    memset(field(key, object), 0, key->size);
+    if (node->kind == FS_NODE_SCALAR && append(key, node, object)) {
         return FS_OK; /* one value needs no brackets */
     }
-    const bool may_be_empty = strcmp(key->fallback_text, "[]") == 0;
+    const bool may_be_empty = key->fallback_text != NULL && strcmp(key->fallback_text, "[]") == 0;
     if (node->kind != FS_NODE_LIST || (node->first == NULL && !may_be_empty)) {
         return refuse_value(key, node, error);
     }
-    const int most = (int)(key->size / (key->kind == FS_KEY_TEXTS ? FS_TEXTS_SIZE : sizeof(int)));
+    const int most = (int)(key->size / element_size(key));
     for (const struct fs_node *child = node->first; child != NULL; child = child->next) {
-        if (*list_count(key, config) == most) {
+        if (*list_count(key, object) == most) {
             return fs_fail_at(error, child->place, child->line, key->name, "more than %d values", most);
         }
-        if (!append(key, child, config)) {
+        if (!append(key, child, object)) {
             return refuse_value(key, child, error);
         }
     }
     return FS_OK;
 }
 
-fs_status fs_key_read(const struct fs_key *key, const struct fs_node *node, struct fs_config *config,
-                      struct fs_error *error)
+fs_status fs_key_read(const struct fs_key *key, const struct fs_node *node, void *object, struct fs_error *error)
 {
     double value;
-    if (key->kind == FS_KEY_WHOLES || key->kind == FS_KEY_TEXTS) {
-        return read_list(key, node, config, error);
+    if (key->kind == FS_KEY_NODES) {
+        memcpy(field(key, object), &node, sizeof node);
+        return node->kind == FS_NODE_LIST && node->first != NULL ? FS_OK : refuse_value(key, node, error);
+    }
+    if (key->kind == FS_KEY_WHOLES || key->kind == FS_KEY_REALS || key->kind == FS_KEY_TEXTS) {
+        return read_list(key, node, object, error);
     }
     if (node->kind != FS_NODE_SCALAR) {
         return refuse_value(key, node, error);
     }
     if (key->kind == FS_KEY_METHOD) {
-        config->method = fs_method_find(node->text);
-        return config->method != NULL ? FS_OK : refuse_value(key, node, error);
+        const struct fs_method *method = fs_method_find(node->text);
+        memcpy(field(key, object), &method, sizeof method);
+        return method != NULL ? FS_OK : refuse_value(key, node, error);
     }
     if (key->kind == FS_KEY_TEXT) {
-        return parse_text(key, node, field(key, config), key->size) ? FS_OK : refuse_value(key, node, error);
+        return parse_text(key, node, field(key, object), key->size) ? FS_OK : refuse_value(key, node, error);
     }
     if (!parse_number(key, node, &value)) {
         return refuse_value(key, node, error);
     }
-    store_number(key, config, value);
+    store_number(key, object, value);
     return FS_OK;
 }
 
@@ -350,10 +365,10 @@ bool fs_key_required(const struct fs_key *key)
     return is_number(key) ? isnan(key->fallback) : key->fallback_text == NULL;
 }
 
-fs_status fs_key_default(const struct fs_key *key, struct fs_config *config, struct fs_error *error)
+fs_status fs_key_default(const struct fs_key *key, void *object, struct fs_error *error)
 {
     if (is_number(key)) {
-        store_number(key, config, key->fallback);
+        store_number(key, object, key->fallback);
         return FS_OK;
     }
     struct fs_document document = {0};
@@ -364,7 +379,7 @@ fs_status fs_key_default(const struct fs_key *key, struct fs_config *config, str
                                error);
     }
     if (status == FS_OK) {
-        status = fs_key_read(key, node, config, error);
+        status = fs_key_read(key, node, object, error);
     }
     fs_document_free(&document);
     return status;

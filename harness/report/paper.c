@@ -8,6 +8,7 @@
 
 #include "harness/report/latex.h"
 #include "harness/report/paper_parts.h"
+#include "harness/report/table_views.h"
 #include "harness/store/query.h"
 #include "kernels/base/file.h"
 #include "kernels/base/memory.h"
@@ -307,13 +308,13 @@ static fs_status pairs_scores(const struct fs_paper *paper, FILE *stream, struct
 static fs_status published(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
 {
     (void)error;
-    for (int i = 0; i < paper->options->published->count; i++) {
-        const struct fs_published_setting *setting = &paper->options->published->settings[i];
+    for (int i = 0; i < paper->options->published->section_count; i++) {
+        const struct fs_result_section *setting = &paper->options->published->sections[i];
         fputs(i % 2 ? "\\hfill\n" : i ? "\n\\medskip\n\n" : "", stream);
         fputs("\\begin{fspublished}{", stream);
         fs_latex(stream, setting->title);
         fputs("}\n", stream);
-        fs_published_latex(setting, stream);
+        fs_table_latex_scores(paper->options->published, setting, stream);
         fputs("\\end{fspublished}%\n", stream);
     }
     return FS_OK;

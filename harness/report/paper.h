@@ -3,7 +3,7 @@
 #ifndef FEWSTEP_PAPER_H
 #define FEWSTEP_PAPER_H
 
-#include "harness/report/published.h"
+#include "harness/results/published.h"
 #include "harness/store/store.h"
 
 struct fs_paper_options {
@@ -14,7 +14,7 @@ struct fs_paper_options {
     const char *pairs;    /* varies Reflow's pairs; NULL: why-pairs where it has scores, else none */
     const char *samples;  /* folder with EXPERIMENT/METHOD-RUN-seedS.png, as `run` leaves it */
     const char *database; /* its file, as the paper should name it */
-    const struct fs_published *published;
+    const struct fs_results *published;
 };
 
 /* Writes fs-*.tex and fs-*.dat into `folder`, which is made. *notes (owned by the caller, free(); NULL: none) says what

@@ -12,7 +12,7 @@ struct claim {
 };
 
 /* By which factor `higher` is above `lower` in a setting; NAN where it does not have both. */
-static double published_ratio(const struct fs_published_setting *setting, const char *lower, const char *higher,
+static double published_ratio(const struct fs_result_section *setting, const char *lower, const char *higher,
                               int64_t steps)
 {
     double values[2] = {NAN, NAN};
@@ -20,8 +20,8 @@ static double published_ratio(const struct fs_published_setting *setting, const 
     for (int r = 0; r < setting->row_count; r++) {
         for (int i = 0; i < setting->step_count; i++) {
             if (setting->steps[i] == steps) {
-                values[0] = strcmp(setting->rows[r].method, lower) == 0 ? setting->rows[r].values[i] : values[0];
-                values[1] = strcmp(setting->rows[r].method, higher) == 0 ? setting->rows[r].values[i] : values[1];
+                values[0] = strcmp(setting->rows[r].method, lower) == 0 ? setting->rows[r].cells[i].mean : values[0];
+                values[1] = strcmp(setting->rows[r].method, higher) == 0 ? setting->rows[r].cells[i].mean : values[1];
             }
         }
     }
@@ -43,22 +43,22 @@ static double our_ratio(const struct fs_study *study, const struct claim *claim)
 }
 
 /* Whether all settings agree that `lower` is lower, and a seed of ours has both. */
-static bool is_claim(const struct fs_published *published, const struct fs_study *study, const struct claim *claim)
+static bool is_claim(const struct fs_results *published, const struct fs_study *study, const struct claim *claim)
 {
     if (claim->lower == claim->higher || isnan(our_ratio(study, claim))) {
         return false;
     }
-    for (int i = 0; i < published->count; i++) {
-        if (!(published_ratio(&published->settings[i], method_at(study, claim->lower), method_at(study, claim->higher),
+    for (int i = 0; i < published->section_count; i++) {
+        if (!(published_ratio(&published->sections[i], method_at(study, claim->lower), method_at(study, claim->higher),
                               claim->steps) > 1)) {
             return false;
         }
     }
-    return published->count > 0;
+    return published->section_count > 0;
 }
 
 /* The next claim after `claim` (start with lower, higher = 0, −1 and column 0). */
-static bool next_claim(const struct fs_published *published, const struct fs_study *study, struct claim *claim)
+static bool next_claim(const struct fs_results *published, const struct fs_study *study, struct claim *claim)
 {
     for (;;) {
         if (++claim->higher == study->rows) {
@@ -158,9 +158,9 @@ static void print_claim(const struct fs_paper *paper, const struct claim *claim,
     print_method(main, claim->lower, claim->column, stream);
     fputs(" $<$ ", stream);
     print_method(main, claim->higher, claim->column, stream);
-    for (int i = 0; i < paper->options->published->count; i++) {
+    for (int i = 0; i < paper->options->published->section_count; i++) {
         fprintf(stream, " & %.2f",
-                published_ratio(&paper->options->published->settings[i], method_at(main, claim->lower),
+                published_ratio(&paper->options->published->sections[i], method_at(main, claim->lower),
                                 method_at(main, claim->higher), claim->steps));
     }
     fprintf(stream, " & %.2f & %s \\\\\n", ratio, words[our_order(main, claim)]);
@@ -168,17 +168,17 @@ static void print_claim(const struct fs_paper *paper, const struct claim *claim,
 
 fs_status fs_paper_claims(const struct fs_paper *paper, FILE *stream, struct fs_error *error)
 {
-    const struct fs_published *published = paper->options->published;
+    const struct fs_results *published = paper->options->published;
     struct claim claim = {.higher = -1};
     int64_t last = -1;
 
     (void)error;
-    fprintf(stream, "\\begin{tabular}{rl*{%d}{r}l}\n\\toprule\n", published->count + 1);
+    fprintf(stream, "\\begin{tabular}{rl*{%d}{r}l}\n\\toprule\n", published->section_count + 1);
     fprintf(stream,
             " & & \\multicolumn{%d}{c}{Ratio of the scores} & \\\\\n\\cmidrule(lr){3-%d}\nSteps & Published order",
-            published->count + 1, published->count + 3);
-    for (int i = 0; i < published->count; i++) {
-        const char *title = published->settings[i].title;
+            published->section_count + 1, published->section_count + 3);
+    for (int i = 0; i < published->section_count; i++) {
+        const char *title = published->sections[i].title;
         char word[64];
         snprintf(word, sizeof(word), "%.*s", (int)strcspn(title, " ,"), title);
         fputs(" & ", stream);

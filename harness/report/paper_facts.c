@@ -452,16 +452,16 @@ static fs_status size_facts(const struct fs_paper *paper, FILE *stream, struct f
 
 static void published_facts(const struct fs_paper *paper, FILE *stream)
 {
-    for (int i = 0; i < paper->options->published->count; i++) {
-        const struct fs_published_setting *setting = &paper->options->published->settings[i];
+    for (int i = 0; i < paper->options->published->section_count; i++) {
+        const struct fs_result_section *setting = &paper->options->published->sections[i];
         for (int r = 0; r < setting->row_count; r++) {
             for (int k = 0; k < setting->step_count; k++) {
                 char key[256], value[FS_NUMBER_TEXT];
-                snprintf(key, sizeof(key), "published/%s/%s/%d", setting->name, setting->rows[r].method,
+                snprintf(key, sizeof(key), "published/%s/%s/%" PRId64, setting->name, setting->rows[r].method,
                          setting->steps[k]);
-                fs_shortest(setting->rows[r].values[k], value);
+                fs_shortest(setting->rows[r].cells[k].mean, value);
                 begin_fact(stream, key);
-                fprintf(stream, "%s%s}\n", value, setting->rows[r].confirmed[k] ? "" : "$^\\dagger$");
+                fprintf(stream, "%s%s}\n", value, setting->rows[r].cells[k].confirmed ? "" : "$^\\dagger$");
             }
         }
     }

@@ -4,53 +4,44 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/report/origins.h"
+#include "harness/report/table_views.h"
+#include "harness/text/escape.h"
 #include "harness/text/number.h"
-#include "harness/report/table_section.h"
 
-#define ABLATED_TEXT 112
+static const char *const columns[] = {
+    "experiment", "dataset",     "model",   "method",          "steps",         "guidance_scale", "extractor",
+    "metric",     "n_seeds",     "mean",    "std_error",       "samples",       "train_updates",  "train_flops",
+    "commit",     "source_hash", "run_ids", "teacher_updates", "teacher_flops", "wall_seconds",   "peak_bytes"};
 
-/* RFC 4180: quoted only where it must be. */
-static void print_field(const char *text, FILE *stream)
+/* Each field but the first begins with its comma. */
+static void put_text(const char *text, FILE *stream)
 {
-    if (!strpbrk(text, ",\"\r\n")) {
-        fputs(text, stream);
-        return;
-    }
-    fputc('"', stream);
-    for (; *text; text++) {
-        fputs(*text == '"' ? "\"\"" : (char[]){*text, 0}, stream);
-    }
-    fputc('"', stream);
+    fputc(',', stream);
+    fs_put_csv(text, stream);
 }
 
-static void print_fields(FILE *stream, const char *const *fields, int count)
-{
-    for (int i = 0; i < count; i++) {
-        fputs(i ? "," : "", stream);
-        print_field(fields[i], stream);
-    }
-}
-
-void fs_csv_heading(const struct fs_experiment_name *experiment, FILE *stream)
-{
-    fputs("experiment,dataset,model,method,steps,guidance_scale,extractor,metric,n_seeds,mean,std_error,samples,"
-          "train_updates,train_flops,commit,source_hash,run_ids,teacher_updates,teacher_flops,wall_seconds,peak_bytes",
-          stream);
-    if (experiment->ablated[0]) { /* without it the rows of an ablation could not be told apart */
-        fputc(',', stream);
-        print_field(experiment->ablated, stream);
-    }
-    fputc('\n', stream);
-}
-
-static void print_number(double value, FILE *stream)
+/* Nothing for what is not finite. */
+static void put_number(double value, FILE *stream)
 {
     char text[FS_NUMBER_TEXT] = "";
 
     if (isfinite(value)) {
         fs_shortest(value, text);
     }
-    fprintf(stream, "%s,", text);
+    fprintf(stream, ",%s", text);
+}
+
+void fs_table_csv_heading(const struct fs_results *results, FILE *stream)
+{
+    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+        fprintf(stream, "%s%s", i ? "," : "", columns[i]);
+    }
+    fputs(results->labelled ? ",label" : "", stream);
+    for (int i = 0; i < results->varied_count; i++) { /* without them rows could not be told apart */
+        put_text(results->varied[i], stream);
+    }
+    fputc('\n', stream);
 }
 
 /* Where a cell comes from: builds and runs, each a set of words. */
@@ -58,89 +49,73 @@ struct provenance {
     char *commits, *sources, *runs;
 };
 
-static fs_status collect_provenance(struct fs_stretch cell, struct provenance *from, struct fs_error *error)
+static fs_status find_provenance(const struct fs_result_cell *cell, struct provenance *from, struct fs_error *error)
 {
-    for (int i = 0; i < cell.count; i++) {
-        const char *run = cell.first[i].text[FS_TEXT_RUN];
-        FS_TRY(fs_add_origins(&from->commits, &from->sources, cell.first[i].text[FS_TEXT_ORIGINS], error));
-        FS_TRY(fs_add_word(&from->runs, run, strlen(run), error));
+    for (int i = 0; i < cell->seeds; i++) {
+        const char *run = cell->scores[i].run;
+        FS_TRY(fs_add_builds(&from->commits, &from->sources, cell->scores[i].origins, error));
+        FS_TRY(fs_add_word_to(&from->runs, run, strlen(run), error));
     }
     return FS_OK;
 }
 
-/* Mean wall time and largest resident set over the seeds; a teacher's are in them. */
-static void print_cost(struct fs_stretch cell, bool floor, FILE *stream)
+/* `row` NULL: data's, which has neither method nor steps nor training. */
+static void print_cell(const struct fs_results *results, const struct fs_result_section *section,
+                       const struct fs_result_row *row, const struct fs_result_cell *cell,
+                       const struct provenance *from, FILE *stream)
 {
-    const struct fs_cost_mean cost = fs_mean_cost(cell);
-    char seconds[FS_NUMBER_TEXT], bytes[FS_NUMBER_TEXT], flops[FS_NUMBER_TEXT];
+    const struct fs_result_score *training = cell->origin == FS_CELL_MEASURED ? cell->scores : NULL;
+    char name[80];
 
-    fs_shortest(cost.seconds, seconds);
-    fs_shortest(cost.peak_bytes, bytes);
-    fs_shortest(cell.first->teacher_flops, flops);
-    if (floor) {
-        fputs(",,,,", stream);
-    } else {
-        fprintf(stream, ",%" PRId64 ",%s,%s,%s", cell.first->teacher_updates, flops, seconds, bytes);
+    snprintf(name, sizeof(name), "published:%s", section->name);
+    fs_put_csv(cell->origin == FS_CELL_PUBLISHED ? name : results->experiment.name, stream);
+    put_text(section->measure.dataset, stream);
+    put_text(section->measure.model, stream);
+    put_text(row ? row->method : "data", stream);
+    put_number(row ? (double)cell->steps : (double)NAN, stream);
+    put_number(training ? section->measure.guidance_scale : (double)NAN, stream);
+    put_text(section->measure.extractor, stream);
+    put_text(section->measure.metric, stream);
+    put_number(cell->seeds > 0 ? cell->seeds : (double)NAN, stream);
+    put_number(cell->mean, stream);
+    put_number(cell->error, stream);
+    put_number((double)(cell->origin == FS_CELL_DATA ? cell->scores->samples : section->measure.samples), stream);
+    put_number(training ? (double)training->updates : (double)NAN, stream);
+    put_number(training ? training->flops : (double)NAN, stream);
+    put_text(from->commits ? from->commits : "", stream);
+    put_text(from->sources ? from->sources : "", stream);
+    put_text(from->runs ? from->runs : "", stream);
+    put_number(training ? (double)training->teacher_updates : (double)NAN, stream);
+    put_number(training ? training->teacher_flops : (double)NAN, stream);
+    put_number(training ? cell->seconds : (double)NAN, stream);
+    put_number(training ? cell->peak_bytes : (double)NAN, stream);
+    if (results->labelled) {
+        put_text(row ? row->label : "", stream);
     }
-}
-
-static void print_csv_row(const struct fs_section *section, struct fs_stretch cell, const struct provenance *from,
-                          FILE *stream)
-{
-    const struct fs_table_score *of = cell.first, *named = section->all.first;
-    const bool floor = of == section->floor; /* data has neither method nor steps nor training */
-    const char *const names[] = {section->experiment->name, named->text[FS_TEXT_DATASET], named->text[FS_TEXT_MODEL],
-                                 floor ? "data" : of->text[FS_TEXT_METHOD]};
-    const char *const measure[] = {of->text[FS_TEXT_EXTRACTOR], of->text[FS_TEXT_METRIC]};
-    const char *const origin[] = {from->commits ? from->commits : "", from->sources ? from->sources : "", from->runs};
-    char ablated[ABLATED_TEXT] = FS_NO_VALUE;
-    double mean, deviation;
-
-    fs_mean_and_error(cell, &mean, &deviation);
-    print_fields(stream, names, 4);
-    fputc(',', stream);
-    print_number(floor ? (double)NAN : (double)of->steps, stream);
-    print_number(floor ? (double)NAN : of->guidance_scale, stream);
-    print_fields(stream, measure, 2);
-    fprintf(stream, ",%d,", cell.count);
-    print_number(mean, stream);
-    print_number(deviation, stream);
-    print_number((double)of->samples, stream);
-    print_number(floor ? (double)NAN : (double)of->updates, stream);
-    print_number(floor ? (double)NAN : of->flops, stream);
-    print_fields(stream, origin, 3);
-    print_cost(cell, floor, stream);
-    if (section->experiment->ablated[0]) {
-        if (!floor) {
-            fs_ablated_value(of, section->experiment->ablated, ablated, sizeof(ablated));
-        }
-        fputc(',', stream);
-        print_field(strcmp(ablated, FS_NO_VALUE) == 0 ? "" : ablated, stream);
+    for (int i = 0; i < results->varied_count; i++) {
+        put_text(row && row->varied[i] ? row->varied[i] : "", stream);
     }
     fputc('\n', stream);
 }
 
-static fs_status print_csv_cell(const struct fs_section *section, struct fs_stretch cell, FILE *stream,
-                                struct fs_error *error)
+fs_status fs_table_csv(const struct fs_results *results, const struct fs_result_section *section, FILE *stream,
+                       struct fs_error *error)
 {
-    struct provenance from = {0};
-    const fs_status status = collect_provenance(cell, &from, error);
+    fs_status status = FS_OK;
 
-    if (status == FS_OK) {
-        print_csv_row(section, cell, &from, stream);
+    for (int r = 0; r < section->row_count + (section->data != NULL); r++) {
+        const struct fs_result_row *row = r < section->row_count ? &section->rows[r] : NULL;
+        for (int c = 0; status == FS_OK && c < (row ? row->cell_count : 1); c++) {
+            const struct fs_result_cell *cell = row ? &row->cells[c] : section->data;
+            struct provenance from = {0};
+            status = find_provenance(cell, &from, error);
+            if (status == FS_OK) {
+                print_cell(results, section, row, cell, &from, stream);
+            }
+            free(from.commits);
+            free(from.sources);
+            free(from.runs);
+        }
     }
-    free(from.commits);
-    free(from.sources);
-    free(from.runs);
     return status;
-}
-
-fs_status fs_csv_section(const struct fs_section *section, FILE *stream, struct fs_error *error)
-{
-    struct fs_stretch cell;
-
-    for (int at = 0; fs_next_stretch(section->all, &at, fs_same_cell, &cell);) {
-        FS_TRY(print_csv_cell(section, cell, stream, error));
-    }
-    return section->floor ? print_csv_cell(section, (struct fs_stretch){section->floor, 1}, stream, error) : FS_OK;
 }

@@ -1,199 +1,176 @@
 /* The table for LaTeX with the package booktabs. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "harness/report/latex.h"
+#include "harness/report/origins.h"
+#include "harness/report/table_views.h"
+#include "harness/text/escape.h"
 #include "harness/text/number.h"
-#include "harness/report/table_section.h"
-#include "kernels/base/memory.h"
-#include "metrics/metric.h"
 
 #define ROW_END " \\\\\n"
 #define NO_VALUE "--"
 
-/* --- what names a row --- */
-
-static void print_row_name(const struct fs_section *section, const struct fs_table_score *of, FILE *stream)
+/* Columns before the numbers: what names a row. */
+static int name_columns(const struct fs_results *results, const struct fs_result_section *section)
 {
-    const char *ablated = section->experiment->ablated;
-    char value[112];
+    return section->source[0] ? 1 : 1 + results->varied_count;
+}
 
-    fs_latex(stream, fs_method_label(of->text[FS_TEXT_METHOD]));
-    if (*ablated) {
-        fs_ablated_value(of, ablated, value, sizeof(value));
-        fputs(" & ", stream);
-        fs_latex(stream, strcmp(value, FS_NO_VALUE) == 0 ? "–" : value);
+static void print_times(const char *text, int times, FILE *stream)
+{
+    for (int i = 0; i < times; i++) {
+        fputs(text, stream);
     }
 }
 
-static void print_row_heading(const struct fs_section *section, FILE *stream)
+static void print_row_name(const struct fs_result_row *row, int names, FILE *stream)
 {
-    const char *ablated = section->experiment->ablated, *dot = strrchr(ablated, '.');
-
-    fputs("Method", stream);
-    if (*ablated) {
+    fs_latex(stream, row->name);
+    for (int i = 0; i + 1 < names; i++) {
         fputs(" & ", stream);
-        fs_latex(stream, dot ? dot + 1 : ablated);
+        fs_latex(stream, row->varied[i] ? row->varied[i] : FS_NO_VALUE);
+    }
+}
+
+static void print_row_heading(const struct fs_results *results, int names, FILE *stream)
+{
+    fputs("Method", stream);
+    for (int i = 0; i + 1 < names; i++) {
+        fputs(" & ", stream);
+        fs_latex(stream, results->varied_name[i]);
     }
 }
 
 /* --- methods × steps --- */
 
 /* Whether a cell has other seeds than the table, which takes room behind it. */
-static bool has_counts(const struct fs_section *section, int seeds)
+static bool has_counts(const struct fs_result_section *section)
 {
-    struct fs_stretch cell;
-
-    for (int at = 0; fs_next_stretch(section->all, &at, fs_same_cell, &cell);) {
-        if (cell.count != seeds) {
-            return true;
+    for (int r = 0; r < section->row_count; r++) {
+        for (int c = 0; c < section->rows[r].cell_count; c++) {
+            if (section->rows[r].cells[c].seeds != section->seeds) {
+                return true;
+            }
         }
     }
     return false;
 }
 
-static void print_cell(struct fs_stretch cell, enum fs_mark mark, int seeds, FILE *stream)
+static void print_cell(const struct fs_result_section *section, const struct fs_result_cell *cell, FILE *stream)
 {
     static const char *const commands[] = {"", "\\textbf", "\\underline"};
-    double mean, error;
-    bool known;
+    const bool outside = cell->use == FS_CELL_OUTSIDE;
+    char value[FS_NUMBER_TEXT];
 
-    fs_mean_and_error(cell, &mean, &error);
-    fs_latex_cell(stream, mean, error, fs_outside_training(cell.first, &known), commands[mark],
-                  cell.count == seeds ? 0 : cell.count);
-}
-
-static void print_scores_row(const struct fs_section *section, struct fs_stretch row, const enum fs_mark *marks,
-                             int seeds, FILE *stream)
-{
-    struct fs_stretch cell;
-
-    print_row_name(section, row.first, stream);
-    for (int i = 0; i < section->step_count; i++) {
-        bool found = false;
-        fputs(" & ", stream);
-        for (int at = 0; fs_next_stretch(row, &at, fs_same_cell, &cell);) {
-            if (cell.first->steps == section->steps[i]) {
-                print_cell(cell, marks[i], seeds, stream);
-                found = true;
-            }
-        }
-        fputs(found ? "" : NO_VALUE, stream);
+    if (cell->origin == FS_CELL_PUBLISHED) {
+        fs_published_text(cell->mean, value);
+        fprintf(stream, "%s%s%s%s", outside ? "(" : "", value, outside ? "\\rlap{)" : "\\rlap{",
+                cell->confirmed ? "}" : "$^\\dagger$}");
+    } else {
+        fs_latex_cell(stream, cell->mean, cell->error, outside, commands[cell->order],
+                      cell->seeds == section->seeds ? 0 : cell->seeds);
     }
-    fputs(ROW_END, stream);
 }
 
-static void print_floor(const struct fs_section *section, FILE *stream)
+static void print_data(const struct fs_result_section *section, int names, FILE *stream)
 {
     char value[FS_NUMBER_TEXT];
 
-    fs_three_digits(section->floor->value, value);
+    fs_three_digits(section->data->mean, value);
     fputs("\\midrule\nData: ", stream);
-    fs_latex(stream, fs_split_name(section->floor));
+    fs_latex(stream, section->data_split);
     fputs(" split", stream);
-    fputs(section->experiment->ablated[0] ? " & " : "", stream);
+    print_times(" & ", names - 1, stream);
     for (int i = 0; i < section->step_count; i++) {
         fprintf(stream, " & %s", value);
     }
     fputs(ROW_END, stream);
 }
 
-fs_status fs_latex_scores(const struct fs_section *section, FILE *stream, struct fs_error *error)
+void fs_table_latex_scores(const struct fs_results *results, const struct fs_result_section *section, FILE *stream)
 {
-    const int seeds = fs_stretch_seeds(section->all);
-    struct fs_stretch row;
-    enum fs_mark *marks;
+    const int names = name_columns(results, section), steps = section->step_count;
 
-    FS_TRY(fs_section_marks(section, &marks, error));
-    fprintf(stream, "\\begin{tabular}{l%s*{%d}{r%s}}\n\\toprule\n", section->experiment->ablated[0] ? "l" : "",
-            section->step_count, has_counts(section, seeds) ? "@{\\hspace{2em}}" : "");
-    fprintf(stream, "%s & \\multicolumn{%d}{c}{Sampling steps}" ROW_END, section->experiment->ablated[0] ? " &" : "",
-            section->step_count);
-    const int names = section->experiment->ablated[0] ? 2 : 1;
-    fprintf(stream, "\\cmidrule(l){%d-%d}\n", names + 1, names + section->step_count);
-    print_row_heading(section, stream);
-    for (int i = 0; i < section->step_count; i++) {
+    fputs("\\begin{tabular}{", stream);
+    print_times("l", names, stream);
+    fprintf(stream, "*{%d}{r%s}}\n\\toprule\n", steps, has_counts(section) ? "@{\\hspace{2em}}" : "");
+    print_times(" &", names - 1, stream);
+    fprintf(stream, " & \\multicolumn{%d}{c}{Sampling steps}" ROW_END "\\cmidrule(l){%d-%d}\n", steps, names + 1,
+            names + steps);
+    print_row_heading(results, names, stream);
+    for (int i = 0; i < steps; i++) {
         fprintf(stream, " & %" PRId64, section->steps[i]);
     }
     fputs(ROW_END "\\midrule\n", stream);
-    for (int at = 0, r = 0; fs_next_stretch(section->all, &at, fs_same_row, &row); r++) {
-        print_scores_row(section, row, marks + (size_t)r * (size_t)section->step_count, seeds, stream);
+    for (int r = 0; r < section->row_count; r++) {
+        print_row_name(&section->rows[r], names, stream);
+        for (int i = 0; i < steps; i++) {
+            const struct fs_result_cell *cell = fs_result_cell_at(&section->rows[r], section->steps[i]);
+            fputs(cell ? " & " : " & " NO_VALUE, stream);
+            if (cell) {
+                print_cell(section, cell, stream);
+            }
+        }
+        fputs(ROW_END, stream);
     }
-    if (section->floor) {
-        print_floor(section, stream);
+    if (section->data) {
+        print_data(section, names, stream);
     }
     fputs("\\bottomrule\n\\end{tabular}\n", stream);
-    free(marks);
-    return FS_OK;
 }
 
 /* --- cost --- */
 
-static void print_share(double whole, double part, FILE *stream)
+void fs_table_latex_cost(const struct fs_results *results, const struct fs_result_section *section, FILE *stream)
 {
-    char text[FS_NUMBER_TEXT];
+    const int names = name_columns(results, section);
+    char all[FS_NUMBER_TEXT], teacher[FS_NUMBER_TEXT];
 
-    fs_three_digits(whole, text);
-    fprintf(stream, " & %s & ", text);
-    fs_three_digits(part, text);
-    fputs(part > 0 ? text : NO_VALUE, stream);
-}
-
-void fs_latex_cost(const struct fs_section *section, FILE *stream)
-{
-    char seconds[FS_NUMBER_TEXT], bytes[FS_NUMBER_TEXT];
-    struct fs_stretch row;
-
+    fputs("\\begin{tabular}{", stream);
+    print_times("l", names, stream);
+    fputs("rrrrrr}\n\\toprule\n", stream);
+    print_times(" &", names - 1, stream);
     fprintf(stream,
-            "\\begin{tabular}{l%srrrrrr}\n\\toprule\n%s & \\multicolumn{2}{c}{Updates} & "
-            "\\multicolumn{2}{c}{TFLOP} & Peak & Wall" ROW_END,
-            section->experiment->ablated[0] ? "l" : "", section->experiment->ablated[0] ? " &" : "");
-    const int first = section->experiment->ablated[0] ? 3 : 2;
-    fprintf(stream, "\\cmidrule(lr){%d-%d}\\cmidrule(lr){%d-%d}\n", first, first + 1, first + 2, first + 3);
-    print_row_heading(section, stream);
+            " & \\multicolumn{2}{c}{Updates} & \\multicolumn{2}{c}{TFLOP} & Peak & Wall" ROW_END
+            "\\cmidrule(lr){%d-%d}\\cmidrule(lr){%d-%d}\n",
+            names + 1, names + 2, names + 3, names + 4);
+    print_row_heading(results, names, stream);
     fputs(" & all & teacher & all & teacher & memory & time" ROW_END "\\midrule\n", stream);
-    for (int at = 0; fs_next_stretch(section->all, &at, fs_same_row, &row);) {
-        const struct fs_cost_mean cost = fs_mean_cost(row);
-        const struct fs_table_score *of = row.first;
-        print_row_name(section, of, stream);
-        fprintf(stream, " & %" PRId64 " & ", of->updates);
-        if (of->teacher_updates > 0) {
-            fprintf(stream, "%" PRId64, of->teacher_updates);
-        } else {
-            fputs(NO_VALUE, stream);
-        }
-        print_share(of->flops * 1e-12, of->teacher_flops * 1e-12, stream);
-        fs_duration((int64_t)(cost.seconds + 0.5), seconds);
-        fs_byte_size((int64_t)cost.peak_bytes, bytes);
-        fprintf(stream, " & %s & %s" ROW_END, bytes, seconds);
+    for (int r = 0; r < section->row_count; r++) {
+        const struct fs_result_row *row = &section->rows[r];
+        const struct fs_result_score *of = row->cells->scores;
+        print_row_name(row, names, stream);
+        snprintf(teacher, sizeof(teacher), "%" PRId64, of->teacher_updates);
+        fprintf(stream, " & %" PRId64 " & %s", of->updates, of->teacher_updates > 0 ? teacher : NO_VALUE);
+        fs_three_digits(of->flops * 1e-12, all);
+        fs_three_digits(of->teacher_flops * 1e-12, teacher);
+        fprintf(stream, " & %s & %s", all, of->teacher_flops > 0 ? teacher : NO_VALUE);
+        fs_byte_size((int64_t)row->peak_bytes, all);
+        fs_duration((int64_t)(row->seconds + 0.5), teacher);
+        fprintf(stream, " & %s & %s" ROW_END, all, teacher);
     }
     fputs("\\bottomrule\n\\end{tabular}\n", stream);
 }
 
 /* --- both, with a caption --- */
 
-static void print_caption(const struct fs_section *section, FILE *stream)
+static void print_caption(const struct fs_results *results, const struct fs_result_section *section, FILE *stream)
 {
-    const struct fs_metric *metric = fs_metric_find(section->all.first->text[FS_TEXT_METRIC]);
-    const int seeds = fs_stretch_seeds(section->all);
-    char about[512];
-
-    fs_section_title(section->all.first, about, sizeof(about));
     fputs("  \\caption{", stream);
-    fs_latex(stream, section->experiment->name);
+    fs_latex(stream, results->experiment.name);
     fputs(": ", stream);
-    fs_latex(stream, about);
-    if (metric) {
-        fprintf(stream, "; %s is better", metric->larger_is_better ? "higher" : "lower");
+    fs_latex(stream, section->about);
+    if (section->better) {
+        fprintf(stream, "; %s is better", section->better > 0 ? "higher" : "lower");
     }
-    if (seeds > 1) {
+    if (section->seeds > 1) {
         fprintf(stream,
                 ". Mean $\\pm$ standard error over %d seeds (or as many as a raised number in parentheses says). Bold: "
                 "the best of a column, underlined: the second, where they differ from all that are worse by more than "
                 "noise (t intervals of the log ratios, Holm's correction over the table, $\\alpha = %g$)",
-                seeds, FS_MARKS_ALPHA);
+                section->seeds, FS_RESULT_ALPHA);
     } else {
         fputs(". One seed: differences cannot be told from noise, so nothing is marked as best", stream);
     }
@@ -203,50 +180,49 @@ static void print_caption(const struct fs_section *section, FILE *stream)
           stream);
 }
 
-/* The sections of an experiment before this one. */
-static int sections_before(const struct fs_section *section)
+static void print_published(const struct fs_results *results, const struct fs_result_section *setting, FILE *stream)
 {
-    const struct fs_stretch all = {section->scores->runs, section->scores->run_count};
-    struct fs_stretch part;
-    int before = 0;
-
-    for (int at = 0; fs_next_stretch(all, &at, fs_same_section, &part) && part.first != section->all.first;) {
-        before++;
-    }
-    return before;
-}
-
-static void print_label(const struct fs_section *section, FILE *stream)
-{
-    const int before = sections_before(section);
-
-    fputs("  \\label{tab:fewstep-", stream);
-    for (const char *name = section->experiment->name; *name; name++) {
-        fputc(strchr("\\{}%#&$^_~ ,", *name) || (*name & 0x80) ? '-' : *name, stream);
-    }
-    if (before > 0) {
-        fprintf(stream, "-%d", before + 1);
-    }
+    fputs("\\begin{table}\n  \\centering\n  \\small\n  \\caption{Published numbers: ", stream);
+    fs_latex(stream, setting->title);
+    fputs(", ", stream);
+    fs_latex(stream, setting->measure.model);
+    fprintf(stream, ", %s, %" PRId64 " samples. From ", fs_published_metric(setting), setting->measure.samples);
+    fs_latex(stream, setting->source);
+    fprintf(stream, ". In parentheses: outside what the method was trained for.%s}\n  \\label{tab:published-",
+            fs_all_confirmed(setting) ? "" : " $\\dagger$: as reported, not confirmed in a second place.");
+    fs_put_latex_label(setting->name, stream);
     fputs("}\n", stream);
+    fs_table_latex_scores(results, setting, stream);
+    fputs("\\end{table}\n", stream);
 }
 
-fs_status fs_latex_section(const struct fs_section *section, FILE *stream, struct fs_error *error)
+fs_status fs_table_latex(const struct fs_results *results, const struct fs_result_section *section, FILE *stream,
+                         struct fs_error *error)
 {
     const bool wide = section->step_count > 5;
-    char *origins = fs_section_origins(section, error);
 
-    if (!origins) {
+    if (section->source[0]) {
+        print_published(results, section, stream);
+        return FS_OK;
+    }
+    char *builds = fs_result_builds(section, error);
+    if (!builds) {
         return FS_FAILED;
     }
-    fprintf(stream, "%% needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; %s\n", origins);
-    free(origins);
+    fprintf(stream, "%% needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; %s\n", builds);
+    free(builds);
     fprintf(stream, "\\begin{table}\n  \\centering\n  \\%s\n  \\setlength{\\tabcolsep}{%dpt}\n",
             wide ? "footnotesize" : "small", wide ? 3 : 4);
-    print_caption(section, stream);
-    print_label(section, stream);
-    FS_TRY(fs_latex_scores(section, stream, error));
+    print_caption(results, section, stream);
+    fputs("  \\label{tab:fewstep-", stream);
+    fs_put_latex_label(results->experiment.name, stream);
+    if (section > results->sections) {
+        fprintf(stream, "-%d", (int)(section - results->sections) + 1);
+    }
+    fputs("}\n", stream);
+    fs_table_latex_scores(results, section, stream);
     fputs("\n\\medskip\n", stream);
-    fs_latex_cost(section, stream);
+    fs_table_latex_cost(results, section, stream);
     fputs("\\end{table}\n", stream);
     return FS_OK;
 }

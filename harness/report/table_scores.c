@@ -22,7 +22,7 @@
     "WHERE m.experiment = ?1 AND (?3 IS NULL OR q.source_hash = ?3) AND (?4 IS NULL OR q.dataset = ?4) "               \
     "AND (?5 IS NULL OR q.method = ?5) AND s.created >= ?6 AND (?7 IS NULL OR s.metric IN (?7, ?8))"
 
-/* ?2: enum fs_table_history, 0 for none */
+/* ?2: enum fs_result_history, 0 for none */
 static const char run_scores[] =
     "WITH scored AS (" SCORED "), "
     "newest AS (SELECT max(number) AS number FROM runs WHERE number IN (SELECT run FROM scored) AND is_teacher = 0 "
@@ -182,7 +182,7 @@ static fs_status read_floors(struct fs_store *store, int64_t experiment, struct 
     return status;
 }
 
-fs_status fs_table_scores_history(struct fs_store *store, int64_t experiment, enum fs_table_history history,
+fs_status fs_table_scores_history(struct fs_store *store, int64_t experiment, enum fs_result_history history,
                                   struct fs_table_scores *scores, struct fs_error *error)
 {
     return read_runs(store, experiment, (int)history, &all, scores, error);

@@ -3,7 +3,7 @@
 #ifndef FEWSTEP_TABLE_SCORES_H
 #define FEWSTEP_TABLE_SCORES_H
 
-#include "harness/store/store.h"
+#include "harness/results/results.h"
 
 enum fs_table_text {
     FS_TEXT_DATASET, /* the first seven, with samples, guidance and quantize, make a section */
@@ -56,8 +56,8 @@ fs_status fs_table_scores_read(struct fs_store *store, int64_t experiment, const
                                struct fs_table_scores *scores, struct fs_error *error);
 /* The same with more than the last word: each scored update of these runs (sorted by update before the seed), or the
  * last score of each source (oldest source first, before the seed). */
-enum fs_table_history { FS_EVERY_UPDATE = 1, FS_EVERY_SOURCE };
-fs_status fs_table_scores_history(struct fs_store *store, int64_t experiment, enum fs_table_history history,
+
+fs_status fs_table_scores_history(struct fs_store *store, int64_t experiment, enum fs_result_history history,
                                   struct fs_table_scores *scores, struct fs_error *error);
 void fs_table_scores_free(struct fs_table_scores *scores);
 

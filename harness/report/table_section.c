@@ -114,7 +114,7 @@ struct comparisons {
     struct fs_sample *samples; /* a cell each */
     int sample_count;
     struct fs_matched_scores *list; /* two rows at one step count */
-    int count;                  /* of them */
+    int count;                      /* of them */
     struct fs_outcome *outcomes;
     struct fs_spread *spreads; /* of each comparison */
     double *matched;           /* what the comparisons point into */

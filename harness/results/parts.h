@@ -11,9 +11,9 @@ const char *fs_results_keep(struct fs_results *results, const char *text, struct
 /* Room for one more element of `size` bytes behind `count` that were added by this alone; it is zeroed. */
 fs_status fs_grow(void **list, int count, size_t size, struct fs_error *error);
 
-/* The last section if it is of this measure, else a new one behind it, with its names. */
-fs_status fs_results_section(struct fs_results *results, const struct fs_measure *measure,
-                             struct fs_result_section **section, struct fs_error *error);
+/* A new section of this measure, with its names. */
+fs_status fs_results_add_section(struct fs_results *results, const struct fs_measure *measure,
+                                 struct fs_result_section **section, struct fs_error *error);
 /* The last row of the section if it is of this training, else a new one behind it, named but for what varies. */
 fs_status fs_results_row(struct fs_results *results, struct fs_result_section *section,
                          const struct fs_result_row *training, struct fs_result_row **row, struct fs_error *error);

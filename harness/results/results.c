@@ -108,22 +108,15 @@ static fs_status name_section(struct fs_results *results, struct fs_result_secti
     return section->metric_label && section->about ? FS_OK : FS_FAILED;
 }
 
-fs_status fs_results_section(struct fs_results *results, const struct fs_measure *measure,
-                             struct fs_result_section **section, struct fs_error *error)
+fs_status fs_results_add_section(struct fs_results *results, const struct fs_measure *measure,
+                                 struct fs_result_section **section, struct fs_error *error)
 {
-    struct fs_result_section *last = results->section_count ? &results->sections[results->section_count - 1] : NULL;
-
-    if (last && fs_measure_equal(&last->measure, measure)) {
-        *section = last;
-        return FS_OK;
-    }
     FS_TRY(fs_grow((void **)&results->sections, results->section_count, sizeof(**section), error));
     *section = &results->sections[results->section_count++];
-    (*section)->measure = *measure;
-    const char **const texts[] = {&(*section)->measure.dataset,   &(*section)->measure.model,
-                                  &(*section)->measure.extractor, &(*section)->measure.tap,
-                                  &(*section)->measure.metric,    &(*section)->measure.reference,
-                                  &(*section)->measure.weights};
+    struct fs_measure *of = &(*section)->measure;
+    const char **const texts[] = {&of->dataset, &of->model,     &of->extractor, &of->tap,
+                                  &of->metric,  &of->reference, &of->weights};
+    *of = *measure;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         *texts[i] = fs_results_keep(results, *texts[i], error);
         if (!*texts[i]) {
@@ -341,7 +334,10 @@ static fs_status read_row(sqlite3_stmt *query, enum fs_result_history history, s
                                                                                : FS_CELL_INSIDE;
 
     FS_TRY(read_score(query, 17, results, &score, error));
-    FS_TRY(fs_results_section(results, &measure, &section, error));
+    section = results->section_count ? &results->sections[results->section_count - 1] : NULL;
+    if (!section || !fs_measure_equal(&section->measure, &measure)) {
+        FS_TRY(fs_results_add_section(results, &measure, &section, error));
+    }
     FS_TRY(fs_results_row(results, section, &training, &row, error));
     FS_TRY(find_cell(row, sqlite3_column_int64(query, 15), use, &score, history, &cell, error));
     if (cell) {

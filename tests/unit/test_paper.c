@@ -20,7 +20,7 @@
 
 static struct fs_error error;
 static struct fs_store *store;
-static struct fs_published published;
+static struct fs_results published;
 static char database[1100], samples[1100], folder[1100];
 
 static void good(fs_status status)
@@ -149,7 +149,7 @@ static void test_a_training_that_fell_back(void **state)
 /* Without an ablation and without published numbers the rest is made, and the switches say so. */
 static void test_what_is_missing(void **state)
 {
-    struct fs_published none = {0};
+    struct fs_results none = {0};
     struct fs_paper_options options = {.main = "commits", .samples = "nowhere", .database = "x.db", .published = &none};
     char *notes;
 
@@ -219,7 +219,7 @@ static int tear_down(void **state)
 {
     (void)state;
     fs_store_close(store);
-    fs_published_free(&published);
+    fs_results_free(&published);
     return 0;
 }
 

@@ -418,6 +418,124 @@ static void test_wrong_names_are_said(void **state)
     assert_int_equal(fs_runs_print(place->store, "three", false, stdout, &place->error), FS_USAGE);
 }
 
+/* --- what sets rows apart --- */
+
+/* A run with keys of its training; its train_hash follows from them. */
+static void add_training(struct place *place, const char *digits, int batch, const char *rate, int updates)
+{
+    char id[65], config[512], train_hash[64];
+
+    test_id(digits, id);
+    snprintf(config, sizeof(config),
+             "{\"config_version\":1,\"device\":\"%s\",\"evaluate\":{\"samples\":%d},\"method\":\"flow-matching\","
+             "\"methods\":{\"flow-matching\":{}},\"seed\":0,\"train\":{\"batch\":%d,\"learning_rate\":%s,"
+             "\"updates\":%d}}",
+             batch == 16 ? "cpu" : "auto", batch, batch, rate, updates);
+    snprintf(train_hash, sizeof(train_hash), "%d %s %d", batch, rate, updates);
+    struct fs_run_row row = test_run(id);
+    row.config_json = config;
+    row.train_hash = train_hash;
+    good(place, fs_store_run(place->store, &row, place->experiment, place->environment, &place->error));
+    add_score(place, digits, 4, batch * 10 + updates);
+}
+
+static void print_table(struct place *place, enum fs_table_format format)
+{
+    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
+
+    good(place, fs_table_print(place->store, &(struct fs_table_request){.format = format}, stream, &place->error));
+    fclose(stream);
+}
+
+static void has_all(struct place *place, const char *const *lines, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!strstr(place->output, lines[i])) {
+            fail_msg("no '%s' in:\n%s", lines[i], place->output);
+        }
+    }
+}
+#define HAS_ALL(place, ...)                                                                                            \
+    has_all(place, (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+/* Two varied keys, of which the matrix's own comes first; keys that move no training, and those that are the same in
+ * all rows, are no columns. Rates that differ in the seventh digit differ in the table. */
+static void test_two_varied_keys_are_two_columns(void **state)
+{
+    struct place *place = *state;
+
+    add_experiment(place, "two", "a", "train.learning_rate");
+    add_training(place, "a0", 16, "0.001", 100);
+    add_training(place, "a1", 16, "0.00010000001", 100);
+    add_training(place, "a2", 24, "0.001", 100);
+    add_training(place, "a3", 24, "0.0001", 100);
+    print_table(place, FS_TABLE_MARKDOWN);
+    HAS_ALL(place, "| method | learning_rate | batch | 4 steps | updates | TFLOP |\n|---|---|---|--:|",
+            "| Flow matching (Euler) | 0.001 | 16 |", "| Flow matching (Euler) | 0.00010000001 | 16 |",
+            "| Flow matching (Euler) | 0.001 | 24 |", "| Flow matching (Euler) | 0.0001 | 24 |");
+    print_table(place, FS_TABLE_TEXT);
+    HAS_ALL(place, "method                 learning_rate  batch  4 steps",
+            "\nFlow matching (Euler)  0.0001         24");
+    print_table(place, FS_TABLE_CSV);
+    HAS_ALL(place, "peak_bytes,train.learning_rate,train.batch\n", ",0,0,0,0,0.001,16\n", ",0,0,0,0,0.0001,24\n");
+    print_table(place, FS_TABLE_LATEX);
+    HAS_ALL(place, "\\begin{tabular}{lll*{1}{r}}", "\nMethod & learning\\_rate & batch & 4 \\\\",
+            "\nFlow matching (Euler) & 0.0001 & 24 & ");
+}
+
+/* After `--set` a method has two trainings in one experiment, which no matrix tells of. */
+static void test_what_was_set_sets_rows_apart(void **state)
+{
+    struct place *place = *state;
+
+    add_experiment(place, "set", "a", NULL);
+    add_training(place, "b0", 16, "0.001", 100);
+    add_training(place, "b1", 16, "0.001", 200);
+    add_run(place, "b2", "shortcut", "\"max_step\":1", 0, 10); /* has neither key, and nothing to be told from */
+    add_score(place, "b2", 4, 3);
+    print_table(place, FS_TABLE_MARKDOWN);
+    HAS_ALL(place, "| method | updates | 4 steps |", "| Flow matching (Euler) | 100 | 260 |",
+            "| Flow matching (Euler) | 200 | 360 |");
+}
+
+/* Configurations that are alike: then the data, or the training's hash, says that these are two. */
+static void test_rows_on_other_data_or_of_another_time(void **state)
+{
+    struct place *place = *state;
+    sqlite3 *database = fs_store_handle(place->store);
+
+    add_experiment(place, "alike", "a", NULL);
+    add_training(place, "c0", 16, "0.001", 100);
+    add_training(place, "c1", 16, "0.001", 100);
+    sqlite3_exec(database, "UPDATE runs SET data_sha256 = 'fedcba9876' WHERE id LIKE 'c1%'", NULL, NULL, NULL);
+    print_table(place, FS_TABLE_MARKDOWN);
+    HAS_ALL(place, "| method | data |", "| Flow matching (Euler) | da7a |", "| Flow matching (Euler) | fedcba98 |");
+    sqlite3_exec(database, "UPDATE runs SET data_sha256 = 'da7a', train_hash = '0123456789' WHERE id LIKE 'c1%'", NULL,
+                 NULL, NULL);
+    print_table(place, FS_TABLE_MARKDOWN);
+    HAS_ALL(place, "| method | training |", "| Flow matching (Euler) | 01234567 |");
+}
+
+/* The user's own name stands first, with the method's behind it; a program finds it in a column of its own. */
+static void test_a_label_names_its_row(void **state)
+{
+    struct place *place = *state;
+    char id[65];
+
+    add_experiment(place, "named", "a", NULL);
+    add_training(place, "d0", 16, "0.001", 100);
+    add_training(place, "d1", 32, "0.001", 100);
+    test_id("d1", id);
+    good(place, fs_store_label(place->store, id, place->experiment, "my \"own\", name", &place->error));
+    print_table(place, FS_TABLE_TEXT);
+    HAS_ALL(place, "\nFlow matching (Euler)                   16 ", "\nmy \"own\", name (Flow matching (Euler))  32 ");
+    print_table(place, FS_TABLE_CSV);
+    HAS_ALL(place, "peak_bytes,label,train.batch\n", ",0,0,0,0,,16\n", ",0,0,0,0,\"my \"\"own\"\", name\",32\n",
+            ",flow-matching,4,");
+    print_table(place, FS_TABLE_LATEX);
+    HAS_ALL(place, "\nmy \\textquotedbl{}own\\textquotedbl{}, name (Flow matching (Euler)) & 32 & ");
+}
+
 /* --- what differs by more than noise, and LaTeX --- */
 
 /* Three methods at three seeds. At one step the first is far below two that are alike; at four all are apart; at 128
@@ -560,13 +678,13 @@ static void test_latex_text(void **state)
 /* --- filters --- */
 
 /* The first column of the rows of a Markdown table, and its numbers. */
-static void rows_are(struct place *place, const struct fs_table_filter *filter, const char *expected)
+static void rows_are(struct place *place, const struct fs_result_filter *filter, const char *expected)
 {
     FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
 
     good(place, fs_table_print(place->store,
                                &(struct fs_table_request){.experiment = "small",
-                                                          .filter = filter ? *filter : (struct fs_table_filter){0},
+                                                          .filter = filter ? *filter : (struct fs_result_filter){0},
                                                           .format = FS_TABLE_MARKDOWN},
                                stream, &place->error));
     fclose(stream);
@@ -583,9 +701,9 @@ static void test_filters(void **state)
     struct fs_environment other = test_environment();
 
     fill_small(place);
-    rows_are(place, &(struct fs_table_filter){.method = "shortcut"},
+    rows_are(place, &(struct fs_result_filter){.method = "shortcut"},
              "| Shortcut model | 52.0 ± 1.15 (3) | 33.3 | 4000 | 140 |\n| data");
-    rows_are(place, &(struct fs_table_filter){.since = 1, .dataset = "fashion-mnist"}, "| Flow");
+    rows_are(place, &(struct fs_result_filter){.since = 1, .dataset = "fashion-mnist"}, "| Flow");
     assert_int_equal(fs_table_print(place->store,
                                     &(struct fs_table_request){.experiment = "small", .filter = {.method = "gan"}},
                                     stdout, &place->error),
@@ -606,8 +724,8 @@ static void test_filters(void **state)
                  NULL);
     add_score(place, "e0", 1, 7);
     rows_are(place, NULL, "| Shortcut model | 7.00 |");
-    rows_are(place, &(struct fs_table_filter){.source = SOURCE}, "| Flow");
-    rows_are(place, &(struct fs_table_filter){.source = "feed"}, "| Shortcut model | 7.00 |");
+    rows_are(place, &(struct fs_result_filter){.source = SOURCE}, "| Flow");
+    rows_are(place, &(struct fs_result_filter){.source = "feed"}, "| Shortcut model | 7.00 |");
 }
 
 /* --- runs and show --- */
@@ -669,6 +787,10 @@ int main(void)
         TEST(test_the_newest_run_and_its_last_checkpoint_count),
         TEST(test_sections_and_intervals),
         TEST(test_wrong_names_are_said),
+        TEST(test_two_varied_keys_are_two_columns),
+        TEST(test_what_was_set_sets_rows_apart),
+        TEST(test_rows_on_other_data_or_of_another_time),
+        TEST(test_a_label_names_its_row),
         TEST(test_only_what_is_no_noise_is_marked),
         TEST(test_a_wide_row_is_judged_by_its_own_spread),
         TEST(test_the_metric_says_what_is_best),
