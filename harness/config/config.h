@@ -136,6 +136,8 @@ struct fs_kept_update {
     int steps; /* that they are scored at; 0: all of evaluate.steps */
 };
 int fs_config_kept_updates(const struct fs_config *config, struct fs_kept_update kept[FS_KEPT_MAX]);
+/* The numbers of steps that kept weights are scored at: *count of them. */
+const int *fs_config_steps_of(const struct fs_config *config, const struct fs_kept_update *kept, int *count);
 
 /* Whether the weights of `update` drawn at `steps` are used outside what the method was trained for: parentheses in
  * tables. Those that are kept for a number of steps are made for it. */
@@ -159,9 +161,5 @@ fs_status fs_config_check_evaluation(const struct fs_config *config, struct fs_e
 /* The explicit guidance that the run is scored with at `steps`: evaluate.guidance_scale, or 1 where the weights have
  * learned it already. */
 double fs_config_guidance(const struct fs_config *config, int steps);
-
-/* A run's id: SHA-256 over (train_hash, seed, data hash, source hash), in hexadecimal. */
-fs_status fs_run_id(const struct fs_config *config, const char *data_sha256, const char *source_hash,
-                    char id[FS_HASH_TEXT], struct fs_error *error);
 
 #endif

@@ -1,7 +1,6 @@
 /* Canonical JSON of a resolved run, and the hashes that identify it. */
 #include "harness/config/identity.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,17 +130,4 @@ fs_status fs_config_identify(const struct fs_schema *schema, struct fs_config *c
     fs_sha256(identity, strlen(identity), config->train_hash);
     free(identity);
     return write_json(schema, config, NULL, &config->json, error);
-}
-
-fs_status fs_run_id(const struct fs_config *config, const char *data_sha256, const char *source_hash,
-                    char id[FS_HASH_TEXT], struct fs_error *error)
-{
-    char *text = fs_format(error, "{\"data\":\"%s\",\"seed\":%" PRId64 ",\"source\":\"%s\",\"train\":\"%s\"}",
-                           data_sha256, config->seed, source_hash, config->train_hash);
-    if (text == NULL) {
-        return FS_FAILED;
-    }
-    fs_sha256(text, strlen(text), id);
-    free(text);
-    return FS_OK;
 }

@@ -139,6 +139,12 @@ int fs_config_kept_updates(const struct fs_config *config, struct fs_kept_update
     return kept_count;
 }
 
+const int *fs_config_steps_of(const struct fs_config *config, const struct fs_kept_update *kept, int *count)
+{
+    *count = kept->steps > 0 ? 1 : config->evaluate.step_count;
+    return kept->steps > 0 ? &kept->steps : config->evaluate.steps;
+}
+
 bool fs_config_outside_training(const struct fs_config *config, int64_t update, int steps)
 {
     const struct fs_method_setup setup = fs_config_method_setup(config);

@@ -1,13 +1,12 @@
 /* The scoring stage of a run: scores that are not there yet, and the grid of pictures. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "harness/build_info.h"
 #include "harness/run/checkpoint_row.h"
 #include "harness/run/job.h"
+#include "harness/run/rows.h"
 #include "harness/data/png.h"
 #include "harness/text/number.h"
 #include "harness/checkpoint/checkpoint.h"
@@ -18,40 +17,12 @@
 
 /* --- scores --- */
 
-/* `metric`: an index into the configuration's. A metric of the pictures alone does not depend on the extractor. */
-static struct fs_score_row score_row(const struct fs_job *job, const char *source, int64_t update, int steps,
-                                     int metric)
+static struct fs_score_setup setup_of(const struct fs_pipeline *pipeline)
 {
-    const struct fs_evaluate_config *evaluate = &job->config->evaluate;
-    const struct fs_pipeline *pipeline = job->pipeline;
-    const struct fs_metric *known = fs_metric_find(evaluate->metrics[metric]);
-    struct fs_error ignored; /* fs_pipeline_open has seen to the taps */
-    int tap;
-    fs_metric_tap(known, &pipeline->extractor, &tap, &ignored);
-    return (struct fs_score_row){
-        .run = job->id[0] ? job->id : NULL,
-        .source = source,
-        .update = update,
-        .weights = evaluate->weights == FS_WEIGHTS_EMA ? "ema" : "raw",
-        .steps = steps,
-        .guidance_scale = fs_config_guidance(job->config, steps),
-        .labels = job->config->model.classes ? "index mod classes" : "null",
-        .noise_seed = job->config->seed,
-        .samples = evaluate->samples,
-        .quantize = evaluate->quantize,
-        .resize = fs_resize_name(known->of_pictures ? FS_RESIZE_NONE : (int)pipeline->extractor.resize),
-        .extractor = known->of_pictures ? FS_PIXELS : pipeline->extractor.label,
-        .extractor_sha256 = known->of_pictures ? "" : pipeline->extractor.sha256,
-        .tap = known->of_pictures ? FS_PIXELS : pipeline->extractor.taps[tap].name,
-        .reference = "train",
-        .reference_sha256 = pipeline->reference.sha256,
-        .metric = fs_extractor_metric(&pipeline->extractor, known->name),
-        .precision = job->config->train.precision == FS_PRECISION_BF16 ? "bf16" : "fp32",
-        .device = pipeline->session->backend->name,
-        .source_hash = fs_build_info.source_hash,
-        .low = NAN,
-        .high = NAN,
-    };
+    return (struct fs_score_setup){.extractor = &pipeline->extractor,
+                                   .reference_sha256 = pipeline->reference.sha256,
+                                   .device = pipeline->session->backend->name,
+                                   .test_count = pipeline->test.count};
 }
 
 static void show_scoring(void *owner, const struct fs_score_progress *p)
@@ -75,46 +46,12 @@ static void show_scoring(void *owner, const struct fs_score_progress *p)
     }
 }
 
-/* Rows of the metrics that are not in the store yet. */
-struct missing {
-    struct fs_score_row rows[FS_METRICS_MAX];
-    char hashes[FS_METRICS_MAX][FS_HASH_TEXT];
-    int count;
-};
-
-/* Adds the row unless its score is there (then it also becomes one of this experiment's). */
-static fs_status look_up(const struct fs_job *job, const struct fs_score_row *row, struct missing *missing,
-                         struct fs_error *error)
-{
-    double value;
-    bool found;
-    char *hash = missing->hashes[missing->count];
-    FS_TRY(fs_score_hash(row, hash, error));
-    FS_TRY(fs_store_find_score(job->pipeline->session->store, hash, job->pipeline->experiment, &found, &value, error));
-    if (!found) {
-        missing->rows[missing->count] = *row;
-        missing->rows[missing->count++].score_hash = hash;
-    }
-    return FS_OK;
-}
-
-static fs_status look_up_run(const struct fs_job *job, int64_t update, int steps, struct missing *missing,
-                             struct fs_error *error)
-{
-    missing->count = 0;
-    for (int i = 0; i < job->config->evaluate.metric_count; i++) {
-        const struct fs_score_row row = score_row(job, "run", update, steps, i);
-        FS_TRY(look_up(job, &row, missing, error));
-    }
-    return FS_OK;
-}
-
 static fs_status keep_score(struct fs_job *job, const struct fs_score_row *row, struct fs_error *error)
 {
     struct fs_session *session = job->pipeline->session;
     FS_TRY(fs_store_score(session->store, row, job->pipeline->experiment, session->environment, error));
     if (row->steps > 0) {
-        fs_progress_note(&session->progress, "%s: %d step%s: %s %.4g", job->name, row->steps,
+        fs_progress_note(&session->progress, "%s: %" PRId64 " step%s: %s %.4g", job->name, row->steps,
                          row->steps == 1 ? "" : "s", row->metric, row->value);
     } else {
         fs_progress_note(&session->progress, "%s: %s %.4g", job->name, row->metric, row->value);
@@ -123,8 +60,8 @@ static fs_status keep_score(struct fs_job *job, const struct fs_score_row *row, 
 }
 
 /* Computes and stores what is missing. `generator` NULL: of the test split. *done is false when a signal came first. */
-static fs_status make_scores(struct fs_job *job, struct fs_generator *generator, struct missing *missing, bool *done,
-                             struct fs_error *error)
+static fs_status make_scores(struct fs_job *job, struct fs_generator *generator, struct fs_missing_scores *missing,
+                             bool *done, struct fs_error *error)
 {
     struct fs_pipeline *pipeline = job->pipeline;
     const struct fs_scoring scoring = {
@@ -150,47 +87,36 @@ static fs_status make_scores(struct fs_job *job, struct fs_generator *generator,
     return status;
 }
 
-/* The numbers of steps that kept weights are scored at: *count of them. */
-static const int *steps_of(const struct fs_job *job, const struct fs_kept_update *kept, int *count)
+static fs_status tally(const struct fs_job *job, const struct fs_kept_update *weights, struct fs_score_tally *tally,
+                       struct fs_error *error)
 {
-    *count = kept->steps > 0 ? 1 : job->config->evaluate.step_count;
-    return kept->steps > 0 ? &kept->steps : job->config->evaluate.steps;
-}
-
-static fs_status all_there(const struct fs_job *job, int64_t update, const int *steps, int count, bool *all,
-                           struct fs_error *error)
-{
-    *all = true;
-    for (int i = 0; *all && i < count; i++) {
-        struct missing missing;
-        FS_TRY(look_up_run(job, update, steps[i], &missing, error));
-        *all = missing.count == 0;
-    }
-    return FS_OK;
+    const struct fs_score_setup setup = setup_of(job->pipeline);
+    return fs_tally_scores(job->pipeline->session->store, job->pipeline->experiment, job->config, &setup, job->id,
+                           weights, tally, error);
 }
 
 fs_status fs_job_scored(const struct fs_job *job, bool *scored, struct fs_error *error)
 {
-    struct fs_kept_update kept[FS_KEPT_MAX];
-    const int kept_count = fs_config_kept_updates(job->config, kept);
-    const struct fs_evaluate_config *evaluate = &job->config->evaluate;
-    const int64_t update = fs_config_method_setup(job->config).updates;
-    FS_TRY(all_there(job, update, evaluate->steps, evaluate->step_count, scored, error));
-    for (int i = 0; *scored && i < kept_count; i++) {
-        int count;
-        const int *steps = steps_of(job, &kept[i], &count);
-        FS_TRY(all_there(job, kept[i].update, steps, count, scored, error));
+    struct fs_kept_update weights[FS_KEPT_MAX + 1];
+    struct fs_score_tally all = {0, 0};
+    const int kept_count = fs_config_kept_updates(job->config, weights);
+    weights[kept_count] = (struct fs_kept_update){.update = fs_config_method_setup(job->config).updates};
+    for (int i = 0; i <= kept_count; i++) {
+        FS_TRY(tally(job, &weights[i], &all, error));
     }
+    *scored = all.made == all.asked;
     return FS_OK;
 }
 
 static fs_status score_steps(struct fs_job *job, struct fs_generator *generator, const int *steps, int count,
                              bool *done, struct fs_error *error)
 {
+    const struct fs_score_setup setup = setup_of(job->pipeline);
     *done = true;
     for (int i = 0; *done && i < count; i++) {
-        struct missing missing;
-        FS_TRY(look_up_run(job, generator->update, steps[i], &missing, error));
+        struct fs_missing_scores missing;
+        FS_TRY(fs_missing_of_run(job->pipeline->session->store, job->pipeline->experiment, job->config, &setup, job->id,
+                                 generator->update, steps[i], &missing, error));
         FS_TRY(make_scores(job, generator, &missing, done, error));
     }
     return FS_OK;
@@ -200,11 +126,11 @@ static fs_status score_kept(struct fs_job *job, const struct fs_kept_update *kep
 {
     char checkpoint[1024];
     struct fs_generator generator;
+    struct fs_score_tally there = {0, 0};
     int count;
-    bool all;
-    const int *steps = steps_of(job, kept, &count);
-    FS_TRY(all_there(job, kept->update, steps, count, &all, error));
-    if (all) {
+    const int *steps = fs_config_steps_of(job->config, kept, &count);
+    FS_TRY(tally(job, kept, &there, error));
+    if (there.made == there.asked) {
         return FS_OK;
     }
     fs_checkpoint_path(job->folder, kept->update, checkpoint);
@@ -296,18 +222,10 @@ fs_status fs_job_score(struct fs_job *job, const char *checkpoint, enum fs_pipel
 fs_status fs_job_score_data(struct fs_job *job, enum fs_pipeline_end *end, struct fs_error *error)
 {
     const struct fs_pipeline *pipeline = job->pipeline;
-    char source[96];
-    struct missing missing;
+    const struct fs_score_setup setup = setup_of(pipeline);
+    struct fs_missing_scores missing;
     bool done;
-    snprintf(source, sizeof source, "dataset:%s:test", job->config->dataset.name);
-    missing.count = 0;
-    for (int i = 0; i < job->config->evaluate.metric_count; i++) {
-        struct fs_score_row row = score_row(job, source, 0, 0, i);
-        row.noise_seed = 0;
-        row.guidance_scale = 1;
-        row.samples = row.samples < pipeline->test.count ? row.samples : pipeline->test.count;
-        FS_TRY(look_up(job, &row, &missing, error));
-    }
+    FS_TRY(fs_missing_of_data(pipeline->session->store, pipeline->experiment, job->config, &setup, &missing, error));
     FS_TRY(make_scores(job, NULL, &missing, &done, error));
     *end = done ? FS_PIPELINE_DONE : FS_PIPELINE_STOPPED;
     return FS_OK;

@@ -11,6 +11,7 @@
 
 #include "harness/build_info.h"
 #include "harness/run/job.h"
+#include "harness/run/rows.h"
 #include "harness/text/number.h"
 #include "harness/checkpoint/checkpoint.h"
 #include "harness/run/checkpoint_row.h"
@@ -61,7 +62,7 @@ fs_status fs_job_begin(struct fs_job *job, struct fs_pipeline *pipeline, const s
 {
     *job = (struct fs_job){.pipeline = pipeline, .config = config, .lock = -1};
     snprintf(job->name, sizeof job->name, "%s, seed %" PRId64, config->method->label, config->seed);
-    FS_TRY(fs_run_id(config, pipeline->train.sha256, fs_build_info.source_hash, job->id, error));
+    FS_TRY(fs_run_id(config, pipeline->train.sha256, job->id, error));
     char other[FS_HASH_TEXT];
     bool found;
     FS_TRY(fs_store_find_half_trained(pipeline->session->store, config->train_hash, config->seed,
@@ -83,21 +84,11 @@ static fs_status register_run(const struct fs_job *job, const char *teacher, boo
     struct fs_cost cost;
     const struct fs_data_shape shape = fs_shape_of(&job->pipeline->train);
     FS_TRY(fs_run_cost(config, &shape, &cost, error));
-    const struct fs_run_row row = {
-        .id = job->id,
-        .method = config->method->name,
-        .dataset = config->dataset.name,
-        .model = config->model.preset,
-        .config_json = config->json,
-        .train_hash = config->train_hash,
-        .data_sha256 = job->pipeline->train.sha256,
-        .source_hash = fs_build_info.source_hash,
-        .teacher = teacher,
-        .is_teacher = is_teacher,
-        .seed = config->seed,
-        .updates = config->train.updates,
-        .flops = cost.student_flops + cost.teacher_flops + cost.pair_flops,
-    };
+    struct fs_run_row row = fs_run_row_of(config, job->pipeline->train.sha256);
+    row.id = job->id;
+    row.teacher = teacher;
+    row.is_teacher = is_teacher;
+    row.flops = cost.student_flops + cost.teacher_flops + cost.pair_flops;
     return fs_store_run(job->pipeline->session->store, &row, is_teacher ? 0 : job->pipeline->experiment,
                         job->pipeline->session->environment, error);
 }

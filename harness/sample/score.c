@@ -1,7 +1,6 @@
 /* Scores: samples through an extractor against the training data. */
 #include "harness/sample/score.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +9,6 @@
 #include "harness/data/png.h"
 #include "harness/sample/features.h"
 #include "kernels/base/clock.h"
-#include "kernels/base/hash.h"
 #include "kernels/base/memory.h"
 #include "metrics/frechet.h"
 
@@ -40,8 +38,8 @@ static fs_status draw(const struct batch *b, int64_t first, int64_t n, struct fs
 {
     const struct fs_score_row *row = &b->rows[0];
     if (b->source->generator) {
-        return fs_generate(b->source->generator, (uint32_t)row->noise_seed, first, n, row->steps, row->guidance_scale,
-                           b->samples, error);
+        return fs_generate(b->source->generator, (uint32_t)row->noise_seed, first, n, (int)row->steps,
+                           row->guidance_scale, b->samples, error);
     }
     fs_dataset_rows(b->source->data, first, n, b->samples);
     return FS_OK;
@@ -60,7 +58,7 @@ static fs_status add_spectrum(struct batch *b, int64_t n, struct fs_error *error
 static void tell(const struct batch *b, const char *metric, int64_t done, int64_t of, double seconds)
 {
     if (b->scoring->progress) {
-        const struct fs_score_progress progress = {b->rows[0].steps, metric, done, of, seconds};
+        const struct fs_score_progress progress = {(int)b->rows[0].steps, metric, done, of, seconds};
         b->scoring->progress(b->scoring->owner, &progress);
     }
 }
@@ -244,24 +242,4 @@ fs_status fs_score_data(const struct fs_scoring *scoring, const struct fs_datase
 {
     const struct source source = {.data = data};
     return score(scoring, &source, rows, count, done, error);
-}
-
-fs_status fs_score_hash(const struct fs_score_row *row, char hash[FS_HASH_TEXT], struct fs_error *error)
-{
-    const char *run = row->run ? row->run : "";
-    json_t *json = json_pack(
-        "{s:s, s:s, s:I, s:s, s:i, s:f, s:s, s:I, s:I, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "run",
-        run, "source", row->source, "update", (json_int_t)row->update, "weights", row->weights, "steps", row->steps,
-        "guidance_scale", row->guidance_scale, "labels", row->labels, "noise_seed", (json_int_t)row->noise_seed,
-        "samples", (json_int_t)row->samples, "quantize", row->quantize, "resize", row->resize, "extractor",
-        row->extractor, "extractor_sha256", row->extractor_sha256, "tap", row->tap, "reference", row->reference,
-        "reference_sha256", row->reference_sha256, "metric", row->metric, "precision", row->precision, "device",
-        row->device, "source_hash", row->source_hash);
-    char *text = json ? json_dumps(json, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
-    if (text) {
-        fs_sha256(text, strlen(text), hash);
-    }
-    free(text);
-    json_decref(json);
-    return text ? FS_OK : fs_fail(error, FS_FAILED, "no memory for the identity of a score");
 }

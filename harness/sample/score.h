@@ -6,7 +6,7 @@
 
 #include "harness/sample/generator.h"
 #include "harness/sample/reference.h"
-#include "harness/store/store.h"
+#include "harness/store/columns.h"
 
 struct fs_score_progress {
     int steps;
@@ -34,8 +34,5 @@ fs_status fs_score_generator(const struct fs_scoring *scoring, struct fs_generat
 /* The floor: the first `samples` (≤ data->count) pictures of `data` in place of samples. */
 fs_status fs_score_data(const struct fs_scoring *scoring, const struct fs_dataset *data, struct fs_score_row *rows,
                         int count, bool *done, struct fs_error *error);
-
-/* SHA-256 over the identity of a score: every field but value, low, high, seconds, spectrum and score_hash. */
-fs_status fs_score_hash(const struct fs_score_row *row, char hash[FS_HASH_TEXT], struct fs_error *error);
 
 #endif

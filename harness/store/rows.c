@@ -1,7 +1,8 @@
 /* Writing rows and finding them again: one public function, one transaction. */
 #include "harness/store/store.h"
 
-#include <math.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,14 +113,9 @@ static fs_status write_run(sqlite3 *database, const struct fs_run_row *run, int6
     int64_t number;
 
     /* A run that was a teacher only, and now stands in a matrix, is a full member. */
-    FS_TRY(fs_execute(database, error,
-                      "INSERT INTO runs (id, method, dataset, model, config_json, train_hash, seed, data_sha256, "
-                      "source_hash, teacher, is_teacher, updates, flops, created, changed) "
-                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, " NOW ", " NOW ") "
-                      "ON CONFLICT (id) DO UPDATE SET is_teacher = min(is_teacher, excluded.is_teacher)",
-                      "ttttttitttiid", run->id, run->method, run->dataset, run->model, run->config_json,
-                      run->train_hash, run->seed, run->data_sha256, run->source_hash, run->teacher,
-                      (int64_t)run->is_teacher, run->updates, run->flops));
+    FS_TRY(fs_columns_insert(database, &fs_run_columns, run, run->id, "created, changed", NOW ", " NOW,
+                             "ON CONFLICT (id) DO UPDATE SET is_teacher = min(is_teacher, excluded.is_teacher)",
+                             error));
     FS_TRY(run_number(database, run->id, &number, error));
     if (experiment != 0) {
         FS_TRY(fs_execute(database, error,
@@ -248,36 +244,33 @@ static fs_status write_spectrum(sqlite3 *database, int64_t number, const struct 
     return FS_OK;
 }
 
+/* Scored again (`eval`): what was reported last is what is kept. */
+static fs_status insert_score(sqlite3 *database, const struct fs_score_row *score, int64_t environment,
+                              struct fs_error *error)
+{
+    char values[128];
+    char *results = fs_columns_join(&fs_score_columns, FS_ROLE_RESULT, "$ = excluded.$", ", ", error);
+    char *conflict = results ? fs_format(error,
+                                         "ON CONFLICT (score_hash) DO UPDATE SET %s, environment = "
+                                         "excluded.environment, created = excluded.created",
+                                         results)
+                             : NULL;
+
+    snprintf(values, sizeof(values), "%" PRId64 ", %s", environment, NOW);
+    const fs_status status = conflict ? fs_columns_insert(database, &fs_score_columns, score, score->score_hash,
+                                                          "environment, created", values, conflict, error)
+                                      : FS_FAILED;
+    free(conflict);
+    free(results);
+    return status;
+}
+
 static fs_status write_score(sqlite3 *database, const struct fs_score_row *score, int64_t experiment,
                              int64_t environment, struct fs_error *error)
 {
-    int64_t number = 0;
+    int64_t number;
 
-    if (score->run) {
-        FS_TRY(run_number(database, score->run, &number, error));
-    }
-    /* Scored again (`eval`): what was reported last is what is kept. */
-    FS_TRY(fs_execute(
-        database, error,
-        "INSERT INTO scores (score_hash, run, source, at_update, weights, steps, guidance_scale, labels, noise_seed, "
-        "samples, quantize, resize, extractor, extractor_sha256, tap, reference, reference_sha256, metric, precision, "
-        "device, source_hash, value, low, high, seconds, environment, created) "
-        "VALUES (?1, nullif(?2, 0), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, "
-        "?21, ?22, ?23, ?24, ?25, ?26, " NOW ") ON CONFLICT (score_hash) DO UPDATE SET value = excluded.value, "
-        "low = excluded.low, high = excluded.high, seconds = excluded.seconds, environment = excluded.environment, "
-        "created = excluded.created",
-        "titi"
-        "tidt"
-        "iiit"
-        "tttt"
-        "tttt"
-        "tddd"
-        "di",
-        score->score_hash, number, score->source, score->update, score->weights, (int64_t)score->steps,
-        score->guidance_scale, score->labels, score->noise_seed, score->samples, (int64_t)score->quantize,
-        score->resize, score->extractor, score->extractor_sha256, score->tap, score->reference, score->reference_sha256,
-        score->metric, score->precision, score->device, score->source_hash, score->value, score->low, score->high,
-        score->seconds, environment));
+    FS_TRY(insert_score(database, score, environment, error));
     FS_TRY(fs_query_whole(database, &number, 0, error, "SELECT number FROM scores WHERE score_hash = ?1", "t",
                           score->score_hash));
     FS_TRY(fs_outside_fill(database, number, error));

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "harness/store/columns.h"
 #include "kernels/base/error.h"
 
 struct fs_store;
@@ -35,42 +36,6 @@ struct fs_environment {
     const char *compiler, *flags, *libraries; /* "oneDNN 2.6.3, OpenBLAS 0.3.21, SQLite 3.40.1" */
     const char *cpu, *isa, *device, *host;
     int threads;
-};
-
-struct fs_run_row {
-    const char *id;
-    const char *method, *dataset, *model;
-    const char *config_json, *train_hash, *data_sha256, *source_hash;
-    const char *teacher; /* id of the teacher's run, which is in the store already; or NULL */
-    bool is_teacher;     /* made only because others need it */
-    int64_t seed, updates;
-    double flops; /* of the whole training, teacher and pairs included */
-};
-
-/* A point of the curve behind a score of the metric spectrum. */
-struct fs_spectrum_point {
-    double frequency; /* cycles a pixel */
-    double power, standard_error, reference_power;
-};
-
-struct fs_score_row {
-    const char *score_hash; /* SHA-256 over the identity below: unique */
-    const char *run;        /* NULL for a row that scores data (the floor) */
-    const char *source;     /* "run", or "dataset:fashion-mnist:test" */
-    int64_t update;         /* of the checkpoint */
-    const char *weights;    /* "ema" | "raw" */
-    int steps;
-    double guidance_scale;
-    const char *labels; /* "index mod 10" */
-    int64_t noise_seed, samples;
-    bool quantize;
-    const char *resize; /* "none" */
-    const char *extractor, *extractor_sha256, *tap, *reference, *reference_sha256, *metric, *precision, *device;
-    const char *source_hash;
-    double value, low, high; /* low, high: interval over samples; NAN when there is none */
-    double seconds;
-    struct fs_spectrum_point *spectrum; /* of the metric spectrum, by frequency; else NULL. The owner's of the row */
-    int spectrum_count;
 };
 
 /* All writes are one transaction each and durable when they return; safe between processes (busy ones wait). */

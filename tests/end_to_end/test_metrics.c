@@ -13,6 +13,7 @@
 #include "harness/data/dataset.h"
 #include "kernels/base/file.h"
 #include "tests/support/folder.h"
+#include "tests/support/pictures.h"
 #include "tests/support/program.h"
 
 static char experiment[256], out[256], data[256];
@@ -30,34 +31,6 @@ static void write_experiment(const char *metrics)
     char text[1024];
     const int length = snprintf(text, sizeof text, TEXT, data, metrics);
     test_write(experiment, text, (size_t)length);
-}
-
-/* The first `count` pictures of a split as IDX files of their own. */
-static void cut_split(enum fs_split split, const char *name, int count)
-{
-    struct fs_dataset_config config = {.name = "fashion-mnist"};
-    struct fs_dataset whole;
-    struct fs_error error;
-    char path[512];
-    if (fs_dataset_open(&config, split, &whole, &error) != FS_OK) {
-        fail_msg("%s", error.text);
-    }
-    const size_t bytes = (size_t)count * 28 * 28;
-    uint8_t *file = calloc(1, 16 + bytes);
-    assert_non_null(file);
-    const uint8_t head[16] = {0, 0, 8, 3, 0, 0, (uint8_t)(count >> 8), (uint8_t)count, 0, 0, 0, 28, 0, 0, 0, 28};
-    memcpy(file, head, 16);
-    memcpy(file + 16, whole.pixels, bytes);
-    snprintf(path, sizeof path, "%s/%s-images-idx3-ubyte", data, name);
-    test_write(path, file, 16 + bytes);
-    file[3] = 1;
-    for (int i = 0; i < count; i++) {
-        file[8 + i] = (uint8_t)whole.labels[i];
-    }
-    snprintf(path, sizeof path, "%s/%s-labels-idx1-ubyte", data, name);
-    test_write(path, file, 8 + (size_t)count);
-    free(file);
-    fs_dataset_close(&whole);
 }
 
 static void expect_rows(const char *sql, const char *expected)
@@ -144,18 +117,17 @@ static void expect_dry_run(const char *set, const char *expected)
     free(text);
 }
 
-/* A dry run counts each metric at each number of steps. */
+/* A dry run counts each metric at each number of steps, and refuses what the run would refuse. */
 static void a_dry_run_knows_what_is_missing(void **state)
 {
     (void)state;
-    static const char *const cases[][2] = {
-        {"fd, spectrum, is", "trained, 6/6 scores"},
-        {"fd, sfd, is", "trained, 4/6 scores"},
-    };
-    for (int i = 0; i < 2; i++) {
-        write_experiment(cases[i][0]);
-        expect_dry_run("", cases[i][1]);
-    }
+    char arguments[2200];
+    write_experiment("fd, spectrum, is");
+    expect_dry_run("", "trained, 6/6 scores");
+    expect_dry_run("--set evaluate.steps=[1,2]", "trained, 3/6 scores");
+    write_experiment("fd, sfd, is");
+    snprintf(arguments, sizeof arguments, "run %s --out %s --dry-run", experiment, out);
+    test_program_refuses(2, arguments, "sfd is made of an extractor's tap 'spatial', and fashion-cnn has none");
 }
 
 /* `eval` adds a metric at another number of steps to a run that is there. */
@@ -204,7 +176,7 @@ static void scores_before_the_last_update(void **state)
         fail_msg("%s", text);
     }
     assert_non_null(strstr(text, "the weights of update 3 are not there"));
-    expect_dry_run("--set evaluate.updates=[3]", "trained, 2/4 scores");
+    expect_dry_run("--set evaluate.updates=[3]", "trained, 2/2 scores, 2 of weights that were not kept");
     snprintf(first, sizeof first, "%s", out);
     snprintf(out, sizeof out, "%s", test_path("updates"));
     snprintf(arguments, sizeof arguments, "run %s --out %s --set evaluate.updates=[3,6] >&2", experiment, out);
@@ -228,9 +200,7 @@ static int setup(void **state)
     snprintf(experiment, sizeof experiment, "%s", test_path("many.yaml"));
     snprintf(out, sizeof out, "%s", test_path("out"));
     snprintf(data, sizeof data, "%s", test_path("data"));
-    mkdir(data, 0777);
-    cut_split(FS_SPLIT_TRAIN, "train", 1500);
-    cut_split(FS_SPLIT_TEST, "t10k", 300);
+    test_small_fashion_mnist(data, 1500, 300);
     return 0;
 }
 

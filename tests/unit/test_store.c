@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "harness/sample/score.h"
+#include "harness/config/config.h"
 #include "harness/store/environment.h"
 #include "harness/store/query.h"
 #include "harness/store/schema.h"
@@ -806,7 +806,7 @@ static void test_identities_of_stored_scores_hold(void **state)
             .source_hash = fs_query_text(query, 20),
         };
         char hash[65];
-        good(fs_score_hash(&score, hash, &place->error), &place->error);
+        good(fs_columns_hash(&fs_score_columns, &score, hash, &place->error), &place->error);
         assert_string_equal(hash, fs_query_text(query, 0));
     }
     sqlite3_finalize(query);
@@ -835,7 +835,11 @@ static void test_identities_of_stored_runs_hold(void **state)
         good(fs_config_from_json(fs_query_text(query, 1), &config, &place->error), &place->error);
         assert_string_equal(config.train_hash, fs_query_text(query, 2));
         assert_int_equal(config.seed, sqlite3_column_int64(query, 3));
-        good(fs_run_id(&config, fs_query_text(query, 4), fs_query_text(query, 5), id, &place->error), &place->error);
+        const struct fs_run_row run = {.train_hash = config.train_hash,
+                                       .seed = config.seed,
+                                       .data_sha256 = fs_query_text(query, 4),
+                                       .source_hash = fs_query_text(query, 5)};
+        good(fs_columns_hash(&fs_run_columns, &run, id, &place->error), &place->error);
         assert_string_equal(id, fs_query_text(query, 0));
         fs_config_free(&config);
     }

@@ -1,0 +1,133 @@
+/* The rows that a configuration asks for. Nothing else says what a column of a score is made from. */
+#include "harness/run/rows.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "harness/build_info.h"
+#include "metrics/metric.h"
+
+/* --- the run --- */
+
+struct fs_run_row fs_run_row_of(const struct fs_config *config, const char *data_sha256)
+{
+    return (struct fs_run_row){
+        .method = config->method->name,
+        .dataset = config->dataset.name,
+        .model = config->model.preset,
+        .config_json = config->json,
+        .train_hash = config->train_hash,
+        .data_sha256 = data_sha256,
+        .source_hash = fs_build_info.source_hash,
+        .seed = config->seed,
+        .updates = config->train.updates,
+    };
+}
+
+fs_status fs_run_id(const struct fs_config *config, const char *data_sha256, char id[FS_HASH_TEXT],
+                    struct fs_error *error)
+{
+    const struct fs_run_row row = fs_run_row_of(config, data_sha256);
+    return fs_columns_hash(&fs_run_columns, &row, id, error);
+}
+
+/* --- its scores --- */
+
+/* `metric`: an index into the configuration's. A metric of the pictures alone does not depend on the extractor. */
+static fs_status score_row(const struct fs_config *config, const struct fs_score_setup *setup, int metric,
+                           struct fs_score_row *row, struct fs_error *error)
+{
+    const struct fs_evaluate_config *evaluate = &config->evaluate;
+    const struct fs_extractor *extractor = setup->extractor;
+    const struct fs_metric *known = fs_metric_find(evaluate->metrics[metric]);
+    int tap = 0;
+    if (!known->of_pictures) {
+        FS_TRY(fs_metric_tap(known, extractor, &tap, error));
+    }
+    *row = (struct fs_score_row){
+        .weights = evaluate->weights == FS_WEIGHTS_EMA ? "ema" : "raw",
+        .guidance_scale = 1,
+        .labels = config->model.classes ? "index mod classes" : "null",
+        .samples = evaluate->samples,
+        .quantize = evaluate->quantize,
+        .resize = fs_resize_name(known->of_pictures ? FS_RESIZE_NONE : (int)extractor->resize),
+        .extractor = known->of_pictures ? FS_PIXELS : extractor->label,
+        .extractor_sha256 = known->of_pictures ? "" : extractor->sha256,
+        .tap = known->of_pictures ? FS_PIXELS : extractor->taps[tap].name,
+        .reference = "train",
+        .reference_sha256 = setup->reference_sha256,
+        .metric = fs_extractor_metric(extractor, known->name),
+        .precision = config->train.precision == FS_PRECISION_BF16 ? "bf16" : "fp32",
+        .device = setup->device,
+        .source_hash = fs_build_info.source_hash,
+        .low = NAN,
+        .high = NAN,
+    };
+    return FS_OK;
+}
+
+/* Adds the row unless its score is there (then it also becomes one of the experiment's). */
+static fs_status look_up(struct fs_store *store, int64_t experiment, const struct fs_score_row *row,
+                         struct fs_missing_scores *missing, struct fs_error *error)
+{
+    double value;
+    bool found;
+    char *hash = missing->hashes[missing->count];
+    FS_TRY(fs_columns_hash(&fs_score_columns, row, hash, error));
+    FS_TRY(fs_store_find_score(store, hash, experiment, &found, &value, error));
+    if (!found) {
+        missing->rows[missing->count] = *row;
+        missing->rows[missing->count++].score_hash = hash;
+    }
+    return FS_OK;
+}
+
+fs_status fs_missing_of_run(struct fs_store *store, int64_t experiment, const struct fs_config *config,
+                            const struct fs_score_setup *setup, const char *run, int64_t update, int steps,
+                            struct fs_missing_scores *missing, struct fs_error *error)
+{
+    missing->count = 0;
+    for (int i = 0; i < config->evaluate.metric_count; i++) {
+        struct fs_score_row row;
+        FS_TRY(score_row(config, setup, i, &row, error));
+        row.run = run[0] ? run : NULL;
+        row.source = "run";
+        row.update = update;
+        row.steps = steps;
+        row.guidance_scale = fs_config_guidance(config, steps);
+        row.noise_seed = config->seed;
+        FS_TRY(look_up(store, experiment, &row, missing, error));
+    }
+    return FS_OK;
+}
+
+fs_status fs_missing_of_data(struct fs_store *store, int64_t experiment, const struct fs_config *config,
+                             const struct fs_score_setup *setup, struct fs_missing_scores *missing,
+                             struct fs_error *error)
+{
+    missing->count = 0;
+    snprintf(missing->source, sizeof missing->source, "dataset:%s:test", config->dataset.name);
+    for (int i = 0; i < config->evaluate.metric_count; i++) {
+        struct fs_score_row row;
+        FS_TRY(score_row(config, setup, i, &row, error));
+        row.source = missing->source;
+        row.samples = row.samples < setup->test_count ? row.samples : setup->test_count;
+        FS_TRY(look_up(store, experiment, &row, missing, error));
+    }
+    return FS_OK;
+}
+
+fs_status fs_tally_scores(struct fs_store *store, int64_t experiment, const struct fs_config *config,
+                          const struct fs_score_setup *setup, const char *run, const struct fs_kept_update *weights,
+                          struct fs_score_tally *tally, struct fs_error *error)
+{
+    int count;
+    const int *steps = fs_config_steps_of(config, weights, &count);
+    for (int i = 0; i < count; i++) {
+        struct fs_missing_scores missing;
+        FS_TRY(fs_missing_of_run(store, experiment, config, setup, run, weights->update, steps[i], &missing, error));
+        tally->asked += config->evaluate.metric_count;
+        tally->made += config->evaluate.metric_count - missing.count;
+    }
+    return FS_OK;
+}

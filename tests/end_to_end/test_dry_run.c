@@ -1,0 +1,153 @@
+/* A dry run promises what the real run then makes: as many scores, whatever key of `evaluate` is set. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/config/schema.h"
+#include "tests/support/folder.h"
+#include "tests/support/pictures.h"
+#include "tests/support/program.h"
+#include "tests/support/shell.h"
+
+#define TEXT                                                                                                           \
+    "experiment: small\n"                                                                                              \
+    "dataset: {name: fashion-mnist, path: %s}\n"                                                                       \
+    "model: {preset: tiny, patch: 14, hidden: 32, depth: 1, heads: 2, classes: 10, finest_steps: 8}\n"                 \
+    "train: {updates: 8, batch: 16, label_dropout: 0.1}\n"                                                             \
+    "method: flow-matching\n"                                                                                          \
+    "evaluate: {steps: [1, 8], updates: [4], samples: 130, metrics: [fd]}\n"
+
+static char experiment[256], out[256];
+
+/* Another value than the experiment's, and how many new scores it asks for of weights that are there: of two numbers of
+ * steps at updates 4 and 8. */
+static const struct {
+    const char *key, *value;
+    int scores;
+} changes[] = {
+    {"evaluate.extractors", "[inception-v3]", -1}, /* its weights are not there */
+    {"evaluate.guidance_scale", "2", 4},
+    {"evaluate.metrics", "[fd, kid, spectrum]", 8},
+    {"evaluate.quantize", "false", 4},
+    {"evaluate.resize", "tf1", 0}, /* fashion-cnn takes one size only */
+    {"evaluate.samples", "150", 4},
+    {"evaluate.steps", "[1, 2, 4]", 4},
+    {"evaluate.updates", "[4, 6]", 0}, /* those of 6 were not kept */
+    {"evaluate.weights", "raw", 4},
+};
+
+/* What the program prints with `more` options; its exit status. */
+static int run(const char *more, char *text, size_t size)
+{
+    return test_shell(text, size, "env -u FEWSTEP_DATA HOME=/nowhere %s run %s --out %s %s", test_program(), experiment,
+                      out, more);
+}
+
+/* "trained, 3/4 scores" → how many are missing; −1: not known. */
+static int promised(const char *set)
+{
+    static char text[16384];
+    char more[256];
+    int made, asked;
+
+    snprintf(more, sizeof more, "--dry-run %s", set);
+    if (run(more, text, sizeof text) != 0) {
+        fail_msg("%s", text);
+    }
+    const char *done = strstr(text, "trained, ");
+    if (!done) {
+        fail_msg("%s: not trained: %s", set, text);
+    }
+    return sscanf(done, "trained, %d/%d scores", &made, &asked) == 2 ? asked - made : -1;
+}
+
+static int count_scores(void)
+{
+    char text[64];
+
+    test_program_query(out, "SELECT count(*) FROM scores WHERE run IS NOT NULL", text, sizeof text);
+    return atoi(text);
+}
+
+static void test_every_key_of_evaluate(void **state)
+{
+    static char text[16384];
+    struct fs_schema schema;
+    struct fs_error error;
+    int walked = 0;
+
+    (void)state;
+    assert_int_equal(fs_schema_create(&schema, &error), FS_OK);
+    assert_int_equal(promised(""), 0);
+    for (int i = 0; i < schema.count; i++) {
+        if (strncmp(schema.keys[i].name, "evaluate.", 9) != 0) {
+            continue;
+        }
+        size_t c = 0;
+        while (c < sizeof changes / sizeof *changes && strcmp(changes[c].key, schema.keys[i].name) != 0) {
+            c++;
+        }
+        if (c == sizeof changes / sizeof *changes) {
+            fail_msg("%s: a new key: say here what another value of it asks for", schema.keys[i].name);
+        }
+        char set[256];
+        snprintf(set, sizeof set, "--quiet --set '%s=%s'", changes[c].key, changes[c].value);
+        const int missing = promised(set + strlen("--quiet ")), before = count_scores();
+        assert_int_equal(missing, changes[c].scores);
+        const int status = run(set, text, sizeof text);
+        if ((status == 0) != (missing >= 0)) {
+            fail_msg("%s: the dry run promised %d scores and the run ended with %d: %s", set, missing, status, text);
+        }
+        assert_int_equal(count_scores() - before, missing > 0 ? missing : 0);
+        assert_int_equal(promised(set + strlen("--quiet ")), missing > 0 ? 0 : missing);
+        walked++;
+    }
+    fs_schema_destroy(&schema);
+    assert_int_equal(walked, sizeof changes / sizeof *changes);
+}
+
+/* Weights that an earlier run was not asked to keep cannot be scored: that is said, and nothing is promised. */
+static void test_weights_that_were_not_kept(void **state)
+{
+    static char text[16384];
+
+    (void)state;
+    assert_int_equal(run("--dry-run --set 'evaluate.updates=[4, 6]'", text, sizeof text), 0);
+    assert_non_null(strstr(text, "scores, 2 of weights that were not kept"));
+}
+
+static int setup(void **state)
+{
+    static char text[16384];
+    char data[512];
+
+    (void)state;
+    snprintf(experiment, sizeof experiment, "%s", test_path("small.yaml"));
+    snprintf(out, sizeof out, "%s", test_path("out"));
+    snprintf(data, sizeof data, "%s", test_path("data"));
+    test_small_fashion_mnist(data, 1500, 300);
+    const int length = snprintf(text, sizeof text, TEXT, data);
+    test_write(experiment, text, (size_t)length);
+    if (run("--quiet", text, sizeof text) != 0) {
+        fail_msg("%s", text);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_key_of_evaluate),
+        cmocka_unit_test(test_weights_that_were_not_kept),
+    };
+
+    (void)argc;
+    test_program_find(argv[0]);
+    return cmocka_run_group_tests(tests, setup, NULL);
+}

@@ -1,0 +1,50 @@
+/* Small sets of pictures for tests. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "harness/data/dataset.h"
+#include "tests/support/folder.h"
+#include "tests/support/pictures.h"
+
+/* The first `count` pictures of a split as IDX files of their own. */
+static void cut_split(enum fs_split split, const char *folder, const char *name, int count)
+{
+    struct fs_dataset_config config = {.name = "fashion-mnist"};
+    struct fs_dataset whole;
+    struct fs_error error;
+    char path[512];
+    if (fs_dataset_open(&config, split, &whole, &error) != FS_OK) {
+        fail_msg("%s", error.text);
+    }
+    const size_t bytes = (size_t)count * 28 * 28;
+    uint8_t *file = calloc(1, 16 + bytes);
+    assert_non_null(file);
+    const uint8_t head[16] = {0, 0, 8, 3, 0, 0, (uint8_t)(count >> 8), (uint8_t)count, 0, 0, 0, 28, 0, 0, 0, 28};
+    memcpy(file, head, 16);
+    memcpy(file + 16, whole.pixels, bytes);
+    snprintf(path, sizeof path, "%s/%s-images-idx3-ubyte", folder, name);
+    test_write(path, file, 16 + bytes);
+    file[3] = 1;
+    for (int i = 0; i < count; i++) {
+        file[8 + i] = (uint8_t)whole.labels[i];
+    }
+    snprintf(path, sizeof path, "%s/%s-labels-idx1-ubyte", folder, name);
+    test_write(path, file, 8 + (size_t)count);
+    free(file);
+    fs_dataset_close(&whole);
+}
+
+void test_small_fashion_mnist(const char *folder, int train, int test)
+{
+    mkdir(folder, 0777);
+    cut_split(FS_SPLIT_TRAIN, folder, "train", train);
+    cut_split(FS_SPLIT_TEST, folder, "t10k", test);
+}

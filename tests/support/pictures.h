@@ -1,0 +1,9 @@
+/* Small sets of pictures for tests. */
+#ifndef FEWSTEP_TEST_PICTURES_H
+#define FEWSTEP_TEST_PICTURES_H
+
+/* Makes `folder` with the first `train` and `test` pictures of Fashion-MNIST's splits, as IDX files: a value for
+ * dataset.path. */
+void test_small_fashion_mnist(const char *folder, int train, int test);
+
+#endif
