@@ -1,6 +1,7 @@
 /* The scores of two sources, matched by SQL, and the verdicts on them. */
 #include "harness/report/regress.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,14 +10,13 @@
 #include "kernels/base/memory.h"
 
 /* Every score that one source trained and made by itself, of the last checkpoint. `cell` numbers what is the same but
- * for source and seed, `training` what shares its seeds at one commit, `spread` what shares a spread. */
+ * for source and seed (the noise's counted from the run's), `training` what shares its seeds at one commit, `spread`
+ * what shares a spread. */
 #define SCORED                                                                                                         \
     "WITH scored AS (SELECT s.number, r.method, r.dataset, r.model, s.metric, s.extractor, s.weights, r.train_hash, "  \
     "r.config_json, s.steps, s.samples, s.guidance_scale, s.quantize, r.source_hash AS source, r.seed, s.value, "      \
     "dense_rank() OVER (ORDER BY r.method, r.dataset, r.model, s.metric, s.extractor, s.tap) - 1 AS spread, "          \
-    "dense_rank() OVER (ORDER BY r.train_hash, r.data_sha256, s.source, s.at_update, s.weights, s.steps, "             \
-    "s.guidance_scale, s.labels, s.noise_seed - r.seed, s.samples, s.quantize, s.resize, s.extractor, "                \
-    "s.extractor_sha256, s.tap, s.reference, s.reference_sha256, s.metric, s.precision, s.device) - 1 AS cell, "       \
+    "dense_rank() OVER (ORDER BY r.train_hash, r.data_sha256, %s, %s) - 1 AS cell, "                                   \
     "dense_rank() OVER (ORDER BY r.train_hash, r.data_sha256, r.source_hash) - 1 AS training "                         \
     "FROM scores s JOIN runs r ON r.number = s.run WHERE s.source_hash = r.source_hash "                               \
     "AND s.metric IN ('fd', 'fid', 'sfd', 'sfid') "                                                                    \
@@ -24,14 +24,13 @@
     "AND NOT EXISTS (SELECT 1 FROM run_environments m JOIN environments e ON e.id = m.environment "                    \
     "  WHERE m.run = r.number AND e.source_hash <> r.source_hash)) "
 
-static const char all_samples[] =
-    SCORED "SELECT spread, cell, training, value FROM scored ORDER BY training, cell, seed";
+static const char all_samples[] = "SELECT spread, cell, training, value FROM scored ORDER BY training, cell, seed";
 
 #define OF_EXPERIMENT                                                                                                  \
     "(?3 IS NULL OR b.train_hash IN (SELECT r.train_hash FROM runs r JOIN experiment_runs m ON m.run = r.number "      \
     "JOIN experiments e ON e.id = m.experiment WHERE e.name = ?3)) "
 
-static const char matched[] = SCORED
+static const char matched[] =
     "SELECT b.method, b.dataset, b.model, b.metric, b.extractor, b.weights, b.train_hash, b.config_json, b.steps, "
     "b.samples, b.guidance_scale, b.spread, b.cell, b.value, h.value FROM scored b JOIN scored h USING (cell, seed) "
     "WHERE b.source = ?1 AND h.source = ?2 AND " OF_EXPERIMENT
@@ -39,13 +38,32 @@ static const char matched[] = SCORED
     "b.train_hash, b.steps, b.cell, b.seed";
 
 /* Scores of base without a counterpart at head, and those whose run failed there. */
-static const char lost[] = SCORED
+static const char lost[] =
     "SELECT count(*), coalesce(sum(EXISTS (SELECT 1 FROM runs f WHERE f.train_hash = b.train_hash AND f.seed = b.seed "
     "AND f.source_hash = ?2 AND f.state = 'failed')), 0) FROM scored b WHERE b.source = ?1 AND " OF_EXPERIMENT
     "AND NOT EXISTS (SELECT 1 FROM scored h WHERE h.source = ?2 AND h.cell = b.cell AND h.seed = b.seed)";
 
-static const char counts[] = SCORED
+static const char counts[] =
     "SELECT count(DISTINCT iif(source = ?1, cell, NULL)), count(DISTINCT iif(source = ?2, cell, NULL)) FROM scored";
+
+static const char place_of[] = "SELECT spread, cell FROM scored WHERE number = CAST(?1 AS INTEGER)";
+
+/* A query of `scored`, with up to three texts as its values. */
+static fs_status open_scored(sqlite3 *database, sqlite3_stmt **query, struct fs_error *error, const char *rest,
+                             const char *types, const char *a, const char *b, const char *c)
+{
+    char *what = fs_columns_join(&fs_score_columns, FS_ROLE_WHAT | FS_ROLE_MACHINE, "s.$", ", ", error);
+    char *seeds = fs_columns_join(&fs_score_columns, FS_ROLE_SEED, "s.$ - r.seed", ", ", error);
+    char *scored = what && seeds ? fs_format(error, SCORED, what, seeds) : NULL;
+    char *sql = scored ? fs_format(error, "%s%s", scored, rest) : NULL;
+    const fs_status status = sql ? fs_query_open(database, query, error, sql, types, a, b, c) : FS_FAILED;
+
+    free(sql);
+    free(scored);
+    free(seeds);
+    free(what);
+    return status;
+}
 
 /* --- the spread --- */
 
@@ -125,7 +143,7 @@ static fs_status find_spreads(sqlite3 *database, struct fs_regression *regressio
 {
     sqlite3_stmt *query;
 
-    FS_TRY(fs_query_open(database, &query, error, all_samples, ""));
+    FS_TRY(open_scored(database, &query, error, all_samples, "", NULL, NULL, NULL));
     const fs_status status = read_samples(query, samples, error);
     sqlite3_finalize(query);
     return status == FS_OK ? pool_spreads(regression, samples, error) : status;
@@ -138,10 +156,11 @@ fs_status fs_regress_spread(struct fs_store *store, int64_t score, struct fs_spr
     struct samples samples = {0};
     sqlite3_stmt *query;
     bool row = false;
+    char number[32];
 
     *spread = (struct fs_spread){0};
-    FS_TRY(
-        fs_query_open(database, &query, error, SCORED "SELECT spread, cell FROM scored WHERE number = ?1", "i", score));
+    snprintf(number, sizeof(number), "%" PRId64, score);
+    FS_TRY(open_scored(database, &query, error, place_of, "t", number, NULL, NULL));
     fs_status status = fs_query_next(query, &row, error);
     const int place = row ? sqlite3_column_int(query, 0) : -1, cell = row ? sqlite3_column_int(query, 1) : -1;
     sqlite3_finalize(query);
@@ -216,7 +235,7 @@ static fs_status nothing_matched(sqlite3 *database, const char *base, const char
     sqlite3_stmt *query;
     bool row;
 
-    FS_TRY(fs_query_open(database, &query, error, counts, "tt", base, head));
+    FS_TRY(open_scored(database, &query, error, counts, "tt", base, head, NULL));
     fs_status status = fs_query_next(query, &row, error);
     if (status == FS_OK) {
         status = fs_fail(error, FS_FAILED,
@@ -240,7 +259,7 @@ static fs_status find_cells(struct fs_store *store, const char *base, const char
     if (experiment) {
         FS_TRY(fs_experiment_find(store, experiment, &found, error));
     }
-    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, matched, "ttt", base, head, experiment));
+    FS_TRY(open_scored(fs_store_handle(store), &query, error, matched, "ttt", base, head, experiment));
     const fs_status status = read_cells(query, found.ablated, regression, error);
     sqlite3_finalize(query);
     return status == FS_OK && regression->count == 0 ? nothing_matched(fs_store_handle(store), base, head, error)
@@ -254,7 +273,7 @@ static fs_status find_lost(sqlite3 *database, const char *base, const char *head
     sqlite3_stmt *query;
     bool row;
 
-    FS_TRY(fs_query_open(database, &query, error, lost, "ttt", base, head, experiment));
+    FS_TRY(open_scored(database, &query, error, lost, "ttt", base, head, experiment));
     const fs_status status = fs_query_next(query, &row, error);
     if (status == FS_OK) {
         regression->unmatched = sqlite3_column_int(query, 0);
@@ -280,8 +299,8 @@ static fs_status judge(struct fs_regression *regression, const struct samples *s
             cell->own = fs_spread_widen(regression->spreads[cell->spread], samples->list, samples->count, cell->cell,
                                         cell->cell);
             spreads[i] = cell->own;
-            cells[i] =
-                (struct fs_matched_scores){i, regression->base + cell->first, regression->head + cell->first, cell->seeds};
+            cells[i] = (struct fs_matched_scores){i, regression->base + cell->first, regression->head + cell->first,
+                                                  cell->seeds};
         }
         fs_verdict_cells(cells, count, spreads, regression->rule, outcomes);
         for (int i = 0; i < count; i++) {

@@ -100,16 +100,22 @@ void fs_origin_free(struct fs_origin *origin)
 
 /* --- comparing --- */
 
-/* Everything of a score's identity that does not name a build or a machine. */
-#define IDENTITY                                                                                                       \
-    "s.at_update, s.weights, s.steps, s.guidance_scale, s.labels, s.noise_seed, s.samples, s.quantize, s.resize, "     \
-    "s.extractor, s.extractor_sha256, s.tap, s.reference, s.reference_sha256, s.metric"
+/* What of a score does not name a build or a machine, as one text. */
+static char *identity_sql(struct fs_error *error)
+{
+    char *columns = fs_columns_join(&fs_score_columns, FS_ROLE_WHAT | FS_ROLE_SEED, "s.$", ", ", error);
+    char *text = columns ? fs_format(error, "json_array(%s)", columns) : NULL;
 
-static const char recorded[] = "SELECT s.number, s.metric, s.extractor, s.steps, s.value, json_array(" IDENTITY
-                               ") FROM scores s JOIN runs r ON r.number = s.run WHERE r.id = ?1 "
-                               "ORDER BY s.metric, s.extractor, s.at_update, s.steps, s.number";
-static const char made_again[] = "SELECT s.value FROM scores s JOIN runs r ON r.number = s.run WHERE r.train_hash = ?1 "
-                                 "AND r.seed = ?2 AND json_array(" IDENTITY ") = ?3 ORDER BY s.number DESC LIMIT 1";
+    free(columns);
+    return text;
+}
+
+#define RECORDED                                                                                                       \
+    "SELECT s.number, s.metric, s.extractor, s.steps, s.value, %s FROM scores s JOIN runs r ON r.number = s.run "      \
+    "WHERE r.id = ?1 ORDER BY s.metric, s.extractor, s.at_update, s.steps, s.number"
+#define MADE_AGAIN                                                                                                     \
+    "SELECT s.value FROM scores s JOIN runs r ON r.number = s.run WHERE r.train_hash = ?1 AND r.seed = ?2 "            \
+    "AND %s = ?3 ORDER BY s.number DESC LIMIT 1"
 
 struct training {
     char train_hash[65];
@@ -120,6 +126,7 @@ struct training {
 struct comparison {
     struct fs_store *store, *again;
     struct training training;
+    char *identity; /* of a score, as SQL */
     struct fs_grid grid;
     bool json;
     FILE *stream;
@@ -152,10 +159,14 @@ static fs_status find_again(const struct comparison *all, const char *identity, 
                             struct fs_error *error)
 {
     sqlite3_stmt *query;
+    char *sql = fs_format(error, MADE_AGAIN, all->identity);
 
-    FS_TRY(fs_query_open(fs_store_handle(all->again), &query, error, made_again, "tit", all->training.train_hash,
-                         all->training.seed, identity));
-    const fs_status status = fs_query_next(query, found, error);
+    fs_status status = sql ? fs_query_open(fs_store_handle(all->again), &query, error, sql, "tit",
+                                           all->training.train_hash, all->training.seed, identity)
+                           : FS_FAILED;
+    free(sql);
+    FS_TRY(status);
+    status = fs_query_next(query, found, error);
     *value = status == FS_OK && *found ? sqlite3_column_double(query, 0) : (double)NAN;
     sqlite3_finalize(query);
     return status;
@@ -270,8 +281,10 @@ static fs_status compare_scores(struct comparison *all, const char *id, struct f
     sqlite3_stmt *query;
     bool row = true;
 
-    FS_TRY(fs_query_open(fs_store_handle(all->store), &query, error, recorded, "t", id));
-    fs_status status = FS_OK;
+    char *sql = fs_format(error, RECORDED, all->identity);
+    fs_status status = sql ? fs_query_open(fs_store_handle(all->store), &query, error, sql, "t", id) : FS_FAILED;
+    free(sql);
+    FS_TRY(status);
     while (status == FS_OK && row) {
         status = fs_query_next(query, &row, error);
         if (status == FS_OK && row) {
@@ -355,6 +368,8 @@ fs_status fs_reproduction_print(struct fs_store *store, struct fs_store *again, 
     struct comparison all = {.store = store, .again = again, .json = json, .stream = stream, .least = 1};
 
     fs_status status = make_grid(&all.grid, error);
+    all.identity = identity_sql(error);
+    status = all.identity ? status : FS_FAILED;
     status = status == FS_OK ? read_training(store, id, &all.training, error) : status;
     status = status == FS_OK ? compare_scores(&all, id, error) : status;
     if (status == FS_OK && all.compared == 0) {
@@ -365,6 +380,7 @@ fs_status fs_reproduction_print(struct fs_store *store, struct fs_store *again, 
         *outcome = judge(&all);
         print_verdict(&all, id, *outcome);
     }
+    free(all.identity);
     fs_grid_free(&all.grid);
     return status;
 }

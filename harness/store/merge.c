@@ -37,17 +37,12 @@ static const struct table {
  * left of large numbers. Seen: 1e-5. */
 #define ROUNDING "1e-4"
 
-static const char *const conflicts[] = {
-    "SELECT 'run ' || substr(o.id, 1, 8) || ' is another training: it differs in' || "
-    "iif(m.method IS NOT o.method, ' method', '') || iif(m.dataset IS NOT o.dataset, ' dataset', '') || "
-    "iif(m.model IS NOT o.model, ' model', '') || iif(m.train_hash IS NOT o.train_hash, ' train_hash', '') || "
-    "iif(m.seed IS NOT o.seed, ' seed', '') || iif(m.data_sha256 IS NOT o.data_sha256, ' data_sha256', '') || "
-    "iif(m.source_hash IS NOT o.source_hash, ' source_hash', '') || iif(m.teacher IS NOT o.teacher, ' teacher', '') || "
-    "iif(m.updates IS NOT o.updates, ' updates', '') "
-    "FROM main.runs m JOIN other.runs o USING (id) WHERE "
-    "(m.method, m.dataset, m.model, m.train_hash, m.seed, m.data_sha256, m.source_hash, m.teacher, m.updates) IS NOT "
-    "(o.method, o.dataset, o.model, o.train_hash, o.seed, o.data_sha256, o.source_hash, o.teacher, o.updates)",
+/* Two runs of one id that are not one training: %s is what each column differs in, then the columns of either. */
+#define OTHER_TRAINING                                                                                                 \
+    "SELECT 'run ' || substr(o.id, 1, 8) || ' is another training: it differs in' || %s FROM main.runs m "             \
+    "JOIN other.runs o USING (id) WHERE (%s) IS NOT (%s)"
 
+static const char *const conflicts[] = {
     /* The file holds the configuration as well, and that may ask for other scores of the same training. */
     "SELECT 'run ' || substr(r.id, 1, 8) || ': its checkpoint at update ' || o.at_update || ' has other bytes (SHA-256 "
     "' "
@@ -82,6 +77,23 @@ static fs_status tell_conflicts(sqlite3 *database, const char *sql, const char *
         status = fs_query_next(query, &row, error);
     }
     sqlite3_finalize(query);
+    return status;
+}
+
+static fs_status tell_other_trainings(sqlite3 *database, const char *name, struct fs_merge *merge,
+                                      struct fs_error *error)
+{
+    const unsigned roles = FS_ROLE_WHAT | FS_ROLE_SEED | FS_ROLE_BUILD;
+    char *differences = fs_columns_join(&fs_run_columns, roles, "iif(m.$ IS NOT o.$, ' $', '')", " || ", error);
+    char *ours = fs_columns_join(&fs_run_columns, roles, "m.$", ", ", error);
+    char *theirs = fs_columns_join(&fs_run_columns, roles, "o.$", ", ", error);
+    char *sql = differences && ours && theirs ? fs_format(error, OTHER_TRAINING, differences, ours, theirs) : NULL;
+    const fs_status status = sql ? tell_conflicts(database, sql, name, merge, error) : FS_FAILED;
+
+    free(sql);
+    free(theirs);
+    free(ours);
+    free(differences);
     return status;
 }
 
@@ -179,6 +191,7 @@ static fs_status import_attached(sqlite3 *database, const char *name, struct fs_
 {
     const int before = merge->conflicts;
 
+    FS_TRY(tell_other_trainings(database, name, merge, error));
     for (size_t i = 0; i < sizeof(conflicts) / sizeof(conflicts[0]); i++) {
         FS_TRY(tell_conflicts(database, conflicts[i], name, merge, error));
     }
