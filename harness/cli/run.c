@@ -17,7 +17,7 @@
 
 struct run_options {
     struct fs_list sets, only;
-    const char *shard, *db, *out, *at;
+    const char *shard, *label, *db, *out, *at;
     bool dry_run, adopt, retry_failed, quiet, help;
     const char *experiment; /* the file */
     int shard_index, shard_count;
@@ -41,6 +41,8 @@ static fs_status parse(int argc, char **argv, struct run_options *options, struc
         {"--set", FS_FLAG_LIST, &options->sets, "a.b=c", "another value for a key of the file; may be repeated"},
         {"--only", FS_FLAG_LIST, &options->only, "key=value", "only the runs for which this holds; may be repeated"},
         {"--shard", FS_FLAG_TEXT, &options->shard, "i/n", "only every n-th run, from the i-th"},
+        {"--label", FS_FLAG_TEXT, &options->label, "NAME",
+         "your own name for the runs in this experiment's tables ('': none)"},
         {"--dry-run", FS_FLAG_SWITCH, &options->dry_run, NULL, "the runs, what they cost, what is already done"},
         {"--at", FS_FLAG_TEXT, &options->at, "REV",
          "by another commit's program, built for it, and added to the database"},
@@ -70,6 +72,10 @@ static fs_status parse(int argc, char **argv, struct run_options *options, struc
         return fs_fail(error, FS_USAGE,
                        "fewstep run: --dry-run and --at do not go together: another commit's costs are "
                        "not known before it is built");
+    }
+    char plain[512];
+    if (options->label && strcmp(fs_plain_text(options->label, plain, sizeof plain), options->label) != 0) {
+        return fs_fail(error, FS_USAGE, "--label: expected a name on one line, of less than %zu bytes", sizeof plain);
     }
     return options->help ? FS_OK : parse_shard(options, error);
 }
@@ -129,6 +135,7 @@ static fs_status pipeline_for(struct fs_pipeline *pipeline, struct fs_session *s
     pipeline->experiment_name = experiment->name;
     pipeline->adopt = options->adopt;
     pipeline->retry_failed = options->retry_failed;
+    pipeline->label = options->label;
     pipeline->failures = failures;
     *opened = config;
     enum fs_pipeline_end end;
@@ -249,6 +256,10 @@ static void collect_options(const struct run_options *options, const char *list[
     if (options->shard) {
         list[count++] = "--shard";
         list[count++] = options->shard;
+    }
+    if (options->label) {
+        list[count++] = "--label";
+        list[count++] = options->label;
     }
     if (options->adopt) {
         list[count++] = "--adopt";

@@ -111,7 +111,16 @@ struct fs_experiment {
  * line and key. */
 fs_status fs_experiment_read(const char *path, const char *const *sets, int set_count, const char *const *only,
                              int only_count, struct fs_experiment *experiment, struct fs_error *error);
+/* The same of a text; `path` stands in messages. */
+fs_status fs_experiment_parse(const char *path, const char *text, const char *const *sets, int set_count,
+                              const char *const *only, int only_count, struct fs_experiment *experiment,
+                              struct fs_error *error);
 void fs_experiment_free(struct fs_experiment *experiment);
+
+/* The options of `fewstep run` that make the run with this stored configuration, and no other, of the experiment file
+ * with this text: " --set train.batch=64 --only seed=0", quoted for a shell; owned by the caller. FS_USAGE where this
+ * program cannot read the text or the configuration. */
+fs_status fs_run_options(const char *text, const char *config_json, char **options, struct fs_error *error);
 
 /* The configuration of the teacher that `config` needs: flow matching with share × updates, everything else of
  * `train`, `model` and `dataset` alike, so that all who need the same teacher share one run. Only when

@@ -205,10 +205,8 @@ static fs_status find_ablated(const struct builder *builder, struct fs_experimen
 static fs_status build(struct builder *builder, const char *const *sets, int set_count, const char *const *only,
                        int only_count, struct fs_experiment *experiment)
 {
-    size_t size;
-    FS_TRY(fs_file_read(experiment->path, FS_YAML_BYTES_MAX, &experiment->text, &size, builder->error));
-    FS_TRY(fs_yaml_parse(&builder->document, experiment->path, true, experiment->text, size, &builder->root,
-                         builder->error));
+    FS_TRY(fs_yaml_parse(&builder->document, experiment->path, true, experiment->text, strlen(experiment->text),
+                         &builder->root, builder->error));
     FS_TRY(take_matrix(builder));
     FS_TRY(fs_schema_check(&builder->schema, builder->root, builder->error));
     for (int i = 0; i < set_count; i++) {
@@ -218,14 +216,13 @@ static fs_status build(struct builder *builder, const char *const *sets, int set
     return expand(builder, only, only_count, experiment);
 }
 
-fs_status fs_experiment_read(const char *path, const char *const *sets, int set_count, const char *const *only,
-                             int only_count, struct fs_experiment *experiment, struct fs_error *error)
+/* Takes `text` over. */
+static fs_status take_text(const char *path, char *text, const char *const *sets, int set_count,
+                           const char *const *only, int only_count, struct fs_experiment *experiment,
+                           struct fs_error *error)
 {
-    *experiment = (struct fs_experiment){.runs = NULL};
-    if (strlen(path) >= sizeof experiment->path) {
-        return fs_fail(error, FS_USAGE, "%.80s…: the path is too long", path);
-    }
-    memcpy(experiment->path, path, strlen(path));
+    *experiment = (struct fs_experiment){.text = text};
+    snprintf(experiment->path, sizeof experiment->path, "%s", path);
     struct builder builder = {.error = error};
     FS_TRY(fs_schema_create(&builder.schema, error));
     const fs_status status = build(&builder, sets, set_count, only, only_count, experiment);
@@ -235,6 +232,32 @@ fs_status fs_experiment_read(const char *path, const char *const *sets, int set_
         fs_experiment_free(experiment);
     }
     return status;
+}
+
+fs_status fs_experiment_read(const char *path, const char *const *sets, int set_count, const char *const *only,
+                             int only_count, struct fs_experiment *experiment, struct fs_error *error)
+{
+    char *text;
+    size_t size;
+    *experiment = (struct fs_experiment){.runs = NULL};
+    if (strlen(path) >= sizeof experiment->path) {
+        return fs_fail(error, FS_USAGE, "%.80s…: the path is too long", path);
+    }
+    FS_TRY(fs_file_read(path, FS_YAML_BYTES_MAX, &text, &size, error));
+    if (strlen(text) != size) {
+        free(text);
+        return fs_fail(error, FS_USAGE, "%s: holds a zero byte: not a text", path);
+    }
+    return take_text(path, text, sets, set_count, only, only_count, experiment, error);
+}
+
+fs_status fs_experiment_parse(const char *path, const char *text, const char *const *sets, int set_count,
+                              const char *const *only, int only_count, struct fs_experiment *experiment,
+                              struct fs_error *error)
+{
+    char *copy = fs_copy_text(text, error);
+    *experiment = (struct fs_experiment){.runs = NULL};
+    return copy ? take_text(path, copy, sets, set_count, only, only_count, experiment, error) : FS_FAILED;
 }
 
 void fs_experiment_free(struct fs_experiment *experiment)

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/config/config.h"
 #include "harness/report/rows_json.h"
+#include "harness/text/escape.h"
 #include "kernels/base/memory.h"
 
 #define OF_RUN " = (SELECT number FROM runs WHERE id = ?1)"
@@ -26,37 +28,48 @@ static const struct {
                " ORDER BY metric, extractor, at_update, steps, number"},
     {"last_points",
      "SELECT name, max(at_update) AS \"update\", value FROM curves WHERE run" OF_RUN " GROUP BY name ORDER BY name"},
-    {"experiments", "SELECT e.name, e.path, e.ablated FROM experiment_runs m JOIN experiments e ON e.id = m.experiment "
-                    "WHERE m.run" OF_RUN " ORDER BY e.used DESC"},
+    {"experiments",
+     "SELECT e.name, e.path, e.ablated, m.label FROM experiment_runs m JOIN experiments e ON e.id = m.experiment "
+     "WHERE m.run" OF_RUN " ORDER BY e.used DESC"},
 };
 
-/* A run that is a teacher only is made by those that need it. */
+/* A run that is a teacher only is made by those that need it. The configuration that is stored is that of the
+ * experiment which asked for the run first. */
 #define ORIGIN                                                                                                         \
-    "SELECT r.method, r.seed, r.config_json, x.path, x.ablated, (SELECT e.commit_hash FROM run_environments n JOIN "   \
-    "environments e ON e.id = n.environment WHERE n.run = r.number ORDER BY n.position LIMIT 1) AS commit_hash "       \
+    "SELECT r.config_json, x.path, x.text, (SELECT e.commit_hash FROM run_environments n JOIN environments e ON e.id " \
+    "= "                                                                                                               \
+    "n.environment WHERE n.run = r.number ORDER BY n.position LIMIT 1) AS commit_hash "                                \
     "FROM runs r JOIN experiment_runs m ON m.run = r.number JOIN experiments x ON x.id = m.experiment "                \
-    "WHERE r.id = ?1 OR r.teacher = ?1 ORDER BY r.id = ?1 DESC, x.used DESC LIMIT 1"
+    "WHERE r.id = ?1 OR r.teacher = ?1 ORDER BY r.id = ?1 DESC, m.position LIMIT 1"
 
-/* The command line that makes the run of an ORIGIN row again; owned by the caller. */
-static char *command_of(const json_t *origin, struct fs_error *error)
+static const char *text_at(const json_t *row, const char *key)
 {
-    const char *commit = json_string_value(json_object_get(origin, "commit_hash"));
-    const char *ablated = json_string_value(json_object_get(origin, "ablated"));
-    json_t *config = json_loads(json_string_value(json_object_get(origin, "config_json")), 0, NULL);
-    const json_t *value = ablated ? fs_json_at(config, ablated) : NULL;
-    char text[256] = "";
+    const char *text = json_string_value(json_object_get(row, key));
 
-    if (value) {
-        fs_json_text(value, text, sizeof(text));
+    return text ? text : "";
+}
+
+/* The command line that makes the run of an ORIGIN row again, quoted for a shell; owned by the caller. */
+static fs_status command_of(const json_t *origin, char **command, struct fs_error *error)
+{
+    const char *commit = text_at(origin, "commit_hash"), *path = text_at(origin, "path");
+    char *options;
+    size_t size;
+
+    FS_TRY(fs_run_options(text_at(origin, "text"), text_at(origin, "config_json"), &options, error));
+    FILE *stream = open_memstream(command, &size);
+    if (stream) {
+        fputs(*commit ? "git checkout " : "", stream);
+        if (*commit) {
+            fs_put_shell(commit, stream);
+        }
+        fputs(*commit ? " && make && build/fewstep run " : "build/fewstep run ", stream);
+        fputs(*path == '-' ? "./" : "", stream); /* else it would be an option */
+        fs_put_shell(path, stream);
+        fputs(options, stream);
     }
-    char *command = fs_format(error, "%s%s%sbuild/fewstep run %s --only method=%s --only seed=%lld%s%s%s%s",
-                              commit ? "git checkout " : "", commit ? commit : "", commit ? " && make && " : "",
-                              json_string_value(json_object_get(origin, "path")),
-                              json_string_value(json_object_get(origin, "method")),
-                              (long long)json_integer_value(json_object_get(origin, "seed")), value ? " --only " : "",
-                              value ? ablated : "", value ? "=" : "", text);
-    json_decref(config);
-    return command;
+    free(options);
+    return !stream || fclose(stream) != 0 ? fs_fail(error, FS_FAILED, "no memory for a run's command") : FS_OK;
 }
 
 static fs_status add_command(struct fs_store *store, const char *id, json_t *all, struct fs_error *error)
@@ -68,10 +81,16 @@ static fs_status add_command(struct fs_store *store, const char *id, json_t *all
         json_decref(rows);
         return FS_OK;
     }
-    char *command = command_of(json_array_get(rows, 0), error);
+    struct fs_error unreadable = {0};
+    char *command;
+    const fs_status status = command_of(json_array_get(rows, 0), &command, &unreadable);
     json_decref(rows);
-    if (!command) {
-        return FS_FAILED;
+    if (status == FS_USAGE) { /* of a program that knew other keys: better no command than another run's */
+        return FS_OK;
+    }
+    if (status != FS_OK) {
+        *error = unreadable;
+        return status;
     }
     const int failed = json_object_set_new(all, "command", json_string(command));
     free(command);

@@ -166,8 +166,11 @@ fs_status fs_pipeline_run(struct fs_pipeline *pipeline, const struct fs_config *
         *end = FS_PIPELINE_TAKEN;
         return FS_OK;
     }
-    const fs_status status = run_stages(&job, end, error);
+    fs_status status = run_stages(&job, end, error);
     fs_job_unlock(&job);
+    if (status == FS_OK && pipeline->label) {
+        status = fs_store_label(pipeline->session->store, job.id, pipeline->experiment, pipeline->label, error);
+    }
     if (status == FS_OK || status == FS_STOPPED) {
         return status;
     }

@@ -30,6 +30,7 @@ struct fs_pipeline {
     int64_t experiment; /* its row; 0: none */
     const char *experiment_name;
     bool adopt;                   /* continue half-trained runs of other sources */
+    const char *label;            /* the user's own name for the runs in the experiment's tables; NULL: as it is */
     bool retry_failed;            /* train again what diverged in an earlier call */
     struct fs_failures *failures; /* of this call; for fs_pipeline_run */
     struct fs_dataset train, test;

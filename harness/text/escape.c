@@ -190,6 +190,23 @@ void fs_put_latex_label(const char *text, FILE *stream)
     }
 }
 
+void fs_put_shell(const char *text, FILE *stream)
+{
+    if (*text && !text[strspn(text, LETTERS "_./:=,+@%-")]) {
+        fputs(text, stream);
+        return;
+    }
+    fputc('\'', stream);
+    for (; *text; text++) {
+        if (*text == '\'') {
+            fputs("'\\''", stream);
+        } else {
+            fputc(*text, stream);
+        }
+    }
+    fputc('\'', stream);
+}
+
 bool fs_is_file_name(const char *name)
 {
     return *name && strchr(LETTERS, *name) && !name[strspn(name, LETTERS "._-")];

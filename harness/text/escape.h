@@ -31,6 +31,9 @@ void fs_put_csv(const char *text, FILE *stream);
 /* What stands between the braces of \label: other characters than letters, digits and .:- become '-'. */
 void fs_put_latex_label(const char *text, FILE *stream);
 
+/* One word for a POSIX shell: quoted where anything but letters, digits and _./:=,+@%- stands in it. */
+void fs_put_shell(const char *text, FILE *stream);
+
 /* Whether a name stays within its folder, and is no option: letters, digits, '.', '_' and '-', a letter or digit
  * first. */
 bool fs_is_file_name(const char *name);

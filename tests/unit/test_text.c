@@ -107,6 +107,28 @@ static void test_formats(void **state)
     put(fs_put_latex_label, "max-step.1:4", "max-step.1:4");
 }
 
+/* A word that a shell reads as it is. */
+static void test_shell_words(void **state)
+{
+    static const char *const words[] = {
+        "a", "train.batch=64", "", "a b", "it's", "$HOME `id` \"x\" \\ !", "é\n", "*", "~/x", "#", "a=[1, 2]"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        char command[256], read[256];
+        FILE *stream = fmemopen(command, sizeof command, "w");
+        fputs("printf %s ", stream);
+        fs_put_shell(words[i], stream);
+        fputc(0, stream);
+        fclose(stream);
+        FILE *pipe = popen(command, "r");
+        read[fread(read, 1, sizeof read - 1, pipe)] = 0;
+        assert_int_equal(pclose(pipe), 0);
+        assert_string_equal(read, words[i]);
+    }
+    put(fs_put_shell, "train.batch=64", "train.batch=64");
+}
+
 static void test_file_names(void **state)
 {
     static const char *const good[] = {"demo", "a.b", "1-x_y"}, *const bad[] = {"",   ".",   "..", "../x", "a/b", "-o",
@@ -180,9 +202,9 @@ static void test_nearest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),   cmocka_unit_test(test_stream),     cmocka_unit_test(test_stream_fails),
-        cmocka_unit_test(test_formats), cmocka_unit_test(test_file_names), cmocka_unit_test(test_distance),
-        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_plain),    cmocka_unit_test(test_stream),     cmocka_unit_test(test_stream_fails),
+        cmocka_unit_test(test_formats),  cmocka_unit_test(test_file_names), cmocka_unit_test(test_shell_words),
+        cmocka_unit_test(test_distance), cmocka_unit_test(test_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
