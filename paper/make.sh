@@ -1,6 +1,6 @@
 #!/bin/sh
 # The paper: make.sh PROGRAM DATABASE BUILD-FOLDER RESULT.pdf (`make paper` calls it). A warning of LaTeX is a failure.
-# PAPER_OPTIONS: more options for `fewstep paper`, such as "--main demo".
+# PAPER_OPTIONS: more options for `fewstep paper`, such as "--set main=demo".
 set -eu
 program=$1 database=$2 build=$3 result=$4
 mkdir -p "$build"

@@ -110,11 +110,6 @@ void fs_latex(FILE *stream, const char *text)
     }
 }
 
-void fs_latex_value(FILE *stream, double mean, double error, int outside, const char *mark)
-{
-    fs_latex_cell(stream, mean, error, outside, mark, 0);
-}
-
 void fs_latex_cell(FILE *stream, double mean, double error, int outside, const char *mark, int seeds)
 {
     char value[FS_NUMBER_TEXT], deviation[FS_NUMBER_TEXT];

@@ -10,9 +10,8 @@
 void fs_latex(FILE *stream, const char *text);
 
 /* The mean of a cell with as many decimals for its standard error (NAN: none): "52.0{\scriptsize\,$\pm$\,1.2}". `mark`
- * is a command for the mean, such as "\\textbf"; "" for none. In parentheses where `outside`. */
-void fs_latex_value(FILE *stream, double mean, double error, int outside, const char *mark);
-/* The same in a table, with the number of its seeds raised behind it; 0: as many as the caption says. */
+ * is a command for the mean, such as "\textbf"; "" for none. In parentheses where `outside`, with the number of its
+ * seeds raised behind it; 0: as many as the caption says. */
 void fs_latex_cell(FILE *stream, double mean, double error, int outside, const char *mark, int seeds);
 
 #endif

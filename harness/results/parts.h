@@ -6,6 +6,14 @@
 
 #include "harness/results/results.h"
 
+/* SQL for the points of loss curves at which a training falls back (run's number, at_update, before): the loss is ten
+ * times the mean of ten points shortly before it, and above a quarter. The loss of a network that says nothing is about
+ * 1, and a new phase of a distillation begins far below that. */
+#define FS_RESULT_FALLS                                                                                                \
+    "SELECT run, at_update, before FROM (SELECT run, at_update, value, avg(value) OVER (PARTITION BY run ORDER BY "    \
+    "at_update ROWS BETWEEN 12 PRECEDING AND 3 PRECEDING) AS before FROM curves WHERE name = 'loss') WHERE value >= "  \
+    "10 * before AND value >= 0.25"
+
 /* A copy of the text that lives as long as the results; NULL and `error` filled when there is no memory. */
 const char *fs_results_keep(struct fs_results *results, const char *text, struct fs_error *error);
 /* Room for one more element of `size` bytes behind `count` that were added by this alone; it is zeroed. */

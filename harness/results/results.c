@@ -205,19 +205,12 @@ struct fs_result_section *fs_results_main(const struct fs_results *results)
 #define RUN_ORIGINS                                                                                                    \
     ORIGINS("id = s.environment OR id IN (SELECT environment FROM run_environments WHERE run = r.number)")
 
-/* Trainings that fell back: the loss is ten times the mean of ten points shortly before it, and above a quarter. The
- * loss of a network that says nothing is about 1, and a new phase of a distillation begins far below that. */
-#define FALLEN                                                                                                         \
-    "SELECT run FROM (SELECT run, value, avg(value) OVER (PARTITION BY run ORDER BY at_update ROWS BETWEEN 12 "        \
-    "PRECEDING AND 3 PRECEDING) AS before FROM curves WHERE name = 'loss') WHERE value >= 10 * before AND value >= "   \
-    "0.25"
-
 /* ?1: the experiment, ?3 to ?9: struct fs_result_filter */
 #define SCORED                                                                                                         \
     "SELECT s.* FROM scores s JOIN experiment_scores m ON m.score = s.number JOIN runs q ON q.number = s.run "         \
     "WHERE m.experiment = ?1 AND (?3 IS NULL OR q.source_hash = ?3) AND (?4 IS NULL OR q.dataset = ?4) "               \
     "AND (?5 IS NULL OR q.method = ?5) AND s.created >= ?6 AND (?7 IS NULL OR s.metric IN (?7, ?8)) "                  \
-    "AND (?9 = 0 OR q.number NOT IN (" FALLEN "))"
+    "AND (?9 = 0 OR q.number NOT IN (SELECT run FROM (" FS_RESULT_FALLS ")))"
 
 /* ?2: enum fs_result_history */
 static const char run_scores[] =

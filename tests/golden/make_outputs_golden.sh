@@ -45,11 +45,9 @@ fi
     printf 'tensorboard\t%s\t%s\n' "$(wc -c <"$work/events")" "$(sha256sum <"$work/events" | cut -d' ' -f1)"
 } >"$folder/export.tsv"
 
-# The facts that the paper's text uses, and the switches that are set: name, value.
+# The facts of the paper, and the switches that are set: name, value.
 "$program" paper --db $database -o "$work/paper" 2>/dev/null
 {
-    grep -o '\\fs{[^}]*}' paper/fewstep.tex | sed 's/^\\fs{//; s/}$//' | LC_ALL=C sort -u >"$work/names"
-    sed -n 's/^\\fsset{\([^}]*\)}{\(.*\)}$/\1	\2/p' "$work/paper/fs-facts.tex" |
-        awk -F '\t' 'NR == FNR { used[$1] = 1; next } $1 in used' "$work/names" - | LC_ALL=C sort
+    sed -n 's/^\\fsset{\([^}]*\)}{\(.*\)}$/\1	\2/p' "$work/paper/fs-facts.tex" | LC_ALL=C sort
     grep -o '\\fs[a-z]*true' "$work/paper/fs-facts.tex" | LC_ALL=C sort
 } >"$folder/paper-facts.tsv"

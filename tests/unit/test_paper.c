@@ -1,27 +1,31 @@
-/* What the paper takes from the database: facts, switches, figures' data, and the map of numbers to runs. */
+/* Queries into a LaTeX document: what becomes of an answer, what is held against the text, and the tables of the
+ * results that the queries ask. That the paper itself says what it said is tests/end_to_end/test_outputs.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <glob.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/text/number.h"
-#include "harness/report/paper.h"
+#include "harness/report/latex_document.h"
+#include "harness/results/published.h"
+#include "harness/results/tables.h"
 #include "harness/store/query.h"
+#include "harness/text/number.h"
 #include "kernels/base/file.h"
+#include "kernels/base/memory.h"
 #include "tests/support/folder.h"
 #include "tests/support/study.h"
 
 static struct fs_error error;
-static struct fs_store *store;
 static struct fs_results published;
-static char database[1100], samples[1100], folder[1100];
+static char database[1100], samples[1100], folder[256], output[300];
 
 static void good(fs_status status)
 {
@@ -30,179 +34,456 @@ static void good(fs_status status)
     }
 }
 
-static fs_status write_paper(const char *main, const char *ablation, char **notes)
-{
-    const struct fs_paper_options options = {
-        .main = main, .ablation = ablation, .samples = samples, .database = "a_b.db", .published = &published};
+/* --- a document of its own for each test --- */
 
-    return fs_paper_write(store, &options, folder, notes, &error);
+static void put(const char *name, const char *text)
+{
+    char path[600];
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    test_write(path, text, strlen(text));
 }
 
-static void has(const char *file, const char *piece)
+static int begin(void **state)
 {
-    char path[1300], *text;
+    (void)state;
+    test_folder_make(folder);
+    snprintf(output, sizeof(output), "%s/made", folder);
+    put("studies.sql", "SELECT 'main' AS study, 'table' AS experiment, 0 AS stable;\n");
+    put("definitions.sql", "-- nothing is shared\n");
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    test_folder_remove(folder);
+    return 0;
+}
+
+static fs_status write_with(const struct fs_latex_given *values, int count, char **notes)
+{
+    const struct fs_latex_document document = {
+        .folder = folder, .output = output, .published = &published, .values = values, .value_count = count};
+    struct fs_store *store;
+
+    *notes = NULL;
+    good(fs_store_open(database, FS_STORE_READ, &store, &error));
+    const fs_status status = fs_latex_document_write(store, &document, notes, &error);
+    fs_store_close(store);
+    return status;
+}
+
+static fs_status write_document(void)
+{
+    char *notes;
+    const fs_status status = write_with(NULL, 0, &notes);
+
+    free(notes);
+    return status;
+}
+
+/* The document is refused with this in the message, and nothing is written. */
+static void refused(const char *piece)
+{
+    assert_int_equal(write_document(), FS_USAGE);
+    if (!strstr(error.text, piece)) {
+        fail_msg("no '%s' in: %s", piece, error.text);
+    }
+    assert_int_not_equal(access(output, F_OK), 0);
+}
+
+static void is(const char *name, const char *expected)
+{
+    char path[600], *text;
     size_t size;
 
-    snprintf(path, sizeof(path), "%s/%s", folder, file);
+    snprintf(path, sizeof(path), "%s/%s", output, name);
     good(fs_file_read(path, 1 << 20, &text, &size, &error));
+    const char *body = *text == '%' ? strchr(text, '\n') + 1 : text; /* behind the line that says who made it */
+    assert_string_equal(body, expected);
+    free(text);
+}
+
+/* --- what becomes of an answer --- */
+
+static void test_answers(void **state)
+{
+    const struct fs_latex_given values[] = {{"colour", "a_b & 50%", true}, {"other", "unused", false}};
+    char *notes;
+
+    (void)state;
+    put("text.tex",
+        "\\newif\\iffsdeep\n\\fs{seeds/3}\\fs{colour}\\iffsdeep\\input{fs-body}\\fi \\addplot{fs-curve.dat};");
+    put("facts.sql", "SELECT 'seeds/3' AS fact, 3 AS value UNION ALL SELECT 'none', NULL;\n"
+                     "-- two statements in one file\n"
+                     "SELECT 'colour' AS fact, latex(given('colour')) AS value WHERE given('nothing') IS NULL;\n");
+    put("switches.sql", "SELECT 'deep' AS switch, 1 > 0 AS value;\nSELECT 'a note' AS note;");
+    put("body.sql", "SELECT 'first \\\\' AS latex UNION ALL SELECT 'second';");
+    put("curve.sql", "SELECT 1 AS x, shortest(0.1) AS y UNION ALL SELECT 2, shortest(1e10);");
+    good(write_with(values, 2, &notes));
+    assert_string_equal(notes, "a note\n");
+    free(notes);
+    is("fs-facts.tex", "\\fsset{seeds/3}{3}\n\\fsset{colour}{a\\_b \\& 50\\%}\n\\fsdeeptrue\n");
+    is("fs-body.tex", "first \\\\\nsecond\n");
+    is("fs-curve.dat", "x y\n1 0.1\n2 10000000000\n");
+}
+
+static void test_formats(void **state)
+{
+    static const struct {
+        const char *expression, *expected;
+    } all[] = {
+        {"three_digits(1234.5)", "1230"},
+        {"three_digits(0.669)", "0.669"},
+        {"coalesce(three_digits(NULL), 'null')", "null"},
+        {"table_cell(52.04, 1.2)", "52.0{\\scriptsize\\,$\\pm$\\,1.2}"},
+        {"table_cell(52.04, NULL, 1)", "(52.0\\rlap{)}"},
+        {"table_cell(52.04, NULL, 0, 'best', 2)", "\\textbf{52.0}\\rlap{$^{(2)}$}"},
+        {"table_cell(52.04, NULL, 0, 'second')", "\\underline{52.0}"},
+        {"coalesce(table_cell(NULL, 1), 'null')", "null"},
+        {"duration(1230) || ', ' || byte_size(645e6)", "20 min, 645 MB"},
+        {"method_label('shortcut') || ', ' || method_label('x_y')", "Shortcut model, x_y"},
+        {"latex('{\\}#^~<')", "\\{\\textbackslash{}\\}\\#\\textasciicircum{}\\textasciitilde{}\\textless{}"},
+        {"coalesce(file_path('/nowhere'), 'null')", "null"},
+    };
+    char sql[4096] = "", facts[4096] = "", text[512] = "";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        const size_t at = strlen(sql), in = strlen(facts), behind = strlen(text);
+        snprintf(sql + at, sizeof(sql) - at, "SELECT '%zu' AS fact, %s AS value;\n", i, all[i].expression);
+        snprintf(facts + in, sizeof(facts) - in, "\\fsset{%zu}{%s}\n", i, all[i].expected);
+        snprintf(text + behind, sizeof(text) - behind, "\\fs{%zu}", i);
+    }
+    put("facts.sql", sql);
+    put("text.tex", text);
+    good(write_document());
+    is("fs-facts.tex", facts);
+}
+
+/* --- what is held against the text --- */
+
+static void test_what_is_missed_or_unused(void **state)
+{
+    (void)state;
+    put("facts.sql", "SELECT 'here' AS fact, 1 AS value;");
+    put("text.tex", "one line\n\\fs{here} and \\fs{there}");
+    refused("no query makes the fact there (");
+    refused("text.tex:2)");
+    put("text.tex", "nothing % \\fs{here}\n\\newcommand\\fs[1]{\\csname fs@#1\\endcsname}");
+    refused("no text uses the fact here (");
+    refused("facts.sql)");
+    put("text.tex", "\\%\\fs{here}\\input{fs-table}");
+    refused("no query makes the file fs-table.tex (");
+    put("table.sql", "SELECT 'x' AS latex WHERE 0;"); /* without a row there is no file */
+    refused("no query makes the file fs-table.tex (");
+    put("table.sql", "SELECT 'x' AS latex; SELECT 1 AS x;");
+    refused("no text uses the file fs-table.dat (");
+    put("table.sql", "SELECT '\\fs{within}' AS latex;"); /* a table may use facts, too */
+    refused("no query makes the fact within (fs-table.tex:1)");
+    put("table.sql", "SELECT 'flag' AS switch, 0 AS value;");
+    put("text.tex", "\\fs{here}");
+    refused("no text uses the switch flag (");
+    put("text.tex", "\\fs{here}\\iffsflag\\fi\\iffsother\\fi");
+    refused("no query makes the switch other (");
+}
+
+/* Of a branch that is not taken nothing needs to be there, but may. */
+static void test_branches(void **state)
+{
+    (void)state;
+    put("switches.sql", "SELECT 'yes' AS switch, 1 AS value UNION ALL SELECT 'no', 0;");
+    put("facts.sql", "SELECT 'a' AS fact, 1 AS value UNION ALL SELECT 'b', 2;");
+    put("text.tex", "\\iffsyes\\fs{a}\\else\\fs{missing}\\iffsno\\else\\fs{missing}\\fi\\fi"
+                    "\\iffsno\\fs{b}\\iffsyes\\fs{missing}\\fi\\fi");
+    good(write_document());
+    is("fs-facts.tex", "\\fsset{a}{1}\n\\fsset{b}{2}\n\\fsyestrue\n\\fsnofalse\n");
+    test_folder_remove(output);
+    put("text.tex", "\\iffsno\\fs{b}\\else\\fs{missing}\\fi\\fs{a}\\iffsyes\\fi");
+    refused("no query makes the fact missing (");
+    put("text.tex", "\\fs{a}\\fs{b}\\iffsyes\\iffsno\\fi\\fi\\ifdim1pt>0pt\\fs{missing}\\fi"); /* who knows: both */
+    refused("no query makes the fact missing (");
+    put("text.tex", "a $\\iff$ b\n\\fi");
+    refused("text.tex:2: \\fi without an \\if");
+    put("text.tex", "\\iffsyes");
+    refused("an \\if has no \\fi");
+}
+
+static void test_mistakes_in_queries(void **state)
+{
+    const struct fs_latex_given value = {"misspelt", "x", true};
+    char *notes;
+
+    (void)state;
+    put("text.tex", "\\fs{a}");
+    put("facts.sql", "SELECT 'a' AS fact, 1 AS value;\n\n\nSELECT x FROM nowhere;");
+    refused("facts.sql: in the statement of line 4: no such table: nowhere");
+    put("facts.sql", "SELECT 'a' AS fact, table_cell() AS value;");
+    refused("facts.sql: in the statement of line 1: table_cell(");
+    put("facts.sql", "SELECT 'a' AS fact, 1 AS value;");
+    put("more.sql", "SELECT 'a' AS fact, 2 AS value;");
+    refused("more.sql: a has been made already, by ");
+    put("more.sql", "SELECT 'a}b' AS fact, 2 AS value;");
+    refused("'a}b' is no name of a fact");
+    put("more.sql", "SELECT 'a1' AS switch, 2 AS value;");
+    refused("'a1' is no name of a switch");
+    put("more.sql", "-- nothing");
+    assert_int_equal(write_with(&value, 1, &notes), FS_USAGE);
+    free(notes);
+    assert_non_null(strstr(error.text, "asks for given('misspelt')"));
+    put("studies.sql", "SELECT 'main' AS study;");
+    refused("study, experiment, stable");
+    put("studies.sql", "SELECT 'main' AS study, 'nothing' AS experiment, 0 AS stable;");
+    refused("nothing: no such experiment");
+}
+
+/* --- the tables of the results --- */
+
+static void open_tables(struct fs_store **store, enum fs_store_mode mode, bool stable)
+{
+    const struct fs_results_study studies[] = {
+        {"main", "table", false}, {"stable", "table", true}, {"ablation", "ablation", false}};
+
+    good(fs_store_open(database, mode, store, &error));
+    if (stable) {
+        char id[65]; /* this one falls back at update 2000, and recovers a little */
+        test_study_run(2, 1, id);
+        good(fs_execute(
+            fs_store_handle(*store), &error,
+            "UPDATE curves SET value = iif(at_update < 2000, 0.02, max(0.02, 0.75 - 0.01 * abs(at_update - 2020))) "
+            "WHERE run = (SELECT number FROM runs WHERE id = ?1)",
+            "t", id));
+    }
+    good(fs_results_tables(*store, studies, 3, &published, &error));
+}
+
+static double ask(struct fs_store *store, const char *sql)
+{
+    sqlite3_stmt *query;
+    bool row;
+
+    good(fs_query_open(fs_store_handle(store), &query, &error, sql, ""));
+    good(fs_query_next(query, &row, &error));
+    assert_true(row);
+    const double value = fs_query_real(query, 0);
+    sqlite3_finalize(query);
+    return value;
+}
+
+static void near(struct fs_store *store, double expected, const char *sql)
+{
+    const double value = ask(store, sql);
+
+    if (!(fabs(value - expected) <= 1e-12 * fabs(expected))) {
+        fail_msg("%.17g, not %.17g: %s", value, expected, sql);
+    }
+}
+
+#define FD "study = 'main' AND section = (SELECT min(section) FROM section WHERE study = 'main' AND metric = 'fd') "
+
+static void test_tables(void **state)
+{
+    struct fs_store *store;
+    double sum = 0, squares = 0, logs = 0;
+
+    (void)state;
+    open_tables(&store, FS_STORE_READ, false);
+    for (int seed = 0; seed < 3; seed++) {
+        sum += test_study_value(3, 4, seed) / 3;
+        logs += log(test_study_value(3, 4, seed) / test_study_value(2, 4, seed)) / 3;
+    }
+    for (int seed = 0; seed < 3; seed++) {
+        squares += pow(test_study_value(3, 4, seed) - sum, 2);
+    }
+    near(store, sum, "SELECT mean FROM cell WHERE " FD "AND method = 'shortcut' AND steps = 4 AND at_update IS NULL");
+    near(store, sqrt(squares / 6),
+         "SELECT error FROM cell WHERE " FD "AND method = 'shortcut' AND steps = 4 AND at_update IS NULL");
+    near(store, 7 * 4, "SELECT count(*) FROM cell WHERE " FD "AND at_update IS NULL AND origin = 'run'");
+    near(store, 7 * 4 * 3, "SELECT count(*) FROM seed_score WHERE " FD "AND at_update IS NULL AND run IS NOT NULL");
+    /* the score of data, and where it comes from */
+    near(store, 1, "SELECT count(*) FROM cell WHERE " FD "AND origin = 'data' AND label = 'test' AND steps IS NULL");
+    near(store, ask(store, "SELECT mean FROM cell WHERE " FD "AND origin = 'data'"),
+         "SELECT value FROM seed_score WHERE " FD "AND place IS NULL AND run IS NULL");
+    /* each pair both ways */
+    near(store, exp(logs), "SELECT ratio FROM comparison WHERE " FD "AND steps = 4 AND place = 3 AND other = 2");
+    near(store, exp(-logs), "SELECT ratio FROM comparison WHERE " FD "AND steps = 4 AND place = 2 AND other = 3");
+    near(store, 1, "SELECT finding = 'lower' FROM comparison WHERE " FD "AND steps = 4 AND place = 3 AND other = 2");
+    near(store, 1, "SELECT finding = 'higher' FROM comparison WHERE " FD "AND steps = 4 AND place = 2 AND other = 3");
+    near(store, 3, "SELECT lower_in FROM comparison WHERE " FD "AND steps = 4 AND place = 3 AND other = 2");
+    near(store, 0, "SELECT lower_in FROM comparison WHERE " FD "AND steps = 4 AND place = 2 AND other = 3");
+    near(store, 42, "SELECT comparisons FROM verdict WHERE " FD);
+    near(store, ask(store, "SELECT count(*) / 2.0 FROM comparison WHERE " FD "AND finding <> 'undecided'"),
+         "SELECT decided FROM verdict WHERE " FD);
+    /* on the way, and outside of use */
+    near(store, 4000, "SELECT max(at_update) FROM cell WHERE " FD);
+    near(store, 1, "SELECT min(at_update IS NULL OR at_update % 1000 = 0) FROM cell WHERE " FD);
+    near(store, 1,
+         "SELECT outside FROM cell WHERE " FD "AND method = 'flow-matching' AND steps = 1 AND at_update IS NULL");
+    /* an ablation, published numbers, and a training that did not fall back */
+    near(store, 7, "SELECT count(DISTINCT setting) FROM cell WHERE study = 'ablation'");
+    near(store, 40.3,
+         "SELECT mean FROM cell c JOIN section s USING (study, section) WHERE study = 'published' AND title "
+         "LIKE 'ImageNet%' AND method = 'shortcut' AND steps = 1");
+    near(store, 0,
+         "SELECT confirmed FROM cell c JOIN section s USING (study, section) WHERE study = 'published' AND "
+         "title LIKE 'ImageNet%' AND method = 'reflow' AND steps = 1");
+    near(store, 0, "SELECT count(*) FROM fall");
+    near(store, 3, "SELECT min(seeds) FROM cell WHERE study = 'stable' AND at_update IS NULL AND origin = 'run'");
+    fs_store_close(store);
+}
+
+/* A training that fell back is told, and the study is there again without it. */
+static void test_a_training_that_fell_back(void **state)
+{
+    struct fs_store *store;
+
+    (void)state;
+    open_tables(&store, FS_STORE_WRITE, true);
+    near(store, 1, "SELECT count(*) FROM fall");
+    near(store, 2000, "SELECT at_update FROM fall");
+    near(store, 0.02, "SELECT before FROM fall");
+    near(store, 0.75, "SELECT peak FROM fall");
+    near(store, 2020, "SELECT peak_update FROM fall");
+    near(store, (test_study_value(2, 4, 0) + test_study_value(2, 4, 2)) / 2,
+         "SELECT mean FROM cell WHERE study = 'stable' AND section = (SELECT min(section) FROM section WHERE metric = "
+         "'fd') AND method = 'reflow' AND steps = 4 AND at_update IS NULL");
+    near(store, 0, "SELECT count(*) FROM seed_score WHERE study = 'stable' AND run IN (SELECT run FROM fall)");
+    near(store, 3, "SELECT max(seeds) FROM cell WHERE study = 'stable' AND method = 'shortcut' AND at_update IS NULL");
+    fs_store_close(store);
+}
+
+/* --- the paper's own queries, on other data --- */
+
+/* Copies FOLDER/name of the repository behind `before` and in front of `after`. */
+static void copy(const char *path, const char *name, const char *before, const char *after)
+{
+    char *text, *whole;
+    size_t size;
+
+    good(fs_file_read(path, 1 << 20, &text, &size, &error));
+    whole = fs_format(&error, "%s%s%s", before, text, after);
+    assert_non_null(whole);
+    put(name, whole);
+    free(whole);
+    free(text);
+}
+
+static void has(const char *name, const char *piece)
+{
+    char path[600], *text;
+    size_t size;
+
+    snprintf(path, sizeof(path), "%s/%s", output, name);
+    good(fs_file_read(path, 1 << 22, &text, &size, &error));
     if (!strstr(text, piece)) {
-        fail_msg("no '%s' in %s:\n%s", piece, file, text);
+        fail_msg("no '%s' in %s:\n%s", piece, name, text);
     }
     free(text);
 }
 
-static void test_the_whole_study(void **state)
+/* Asks the queries of paper/ of the made-up study. The paper's text stands in a branch that is not taken: its facts may
+ * be made, and need not be. */
+static void ask_the_paper(const char *studies)
 {
-    char *notes, expected[256], mean[FS_NUMBER_TEXT], id[65];
-    double sum = 0, logs = 0;
+    const struct fs_latex_given values[] = {{"database", "a_b.db", false}, {"samples", samples, false}};
+    char *notes;
+    glob_t files;
+
+    assert_int_equal(glob("paper/*.sql", 0, NULL, &files), 0);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        copy(files.gl_pathv[i], strrchr(files.gl_pathv[i], '/') + 1, "", "");
+    }
+    globfree(&files);
+    copy("paper/fewstep.tex", "text.tex", "\\iffsoff ", "\\fi");
+    put("off.sql", "SELECT 'off' AS switch, 0 AS value;");
+    put("studies.sql", studies);
+    good(write_with(values, 2, &notes));
+    free(notes);
+}
+
+static void test_the_queries_of_the_paper(void **state)
+{
+    char mean[FS_NUMBER_TEXT], expected[256], id[65];
+    double sum = 0, logs = 0, other = 0;
 
     (void)state;
-    good(write_paper("table", "ablation", &notes));
-    assert_non_null(strstr(notes, "no scores of why-budget"));
-    free(notes);
+    ask_the_paper("SELECT 'main' AS study, 'table' AS experiment, 0 AS stable UNION ALL SELECT 'budget', 'table', 0 "
+                  "UNION ALL SELECT 'pairs', 'ablation', 0 UNION ALL SELECT 'ablation', 'ablation', 0 "
+                  "UNION ALL SELECT 'stable', 'table', 1;");
     for (int seed = 0; seed < 3; seed++) {
         sum += test_study_value(3, 4, seed);
+        logs += log(test_study_value(3, 4, seed) / test_study_value(0, 4, seed)) / 3;
+        other += log(test_study_value(0, 1, seed) / test_study_value(0, 128, seed)) / 3;
     }
     fs_three_digits(sum / 3, mean);
     snprintf(expected, sizeof(expected), "\\fsset{main/shortcut/4}{%s{\\scriptsize", mean);
     has("fs-facts.tex", expected);
+    fs_three_digits(exp(logs), mean);
+    snprintf(expected, sizeof(expected), "\\fsset{main/4/shortcut/vs/flow-matching/ratio}{%s}\n", mean);
+    has("fs-facts.tex", expected);
+    snprintf(expected, sizeof(expected), "\\fsset{budget/ratio/4/last}{%s}\n", mean);
+    has("fs-facts.tex", expected);
+    fs_three_digits(exp(other), mean);
+    snprintf(expected, sizeof(expected), "\\fsset{main/flow-matching/ratio/1/128}{%s}\n", mean);
+    has("fs-facts.tex", expected);
     has("fs-facts.tex", "\\fsset{main/seeds-words}{3 seeds}\n");
+    has("fs-facts.tex", "\\fsset{ablation/seeds-words}{2 seeds}\n");
     has("fs-facts.tex", "\\fsset{main/lowest}{at 1 step to ");
     has("fs-facts.tex", "\\fsset{main/steps-list}{1, 2, 4, 8, 16, 32 and 128}\n");
     has("fs-facts.tex", "\\fsset{main/4/shortcut/vs/reflow}{lower than}\n");
-    has("fs-facts.tex", "\\fsset{main/4/reflow/vs/shortcut}{higher than}\n");
     has("fs-facts.tex", "\\fsset{main/1/shortcut/vs/progressive-distillation}{not distinguishable from}\n");
-    has("fs-facts.tex", "\\fsset{ablation/1/8/label}{Shortcut model}\n"); /* the row of 1/8 */
-    has("fs-facts.tex", "\\fsset{database/file}{a\\_b.db}\n");
-    has("fs-facts.tex", "\\fsset{published/imagenet256/shortcut/1}{40.3}\n");
-    has("fs-facts.tex", "\\fsset{published/imagenet256/reflow/1}{44.8$^\\dagger$}\n");
-    has("fs-facts.tex", "\\fsablationtrue\n\\fssamplestrue\n\\fsotherstrue\n\\fsseedstrue\n");
-    has("fs-facts.tex", "\\fsset{main/spectrum/shortcut/8}{");
-    has("fs-facts.tex", "\\fsspectrumtrue\n");
-    has("fs-facts.tex", "\\fsset{main/unstable/without}{}\n\\fsunstablefalse\n");
-    for (int seed = 0; seed < 3; seed++) {
-        logs += log(test_study_value(3, 4, seed) / test_study_value(2, 4, seed)) / 3;
-    }
-    fs_three_digits(exp(logs), mean);
-    snprintf(expected, sizeof(expected), "\\fsset{main/4/shortcut/vs/reflow/ratio}{%s}\n", mean);
-    has("fs-facts.tex", expected);
-    has("fs-facts.tex", "\\fsset{main/4/shortcut/vs/reflow/lower-in}{3 of 3 seeds}\n");
+    has("fs-facts.tex", "\\fsset{main/4/shortcut/vs/flow-matching/lower-in}{3 of 3 seeds}\n");
     has("fs-facts.tex", "\\fsset{main/test/dof}{4}\n");
-    has("fs-facts.tex", "\\fsset{main/spectrum/seeds-words}{");
-    has("fs-facts.tex", "\\fsset{main/power/shortcut/8}{");
-    has("fs-facts.tex", "\\fsset{claims/inside/all}{6}\n");
-    has("fs-facts.tex", "\\fsset{claims/all}{17}\n");
-    has("fs-facts.tex", "\\fsset{claims/undecided-alike}{0}\n");
     has("fs-facts.tex", "\\fsset{main/floor-note}{ The score of data itself lies below the axis.}\n");
+    has("fs-facts.tex", "\\fsset{main/power/shortcut/1}{");
+    has("fs-facts.tex", "\\fsset{main/spectrum/seeds-words}{");
+    has("fs-facts.tex", "\\fsset{main/samples-seed}{0}\n");
+    has("fs-facts.tex", "\\fsset{claims/all}{17}\n");
+    has("fs-facts.tex", "\\fsset{claims/inside/all}{6}\n");
+    has("fs-facts.tex", "\\fsset{claims/undecided-alike}{0}\n");
+    has("fs-facts.tex", "\\fsset{database/file}{a\\_b.db}\n");
+    has("fs-facts.tex", "\\fsset{budget/updates/first}{1000}\n");
+    has("fs-facts.tex", "\\fsset{budget/updates/before-last}{3000}\n");
+    has("fs-facts.tex", "\\fsset{budget/updates/last}{4000}\n");
+    has("fs-facts.tex", "\\fsset{budget/left/shortcut/4}{0.");
+    has("fs-facts.tex", "\\fsunstablefalse\n");
+    has("fs-facts.tex", "\\fsinfinityfalse\n");
     has("fs-claims.tex", "Shortcut model $<$ Reflow & 1.33 & 1.16 & ");
     has("fs-claims.tex", "Shortcut model $<$ (Flow matching) & ");
-    has("fs-ablation-figure.tex", "xticklabels={{1},{1/2},{1/4},");
-    has("fs-main-1-outside.dat", "\n1 "); /* flow matching at one step */
-    has("fs-main-1-inside.dat", "\n128 ");
+    has("fs-ablation.tex", "xticklabels={{1},{1/2},{1/4},");
+    has("fs-ablation.tex", "\\fsline{1}{1}{1 step}{fs-ablation.dat}\n\\fsmarks{1}{2}{inside}{fs-ablation.dat}\n");
+    has("fs-ablation-scores.tex", "Shortcut model & 1/8 & ");
+    has("fs-progress.tex", "\\multicolumn{7}{c}{Shortcut model, steps}");
+    has("fs-progress.tex", "\n1000 & -- & -- & ");
+    has("fs-others.tex", "\\begin{fsother}{fashion-mnist, dit-xs/4, ");
+    has("fs-samples.tex", "\\fssample{Shortcut model}{/");
     test_study_run(3, 2, id);
     snprintf(expected, sizeof(expected), "\\hyperlink{run:%.8s}{\\texttt{%.8s}} \\\\", id, id);
     has("fs-numbers.tex", expected);
-    snprintf(expected, sizeof(expected), "\\hypertarget{run:%.8s}{", id);
+    snprintf(expected, sizeof(expected),
+             "\\hypertarget{run:%.8s}{\\texttt{%.8s}} & Shortcut model & 2 & "
+             "\\texttt{git checkout c0ffee00c0ff \\&\\& make ",
+             id, id);
     has("fs-runs.tex", expected);
-    has("fs-runs.tex", "git checkout c0ffee00c0ff \\&\\& make");
-    has("fs-runs.tex", " thread");
-    has("fs-others.tex", "\\begin{fsother}{fashion-mnist, dit-xs/4, ");
-    has("fs-samples.tex", "\\fssample{Shortcut model}{/");
 }
 
-/* A training that fell back is named, with what its loss was before and then. */
-static void test_a_training_that_fell_back(void **state)
+/* Last: the training has fallen back in the database. */
+static void test_words_about_a_fall(void **state)
 {
-    struct fs_store *changed;
-    char *notes, id[65], mean[FS_NUMBER_TEXT], expected[256];
-    const struct fs_paper_options options = {
-        .main = "table", .samples = samples, .database = "x.db", .published = &published};
+    char mean[FS_NUMBER_TEXT], expected[256];
 
     (void)state;
-    test_study_run(2, 1, id);
-    good(fs_store_open(database, FS_STORE_WRITE, &changed, &error));
-    good(fs_execute(
-        fs_store_handle(changed), &error,
-        "UPDATE curves SET value = iif(at_update < 2000, 0.02, 0.75 / (1 + abs(at_update - 2000))) WHERE run "
-        "= (SELECT number FROM runs WHERE id = ?1)",
-        "t", id));
-    good(fs_paper_write(changed, &options, folder, &notes, &error));
-    free(notes);
-    fs_store_close(changed);
+    ask_the_paper("SELECT 'main' AS study, 'table' AS experiment, 0 AS stable UNION ALL SELECT 'stable', 'table', 1;");
     has("fs-facts.tex",
-        "\\fsset{main/unstable}{Reflow (seed 1), whose loss rose from 0.0200 before update 2000 to 0.750 at update "
-        "2000}\n\\fsset{main/unstable/names}{Reflow (seed 1)}\n");
-    has("fs-facts.tex", "\n\\fsunstabletrue\n");
-    /* the study again without it: of two seeds, and of the third what the others have */
+        "\\fsset{main/unstable}{Reflow (seed 1), whose loss rose from 0.0200 before update 2000 to 0.750 "
+        "at update 2020}\n\\fsset{main/unstable/names}{Reflow (seed 1)}\n");
+    has("fs-facts.tex", "\\fsunstabletrue\n");
+    has("fs-facts.tex", "\\fsablationfalse\n");
     fs_three_digits((test_study_value(2, 4, 0) + test_study_value(2, 4, 2)) / 2, mean);
-    snprintf(expected, sizeof(expected), "\\fsset{stable/reflow/4}{%s{\\scriptsize", mean);
-    has("fs-facts.tex", expected);
     snprintf(expected, sizeof(expected), " at 2, %s{\\scriptsize", mean);
     has("fs-facts.tex", expected);
-    has("fs-facts.tex", "\\fsset{stable/reflow/seeds}{2}\n");
-    has("fs-facts.tex", "\\fsset{stable/shortcut/seeds}{3}\n");
-    has("fs-facts.tex", "\\fsset{stable/claims/all}{17}\n");
-    has("fs-facts.tex", "\\fsset{stable/4/shortcut/vs/reflow/lower-in}{2 of 2 seeds}\n");
-    has("fs-facts.tex", "\\fsset{main/samples-seed}{0}\n");
-}
-
-/* Without an ablation and without published numbers the rest is made, and the switches say so. */
-static void test_what_is_missing(void **state)
-{
-    struct fs_results none = {0};
-    struct fs_paper_options options = {.main = "commits", .samples = "nowhere", .database = "x.db", .published = &none};
-    char *notes;
-
-    (void)state;
-    good(fs_paper_write(store, &options, folder, &notes, &error));
-    assert_non_null(strstr(notes, "no scores of ablation-max-step"));
-    assert_non_null(strstr(notes, "no pictures"));
-    free(notes);
-    has("fs-facts.tex", "\\fsablationfalse\n\\fssamplesfalse\n\\fsothersfalse\n\\fsseedstrue\n");
-    has("fs-facts.tex", "\\fsset{claims/all}{0}\n");
-    options.main = NULL; /* fashion-table is not there: the one written to last that ablates nothing */
-    good(fs_paper_write(store, &options, folder, &notes, &error));
-    free(notes);
-    has("fs-facts.tex", "\\fsset{main/name}{commits}\n");
-    assert_int_equal(write_paper("nothing", NULL, &notes), FS_USAGE);
-    assert_non_null(strstr(error.text, "nothing: no such experiment"));
-    assert_int_equal(write_paper(TEST_STUDY_HOSTILE, NULL, &notes), FS_USAGE);
-    assert_non_null(strstr(error.text, "no run of it has a score yet"));
-    assert_int_equal(write_paper("table", "commits", &notes), FS_USAGE);
-    assert_non_null(strstr(error.text, "varies only method and seed"));
-}
-
-/* The studies that ask why: scores at each update, from the first to the last. */
-static void test_progress(void **state)
-{
-    const struct fs_paper_options options = {.main = "table",
-                                             .budget = "table",
-                                             .pairs = "ablation",
-                                             .samples = samples,
-                                             .database = "x.db",
-                                             .published = &published};
-    char *notes, expected[256], first[FS_NUMBER_TEXT];
-    double logs = 0;
-
-    (void)state;
-    good(fs_paper_write(store, &options, folder, &notes, &error));
-    assert_null(strstr(notes, "why"));
-    free(notes);
-    has("fs-facts.tex", "\\fsbudgettrue\n\\fspairstrue\n");
-    has("fs-facts.tex", "\\fsset{budget/updates/before-last}{3000}\n\\fsset{budget/updates/last}{4000}\n");
-    for (int seed = 0; seed < 3; seed++) {
-        logs += log(test_study_value(3, 4, seed) / test_study_value(0, 4, seed)) / 3;
-    }
-    fs_three_digits(exp(logs), first);
-    snprintf(expected, sizeof(expected), "\\fsset{budget/ratio/4/last}{%s}\n", first);
-    has("fs-facts.tex", expected);
-    has("fs-facts.tex", "\\fsset{budget/ratio/4/largest-at}{");
-    has("fs-facts.tex", "\\fsset{budget/updates/first}{1000}\n");
-    has("fs-facts.tex", "\\fsset{budget/at/4000/shortcut/4}{");
-    has("fs-facts.tex", "\\fsset{budget/left/shortcut/4}{0.");
-    has("fs-progress.tex", "\\multicolumn{7}{c}{Shortcut model, steps}");
-    has("fs-progress.tex", "\n1000 & -- & -- & ");
-    has("fs-pairs-scores.tex", "Shortcut model & 1/8 & ");
+    has("fs-facts.tex", "\\fsset{stable/claims/reversed}{");
 }
 
 static int set_up(void **state)
@@ -210,15 +491,12 @@ static int set_up(void **state)
     (void)state;
     snprintf(database, sizeof(database), "%s", test_path("study.db"));
     snprintf(samples, sizeof(samples), "%s", test_path("samples"));
-    snprintf(folder, sizeof(folder), "%s", test_path("paper"));
-    return fs_published_read(FS_PUBLISHED_FILE, &published, &error) || test_study_make(database, samples, &error) ||
-           fs_store_open(database, FS_STORE_READ, &store, &error);
+    return fs_published_read(FS_PUBLISHED_FILE, &published, &error) || test_study_make(database, samples, &error);
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    fs_store_close(store);
     fs_results_free(&published);
     return 0;
 }
@@ -226,8 +504,15 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_whole_study), cmocka_unit_test(test_progress), cmocka_unit_test(test_what_is_missing),
-        cmocka_unit_test(test_a_training_that_fell_back), /* last: it changes the database */
+        cmocka_unit_test_setup_teardown(test_answers, begin, end),
+        cmocka_unit_test_setup_teardown(test_formats, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_is_missed_or_unused, begin, end),
+        cmocka_unit_test_setup_teardown(test_branches, begin, end),
+        cmocka_unit_test_setup_teardown(test_mistakes_in_queries, begin, end),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test_setup_teardown(test_the_queries_of_the_paper, begin, end),
+        cmocka_unit_test(test_a_training_that_fell_back), /* from here on the database is changed */
+        cmocka_unit_test_setup_teardown(test_words_about_a_fall, begin, end),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,0 +1,1 @@
+SELECT latex FROM score_table JOIN shown USING (study, section) WHERE study = 'main' ORDER BY line;

@@ -1,0 +1,87 @@
+-- Scores that the text names, and how they compare.
+
+WITH wanted (study, key, steps) AS (VALUES
+    ('main', 'flow-matching', 1), ('main', 'flow-matching', 4), ('main', 'flow-matching', 128),
+    ('main', 'progressive-distillation', 1), ('main', 'reflow', 1), ('main', 'reflow', 4),
+    ('main', 'shortcut', 1), ('main', 'shortcut', 4), ('main', 'shortcut', 128),
+    ('ablation', '1', 1), ('ablation', '1', 4), ('ablation', '1/64', 1), ('ablation', '1/64', 4),
+    ('pairs', '500', 1), ('pairs', '500', 16), ('pairs', '2000', 1), ('pairs', '2000', 16), ('pairs', '8000', 1),
+    ('pairs', '8000', 16))
+SELECT study || '/' || key || '/' || steps AS fact, table_cell(mean, error) AS value
+FROM wanted JOIN final USING (study, key, steps);
+
+-- A score over that of the same row at another number of steps, over common seeds.
+WITH wanted (study, key, steps, other) AS (VALUES
+    ('main', 'flow-matching', 1, 128), ('main', 'reflow', 1, 16), ('pairs', '500', 1, 64), ('pairs', '8000', 1, 64))
+SELECT w.study || '/' || w.key || '/ratio/' || w.steps || '/' || w.other AS fact,
+    three_digits(exp(avg(ln(a.value) - ln(b.value)))) AS value
+FROM wanted w JOIN final f USING (study, key, steps)
+    JOIN seed_score a USING (study, section, place, steps)
+    JOIN seed_score b ON b.study = a.study AND b.section = a.section AND b.place = a.place AND b.steps = w.other
+        AND b.seed = a.seed
+WHERE a.at_update IS NULL AND b.at_update IS NULL
+GROUP BY fact;
+
+-- Two rows. A single seed allows no test, only to say which number is the smaller one.
+WITH
+wanted (study, steps, key, other_key, name) AS (VALUES
+    ('main', 1, 'shortcut', 'progressive-distillation', ''), ('main', 1, 'shortcut', 'reflow', ''),
+    ('main', 1, 'shortcut', 'flow-matching', ''), ('main', 4, 'shortcut', 'reflow', ''),
+    ('main', 4, 'shortcut', 'flow-matching', ''), ('main', 4, 'shortcut', 'flow-matching', '/ratio'),
+    ('main', 4, 'shortcut', 'flow-matching', '/lower-in'), ('main', 128, 'shortcut', 'flow-matching', ''),
+    ('main', 128, 'shortcut', 'flow-matching', '/ratio'), ('main', 128, 'shortcut', 'flow-matching', '/lower-in'),
+    ('budget', 1, 'shortcut', 'flow-matching', ''), ('budget', 1, 'shortcut', 'flow-matching', '/ratio'),
+    ('budget', 4, 'shortcut', 'flow-matching', ''), ('budget', 4, 'shortcut', 'flow-matching', '/ratio'),
+    ('ablation', 1, '1', '1/64', '/lower-in'), ('ablation', 4, '1', '1/64', '/lower-in'))
+SELECT study || '/' || steps || '/' || key || '/vs/' || other_key || name AS fact, CASE
+        WHEN name = '/ratio' THEN three_digits(ratio)
+        WHEN name = '/lower-in' THEN lower_in || ' of ' || seeds || iif(seeds = 1, ' seed', ' seeds')
+        WHEN finding <> 'undecided' THEN finding || ' than'
+        WHEN ratio IS NULL THEN 'not comparable with'
+        WHEN seeds > 1 THEN 'not distinguishable from'
+        WHEN ratio < 1 THEN 'numerically lower than'
+        ELSE 'numerically higher than'
+    END AS value
+FROM wanted JOIN compared USING (study, steps, key, other_key);
+
+-- To whom the lowest mean of each number of steps belongs: "at 1 step to Reflow, not distinguishable from A and B; at 4,
+-- 8 and 16 steps to …". Numbers of steps that say the same stand together.
+WITH
+named AS (
+    SELECT study, place, steps, mean, seeds,
+        iif(setting IS NULL, latex(short), latex(s.ablated) || ' = ' || latex(setting)) AS name
+    FROM final JOIN study s USING (study) WHERE study IN ('main', 'ablation')),
+lowest AS (
+    SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY study, steps ORDER BY mean, place) AS rank FROM named)
+    WHERE rank = 1),
+alike AS ( -- rows that cannot be told from it
+    SELECT l.study, l.steps, n.place, n.name,
+        row_number() OVER (PARTITION BY l.study, l.steps ORDER BY n.place) AS nth,
+        count(*) OVER (PARTITION BY l.study, l.steps) AS count
+    FROM lowest l JOIN named n ON n.study = l.study AND n.steps = l.steps AND n.place <> l.place
+        JOIN shown s ON s.study = l.study
+        JOIN comparison c ON c.study = l.study AND c.section = s.section AND c.steps = l.steps AND c.place = l.place
+            AND c.other = n.place
+    WHERE c.finding <> 'lower'),
+said AS ( -- of one number of steps
+    SELECT l.study, l.steps, ' to ' || l.name || CASE
+            WHEN l.seeds < 2 THEN ''
+            ELSE coalesce(', not distinguishable from ' || (
+                SELECT group_concat(CASE nth WHEN 1 THEN '' WHEN count THEN ' and ' ELSE ', ' END || name, '')
+                FROM (SELECT * FROM alike a WHERE a.study = l.study AND a.steps = l.steps ORDER BY nth)),
+                ', lower than all others')
+        END AS words
+    FROM lowest l),
+begun AS (
+    SELECT *, words IS NOT lag(words) OVER (PARTITION BY study ORDER BY steps) AS begins FROM said),
+grouped AS (
+    SELECT *, sum(begins) OVER (PARTITION BY study ORDER BY steps) AS part FROM begun),
+counted AS (
+    SELECT *, row_number() OVER (PARTITION BY study, part ORDER BY steps) AS nth,
+        count(*) OVER (PARTITION BY study, part) AS count
+    FROM grouped ORDER BY study, part, steps),
+parts AS (
+    SELECT study, part, 'at ' || group_concat(CASE nth WHEN 1 THEN '' WHEN count THEN ' and ' ELSE ', ' END || steps, '')
+        || iif(max(steps) = 1, ' step', ' steps') || words AS text
+    FROM counted GROUP BY study, part ORDER BY study, part)
+SELECT study || '/lowest' AS fact, group_concat(text, '; ') AS value FROM parts GROUP BY study;

@@ -1,0 +1,22 @@
+-- The experiments that the paper is about, and the names by which its queries call them. One that has no scores is left
+-- out; `fewstep paper --set main=NAME` takes another. Columns: study, experiment, stable (1: without the trainings that
+-- fell back).
+WITH
+scored AS (
+    SELECT name, coalesce(ablated, '') AS ablated, max(used) AS used FROM experiments e
+    WHERE EXISTS (SELECT 1 FROM experiment_scores m JOIN scores s ON s.number = m.score
+                  WHERE m.experiment = e.id AND s.run IS NOT NULL)
+    GROUP BY name),
+usual (study, experiment, asked, stable, rank) AS (VALUES
+    ('main', 'fashion-table', given('main'), 0, 1),
+    ('budget', 'why-budget', given('budget'), 0, 2),
+    ('pairs', 'why-pairs', given('pairs'), 0, 3),
+    ('ablation', 'ablation-max-step', given('ablation'), 0, 4),
+    ('stable', 'fashion-table', given('main'), 1, 5))
+SELECT study, coalesce(asked, s.name,
+        -- a database without the main table: what was written to last and ablates nothing
+        CASE WHEN study IN ('main', 'stable') THEN (SELECT name FROM scored WHERE ablated = '' ORDER BY used DESC LIMIT 1)
+        END) AS experiment, stable
+FROM usual u LEFT JOIN scored s ON s.name = u.experiment
+WHERE asked IS NOT NULL OR s.name IS NOT NULL OR study IN ('main', 'stable')
+ORDER BY rank;
