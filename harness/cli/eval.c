@@ -6,12 +6,14 @@
 #include "harness/cli/options.h"
 #include "harness/run/pipeline.h"
 #include "harness/run/run_source.h"
+#include "harness/report/rows_json.h"
+#include "harness/text/number.h"
 
 struct eval_options {
     const char *source, *steps, *weights, *metrics, *out, *db;
     int64_t samples;
     double guidance;
-    bool quiet, help;
+    bool json, quiet, help;
 };
 
 static fs_status parse(int argc, char **argv, struct eval_options *options, struct fs_error *error)
@@ -24,13 +26,15 @@ static fs_status parse(int argc, char **argv, struct eval_options *options, stru
         {"--metrics", FS_FLAG_TEXT, &options->metrics, "M,M,…", "fd,kid,is … (those of the configuration)"},
         {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
         {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where the runs are (out)"},
+        {"--json", FS_FLAG_SWITCH, &options->json, NULL, "one JSON object a score"},
         {"--quiet", FS_FLAG_SWITCH, &options->quiet, NULL, "no progress"},
     };
     const struct fs_usage usage = {
         .command = "eval",
         .arguments = "RUN|CHECKPOINT",
-        .summary = "Scores again, perhaps at other step counts or by other metrics, and logs it for the tables of the\n"
-                   "experiments that the run is part of. A score that is already there is not made again.",
+        .summary =
+            "Scores again, perhaps at other step counts or by other metrics, logs it for the tables of the\n"
+            "experiments that the run is part of, and prints it. A score that is already there is not made again.",
         .example = "fewstep eval 3fa9c1 --steps 1,4,128 --samples 5000",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,
@@ -84,12 +88,61 @@ static fs_status score(struct fs_pipeline *pipeline, const struct fs_source *sou
     return FS_OK;
 }
 
+/* --- what they are --- */
+
+static void print_text(const json_t *row)
+{
+    char value[FS_NUMBER_TEXT], low[FS_NUMBER_TEXT], high[FS_NUMBER_TEXT], measure[96], interval[80] = "";
+    const char *extractor = json_string_value(json_object_get(row, "extractor"));
+    const char *metric = json_string_value(json_object_get(row, "metric"));
+    const json_t *end = json_object_get(row, "low");
+    fs_three_digits(json_number_value(json_object_get(row, "value")), value);
+    snprintf(measure, sizeof measure, "%s (%s)", metric, extractor);
+    if (json_is_number(end)) {
+        fs_three_digits(json_number_value(end), low);
+        fs_three_digits(json_number_value(json_object_get(row, "high")), high);
+        snprintf(interval, sizeof interval, "%s – %s", low, high);
+    }
+    printf("%5lld  %-26s  %9s  %-18s  %8lld  %-7s  %g\n", (long long)json_integer_value(json_object_get(row, "steps")),
+           measure, value, *interval ? interval : "-", (long long)json_integer_value(json_object_get(row, "samples")),
+           json_string_value(json_object_get(row, "weights")),
+           json_number_value(json_object_get(row, "guidance_scale")));
+}
+
+static fs_status print_scores(struct fs_store *store, const struct fs_score_list *scores, bool json,
+                              struct fs_error *error)
+{
+    if (!json && scores->count > 0) {
+        printf("%5s  %-26s  %9s  %-18s  %8s  %-7s  %s\n", "steps", "metric", "value", "95 % interval", "samples",
+               "weights", "guidance");
+    }
+    for (int i = 0; i < scores->count; i++) {
+        json_t *rows;
+        FS_TRY(
+            fs_rows_json(store, &rows, error,
+                         "SELECT r.id AS run, s.at_update AS \"update\", s.steps, s.metric, s.extractor, s.value, "
+                         "s.low, s.high, s.samples, s.weights, s.guidance_scale, s.score_hash FROM scores s LEFT JOIN "
+                         "runs r ON r.number = s.run WHERE s.score_hash = ?1",
+                         "t", scores->hashes[i]));
+        const json_t *row = json_array_get(rows, 0);
+        if (row && json) {
+            json_dumpf(row, stdout, JSON_COMPACT);
+            putchar('\n');
+        } else if (row) {
+            print_text(row);
+        }
+        json_decref(rows);
+    }
+    return FS_OK;
+}
+
 fs_status fs_command_eval(int argc, char **argv, struct fs_error *error)
 {
     struct eval_options options = {.guidance = -1};
     struct fs_source source;
     struct fs_session session;
     struct fs_pipeline pipeline;
+    struct fs_score_list scores = {0};
     enum fs_pipeline_end end = FS_PIPELINE_DONE;
     FS_TRY(parse(argc, argv, &options, error));
     if (options.help) {
@@ -109,9 +162,14 @@ fs_status fs_command_eval(int argc, char **argv, struct fs_error *error)
     fs_catch_signals();
     status = fs_pipeline_open(&pipeline, &session, &source.config, error);
     if (status == FS_OK) {
+        pipeline.scores = &scores;
         status = score(&pipeline, &source, &end, error);
         fs_pipeline_close(&pipeline);
     }
+    if (status == FS_OK) {
+        status = print_scores(session.store, &scores, options.json, error);
+    }
+    fs_score_list_free(&scores);
     if (status == FS_OK && end == FS_PIPELINE_STOPPED) {
         status = fs_fail(error, FS_STOPPED, "stopped; the scores that were reported are kept");
     }

@@ -30,7 +30,8 @@ fs_status fs_job_train(struct fs_job *job, char checkpoint[1024], enum fs_pipeli
 fs_status fs_job_scored(const struct fs_job *job, bool *scored, struct fs_error *error);
 /* Makes the scores and pictures of a checkpoint that are missing. */
 fs_status fs_job_score(struct fs_job *job, const char *checkpoint, enum fs_pipeline_end *end, struct fs_error *error);
-/* Makes the scores of the updates before the last whose weights are kept. Where they were not, a note says so. */
+/* Makes the scores of the updates before the last whose weights are kept. Where they were not, FS_USAGE says so, after
+ * the others. */
 fs_status fs_job_score_kept(struct fs_job *job, enum fs_pipeline_end *end, struct fs_error *error);
 /* The score of the test split in place of samples. */
 fs_status fs_job_score_data(struct fs_job *job, enum fs_pipeline_end *end, struct fs_error *error);

@@ -24,6 +24,13 @@ fs_status fs_failures_add(struct fs_failures *failures, const char *id, const ch
 const struct fs_failed_run *fs_failures_find(const struct fs_failures *failures, const char *id);
 void fs_failures_free(struct fs_failures *failures);
 
+/* Hashes of scores, each once, in the order in which they were asked for. */
+struct fs_score_list {
+    char (*hashes)[FS_HASH_TEXT];
+    int count;
+};
+void fs_score_list_free(struct fs_score_list *list);
+
 /* What all runs of a command share. Data and references are opened once, when first needed. */
 struct fs_pipeline {
     struct fs_session *session;
@@ -31,6 +38,7 @@ struct fs_pipeline {
     const char *experiment_name;
     bool adopt;                   /* continue half-trained runs of other sources */
     const char *label;            /* the user's own name for the runs in the experiment's tables; NULL: as it is */
+    struct fs_score_list *scores; /* receives what was asked for, made now or earlier; NULL: nobody wants to know */
     bool retry_failed;            /* train again what diverged in an earlier call */
     struct fs_failures *failures; /* of this call; for fs_pipeline_run */
     struct fs_dataset train, test;

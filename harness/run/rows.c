@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "harness/build_info.h"
 #include "metrics/metric.h"
@@ -75,7 +76,9 @@ static fs_status look_up(struct fs_store *store, int64_t experiment, const struc
     char *hash = missing->hashes[missing->count];
     FS_TRY(fs_columns_hash(&fs_score_columns, row, hash, error));
     FS_TRY(fs_store_find_score(store, hash, experiment, &found, &value, error));
-    if (!found) {
+    if (found) {
+        memcpy(missing->found[missing->found_count++], hash, FS_HASH_TEXT);
+    } else {
         missing->rows[missing->count] = *row;
         missing->rows[missing->count++].score_hash = hash;
     }
@@ -86,7 +89,7 @@ fs_status fs_missing_of_run(struct fs_store *store, int64_t experiment, const st
                             const struct fs_score_setup *setup, const char *run, int64_t update, int steps,
                             struct fs_missing_scores *missing, struct fs_error *error)
 {
-    missing->count = 0;
+    missing->count = missing->found_count = 0;
     for (int i = 0; i < config->evaluate.metric_count; i++) {
         struct fs_score_row row;
         FS_TRY(score_row(config, setup, i, &row, error));
@@ -105,7 +108,7 @@ fs_status fs_missing_of_data(struct fs_store *store, int64_t experiment, const s
                              const struct fs_score_setup *setup, struct fs_missing_scores *missing,
                              struct fs_error *error)
 {
-    missing->count = 0;
+    missing->count = missing->found_count = 0;
     snprintf(missing->source, sizeof missing->source, "dataset:%s:test", config->dataset.name);
     for (int i = 0; i < config->evaluate.metric_count; i++) {
         struct fs_score_row row;

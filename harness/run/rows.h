@@ -26,6 +26,8 @@ struct fs_missing_scores {
     struct fs_score_row rows[FS_METRICS_MAX];
     char hashes[FS_METRICS_MAX][FS_HASH_TEXT], source[96];
     int count;
+    char found[FS_METRICS_MAX][FS_HASH_TEXT]; /* of those that are there */
+    int found_count;
 };
 
 /* What `config` asks of the weights of `update` at `steps`: `run` is the run's id, or "" for a checkpoint whose run is

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "harness/run/checkpoint_row.h"
@@ -108,6 +109,32 @@ fs_status fs_job_scored(const struct fs_job *job, bool *scored, struct fs_error 
     return FS_OK;
 }
 
+void fs_score_list_free(struct fs_score_list *list)
+{
+    free(list->hashes);
+    *list = (struct fs_score_list){0};
+}
+
+static fs_status add_scores(struct fs_score_list *list, const char (*hashes)[FS_HASH_TEXT], int count,
+                            struct fs_error *error)
+{
+    for (int i = 0; list && i < count; i++) {
+        bool there = false;
+        for (int k = 0; !there && k < list->count; k++) {
+            there = strcmp(list->hashes[k], hashes[i]) == 0;
+        }
+        void *more = there ? list->hashes : realloc(list->hashes, (size_t)(list->count + 1) * sizeof *list->hashes);
+        if (!more) {
+            return fs_fail(error, FS_FAILED, "no memory for a list of scores");
+        }
+        list->hashes = more;
+        if (!there) {
+            memcpy(list->hashes[list->count++], hashes[i], FS_HASH_TEXT);
+        }
+    }
+    return FS_OK;
+}
+
 static fs_status score_steps(struct fs_job *job, struct fs_generator *generator, const int *steps, int count,
                              bool *done, struct fs_error *error)
 {
@@ -118,11 +145,15 @@ static fs_status score_steps(struct fs_job *job, struct fs_generator *generator,
         FS_TRY(fs_missing_of_run(job->pipeline->session->store, job->pipeline->experiment, job->config, &setup, job->id,
                                  generator->update, steps[i], &missing, error));
         FS_TRY(make_scores(job, generator, &missing, done, error));
+        FS_TRY(add_scores(job->pipeline->scores, missing.found, missing.found_count, error));
+        FS_TRY(add_scores(job->pipeline->scores, missing.hashes, *done ? missing.count : 0, error));
     }
     return FS_OK;
 }
 
-static fs_status score_kept(struct fs_job *job, const struct fs_kept_update *kept, bool *done, struct fs_error *error)
+/* *kept_not: the weights are not on the disk, so that their scores cannot be made. */
+static fs_status score_kept(struct fs_job *job, const struct fs_kept_update *kept, bool *done, bool *kept_not,
+                            struct fs_error *error)
 {
     char checkpoint[1024];
     struct fs_generator generator;
@@ -134,11 +165,8 @@ static fs_status score_kept(struct fs_job *job, const struct fs_kept_update *kep
         return FS_OK;
     }
     fs_checkpoint_path(job->folder, kept->update, checkpoint);
-    if (access(checkpoint, R_OK) != 0) {
-        fs_progress_note(&job->pipeline->session->progress,
-                         "%s: the weights of update %" PRId64 " are not there, so they are not scored: the run was "
-                         "trained before evaluate.updates asked for them, or they were cleared away",
-                         job->name, kept->update);
+    *kept_not = access(checkpoint, R_OK) != 0;
+    if (*kept_not) {
         return FS_OK;
     }
     FS_TRY(fs_checkpoint_row_check(job->pipeline->session->store, job->id, kept->update, checkpoint, true, error));
@@ -153,12 +181,23 @@ fs_status fs_job_score_kept(struct fs_job *job, enum fs_pipeline_end *end, struc
 {
     struct fs_kept_update kept[FS_KEPT_MAX];
     const int kept_count = fs_config_kept_updates(job->config, kept);
+    char gone[256] = "";
     bool done = true;
     for (int i = 0; done && i < kept_count; i++) {
-        FS_TRY(score_kept(job, &kept[i], &done, error));
+        bool kept_not = false;
+        FS_TRY(score_kept(job, &kept[i], &done, &kept_not, error));
+        if (kept_not) {
+            const size_t length = strlen(gone);
+            snprintf(gone + length, sizeof gone - length, "%s%" PRId64, length ? ", " : "", kept[i].update);
+        }
     }
     *end = done ? FS_PIPELINE_DONE : FS_PIPELINE_STOPPED;
-    return FS_OK;
+    return !gone[0] ? FS_OK
+                    : fs_fail(error, FS_USAGE,
+                              "the weights of update %s were not kept when it was trained, so their scores cannot be "
+                              "made: train it again in a folder of its own (the same command with another --out), and "
+                              "join the two databases with `fewstep merge`",
+                              gone);
 }
 
 /* --- pictures --- */

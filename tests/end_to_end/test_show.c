@@ -1,5 +1,5 @@
-/* What `show` says of a run: the command that makes it again, in a folder of its own, makes that very run; a label is
- * the experiment's, and moves no id. */
+/* What `show` says of a run, and `eval`: the command that makes it again, in a folder of its own, makes that very run;
+ * a label is the experiment's, and moves no id. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,6 +104,54 @@ static void test_a_label(void **state)
     test_program_refuses(2, options, "--label: expected a name on one line");
 }
 
+/* `eval` prints what was asked for, on standard output, whether it was made now or is there. */
+static void test_scores_are_printed(void **state)
+{
+    (void)state;
+    char id[80], command[4096], first[4096], second[4096], value[64];
+    test_program_query(out, "SELECT id FROM runs WHERE method = 'flow-matching' LIMIT 1", id, sizeof id);
+    snprintf(command, sizeof command, "eval %.8s --steps 4,2 --out %s --quiet >&2", id, out);
+    assert_int_equal(test_program_run("", command, first, sizeof first), 0);
+    assert_non_null(strstr(first, "\n    4  fd (fashion-cnn) "));
+    assert_non_null(strstr(first, "\n    2  fd (fashion-cnn) "));
+    assert_int_equal(test_program_run("", command, second, sizeof second), 0);
+    assert_string_equal(second, first);
+    snprintf(command, sizeof command, "eval %.8s --steps 4 --out %s --quiet --json >&2", id, out);
+    assert_int_equal(test_program_run("", command, first, sizeof first), 0);
+    test_program_query(out, "SELECT printf('%.6g', value) FROM scores WHERE steps = 4", value, sizeof value);
+    assert_int_equal(strncmp(strstr(first, "\"value\":") + 8, value, 6), 0);
+    assert_ptr_equal(strchr(first, '\n'), first + strlen(first) - 1); /* one object */
+}
+
+/* Scores of weights that were not kept cannot be made: the others are, and it is said what to do. */
+static void test_weights_that_were_not_kept(void **state)
+{
+    (void)state;
+    char options[4096], text[8192];
+    snprintf(options, sizeof options,
+             "run %s --out %s --quiet --only train.batch=24 --only train.ema=0.9 --only "
+             "method=flow-matching --set evaluate.updates='[3, 4]' --set evaluate.steps='[1, 8]' >&2",
+             experiment, out);
+    assert_int_equal(test_program_run("", options, text, sizeof text), 3);
+    assert_non_null(strstr(text, "the weights of update 3, 4 were not kept"));
+    assert_non_null(strstr(text, "the same command with another --out"));
+    assert_non_null(strstr(text, "8 steps"));
+    /* What it says works. */
+    snprintf(options, sizeof options,
+             "run %s --only train.batch=24 --only train.ema=0.9 --only method=flow-matching "
+             "--set evaluate.updates='[3, 4]'",
+             experiment);
+    assert_int_equal(test_shell(text, sizeof text, "rm -rf %s", fresh), 0);
+    run(options, fresh);
+    snprintf(options, sizeof options, "merge %s/fewstep.db %s/fewstep.db -o %s/fewstep.db", out, fresh, out);
+    assert_int_equal(test_program_run("", options, text, sizeof text), 0);
+    snprintf(options, sizeof options,
+             "run %s --out %s --quiet --only train.batch=24 --only train.ema=0.9 --only "
+             "method=flow-matching --set evaluate.updates='[3, 4]' >&2",
+             experiment, out);
+    assert_int_equal(test_program_run("", options, text, sizeof text), 0);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -121,6 +169,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_command_makes_the_same_run),
         cmocka_unit_test(test_a_label),
+        cmocka_unit_test(test_scores_are_printed),
+        cmocka_unit_test(test_weights_that_were_not_kept),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
