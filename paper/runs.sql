@@ -21,7 +21,8 @@ SELECT '\hypertarget{run:' || substr(c.id, 1, 8) || '}{\texttt{' || substr(c.id,
     || coalesce('\texttt{' || latex(CASE WHEN c.command LIKE 'git checkout %'
         THEN 'git checkout ' || substr(c.command, 14, min(12, instr(substr(c.command, 14), ' ') - 1)) -- of the commit
             || substr(c.command, 13 + instr(substr(c.command, 14), ' '))
-        ELSE c.command END) || '}', 'made by hand')
+        ELSE c.command END) || '}',
+        iif(c.number IN (SELECT run FROM experiment_runs), 'made by a program that knew other keys', 'made by hand'))
     || coalesce(t.text, '') || ' \\' AS latex
 FROM commanded c LEFT JOIN trained t ON t.run = c.number
 ORDER BY c.rank, c.after;

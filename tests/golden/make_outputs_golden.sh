@@ -51,3 +51,8 @@ fi
     sed -n 's/^\\fsset{\([^}]*\)}{\(.*\)}$/\1	\2/p' "$work/paper/fs-facts.tex" | LC_ALL=C sort
     grep -o '\\fs[a-z]*true' "$work/paper/fs-facts.tex" | LC_ALL=C sort
 } >"$folder/paper-facts.tsv"
+# Its tables and figures, a line a file: name, lines, hash; without the pictures' paths, and the commands that `show` has.
+(cd "$work/paper" && for file in $(ls | LC_ALL=C sort); do
+    case $file in fs-facts.tex | fs-samples.tex | fs-runs.tex) continue ;; esac
+    printf '%s\t%s\t%s\n' "$file" "$(wc -l <"$file")" "$(sha256sum <"$file" | cut -d' ' -f1)"
+done) >"$folder/paper-files.tsv"
