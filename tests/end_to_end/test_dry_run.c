@@ -27,7 +27,7 @@ static char experiment[256], out[256];
 
 /* Another value than the experiment's, and how many new scores it asks for of weights that are there: of two numbers of
  * steps at updates 4 and 8. */
-static const struct {
+static const struct change {
     const char *key, *value;
     int scores;
 } changes[] = {
@@ -67,6 +67,16 @@ static int promised(const char *set)
     return sscanf(done, "trained, %d/%d scores", &made, &asked) == 2 ? asked - made : -1;
 }
 
+static const struct change *find_change(const char *key)
+{
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        if (strcmp(changes[i].key, key) == 0) {
+            return &changes[i];
+        }
+    }
+    return NULL;
+}
+
 static int count_scores(void)
 {
     char text[64];
@@ -89,17 +99,15 @@ static void test_every_key_of_evaluate(void **state)
         if (strncmp(schema.keys[i].name, "evaluate.", 9) != 0) {
             continue;
         }
-        size_t c = 0;
-        while (c < sizeof changes / sizeof *changes && strcmp(changes[c].key, schema.keys[i].name) != 0) {
-            c++;
-        }
-        if (c == sizeof changes / sizeof *changes) {
+        const struct change *change = find_change(schema.keys[i].name);
+        if (!change) {
             fail_msg("%s: a new key: say here what another value of it asks for", schema.keys[i].name);
+            return;
         }
         char set[256];
-        snprintf(set, sizeof set, "--quiet --set '%s=%s'", changes[c].key, changes[c].value);
+        snprintf(set, sizeof set, "--quiet --set '%s=%s'", change->key, change->value);
         const int missing = promised(set + strlen("--quiet ")), before = count_scores();
-        assert_int_equal(missing, changes[c].scores);
+        assert_int_equal(missing, change->scores);
         const int status = run(set, text, sizeof text);
         if ((status == 0) != (missing >= 0)) {
             fail_msg("%s: the dry run promised %d scores and the run ended with %d: %s", set, missing, status, text);
