@@ -25,6 +25,19 @@ bool fs_always_guided(const void *settings)
     return true;
 }
 
+int fs_one_row_group(const struct fs_method_setup *setup, int counts[FS_ROW_GROUPS_MAX])
+{
+    counts[0] = setup->batch;
+    return 1;
+}
+
+struct fs_loss fs_mean_square(const struct fs_method_setup *setup, const struct fs_phase *phase)
+{
+    (void)setup;
+    (void)phase;
+    return (struct fs_loss){.kind = FS_LOSS_MEAN_SQUARE};
+}
+
 double fs_no_extra_forwards(const struct fs_method_setup *setup, const struct fs_phase *phase)
 {
     (void)setup;

@@ -4,10 +4,12 @@
 
 #include "methods/method.h"
 
-double fs_no_teacher(const void *settings);    /* teacher_share: 0 */
-double fs_train_average(const void *settings); /* target_ema: train.ema */
-bool fs_never_guided(const void *settings);    /* trains_guided: false */
-bool fs_always_guided(const void *settings);   /* trains_guided: true */
+double fs_no_teacher(const void *settings);                                               /* teacher_share: 0 */
+double fs_train_average(const void *settings);                                            /* target_ema: train.ema */
+bool fs_never_guided(const void *settings);                                               /* trains_guided: false */
+bool fs_always_guided(const void *settings);                                              /* trains_guided: true */
+int fs_one_row_group(const struct fs_method_setup *setup, int counts[FS_ROW_GROUPS_MAX]); /* all rows alike */
+struct fs_loss fs_mean_square(const struct fs_method_setup *setup, const struct fs_phase *phase);
 double fs_no_extra_forwards(const struct fs_method_setup *setup, const struct fs_phase *phase);
 float fs_unconditioned(const struct fs_method_setup *setup, int steps);  /* s = 0 at every number of steps */
 bool fs_inside_training(const struct fs_method_setup *setup, int steps); /* outside_training: nowhere */

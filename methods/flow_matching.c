@@ -1,6 +1,7 @@
 /* Flow matching: the velocity from noise to data by regression, sampled by Euler steps. The baseline, and the teacher
  * of the methods that distil. */
 #include "methods/defaults.h"
+#include "methods/steps.h"
 #include "methods/targets.h"
 
 static fs_status check(const struct fs_method_setup *setup, struct fs_error *error)
@@ -17,7 +18,7 @@ static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS
 
 static void make_targets(struct fs_method_context *context, struct fs_targets *targets)
 {
-    fs_flow_matching_rows(context, targets, (struct fs_row_range){0, context->rows}, 0);
+    fs_flow_matching_rows(context, targets, context->groups[0], 0);
 }
 
 static bool guidance_allowed(const struct fs_method_setup *setup, int steps, const char **reason)
@@ -41,9 +42,12 @@ const struct fs_method fs_flow_matching = {
     .teacher_share = fs_no_teacher,
     .target_ema = fs_train_average,
     .phases = phases,
+    .row_groups = fs_one_row_group,
     .make_targets = make_targets,
+    .loss = fs_mean_square,
     .extra_forwards = fs_no_extra_forwards,
     .conditioning = fs_unconditioned,
+    .step = fs_euler_step,
     .trains_guided = fs_never_guided,
     .guidance_allowed = guidance_allowed,
     .outside_training = outside_training,

@@ -36,15 +36,22 @@ struct fs_pairs_request {
     int steps;
 };
 
-/* A stretch of training. Its end and what comes next are one event. */
+/* Rows first … first + count − 1 of those at hand. The first of them is row `global` of the global batch, and so on:
+ * which row is what, and every random number, depends on that alone. */
+struct fs_row_range {
+    int first, count, global;
+};
+#define FS_ROW_GROUPS_MAX 8
+
+/* A phase of training. Its end and what comes next are one event. */
 enum fs_start { FS_START_FRESH, FS_START_TEACHER, FS_START_CONTINUE };
 struct fs_phase {
     int64_t updates;
     enum fs_start start;      /* whose weights it begins with; CONTINUE keeps weights and moments */
     bool teacher_is_previous; /* at its begin the teacher becomes the EMA of the phase before */
     bool asks_teacher;        /* its targets ask FS_NETWORK_TEACHER, whose weights are kept for it */
-    struct fs_pairs_request
-        pairs; /* (x0, x1) come from these, not from the data set; the same in all phases on pairs */
+    /* (x0, x1) come from these, not from the data set; all phases that ask for pairs ask for the same. */
+    struct fs_pairs_request pairs;
     int level; /* progressive distillation: the student's level; others: K */
     bool keep; /* the weights at its end are kept, and scored at 2^level steps */
 };
@@ -55,9 +62,8 @@ enum fs_network {
     FS_NETWORK_TEACHER,
 };
 
-/* What a method may do while it makes targets for a micro-batch: rows first_row … first_row + rows − 1 of the global
- * batch. Arrays of scalars are the host's, one value a row; views are in the backend's memory. Random numbers depend
- * on the global row only, so that micro-batches and ranks move none. */
+/* What a method may do while it makes targets for a micro-batch of `rows` rows, which come in the order of its groups.
+ * Arrays of scalars are the host's, one value a row; views are in the backend's memory. */
 struct fs_method_context {
     struct fs_backend *backend;
     struct fs_method_setup setup;
@@ -65,8 +71,9 @@ struct fs_method_context {
     int64_t update;       /* of the whole stage, from 0: the random numbers' counter */
     int64_t phase_update; /* of the phase, from 0 */
     uint32_t seed;
-    int rows, first_row;
-    int64_t dim; /* H·W·C */
+    int rows;
+    struct fs_row_range groups[FS_ROW_GROUPS_MAX]; /* the rows at hand that belong to each of row_groups; maybe none */
+    int64_t dim;                                   /* H·W·C */
     int null_label;
     double label_dropout;
     double guidance_scale;
@@ -91,10 +98,31 @@ struct fs_method_context {
 struct fs_targets {
     struct fs_view x;      /* [rows, dim] */
     struct fs_view target; /* [rows, dim] */
-    float *t, *s;          /* [rows] */
+    float *t, *s;          /* [rows], t anywhere in 0 … 1, s whatever the method asks the network with */
     int32_t *labels;       /* [rows] */
     float *weight;         /* [rows], 1 for a row that counts once; the trainer divides by the global batch */
-    int32_t *level;        /* [rows], for the curves "loss per level" */
+    int32_t *level;        /* [rows], 0 … K, for the curves "loss per level"; K where there are no levels */
+};
+
+/* A step of sampling: x at time t becomes x at `next`. Its rows are first_row … of the noise bank at `seed`, which a
+ * step that re-noises draws by, so that the size of a batch moves no sample. */
+struct fs_step {
+    struct fs_backend *backend;
+    struct fs_method_setup setup;
+    struct fs_view x;          /* [n, dim], in and out */
+    struct fs_view scratch[2]; /* [n, dim] each, free to use */
+    int step, steps;           /* `step` from 0 */
+    double t, next;            /* step/steps and (step + 1)/steps */
+    float s;                   /* the method's conditioning at `steps` */
+    uint32_t seed, first_row;
+
+    /* out [n, dim] = network(x, t, s, labels), guided where that was asked for; `out` is not `x`. To be called once a
+     * step: N steps are N evaluations in all tables. */
+    void (*velocity)(struct fs_step *step, struct fs_view out, struct fs_view x, double t, float s);
+    /* out = a·x + c·y, the same coefficients in every row, within ±clip unless that is 0. `out` may be `x` or `y`. */
+    void (*mix)(struct fs_step *step, struct fs_view out, double a, struct fs_view x, double c, struct fs_view y,
+                double clip);
+    void *owner; /* the sampler's, or the test's */
 };
 
 struct fs_method {
@@ -113,12 +141,18 @@ struct fs_method {
     double (*target_ema)(const void *settings);
     /* Writes the phases, whose updates add up to setup->updates; returns how many. */
     int (*phases)(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX]);
+    /* How many rows of the global batch, in their order, are of one kind and cost; their sum is setup->batch. Every
+     * process is dealt a slice of each. Returns how many groups. */
+    int (*row_groups)(const struct fs_method_setup *setup, int counts[FS_ROW_GROUPS_MAX]);
     void (*make_targets)(struct fs_method_context *context, struct fs_targets *targets);
+    /* What the network's error is weighed by in that phase. */
+    struct fs_loss (*loss)(const struct fs_method_setup *setup, const struct fs_phase *phase);
     /* Forward passes without gradient, a sample and update of the phase (shortcut at share f: 2·f). */
     double (*extra_forwards)(const struct fs_method_setup *setup, const struct fs_phase *phase);
 
     /* The conditioning s that the sampler feeds at `steps` steps. */
     float (*conditioning)(const struct fs_method_setup *setup, int steps);
+    void (*step)(struct fs_step *step);
     /* True where the weights learn guided velocities: guidance_scale is then part of what is trained, and scores ask
      * for explicit guidance only where it is allowed besides. */
     bool (*trains_guided)(const void *settings);

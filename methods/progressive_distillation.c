@@ -1,6 +1,7 @@
 /* Progressive distillation: K phases, in each of which the student learns to do in one step what its teacher does in
  * two, and then is the teacher of the next. */
 #include "methods/defaults.h"
+#include "methods/steps.h"
 #include "methods/targets.h"
 
 #include <inttypes.h>
@@ -72,7 +73,7 @@ static void make_targets(struct fs_method_context *context, struct fs_targets *t
         .conditioned = false,
         .guided = is_guided(&context->setup, context->phase) ? context->rows : 0,
     };
-    fs_half_step_rows(context, targets, (struct fs_row_range){0, context->rows}, &how);
+    fs_half_step_rows(context, targets, context->groups[0], &how);
 }
 
 static double extra_forwards(const struct fs_method_setup *setup, const struct fs_phase *phase)
@@ -105,9 +106,12 @@ const struct fs_method fs_progressive_distillation = {
     .teacher_share = teacher_share,
     .target_ema = fs_train_average,
     .phases = phases,
+    .row_groups = fs_one_row_group,
     .make_targets = make_targets,
+    .loss = fs_mean_square,
     .extra_forwards = extra_forwards,
     .conditioning = fs_unconditioned,
+    .step = fs_euler_step,
     .trains_guided = fs_always_guided,
     .guidance_allowed = guidance_allowed,
     .outside_training = outside_training,

@@ -1,6 +1,7 @@
 /* Reflow: flow matching on pairs of noise and the teacher's sample from it, which makes the paths straighter. The pairs
  * are drawn once, before the training. */
 #include "methods/defaults.h"
+#include "methods/steps.h"
 #include "methods/targets.h"
 
 enum { INIT_TEACHER, INIT_SCRATCH };
@@ -61,7 +62,7 @@ static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS
 
 static void make_targets(struct fs_method_context *context, struct fs_targets *targets)
 {
-    fs_flow_matching_rows(context, targets, (struct fs_row_range){0, context->rows}, 0);
+    fs_flow_matching_rows(context, targets, context->groups[0], 0);
 }
 
 static bool guidance_allowed(const struct fs_method_setup *setup, int steps, const char **reason)
@@ -86,9 +87,12 @@ const struct fs_method fs_reflow = {
     .teacher_share = teacher_share,
     .target_ema = fs_train_average,
     .phases = phases,
+    .row_groups = fs_one_row_group,
     .make_targets = make_targets,
+    .loss = fs_mean_square,
     .extra_forwards = fs_no_extra_forwards,
     .conditioning = fs_unconditioned,
+    .step = fs_euler_step,
     .trains_guided = fs_always_guided,
     .guidance_allowed = guidance_allowed,
     .outside_training = fs_inside_training,

@@ -1,6 +1,7 @@
 /* The shortcut model: one network for all step sizes. Part of each batch is flow matching at the finest level; in the
  * rest (self-consistency rows) one step of size d has to equal two steps of d/2 by the average network. */
 #include "methods/defaults.h"
+#include "methods/steps.h"
 #include "methods/targets.h"
 
 #include <math.h>
@@ -125,28 +126,32 @@ static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS
     return fs_single_phase(setup, FS_START_FRESH, phases);
 }
 
-/* How many of `count` rows that begin the global batch lie in this micro-batch, which they begin as well. */
-static int local_part(const struct fs_method_context *context, int count)
+enum { BOOTSTRAP, FLOW_MATCHING };
+
+static int row_groups(const struct fs_method_setup *setup, int counts[FS_ROW_GROUPS_MAX])
 {
-    const int rest = count - context->first_row;
-    return rest < 0 ? 0 : rest < context->rows ? rest : context->rows;
+    counts[BOOTSTRAP] = layout_of(setup).rows;
+    counts[FLOW_MATCHING] = setup->batch - counts[BOOTSTRAP];
+    return 2;
 }
 
 static void make_targets(struct fs_method_context *context, struct fs_targets *targets)
 {
     const struct layout layout = layout_of(&context->setup);
-    const int bootstrapped = local_part(context, layout.rows);
-    for (int i = 0; i < bootstrapped; i++) {
-        targets->level[i] = level_of(&context->setup, &layout, context->first_row + i);
+    const struct fs_row_range bootstrap = context->groups[BOOTSTRAP];
+    for (int i = bootstrap.first; i < bootstrap.first + bootstrap.count; i++) {
+        targets->level[i] = level_of(&context->setup, &layout, (int)fs_global_row(bootstrap, i));
     }
+    const int guided = layout.guided - bootstrap.global; /* the first rows of the batch */
     const struct fs_half_steps how = {
         .network = FS_NETWORK_AVERAGE,
         .conditioned = true,
-        .guided = local_part(context, layout.guided),
+        .guided = guided < 0                 ? 0
+                  : guided < bootstrap.count ? guided
+                                             : bootstrap.count,
     };
-    fs_half_step_rows(context, targets, (struct fs_row_range){0, bootstrapped}, &how);
-    fs_flow_matching_rows(context, targets, (struct fs_row_range){bootstrapped, context->rows - bootstrapped},
-                          (float)context->setup.levels);
+    fs_half_step_rows(context, targets, bootstrap, &how);
+    fs_flow_matching_rows(context, targets, context->groups[FLOW_MATCHING], (float)context->setup.levels);
 }
 
 static double extra_forwards(const struct fs_method_setup *setup, const struct fs_phase *phase)
@@ -199,9 +204,12 @@ const struct fs_method fs_shortcut = {
     .teacher_share = fs_no_teacher,
     .target_ema = target_ema,
     .phases = phases,
+    .row_groups = row_groups,
     .make_targets = make_targets,
+    .loss = fs_mean_square,
     .extra_forwards = extra_forwards,
     .conditioning = conditioning,
+    .step = fs_euler_step,
     .trains_guided = trains_guided,
     .guidance_allowed = guidance_allowed,
     .outside_training = outside_training,

@@ -3,45 +3,45 @@
 
 #include <math.h>
 
-static struct fs_random_key random_key(const struct fs_method_context *context, enum fs_stream stream)
-{
-    return (struct fs_random_key){.seed = context->seed, .stream = stream, .update = (uint32_t)context->update};
-}
-
-/* The row of the global batch, which is what random numbers are drawn for. */
-static uint32_t global_row(const struct fs_method_context *context, int row)
-{
-    return (uint32_t)(context->first_row + row);
-}
-
 static struct fs_view rows_of(struct fs_view view, struct fs_row_range range)
 {
     return fs_view_rows(view, range.first, range.count);
 }
 
-/* Fresh noise for the rows of the range, in its rows of scratch[0]. */
-static struct fs_view draw_noise(struct fs_method_context *context, struct fs_row_range range, enum fs_stream stream)
+/* --- parts of a row --- */
+
+struct fs_random_key fs_target_key(const struct fs_method_context *context, uint32_t stream)
+{
+    return (struct fs_random_key){.seed = context->seed, .stream = stream, .update = (uint32_t)context->update};
+}
+
+struct fs_view fs_draw_noise(struct fs_method_context *context, struct fs_row_range range, uint32_t stream)
 {
     const struct fs_view noise = rows_of(context->scratch[0], range);
-    context->backend->normals(context->backend, noise, random_key(context, stream), global_row(context, range.first));
+    context->backend->normals(context->backend, noise, fs_target_key(context, stream), (uint32_t)range.global);
     return noise;
 }
 
-/* out = clip(a·x + c·y) with the same coefficients in every row. */
-static void mix_evenly(struct fs_method_context *context, struct fs_view out, double a, struct fs_view x, double c,
-                       struct fs_view y, double clip)
+void fs_draw_labels(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range)
 {
-    float *const left = context->numbers[0], *const right = context->numbers[1];
-    for (int64_t i = 0; i < out.rows; i++) {
-        left[i] = (float)a;
-        right[i] = (float)c;
+    const struct fs_random_key key = fs_target_key(context, FS_STREAM_LABEL_DROPOUT);
+    for (int i = range.first; i < range.first + range.count; i++) {
+        const bool drop = (double)fs_uniform(key, fs_global_row(range, i), 0) < context->label_dropout;
+        targets->labels[i] = drop ? context->null_label : context->labels[i];
     }
-    context->mix(context, out, left, x, right, y, clip);
 }
 
-/* x_t = (1 − (1 − σ)·t)·x0 + t·x1 at the times of the range. */
-static void mix_at_times(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
-                         struct fs_view noise)
+void fs_draw_grid_times(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range)
+{
+    const struct fs_random_key key = fs_target_key(context, FS_STREAM_TRAIN_TIME);
+    const int steps = context->setup.finest_steps;
+    for (int i = range.first; i < range.first + range.count; i++) {
+        targets->t[i] = (float)fs_random_below(key, fs_global_row(range, i), 0, (uint32_t)steps) / (float)steps;
+    }
+}
+
+void fs_mix_at_times(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
+                     struct fs_view noise)
 {
     float *const left = context->numbers[0];
     const float *t = targets->t + range.first;
@@ -51,28 +51,44 @@ static void mix_at_times(struct fs_method_context *context, struct fs_targets *t
     context->mix(context, rows_of(targets->x, range), left, noise, t, rows_of(context->data, range), 0);
 }
 
-void fs_flow_matching_rows(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
-                           float s)
+void fs_mix_evenly(struct fs_method_context *context, struct fs_view out, double a, struct fs_view x, double c,
+                   struct fs_view y, double clip)
+{
+    float *const left = context->numbers[0], *const right = context->numbers[1];
+    for (int64_t i = 0; i < out.rows; i++) {
+        left[i] = (float)a;
+        right[i] = (float)c;
+    }
+    context->mix(context, out, left, x, right, y, clip);
+}
+
+/* --- flow matching --- */
+
+void fs_flow_matching_at_times(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
+                               float s)
 {
     if (range.count == 0) {
         return;
     }
-    const struct fs_random_key times = random_key(context, FS_STREAM_TRAIN_TIME);
-    const struct fs_random_key dropout = random_key(context, FS_STREAM_LABEL_DROPOUT);
-    const int steps = context->setup.finest_steps;
+    fs_draw_labels(context, targets, range);
     for (int i = range.first; i < range.first + range.count; i++) {
-        const uint32_t row = global_row(context, i);
-        const bool drop = (double)fs_uniform(dropout, row, 0) < context->label_dropout;
-        targets->t[i] = (float)fs_random_below(times, row, 0, (uint32_t)steps) / (float)steps;
         targets->s[i] = s;
-        targets->labels[i] = drop ? context->null_label : context->labels[i];
         targets->weight[i] = 1;
         targets->level[i] = context->setup.levels;
     }
-    const struct fs_view noise = context->phase->pairs.count > 0 ? rows_of(context->noise, range)
-                                                                 : draw_noise(context, range, FS_STREAM_TRAIN_NOISE);
-    mix_at_times(context, targets, range, noise);
-    mix_evenly(context, rows_of(targets->target, range), 1, rows_of(context->data, range), -(1 - FS_SIGMA), noise, 0);
+    const bool on_pairs = context->phase->pairs.count > 0;
+    const struct fs_view noise =
+        on_pairs ? rows_of(context->noise, range) : fs_draw_noise(context, range, FS_STREAM_TRAIN_NOISE);
+    fs_mix_at_times(context, targets, range, noise);
+    fs_mix_evenly(context, rows_of(targets->target, range), 1, rows_of(context->data, range), -(1 - FS_SIGMA), noise,
+                  0);
+}
+
+void fs_flow_matching_rows(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
+                           float s)
+{
+    fs_draw_grid_times(context, targets, range);
+    fs_flow_matching_at_times(context, targets, range, s);
 }
 
 /* --- two half steps --- */
@@ -80,15 +96,15 @@ void fs_flow_matching_rows(struct fs_method_context *context, struct fs_targets 
 static void draw_bootstrap(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
                            bool conditioned)
 {
-    const struct fs_random_key times = random_key(context, FS_STREAM_BOOTSTRAP_TIME);
+    const struct fs_random_key times = fs_target_key(context, FS_STREAM_BOOTSTRAP_TIME);
     for (int i = range.first; i < range.first + range.count; i++) {
         const uint32_t steps = (uint32_t)1 << targets->level[i]; /* 1/d */
-        targets->t[i] = (float)fs_random_below(times, global_row(context, i), 0, steps) / (float)steps;
+        targets->t[i] = (float)fs_random_below(times, fs_global_row(range, i), 0, steps) / (float)steps;
         targets->s[i] = conditioned ? (float)targets->level[i] : 0;
         targets->labels[i] = context->labels[i];
         targets->weight[i] = 1;
     }
-    mix_at_times(context, targets, range, draw_noise(context, range, FS_STREAM_BOOTSTRAP_NOISE));
+    fs_mix_at_times(context, targets, range, fs_draw_noise(context, range, FS_STREAM_BOOTSTRAP_NOISE));
 }
 
 /* out = v(x, t, s, label), in the first `guided` rows v_null + scale·(v_label − v_null). Uses scratch[3]. */
@@ -105,7 +121,7 @@ static void half_step_velocity(struct fs_method_context *context, const struct f
         context->spare_labels[i] = context->null_label;
     }
     context->evaluate(context, how->network, null, fs_view_rows(x, 0, n), t, s, context->spare_labels);
-    mix_evenly(context, guided, context->guidance_scale, guided, 1 - context->guidance_scale, null, 0);
+    fs_mix_evenly(context, guided, context->guidance_scale, guided, 1 - context->guidance_scale, null, 0);
 }
 
 void fs_half_step_rows(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
@@ -134,5 +150,5 @@ void fs_half_step_rows(struct fs_method_context *context, struct fs_targets *tar
     }
     context->mix(context, middle, one, x, half, v1, FS_CLIP);
     half_step_velocity(context, how, v2, middle, later, half_level, labels);
-    mix_evenly(context, rows_of(targets->target, range), 0.5, v1, 0.5, v2, FS_CLIP);
+    fs_mix_evenly(context, rows_of(targets->target, range), 0.5, v1, 0.5, v2, FS_CLIP);
 }

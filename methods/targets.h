@@ -1,16 +1,40 @@
-/* What the methods share when they make targets: rows and their random numbers, x_t, flow-matching rows, and the target
- * of two half steps. Everything works on rows first … first + count − 1 of the micro-batch. */
+/* What the methods share when they make targets: random numbers of a row, x_t, labels, flow-matching rows, and rows
+ * whose target is two half steps. Everything works on the rows of a range of the micro-batch. */
 #ifndef FEWSTEP_TARGETS_H
 #define FEWSTEP_TARGETS_H
 
 #include "methods/method.h"
 
-struct fs_row_range {
-    int first, count;
-};
+/* --- parts of a row --- */
 
-/* Plain flow matching on a range: t uniform on {0 … M−1}/M, the given noise on pairs, else fresh noise, labels dropped
- * with the context's probability, conditioning `s`, weight 1, level K. Uses scratch[0]. */
+/* Where the draws of a stream stand at this update; with it the row of fs_global_row. */
+struct fs_random_key fs_target_key(const struct fs_method_context *context, uint32_t stream);
+static inline uint32_t fs_global_row(struct fs_row_range range, int row)
+{
+    return (uint32_t)(range.global + row - range.first);
+}
+
+/* Fresh noise for the range, in its rows of scratch[0]. */
+struct fs_view fs_draw_noise(struct fs_method_context *context, struct fs_row_range range, uint32_t stream);
+/* The range's labels, the null label instead with the context's probability. */
+void fs_draw_labels(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range);
+/* t uniform on {0 … M−1}/M. */
+void fs_draw_grid_times(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range);
+/* The rows of targets->x: x_t = (1 − (1 − σ)·t)·noise + t·data at targets->t. Uses numbers[0]. */
+void fs_mix_at_times(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
+                     struct fs_view noise);
+/* out = a·x + c·y with these coefficients in every row, within ±clip unless that is 0. Uses numbers[0] and [1]. */
+void fs_mix_evenly(struct fs_method_context *context, struct fs_view out, double a, struct fs_view x, double c,
+                   struct fs_view y, double clip);
+
+/* --- whole rows --- */
+
+/* Flow matching at the times that targets->t has: x_t of the given noise on pairs, else of fresh noise, target
+ * x1 − (1 − σ)·x0, labels dropped with the context's probability, conditioning `s`, weight 1, level K. Uses scratch[0],
+ * numbers[0] and [1]. */
+void fs_flow_matching_at_times(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
+                               float s);
+/* The same at t uniform on {0 … M−1}/M. */
 void fs_flow_matching_rows(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
                            float s);
 
@@ -24,7 +48,7 @@ struct fs_half_steps {
 /* Bootstrapped rows: with d = 2^−targets->level[i] (which the caller has set), t is uniform on the multiples of d below
  * 1, x_t is mixed from the streams of the bootstrap, labels are kept, and the target is the mean of two steps of d/2:
  * v1 at x_t, x' = clip(x_t + d/2·v1), v2 at (x', t + d/2), clip((v1 + v2)/2). Frans et al. 2024, equation 5; Salimans &
- * Ho 2022 with a teacher in place of the average. Uses all scratch. */
+ * Ho 2022 with a teacher in place of the average. Uses all scratch and numbers. */
 void fs_half_step_rows(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
                        const struct fs_half_steps *how);
 

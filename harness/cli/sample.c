@@ -209,8 +209,8 @@ static fs_status draw(const struct sample_options *options, const struct fs_sour
                      : error->status;
     }
     if (status == FS_OK) {
-        status = fs_generate_from(&generator, drawing->noise, drawing->labels, drawing->count, (int)options->steps,
-                                  guidance, drawing->samples, error);
+        status = fs_generate_from(&generator, drawing->noise, drawing->labels, (uint32_t)options->seed, drawing->count,
+                                  (int)options->steps, guidance, drawing->samples, error);
     }
     fs_generator_close(&generator);
     return status;

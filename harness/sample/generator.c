@@ -101,12 +101,12 @@ void fs_generator_close(struct fs_generator *generator)
 }
 
 /* The rows already in generator->x become samples on the host. */
-static fs_status sample_rows(struct fs_generator *generator, const int32_t *labels, int64_t n, int steps,
-                             double guidance_scale, float *samples, struct fs_error *error)
+static fs_status sample_rows(struct fs_generator *generator, const struct fs_drawing *drawing, int64_t n,
+                             float *samples, struct fs_error *error)
 {
     struct fs_backend *backend = generator->sampler.backend;
     const struct fs_view rows = fs_view_rows(generator->x, 0, n);
-    FS_TRY(fs_sample(&generator->sampler, rows, labels, steps, guidance_scale, error));
+    FS_TRY(fs_sample(&generator->sampler, rows, drawing, error));
     backend->download(backend, samples, rows.data, (size_t)(n * rows.cols) * sizeof(float));
     return backend->synchronise(backend, error);
 }
@@ -123,21 +123,22 @@ fs_status fs_generate(struct fs_generator *generator, uint32_t seed, int64_t fir
             labels[i] = classes ? (int32_t)((first + done + i) % classes) : 0;
         }
         fs_evaluation_noise(sampler->backend, fs_view_rows(generator->x, 0, count), seed, (uint32_t)(first + done));
-        FS_TRY(sample_rows(generator, labels, count, steps, guidance_scale, samples + done * sampler->dim, error));
+        const struct fs_drawing drawing = {labels, steps, guidance_scale, seed, (uint32_t)(first + done)};
+        FS_TRY(sample_rows(generator, &drawing, count, samples + done * sampler->dim, error));
     }
     return FS_OK;
 }
 
-fs_status fs_generate_from(struct fs_generator *generator, const float *noise, const int32_t *labels, int64_t n,
-                           int steps, double guidance_scale, float *samples, struct fs_error *error)
+fs_status fs_generate_from(struct fs_generator *generator, const float *noise, const int32_t *labels, uint32_t seed,
+                           int64_t n, int steps, double guidance_scale, float *samples, struct fs_error *error)
 {
     const struct fs_sampler *sampler = &generator->sampler;
     for (int64_t done = 0; done < n; done += sampler->capacity) {
         const int64_t count = n - done < sampler->capacity ? n - done : sampler->capacity;
         sampler->backend->upload(sampler->backend, generator->x.data, noise + done * sampler->dim,
                                  (size_t)(count * sampler->dim) * sizeof(float));
-        FS_TRY(
-            sample_rows(generator, labels + done, count, steps, guidance_scale, samples + done * sampler->dim, error));
+        const struct fs_drawing drawing = {labels + done, steps, guidance_scale, seed, (uint32_t)done};
+        FS_TRY(sample_rows(generator, &drawing, count, samples + done * sampler->dim, error));
     }
     return FS_OK;
 }

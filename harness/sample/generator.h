@@ -25,9 +25,9 @@ void fs_generator_close(struct fs_generator *generator);
 fs_status fs_generate(struct fs_generator *generator, uint32_t seed, int64_t first, int64_t n, int steps,
                       double guidance_scale, float *samples, struct fs_error *error);
 
-/* The same from given noise [n, dim] and labels [n]. */
-fs_status fs_generate_from(struct fs_generator *generator, const float *noise, const int32_t *labels, int64_t n,
-                           int steps, double guidance_scale, float *samples, struct fs_error *error);
+/* The same from given noise [n, dim] and labels [n]; `seed` is for methods whose steps re-noise, as rows 0 … n − 1. */
+fs_status fs_generate_from(struct fs_generator *generator, const float *noise, const int32_t *labels, uint32_t seed,
+                           int64_t n, int steps, double guidance_scale, float *samples, struct fs_error *error);
 
 /* The first n rows of the noise bank at `seed`, to noise [n, dim] on the host. */
 fs_status fs_noise_bank(struct fs_generator *generator, uint32_t seed, int64_t n, float *noise, struct fs_error *error);

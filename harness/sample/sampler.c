@@ -1,4 +1,4 @@
-/* Sampling: from the noise bank to data in N Euler steps. */
+/* Sampling: from the noise bank to data in N steps of the method. */
 #include "harness/sample/sampler.h"
 
 #include <stdlib.h>
@@ -20,8 +20,9 @@ fs_status fs_sampler_create(struct fs_sampler *sampler, struct fs_error *error)
 {
     struct fs_backend *backend = sampler->backend;
     const size_t rows = (size_t)sampler->capacity;
-    FS_TRY(create_view(backend, sampler->capacity, sampler->dim, &sampler->scratch[0], error));
-    FS_TRY(create_view(backend, sampler->capacity, sampler->dim, &sampler->scratch[1], error));
+    for (int i = 0; i < 3; i++) {
+        FS_TRY(create_view(backend, sampler->capacity, sampler->dim, &sampler->scratch[i], error));
+    }
     FS_TRY(create_view(backend, sampler->capacity, 2, &sampler->coefficients, error));
     sampler->t = fs_allocate(rows, sizeof *sampler->t, "times of the sampler", error);
     sampler->s = fs_allocate(rows, sizeof *sampler->s, "conditioning of the sampler", error);
@@ -37,7 +38,8 @@ fs_status fs_sampler_create(struct fs_sampler *sampler, struct fs_error *error)
 
 void fs_sampler_destroy(struct fs_sampler *sampler)
 {
-    struct fs_view *views[] = {&sampler->scratch[0], &sampler->scratch[1], &sampler->coefficients};
+    struct fs_view *views[] = {&sampler->scratch[0], &sampler->scratch[1], &sampler->scratch[2],
+                               &sampler->coefficients};
     for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
         if (views[i]->data) {
             sampler->backend->release(sampler->backend, views[i]->data);
@@ -67,40 +69,71 @@ static fs_status check_request(const struct fs_sampler *sampler, const struct fs
     return FS_OK;
 }
 
-/* x = a·x + c·y with the same coefficients in every row. */
-static void mix_evenly(struct fs_sampler *sampler, struct fs_view x, double a, double c, struct fs_view y)
+/* --- what a step calls --- */
+
+struct drawn_rows {
+    struct fs_sampler *sampler;
+    const struct fs_drawing *drawing;
+};
+
+static void mix(struct fs_step *step, struct fs_view out, double a, struct fs_view x, double c, struct fs_view y,
+                double clip)
 {
-    struct fs_backend *backend = sampler->backend;
-    const struct fs_view rows = fs_view_rows(sampler->coefficients, 0, x.rows);
+    const struct drawn_rows *drawn = step->owner;
+    struct fs_backend *backend = step->backend;
+    const struct fs_view rows = fs_view_rows(drawn->sampler->coefficients, 0, out.rows);
     const struct fs_view left = fs_view_cols(rows, 0, 1), right = fs_view_cols(rows, 1, 1);
     backend->fill(backend, left, a);
     backend->fill(backend, right, c);
-    backend->mix(backend, x, left, x, right, y, 0);
+    backend->mix(backend, out, left, x, right, y, clip);
 }
 
-fs_status fs_sample(struct fs_sampler *sampler, struct fs_view x, const int32_t *labels, int steps,
-                    double guidance_scale, struct fs_error *error)
+static void velocity(struct fs_step *step, struct fs_view out, struct fs_view x, double t, float s)
+{
+    const struct drawn_rows *drawn = step->owner;
+    struct fs_sampler *sampler = drawn->sampler;
+    const double scale = drawn->drawing->guidance_scale;
+    for (int64_t i = 0; i < x.rows; i++) {
+        sampler->t[i] = (float)t;
+        sampler->s[i] = s;
+    }
+    sampler->evaluate(sampler, out, x, sampler->t, sampler->s, drawn->drawing->labels);
+    if (scale != 1) {
+        const struct fs_view null = fs_view_rows(sampler->scratch[2], 0, x.rows);
+        sampler->evaluate(sampler, null, x, sampler->t, sampler->s, sampler->null_labels);
+        mix(step, out, scale, out, 1 - scale, null, 0);
+    }
+}
+
+fs_status fs_sample(struct fs_sampler *sampler, struct fs_view x, const struct fs_drawing *drawing,
+                    struct fs_error *error)
 {
     const struct fs_method_setup setup = fs_config_method_setup(sampler->config);
-    FS_TRY(check_request(sampler, &setup, steps, guidance_scale, error));
+    const struct fs_method *method = sampler->config->method;
+    const int steps = drawing->steps;
+    FS_TRY(check_request(sampler, &setup, steps, drawing->guidance_scale, error));
     if (x.rows > sampler->capacity || x.cols != sampler->dim) {
         return fs_fail(error, FS_FAILED, "sampler: %lld rows of %lld are more than its %d rows of %lld",
                        (long long)x.rows, (long long)x.cols, sampler->capacity, (long long)sampler->dim);
     }
-    const float s = sampler->config->method->conditioning(&setup, steps);
-    const struct fs_view velocity = fs_view_rows(sampler->scratch[0], 0, x.rows);
-    const struct fs_view null = fs_view_rows(sampler->scratch[1], 0, x.rows);
-    for (int step = 0; step < steps; step++) {
-        for (int64_t i = 0; i < x.rows; i++) {
-            sampler->t[i] = (float)step / (float)steps;
-            sampler->s[i] = s;
-        }
-        sampler->evaluate(sampler, velocity, x, sampler->t, sampler->s, labels);
-        if (guidance_scale != 1) {
-            sampler->evaluate(sampler, null, x, sampler->t, sampler->s, sampler->null_labels);
-            mix_evenly(sampler, velocity, guidance_scale, 1 - guidance_scale, null);
-        }
-        mix_evenly(sampler, x, 1, 1.0 / steps, velocity);
+    struct drawn_rows drawn = {sampler, drawing};
+    struct fs_step step = {
+        .backend = sampler->backend,
+        .setup = setup,
+        .x = x,
+        .scratch = {fs_view_rows(sampler->scratch[0], 0, x.rows), fs_view_rows(sampler->scratch[1], 0, x.rows)},
+        .steps = steps,
+        .s = method->conditioning(&setup, steps),
+        .seed = drawing->seed,
+        .first_row = drawing->first_row,
+        .velocity = velocity,
+        .mix = mix,
+        .owner = &drawn,
+    };
+    for (; step.step < steps; step.step++) {
+        step.t = (double)step.step / steps;
+        step.next = (step.step + 1.0) / steps;
+        method->step(&step);
     }
     return FS_OK;
 }

@@ -1,4 +1,4 @@
-/* Sampling: from the noise bank to data in N Euler steps. */
+/* Sampling: from the noise bank to data in N steps of the method. */
 #ifndef FEWSTEP_SAMPLER_H
 #define FEWSTEP_SAMPLER_H
 
@@ -15,7 +15,7 @@ struct fs_sampler {
     void (*evaluate)(struct fs_sampler *sampler, struct fs_view velocity, struct fs_view x, const float *t,
                      const float *s, const int32_t *labels);
     /* Set up by fs_sampler_create: */
-    struct fs_view scratch[2];   /* [capacity, dim] */
+    struct fs_view scratch[3];   /* [capacity, dim]; the last is the null label's velocity */
     struct fs_view coefficients; /* [capacity, 2] */
     float *t, *s;                /* [capacity] */
     int32_t *null_labels;        /* [capacity] */
@@ -25,11 +25,19 @@ struct fs_sampler {
 fs_status fs_sampler_create(struct fs_sampler *sampler, struct fs_error *error);
 void fs_sampler_destroy(struct fs_sampler *sampler);
 
-/* x [n, dim], n ≤ capacity: noise in, samples out; x ← x + v(x, t, s)/steps at t = 0, 1/steps, … With a guidance scale
- * other than 1, v = v_null + scale·(v_label − v_null). FS_USAGE where the method has no meaning for that guidance
- * (with its reason) or `steps` is no power of two ≤ M. */
-fs_status fs_sample(struct fs_sampler *sampler, struct fs_view x, const int32_t *labels, int steps,
-                    double guidance_scale, struct fs_error *error);
+/* What is drawn: rows first_row … of the noise bank at `seed`, which the method's steps draw by where they re-noise,
+ * whatever noise x begins with. */
+struct fs_drawing {
+    const int32_t *labels; /* [n] */
+    int steps;
+    double guidance_scale; /* other than 1: v = v_null + scale·(v_label − v_null) */
+    uint32_t seed, first_row;
+};
+
+/* x [n, dim], n ≤ capacity: noise in, samples out, by the method's step at t = 0, 1/steps, … FS_USAGE where the method
+ * has no meaning for that guidance (with its reason) or `steps` is no power of two ≤ M. */
+fs_status fs_sample(struct fs_sampler *sampler, struct fs_view x, const struct fs_drawing *drawing,
+                    struct fs_error *error);
 
 /* The noise bank: row i of FS_STREAM_EVALUATION_NOISE at `seed`, the same for every method and step count. */
 void fs_evaluation_noise(struct fs_backend *backend, struct fs_view x, uint32_t seed, uint32_t first_row);

@@ -25,8 +25,8 @@ struct fs_comm fs_comm_single(void)
     return (struct fs_comm){.rank = 0, .size = 1, .all_reduce_sum = keep, .broadcast = keep_from, .barrier = go_on};
 }
 
-void fs_comm_rows(const struct fs_comm *comm, int global_rows, int *first, int *count)
+void fs_comm_rows(const struct fs_comm *comm, int rows, int *first, int *count)
 {
-    *first = (int)((int64_t)global_rows * comm->rank / comm->size);
-    *count = (int)((int64_t)global_rows * (comm->rank + 1) / comm->size) - *first;
+    *first = (int)((int64_t)rows * comm->rank / comm->size);
+    *count = (int)((int64_t)rows * (comm->rank + 1) / comm->size) - *first;
 }

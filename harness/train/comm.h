@@ -1,5 +1,5 @@
-/* Who takes part in a training: one process now, MPI and NCCL later. Rows are defined over the global batch and dealt
- * to ranks, so that their number changes no row. */
+/* Who takes part in a training: one process now, MPI and NCCL later. dealt_rows.h deals the rows of the global batch to
+ * ranks. */
 #ifndef FEWSTEP_COMM_H
 #define FEWSTEP_COMM_H
 
@@ -16,7 +16,7 @@ struct fs_comm {
 
 /* The only process there is. */
 struct fs_comm fs_comm_single(void);
-/* The rows of the global batch that this rank takes: first … first + count − 1. */
-void fs_comm_rows(const struct fs_comm *comm, int global_rows, int *first, int *count);
+/* Of so many rows this rank takes first … first + count − 1. */
+void fs_comm_rows(const struct fs_comm *comm, int rows, int *first, int *count);
 
 #endif

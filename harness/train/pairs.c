@@ -45,6 +45,7 @@ static fs_status draw_pairs(struct fs_sampler *sampler, const struct fs_config *
 {
     struct fs_backend *backend = sampler->backend;
     const uint32_t seed = (uint32_t)config->seed;
+    const int steps = fs_config_pairs(config).steps;
     int32_t ids[SHARD_PAIRS];
     for (int64_t done = 0; done < count; done += sampler->capacity) {
         const int64_t n = count - done < sampler->capacity ? count - done : sampler->capacity;
@@ -59,7 +60,8 @@ static fs_status draw_pairs(struct fs_sampler *sampler, const struct fs_config *
             ids[i] = classes ? (int32_t)fs_random_below(key, (uint32_t)(first + done + i), 0, (uint32_t)classes) : 0;
             labels[done + i] = (float)ids[i];
         }
-        FS_TRY(fs_sample(sampler, rows, ids, fs_config_pairs(config).steps, config->evaluate.guidance_scale, error));
+        const struct fs_drawing drawing = {ids, steps, config->evaluate.guidance_scale, seed, (uint32_t)(first + done)};
+        FS_TRY(fs_sample(sampler, rows, &drawing, error));
         backend->download(backend, data + done * sampler->dim, rows.data, bytes);
         FS_TRY(backend->synchronise(backend, error));
     }

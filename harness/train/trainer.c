@@ -9,6 +9,7 @@
 #include "harness/data/loader.h"
 #include "harness/checkpoint/checkpoint.h"
 #include "harness/train/fit.h"
+#include "harness/train/dealt_rows.h"
 #include "harness/train/pairs.h"
 #include "harness/train/schedule.h"
 #include "kernels/base/clock.h"
@@ -52,7 +53,8 @@ struct trainer {
     struct fs_view gradients, moment1, moment2, norm2;
     struct fs_pairs pairs;
     struct rows rows;
-    int first, mine, micro; /* this process's rows of an update, and how many go through the network at once */
+    struct fs_dealt_rows dealt; /* this process's rows of an update, */
+    int mine, micro;            /* how many, and how many go through the network at once */
     int64_t dim, update;
     double forward_flops;
 
@@ -188,11 +190,9 @@ fs_status fs_training_bytes(const struct fs_config *config, const struct fs_data
                             enum fs_type precision, int rows, double *bytes, struct fs_error *error)
 {
     const struct fs_weight_copies copies = fs_weight_copies(config);
-    struct trainer trainer = {.dim = fs_shape_dim(shape)};
+    struct trainer trainer = {.dim = fs_shape_dim(shape), .mine = config->train.batch};
     struct device_buffer list[DEVICE_BUFFERS];
     struct fs_dit_sizes sizes;
-    const struct fs_comm comm = fs_comm_single();
-    fs_comm_rows(&comm, config->train.batch, &trainer.first, &trainer.mine);
     trainer.micro = rows > 0 ? rows : rows_at_once(&config->train, trainer.mine);
     *bytes = 0;
     FS_TRY(fs_dit_sizes_of(real, &config->model, shape->height, shape->width, shape->channels, trainer.micro, true,
@@ -396,7 +396,8 @@ static fs_status create_trainer(struct trainer *trainer, const struct fs_trainin
     trainer->phase_count = config->method->phases(&trainer->setup, trainer->phases);
     trainer->copies = fs_weight_copies(config);
     trainer->dim = fs_dataset_dim(data);
-    fs_comm_rows(&trainer->comm, config->train.batch, &trainer->first, &trainer->mine);
+    trainer->dealt = fs_deal_rows(&trainer->comm, config->method, &trainer->setup);
+    trainer->mine = trainer->dealt.rows;
     trainer->micro = rows_at_once(&config->train, trainer->mine);
     const enum fs_type precision = config->train.precision == FS_PRECISION_BF16 ? FS_BF16 : trainer->backend->real;
     if (precision == FS_BF16 && !trainer->backend->native_bf16) {
@@ -476,28 +477,49 @@ static void begin_phase(struct trainer *trainer, const struct fs_phase *phase)
     copy_weights(trainer, &trainer->target, &trainer->model);
 }
 
-static void load_rows(struct trainer *trainer, const struct fs_phase *phase, int first, int count)
+/* The range's rows of (x0, x1) and their labels, on the host. */
+static void load_pairs(struct trainer *trainer, struct fs_row_range range)
+{
+    struct rows *rows = &trainer->rows;
+    const struct fs_config *config = trainer->training->config;
+    const size_t bytes = (size_t)trainer->dim * sizeof(float);
+    fs_data_order(trainer->pairs.count, (uint32_t)config->seed, trainer->update, config->train.batch, range.global,
+                  range.count, rows->indices);
+    for (int i = 0; i < range.count; i++) {
+        const int64_t to = (range.first + i) * trainer->dim, from = rows->indices[i] * trainer->dim;
+        memcpy(rows->host_data + to, trainer->pairs.data + from, bytes);
+        memcpy(rows->host_noise + to, trainer->pairs.noise + from, bytes);
+        rows->labels[range.first + i] = trainer->pairs.labels[rows->indices[i]];
+    }
+}
+
+/* The range's rows of x1 and their labels, on the host. */
+static void load_data(struct trainer *trainer, struct fs_row_range range)
+{
+    struct rows *rows = &trainer->rows;
+    const struct fs_config *config = trainer->training->config;
+    fs_load_rows(trainer->training->data, (uint32_t)config->seed, trainer->update, config->train.batch, range.global,
+                 range.count, rows->host_data + range.first * trainer->dim, rows->labels + range.first);
+    for (int i = 0; config->model.classes == 0 && i < range.count; i++) {
+        rows->labels[range.first + i] = 0; /* without classes the null label, number 0, is the only one */
+    }
+}
+
+static void load_rows(struct trainer *trainer, const struct fs_phase *phase, const struct fs_dealt_rows *part)
 {
     struct rows *rows = &trainer->rows;
     struct fs_backend *backend = trainer->backend;
-    const struct fs_config *config = trainer->training->config;
-    const size_t bytes = (size_t)(count * trainer->dim) * sizeof(float);
-    if (phase->pairs.count > 0) {
-        fs_data_order(trainer->pairs.count, (uint32_t)config->seed, trainer->update, config->train.batch, first, count,
-                      rows->indices);
-        for (int i = 0; i < count; i++) {
-            const int64_t from = rows->indices[i] * trainer->dim;
-            memcpy(rows->host_data + i * trainer->dim, trainer->pairs.data + from, bytes / (size_t)count);
-            memcpy(rows->host_noise + i * trainer->dim, trainer->pairs.noise + from, bytes / (size_t)count);
-            rows->labels[i] = trainer->pairs.labels[rows->indices[i]];
+    const bool on_pairs = phase->pairs.count > 0;
+    const size_t bytes = (size_t)(part->rows * trainer->dim) * sizeof(float);
+    for (int i = 0; i < part->group_count; i++) {
+        if (on_pairs) {
+            load_pairs(trainer, part->groups[i]);
+        } else {
+            load_data(trainer, part->groups[i]);
         }
+    }
+    if (on_pairs) {
         backend->upload(backend, rows->noise.data, rows->host_noise, bytes);
-    } else {
-        fs_load_rows(trainer->training->data, (uint32_t)config->seed, trainer->update, config->train.batch, first,
-                     count, rows->host_data, rows->labels);
-        for (int i = 0; config->model.classes == 0 && i < count; i++) {
-            rows->labels[i] = 0; /* without classes the null label, number 0, is the only one */
-        }
     }
     backend->upload(backend, rows->data.data, rows->host_data, bytes);
 }
@@ -505,11 +527,11 @@ static void load_rows(struct trainer *trainer, const struct fs_phase *phase, int
 /* Targets, forward, loss and backward of the rows from `done` on. */
 static void train_rows(struct trainer *trainer, const struct fs_phase *phase, int64_t phase_begin, int done, int count)
 {
-    const int first = trainer->first + done;
+    const struct fs_dealt_rows part = fs_part_of_rows(&trainer->dealt, done, count);
     const struct fs_config *config = trainer->training->config;
     struct fs_backend *backend = trainer->backend;
     struct rows *rows = &trainer->rows;
-    load_rows(trainer, phase, first, count);
+    load_rows(trainer, phase, &part);
     struct fs_method_context context = {
         .backend = backend,
         .setup = trainer->setup,
@@ -518,7 +540,6 @@ static void train_rows(struct trainer *trainer, const struct fs_phase *phase, in
         .phase_update = trainer->update - phase_begin,
         .seed = (uint32_t)config->seed,
         .rows = count,
-        .first_row = first,
         .dim = trainer->dim,
         .null_label = config->model.classes,
         .label_dropout = config->train.label_dropout,
@@ -531,6 +552,7 @@ static void train_rows(struct trainer *trainer, const struct fs_phase *phase, in
         .mix = mix,
         .owner = trainer,
     };
+    memcpy(context.groups, part.groups, sizeof context.groups);
     for (int i = 0; i < 4; i++) {
         context.numbers[i] = rows->numbers[i];
         context.scratch[i] = fs_view_rows(rows->scratch[i], 0, count);
@@ -557,7 +579,7 @@ static void train_rows(struct trainer *trainer, const struct fs_phase *phase, in
     }
     backend->upload(backend, weights.data, targets.weight, (size_t)count * sizeof(float));
     backend->mse(backend, loss, dvelocity, velocity, targets.target, weights,
-                 (struct fs_loss){.kind = FS_LOSS_MEAN_SQUARE});
+                 config->method->loss(&trainer->setup, phase));
     fs_dit_backward(trainer->dit, &trainer->model, dvelocity, trainer->gradients);
 }
 

@@ -24,7 +24,9 @@ enum fs_stream {
     FS_STREAM_CLASSIFIER = 13,
     FS_STREAM_RESAMPLING = 14, /* bootstrap intervals */
     FS_STREAM_TEST = 15,
-    FS_STREAM_SUBSETS = 16, /* of features: KID, the reference of precision and recall */
+    FS_STREAM_SUBSETS = 16,        /* of features: KID, the reference of precision and recall */
+    FS_STREAM_SAMPLING_NOISE = 17, /* of steps that re-noise */
+    FS_STREAM_METHOD = 64,         /* to 95: draws of a training method that mean something else than those above */
 };
 
 /* Where in a stream a draw stands. The counter is (element / 4, row, step, update). */

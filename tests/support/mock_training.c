@@ -8,6 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "harness/train/dealt_rows.h"
+
 static void *room(size_t count, size_t size)
 {
     void *memory = calloc(count ? count : 1, size);
@@ -136,6 +138,7 @@ void fs_mock_create(struct fs_mock_training *mock, struct fs_backend *backend, c
                                       .update = 3,
                                       .dim = dim,
                                       .null_label = 4,
+                                      .ranks = 1,
                                       .velocity = velocity};
     assert_true(dim <= 64);
     fs_mock_default_settings(method, &mock->settings);
@@ -168,9 +171,9 @@ void fs_mock_destroy(struct fs_mock_training *mock)
     free(mock->labels);
 }
 
-static struct fs_mock_targets create_targets(const struct fs_mock_training *mock)
+static struct fs_mock_targets create_targets(int rows, int dim)
 {
-    const size_t batch = (size_t)mock->setup.batch, values = batch * (size_t)mock->dim;
+    const size_t batch = (size_t)rows, values = batch * (size_t)dim;
     struct fs_mock_targets all = {
         .x = room(values, sizeof(double)),
         .target = room(values, sizeof(double)),
@@ -198,39 +201,58 @@ void fs_mock_free_targets(struct fs_mock_targets *targets)
     free(targets->level);
 }
 
-/* A context for the rows first … first + rows − 1, with scratch that holds NaN. */
-static struct fs_method_context create_context(struct fs_mock_training *mock, const struct fs_phase *phase, int first,
-                                               int rows)
+/* The rows of the global batch that a part is, as doubles into a view. */
+static void write_rows(struct fs_backend *backend, struct fs_view view, const struct fs_dealt_rows *part,
+                       const double *global)
+{
+    double *values = room((size_t)(view.rows * view.cols), sizeof *values);
+    for (int g = 0; g < part->group_count; g++) {
+        const struct fs_row_range range = part->groups[g];
+        memcpy(values + range.first * view.cols, global + range.global * view.cols,
+               (size_t)(range.count * view.cols) * sizeof *values);
+    }
+    fs_mock_write(backend, view, values);
+    free(values);
+}
+
+/* A context for the rows of the part, with scratch that holds NaN. */
+static struct fs_method_context create_context(struct fs_mock_training *mock, const struct fs_phase *phase,
+                                               const struct fs_dealt_rows *part)
 {
     struct fs_backend *backend = mock->backend;
+    int32_t *labels = room((size_t)part->rows, sizeof *labels);
     struct fs_method_context context = {
         .backend = backend,
         .setup = mock->setup,
         .phase = phase,
         .update = mock->update,
         .seed = mock->seed,
-        .rows = rows,
-        .first_row = first,
+        .rows = part->rows,
         .dim = mock->dim,
         .null_label = mock->null_label,
         .label_dropout = mock->label_dropout,
         .guidance_scale = mock->setup.guidance_scale,
-        .data = create_view(backend, rows, mock->dim),
-        .labels = mock->labels + first,
-        .spare_labels = room((size_t)rows, sizeof(int32_t)),
+        .data = create_view(backend, part->rows, mock->dim),
+        .labels = labels,
+        .spare_labels = room((size_t)part->rows, sizeof(int32_t)),
         .evaluate = evaluate,
         .mix = mix,
         .owner = mock,
     };
-    fs_mock_write(backend, context.data, mock->data + first * mock->dim);
+    memcpy(context.groups, part->groups, sizeof context.groups);
+    for (int g = 0; g < part->group_count; g++) {
+        const struct fs_row_range range = part->groups[g];
+        memcpy(labels + range.first, mock->labels + range.global, (size_t)range.count * sizeof *labels);
+    }
+    write_rows(backend, context.data, part, mock->data);
     if (phase->pairs.count > 0) {
-        context.noise = create_view(backend, rows, mock->dim);
-        fs_mock_write(backend, context.noise, mock->noise + first * mock->dim);
+        context.noise = create_view(backend, part->rows, mock->dim);
+        write_rows(backend, context.noise, part, mock->noise);
     }
     for (int k = 0; k < 4; k++) {
-        context.scratch[k] = create_view(backend, rows, mock->dim);
+        context.scratch[k] = create_view(backend, part->rows, mock->dim);
         backend->fill(backend, context.scratch[k], (double)NAN);
-        context.numbers[k] = room((size_t)rows, sizeof(float));
+        context.numbers[k] = room((size_t)part->rows, sizeof(float));
     }
     return context;
 }
@@ -247,41 +269,67 @@ static void destroy_context(struct fs_method_context *context)
         free(context->numbers[k]);
     }
     free(context->spare_labels);
+    free((void *)context->labels);
 }
 
-static void make_rows(struct fs_mock_training *mock, const struct fs_phase *phase, int first, int rows,
+/* Row `from` of the part's targets is row `to` of all. */
+static void place_row(const struct fs_mock_targets *part, int from, struct fs_mock_targets *all, int to, int dim)
+{
+    memcpy(all->x + to * dim, part->x + from * dim, (size_t)dim * sizeof *all->x);
+    memcpy(all->target + to * dim, part->target + from * dim, (size_t)dim * sizeof *all->target);
+    all->t[to] = part->t[from];
+    all->s[to] = part->s[from];
+    all->labels[to] = part->labels[from];
+    all->weight[to] = part->weight[from];
+    all->level[to] = part->level[from];
+}
+
+static void make_rows(struct fs_mock_training *mock, const struct fs_phase *phase, const struct fs_dealt_rows *part,
                       struct fs_mock_targets *all)
 {
     struct fs_backend *backend = mock->backend;
     struct fs_error error;
-    struct fs_method_context context = create_context(mock, phase, first, rows);
+    struct fs_method_context context = create_context(mock, phase, part);
+    struct fs_mock_targets made = create_targets(part->rows, mock->dim);
     struct fs_targets targets = {
-        .x = create_view(backend, rows, mock->dim),
-        .target = create_view(backend, rows, mock->dim),
-        .t = all->t + first,
-        .s = all->s + first,
-        .labels = all->labels + first,
-        .weight = all->weight + first,
-        .level = all->level + first,
+        .x = create_view(backend, part->rows, mock->dim),
+        .target = create_view(backend, part->rows, mock->dim),
+        .t = made.t,
+        .s = made.s,
+        .labels = made.labels,
+        .weight = made.weight,
+        .level = made.level,
     };
     backend->fill(backend, targets.x, (double)NAN);
     backend->fill(backend, targets.target, (double)NAN);
     mock->method->make_targets(&context, &targets);
     assert_int_equal(backend->synchronise(backend, &error), FS_OK);
-    fs_mock_read(backend, targets.x, all->x + first * mock->dim);
-    fs_mock_read(backend, targets.target, all->target + first * mock->dim);
+    fs_mock_read(backend, targets.x, made.x);
+    fs_mock_read(backend, targets.target, made.target);
+    for (int g = 0; g < part->group_count; g++) {
+        const struct fs_row_range range = part->groups[g];
+        for (int i = 0; i < range.count; i++) {
+            place_row(&made, range.first + i, all, range.global + i, mock->dim);
+        }
+    }
     backend->release(backend, targets.x.data);
     backend->release(backend, targets.target.data);
+    fs_mock_free_targets(&made);
     destroy_context(&context);
 }
 
 struct fs_mock_targets fs_mock_make(struct fs_mock_training *mock, const struct fs_phase *phase, int micro)
 {
-    struct fs_mock_targets all = create_targets(mock);
+    struct fs_mock_targets all = create_targets(mock->setup.batch, mock->dim);
     mock->setup.settings = &mock->settings;
-    for (int first = 0; first < mock->setup.batch; first += micro) {
-        const int rest = mock->setup.batch - first;
-        make_rows(mock, phase, first, rest < micro ? rest : micro, &all);
+    for (int rank = 0; rank < mock->ranks; rank++) {
+        const struct fs_comm comm = {.rank = rank, .size = mock->ranks};
+        const struct fs_dealt_rows dealt = fs_deal_rows(&comm, mock->method, &mock->setup);
+        for (int first = 0; first < dealt.rows; first += micro) {
+            const int rest = dealt.rows - first;
+            const struct fs_dealt_rows part = fs_part_of_rows(&dealt, first, rest < micro ? rest : micro);
+            make_rows(mock, phase, &part, &all);
+        }
     }
     return all;
 }

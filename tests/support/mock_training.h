@@ -17,6 +17,7 @@ struct fs_mock_training {
     int64_t update;
     int dim, null_label;
     double label_dropout;
+    int ranks; /* processes that the global batch is dealt to, 1 */
     fs_mock_velocity velocity;
     /* The global batch, [setup.batch, dim] and [setup.batch]; noise is read on pairs only. */
     double *data, *noise;
@@ -42,8 +43,8 @@ void fs_mock_set_option(const struct fs_method *method, struct fs_method_setting
                         double value);
 double fs_mock_option(const struct fs_method *method, const struct fs_method_settings *settings, const char *key);
 
-/* Targets of the whole batch in a phase, `micro` rows at a time (the last piece may be shorter). Everything is NaN or
- * −1 beforehand. Free with fs_mock_free_targets. */
+/* Targets of the whole batch in a phase, `micro` rows at a time (the last piece of a rank may be shorter). Everything
+ * is NaN or −1 beforehand. Free with fs_mock_free_targets. */
 struct fs_mock_targets fs_mock_make(struct fs_mock_training *mock, const struct fs_phase *phase, int micro);
 void fs_mock_free_targets(struct fs_mock_targets *targets);
 

@@ -6,9 +6,10 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "harness/train/dealt_rows.h"
 #include "tests/support/mock_training.h"
 
-#define LEVELS 5
+#define LEVELS 7 /* where the defaults of every method fit */
 #define BATCH 61
 #define DIM 6
 
@@ -38,32 +39,57 @@ static void waves(const double *x, double t, double s, int32_t label, enum fs_ne
     }
 }
 
-/* Calls `body` for every phase of every method, on settings that give each kind of row. */
-static void for_every_phase(void (*body)(struct fs_mock_training *mock, const struct fs_phase *phase))
+/* --- every phase of every method, with all its choices --- */
+
+typedef void (*phase_check)(struct fs_mock_training *mock, const struct fs_phase *phase);
+
+static void check_phases(const struct fs_method *method, double guidance_scale, const struct fs_option *option,
+                         double value, phase_check body)
+{
+    struct fs_mock_training mock;
+    struct fs_phase phases[FS_PHASES_MAX];
+    struct fs_error error = {.text = ""};
+    fs_mock_create(&mock, backend, method, LEVELS, BATCH, DIM, waves);
+    mock.label_dropout = 0.25;
+    mock.setup.guidance_scale = guidance_scale;
+    if (option != NULL) {
+        fs_mock_set_option(method, &mock.settings, option->key, value);
+    }
+    if (method->check(&mock.setup, &error) != FS_OK) {
+        fail_msg("%s: %s", method->name, error.text);
+    }
+    const int count = method->phases(&mock.setup, phases);
+    for (int k = 0; k < count; k++) {
+        body(&mock, &phases[k]);
+    }
+    fs_mock_destroy(&mock);
+}
+
+static int values_of(const struct fs_option *option)
+{
+    if (option->kind == FS_OPTION_BOOL) {
+        return 2;
+    }
+    int choices = option->kind == FS_OPTION_CHOICE;
+    for (const char *c = choices ? option->choices : ""; *c; c++) {
+        choices += *c == '|';
+    }
+    return choices;
+}
+
+/* At the defaults, and with each value of each option that has few. */
+static void for_every_phase(phase_check body)
 {
     const struct fs_method *method;
     for (int i = 0; (method = fs_method_at(i)) != NULL; i++) {
         for (int guided = 0; guided < 2; guided++) {
-            struct fs_mock_training mock;
-            struct fs_phase phases[FS_PHASES_MAX];
-            fs_mock_create(&mock, backend, method, LEVELS, BATCH, DIM, waves);
-            mock.label_dropout = 0.25;
-            mock.setup.guidance_scale = guided ? 1.5 : 1;
-            if (strcmp(method->name, "shortcut") == 0) {
-                fs_mock_set_option(method, &mock.settings, "bootstrap_guidance", guided);
-                fs_mock_set_option(method, &mock.settings, "bootstrap_fraction", 0.4);
-            } else if (strcmp(method->name, "reflow") == 0) {
-                fs_mock_set_option(method, &mock.settings, "teacher_steps", 8);
+            const double scale = guided ? 1.5 : 1;
+            check_phases(method, scale, NULL, 0, body);
+            for (int k = 0; k < method->option_count; k++) {
+                for (int value = 0; value < values_of(&method->options[k]); value++) {
+                    check_phases(method, scale, &method->options[k], value, body);
+                }
             }
-            struct fs_error error = {.text = ""};
-            if (method->check(&mock.setup, &error) != FS_OK) {
-                fail_msg("%s: %s", method->name, error.text);
-            }
-            const int count = method->phases(&mock.setup, phases);
-            for (int k = 0; k < count; k++) {
-                body(&mock, &phases[k]);
-            }
-            fs_mock_destroy(&mock);
         }
     }
 }
@@ -84,9 +110,7 @@ static void check_rows(struct fs_mock_training *mock, const struct fs_phase *pha
 {
     struct fs_mock_targets targets = fs_mock_make(mock, phase, mock->setup.batch);
     for (int i = 0; i < mock->setup.batch; i++) {
-        assert_true(targets.t[i] >= 0 && targets.t[i] < 1);
-        const double grid = (double)targets.t[i] * mock->setup.finest_steps;
-        assert_true(grid == floor(grid));
+        assert_true(targets.t[i] >= 0 && targets.t[i] <= 1);
         assert_true(isfinite(targets.s[i]));
         assert_true(isfinite(targets.weight[i]) && targets.weight[i] > 0);
         assert_in_range(targets.level[i], 0, mock->setup.levels);
@@ -123,6 +147,51 @@ static void micro_batches_move_no_bit(void **state)
     for_every_phase(check_pieces);
 }
 
+static void check_ranks(struct fs_mock_training *mock, const struct fs_phase *phase)
+{
+    struct fs_mock_targets whole = fs_mock_make(mock, phase, mock->setup.batch);
+    for (mock->ranks = 2; mock->ranks <= 5; mock->ranks++) {
+        struct fs_mock_targets targets = fs_mock_make(mock, phase, 9);
+        assert_true(same_bits(mock, &whole, &targets));
+        fs_mock_free_targets(&targets);
+    }
+    mock->ranks = 1;
+    fs_mock_free_targets(&whole);
+}
+
+static void ranks_move_no_bit(void **state)
+{
+    (void)state;
+    for_every_phase(check_ranks);
+}
+
+/* Each process gets its share of every group, to a row. */
+static void groups_are_dealt_evenly(void **state)
+{
+    (void)state;
+    const struct fs_method *method;
+    for (int i = 0; (method = fs_method_at(i)) != NULL; i++) {
+        struct fs_mock_training mock;
+        int counts[FS_ROW_GROUPS_MAX], sum = 0;
+        fs_mock_create(&mock, backend, method, LEVELS, BATCH, DIM, waves);
+        const int groups = method->row_groups(&mock.setup, counts);
+        assert_in_range(groups, 1, FS_ROW_GROUPS_MAX);
+        for (int g = 0; g < groups; g++) {
+            assert_true(counts[g] >= 0);
+            sum += counts[g];
+        }
+        assert_int_equal(sum, BATCH);
+        for (int rank = 0; rank < 3; rank++) {
+            const struct fs_comm comm = {.rank = rank, .size = 3};
+            const struct fs_dealt_rows dealt = fs_deal_rows(&comm, method, &mock.setup);
+            for (int g = 0; g < groups; g++) {
+                assert_in_range(dealt.groups[g].count, counts[g] / 3, (counts[g] + 2) / 3);
+            }
+        }
+        fs_mock_destroy(&mock);
+    }
+}
+
 /* Rows are a function of seed and update, and move with both. */
 static void check_seeds(struct fs_mock_training *mock, const struct fs_phase *phase)
 {
@@ -155,6 +224,7 @@ static void check_forwards(struct fs_mock_training *mock, const struct fs_phase 
     for (int network = 0; network < 3; network++) {
         asked += (double)mock->rows_asked[network];
     }
+    assert_true(phase->asks_teacher == (mock->rows_asked[FS_NETWORK_TEACHER] > 0));
     const double said = mock->method->extra_forwards(&mock->setup, phase) * mock->setup.batch;
     assert_true(fabs(asked - said) < 1e-6);
     fs_mock_free_targets(&targets);
@@ -179,8 +249,20 @@ static void phases_add_up(void **state)
             mock.setup.updates = updates;
             const int count = method->phases(&mock.setup, phases);
             assert_in_range(count, 1, FS_PHASES_MAX);
+            const bool teacher = method->teacher_share(&mock.settings) > 0;
+            struct fs_pairs_request pairs = {0};
             int64_t sum = 0;
             for (int k = 0; k < count; k++) {
+                const struct fs_pairs_request own = phases[k].pairs;
+                assert_true(teacher || (!phases[k].asks_teacher && own.count == 0));
+                assert_true(teacher || phases[k].start != FS_START_TEACHER);
+                if (own.count > 0) {
+                    assert_true(own.steps >= 1 && own.steps <= mock.setup.finest_steps);
+                    assert_true(pairs.count == 0 || (pairs.count == own.count && pairs.steps == own.steps));
+                    pairs = own;
+                }
+                const struct fs_loss loss = method->loss(&mock.setup, &phases[k]);
+                assert_true(loss.kind == FS_LOSS_MEAN_SQUARE || (loss.c > 0 && loss.power >= 0));
                 assert_true(phases[k].updates > 0);
                 assert_in_range(phases[k].level, 0, LEVELS);
                 assert_int_equal(phases[k].start == FS_START_CONTINUE, k > 0);
@@ -199,15 +281,11 @@ static void check_option(const struct fs_method *method, const struct fs_option 
     if (option->kind == FS_OPTION_REAL || option->kind == FS_OPTION_WHOLE) {
         assert_true(option->fallback >= option->minimum && option->fallback <= option->maximum);
     } else if (option->kind == FS_OPTION_CHOICE) {
-        int choices = 1;
-        for (const char *c = option->choices; *c; c++) {
-            choices += *c == '|';
-        }
-        assert_true(option->fallback >= 0 && option->fallback < choices);
+        assert_true(option->fallback >= 0 && option->fallback < values_of(option));
     }
 }
 
-/* At defaults (shortcut: with 128 rows, Reflow: with M = 128) every method may be used as it is. */
+/* At its defaults, with 128 rows and M = 128, every method may be used as it is. */
 static void table_is_complete(void **state)
 {
     (void)state;
@@ -215,6 +293,7 @@ static void table_is_complete(void **state)
     for (int i = 0; (method = fs_method_at(i)) != NULL; i++) {
         assert_ptr_equal(fs_method_find(method->name), method);
         assert_true(strlen(method->label) > 0 && strlen(method->citation) > 0);
+        assert_true(method->settings_size <= FS_SETTINGS_MAX);
         for (int k = 0; k < method->option_count; k++) {
             check_option(method, &method->options[k]);
         }
@@ -229,7 +308,7 @@ static void table_is_complete(void **state)
         for (int steps = 1; steps <= 128; steps *= 2) {
             const char *reason = NULL;
             const float s = method->conditioning(&mock.setup, steps);
-            assert_true(s >= 0 && s <= 7);
+            assert_true(isfinite(s));
             inside = inside || !method->outside_training(&mock.setup, steps);
             const bool allowed = method->guidance_allowed(&mock.setup, steps, &reason);
             assert_true(allowed || (reason && strlen(reason) > 0));
@@ -248,6 +327,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_is_filled_and_in_range),
         cmocka_unit_test(micro_batches_move_no_bit),
+        cmocka_unit_test(ranks_move_no_bit),
+        cmocka_unit_test(groups_are_dealt_evenly),
         cmocka_unit_test(seed_and_update_move_rows),
         cmocka_unit_test(extra_forwards_are_those_asked_for),
         cmocka_unit_test(phases_add_up),

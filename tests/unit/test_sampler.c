@@ -8,6 +8,7 @@
 
 #include "harness/data/dataset.h"
 #include "harness/sample/sampler.h"
+#include "methods/steps.h"
 #include "tests/support/mock_training.h"
 
 #define DIM 4
@@ -19,6 +20,7 @@ struct setting {
     struct fs_config config;
     struct fs_sampler sampler;
     struct fs_view x;
+    int64_t rows_asked; /* that went through the stand-in */
 };
 
 static void exact(const double *x, double t, double s, int32_t label, double *velocity)
@@ -33,6 +35,7 @@ static void evaluate(struct fs_sampler *sampler, struct fs_view velocity, struct
                      const float *s, const int32_t *labels)
 {
     double states[CAPACITY * DIM];
+    ((struct setting *)sampler->owner)->rows_asked += x.rows;
     fs_mock_read(sampler->backend, x, states);
     for (int64_t i = 0; i < x.rows; i++) {
         double row[DIM];
@@ -58,6 +61,7 @@ static void create(struct setting *setting, const char *method, int finest_steps
                                            .config = &setting->config,
                                            .dim = DIM,
                                            .capacity = CAPACITY,
+                                           .owner = setting,
                                            .evaluate = evaluate};
     assert_int_equal(fs_sampler_create(&setting->sampler, &error), FS_OK);
     void *memory = setting->backend->allocate(setting->backend, CAPACITY * DIM * sizeof(float), &error);
@@ -70,6 +74,16 @@ static void destroy(struct setting *setting)
     fs_sampler_destroy(&setting->sampler);
     setting->backend->release(setting->backend, setting->x.data);
     setting->backend->destroy(setting->backend);
+}
+
+/* Rows first … of the noise bank at `seed` become samples in the first `rows` rows of setting->x. */
+static fs_status draw(struct setting *setting, int rows, const int32_t *labels, int steps, double scale, uint32_t seed,
+                      uint32_t first, struct fs_error *error)
+{
+    const struct fs_view view = fs_view_rows(setting->x, 0, rows);
+    const struct fs_drawing drawing = {labels, steps, scale, seed, first};
+    fs_evaluation_noise(setting->backend, view, seed, first);
+    return fs_sample(&setting->sampler, view, &drawing, error);
 }
 
 /* --- Euler --- */
@@ -96,7 +110,7 @@ static double largest_difference(struct setting *setting, int rows, int steps, d
             }
         }
     }
-    assert_int_equal(fs_sample(&setting->sampler, view, labels, steps, scale, &error), FS_OK);
+    assert_int_equal(draw(setting, rows, labels, steps, scale, 11, 3, &error), FS_OK);
     fs_mock_read(backend, view, drawn);
     for (int i = 0; i < rows * DIM; i++) {
         largest = fmax(largest, fabs(drawn[i] - expected[i]));
@@ -132,6 +146,101 @@ static void guidance_goes_from_the_null_label(void **state)
         assert_true(largest_difference(&setting, 1, 128, 0, scales[k]) < 1e-4);
     }
     destroy(&setting);
+}
+
+/* --- steps of a method's own --- */
+
+#define CLIP 0.5
+
+/* Where the path from x ends, within ±CLIP, and from there fresh noise at the next time: consistency sampling (Song et
+ * al. 2023, algorithm 1) with a clip. */
+static void renoise(struct fs_step *step)
+{
+    const struct fs_view end = step->scratch[0], noise = step->scratch[1];
+    step->velocity(step, end, step->x, step->t, step->s);
+    step->mix(step, end, 1, step->x, 1 - step->t, end, CLIP);
+    fs_step_noise(step, noise);
+    step->mix(step, step->x, step->next, end, 1 - step->next, noise, 0);
+}
+
+static void renoise_in_double(double *x, int32_t label, uint32_t seed, uint32_t row, int steps)
+{
+    for (int step = 0; step < steps; step++) {
+        const struct fs_random_key key = {seed, FS_STREAM_SAMPLING_NOISE, 0, (uint32_t)step};
+        const double t = (double)step / steps, next = (step + 1.0) / steps;
+        double velocity[DIM];
+        float noise[4];
+        fs_normals4(key, row, 0, noise);
+        exact(x, t, 0, label, velocity);
+        for (int d = 0; d < DIM; d++) {
+            const double end = fmin(fmax(x[d] + (1 - t) * velocity[d], -CLIP), CLIP);
+            x[d] = next * end + (1 - next) * (double)noise[d];
+        }
+    }
+}
+
+static void own_steps_draw_by_the_row_of_the_bank(void **state)
+{
+    (void)state;
+    struct setting setting;
+    struct fs_error error;
+    create(&setting, "flow-matching", 128);
+    struct fs_method own = *setting.config.method;
+    own.step = renoise;
+    setting.config.method = &own;
+    double expected[23 * DIM], drawn[23 * DIM];
+    int32_t labels[23];
+    const struct fs_view view = fs_view_rows(setting.x, 0, 23);
+    fs_evaluation_noise(setting.backend, view, 7, 1000);
+    fs_mock_read(setting.backend, view, expected);
+    for (int i = 0; i < 23; i++) {
+        labels[i] = i % 4;
+        renoise_in_double(expected + i * DIM, labels[i], 7, (uint32_t)(1000 + i), 8);
+    }
+    assert_int_equal(draw(&setting, 23, labels, 8, 1, 7, 1000, &error), FS_OK);
+    fs_mock_read(setting.backend, view, drawn);
+    for (int i = 0; i < 23 * DIM; i++) {
+        assert_true(fabs(drawn[i] - expected[i]) < 2e-5);
+    }
+    destroy(&setting);
+}
+
+/* The first 61 samples of a bank, `at_once` at a time; each asks the network `steps` times. */
+static void draw_in_pieces(struct setting *setting, int at_once, int steps, double samples[61 * DIM])
+{
+    struct fs_error error = {.text = ""};
+    setting->rows_asked = 0;
+    for (int done = 0; done < 61; done += at_once) {
+        const int count = 61 - done < at_once ? 61 - done : at_once;
+        int32_t labels[61];
+        for (int i = 0; i < count; i++) {
+            labels[i] = (done + i) % 4;
+        }
+        if (draw(setting, count, labels, steps, 1, 9, (uint32_t)done, &error) != FS_OK) {
+            fail_msg("%s: %s", setting->config.method->name, error.text);
+        }
+        fs_mock_read(setting->backend, fs_view_rows(setting->x, 0, count), samples + done * DIM);
+    }
+    assert_int_equal(setting->rows_asked, 61 * steps);
+}
+
+static void no_method_samples_by_the_batch(void **state)
+{
+    (void)state;
+    const struct fs_method *method;
+    for (int k = 0; (method = fs_method_at(k)) != NULL; k++) {
+        struct setting setting;
+        create(&setting, method->name, 128);
+        for (int steps = 1; steps <= 16; steps *= 4) {
+            double whole[61 * DIM], pieces[61 * DIM];
+            draw_in_pieces(&setting, 61, steps, whole);
+            draw_in_pieces(&setting, 13, steps, pieces);
+            for (int i = 0; i < 61 * DIM; i++) {
+                assert_true(isfinite(whole[i]) && whole[i] == pieces[i]);
+            }
+        }
+        destroy(&setting);
+    }
 }
 
 /* --- transport --- */
@@ -170,8 +279,7 @@ static void transport_error(struct setting *setting, int steps, double *mean_err
     }
     for (uint32_t part = 0; part < 20; part++) {
         double drawn[CAPACITY * DIM];
-        fs_evaluation_noise(setting->backend, setting->x, 1, part * CAPACITY);
-        assert_int_equal(fs_sample(&setting->sampler, setting->x, labels, steps, 1, &error), FS_OK);
+        assert_int_equal(draw(setting, CAPACITY, labels, steps, 1, 1, part * CAPACITY, &error), FS_OK);
         fs_mock_read(setting->backend, setting->x, drawn);
         for (int k = 0; k < CAPACITY; k++) {
             for (int i = 0; i < DIM; i++) {
@@ -219,19 +327,18 @@ static void wrong_requests_are_refused(void **state)
     struct fs_error error;
     const int32_t labels[2] = {0, 1};
     create(&setting, "shortcut", 128);
-    const struct fs_view rows = fs_view_rows(setting.x, 0, 2);
     const int wrong[] = {0, -4, 3, 96, 256};
     for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
-        assert_int_equal(fs_sample(&setting.sampler, rows, labels, wrong[k], 1, &error), FS_USAGE);
+        assert_int_equal(draw(&setting, 2, labels, wrong[k], 1, 1, 0, &error), FS_USAGE);
         assert_non_null(strstr(error.text, "power of two"));
     }
-    assert_int_equal(fs_sample(&setting.sampler, rows, labels, 64, 1.5, &error), FS_USAGE);
+    assert_int_equal(draw(&setting, 2, labels, 64, 1.5, 1, 0, &error), FS_USAGE);
     assert_non_null(strstr(error.text, "null label"));
-    assert_int_equal(fs_sample(&setting.sampler, rows, labels, 128, 1.5, &error), FS_OK);
-    assert_int_equal(fs_sample(&setting.sampler, rows, labels, 64, 1, &error), FS_OK);
+    assert_int_equal(draw(&setting, 2, labels, 128, 1.5, 1, 0, &error), FS_OK);
+    assert_int_equal(draw(&setting, 2, labels, 64, 1, 1, 0, &error), FS_OK);
     destroy(&setting);
     create(&setting, "progressive-distillation", 128);
-    assert_int_equal(fs_sample(&setting.sampler, fs_view_rows(setting.x, 0, 2), labels, 1, 2, &error), FS_USAGE);
+    assert_int_equal(draw(&setting, 2, labels, 1, 2, 1, 0, &error), FS_USAGE);
     destroy(&setting);
 }
 
@@ -257,8 +364,12 @@ static void noise_bank_is_one_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(euler_equals_double_precision),   cmocka_unit_test(guidance_goes_from_the_null_label),
-        cmocka_unit_test(noise_is_carried_to_the_mixture), cmocka_unit_test(wrong_requests_are_refused),
+        cmocka_unit_test(euler_equals_double_precision),
+        cmocka_unit_test(guidance_goes_from_the_null_label),
+        cmocka_unit_test(own_steps_draw_by_the_row_of_the_bank),
+        cmocka_unit_test(no_method_samples_by_the_batch),
+        cmocka_unit_test(noise_is_carried_to_the_mixture),
+        cmocka_unit_test(wrong_requests_are_refused),
         cmocka_unit_test(noise_bank_is_one_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

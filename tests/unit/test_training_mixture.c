@@ -17,6 +17,7 @@
 #include "harness/train/trainer.h"
 #include "kernels/base/file.h"
 #include "kernels/base/random.h"
+#include "methods/defaults.h"
 #include "tests/support/folder.h"
 
 #define DIM 4
@@ -155,14 +156,20 @@ static double relative_error(struct fs_generator *generator, uint32_t seed)
     return wrong / whole;
 }
 
-static double error_after(int updates, uint32_t seed)
+/* After `updates` of flow matching, whose errors count as `loss` says. */
+static double error_after(int updates, uint32_t seed,
+                          struct fs_loss (*loss)(const struct fs_method_setup *setup, const struct fs_phase *phase))
 {
     struct fs_experiment experiment;
     struct fs_generator generator;
     struct fs_error error = {.text = ""};
     char checkpoint[1024], name[32];
-    snprintf(name, sizeof name, "after-%d", updates);
+    static int trainings;
+    snprintf(name, sizeof name, "training-%d", trainings++);
     read_experiment("flow-matching", updates, &experiment);
+    struct fs_method method = *experiment.runs[0].method;
+    method.loss = loss;
+    experiment.runs[0].method = &method;
     train(&experiment.runs[0], test_path(name), checkpoint);
     must(fs_generator_open(&generator, backend, &experiment.runs[0], &dataset, checkpoint, FS_WEIGHTS_EMA, &error),
          &error);
@@ -177,11 +184,28 @@ static void flow_matching_learns_the_exact_velocity(void **state)
 {
     (void)state;
     const uint32_t seed = (uint32_t)time(NULL);
-    const double early = error_after(60, seed), late = error_after(500, seed);
+    const double early = error_after(60, seed, fs_mean_square), late = error_after(500, seed, fs_mean_square);
     print_message("relative error of the velocity: %.4f after 60 updates, %.4f after 500\n", early, late);
     assert_true(early < 0.8);
     assert_true(late < 0.25 * early);
     assert_true(late < 0.02);
+}
+
+static struct fs_loss adaptive(const struct fs_method_setup *setup, const struct fs_phase *phase)
+{
+    (void)setup;
+    (void)phase;
+    return (struct fs_loss){FS_LOSS_ADAPTIVE, 0.5F, 1e-3F};
+}
+
+/* The weight makes rows with large errors count less: another network, which learns too. */
+static void a_method_chooses_its_loss(void **state)
+{
+    (void)state;
+    const uint32_t seed = (uint32_t)time(NULL);
+    const double plain = error_after(60, seed, fs_mean_square), weighed = error_after(60, seed, adaptive);
+    assert_true(weighed != plain);
+    assert_true(weighed < 0.8);
 }
 
 /* --- Reflow's pairs --- */
@@ -269,6 +293,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flow_matching_learns_the_exact_velocity),
+        cmocka_unit_test(a_method_chooses_its_loss),
         cmocka_unit_test(pairs_are_the_teachers_euler_images),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
