@@ -4,6 +4,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -127,6 +128,17 @@ double fs_mock_option(const struct fs_method *method, const struct fs_method_set
 {
     const struct fs_option *option = find_option(method, key);
     return fs_number_load(settings->bytes + option->offset, option->kind, option->size);
+}
+
+void fs_mock_expected_methods(char *text, size_t size)
+{
+    const struct fs_method *method;
+    int used = snprintf(text, size, "expected ");
+    for (int i = 0; (method = fs_method_at(i)) != NULL; i++) {
+        const char *separator = i == 0 ? "" : fs_method_at(i + 1) != NULL ? ", " : " or ";
+        used += snprintf(text + used, size - (size_t)used, "%s%s", separator, method->name);
+        assert_in_range(used, 1, size - 1);
+    }
 }
 
 void fs_mock_create(struct fs_mock_training *mock, struct fs_backend *backend, const struct fs_method *method,

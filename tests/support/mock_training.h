@@ -48,6 +48,9 @@ double fs_mock_option(const struct fs_method *method, const struct fs_method_set
 struct fs_mock_targets fs_mock_make(struct fs_mock_training *mock, const struct fs_phase *phase, int micro);
 void fs_mock_free_targets(struct fs_mock_targets *targets);
 
+/* "expected flow-matching, … or shortcut": the methods of the registry, as the reader of experiments lists them. */
+void fs_mock_expected_methods(char *text, size_t size);
+
 /* Between the host's doubles and a view of FS_F32 or FS_F64. */
 void fs_mock_read(struct fs_backend *backend, struct fs_view view, double *values);
 void fs_mock_write(struct fs_backend *backend, struct fs_view view, const double *values);

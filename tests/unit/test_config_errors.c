@@ -10,10 +10,10 @@
 
 #include "harness/data/dataset.h"
 #include "tests/support/folder.h"
+#include "tests/support/mock_training.h"
 
 #define GOOD "experiment: x\nmethod: flow-matching\n"
 #define TRAIN GOOD "train:\n  updates: 10\n"
-#define METHODS "flow-matching, progressive-distillation, reflow or shortcut"
 
 /* `message` follows the file's path. */
 static const struct {
@@ -77,7 +77,6 @@ static const struct {
      ":1: experiment: expected one line of text shorter than 64 bytes, got "
      "'123456789012345678901234567890123456789012345678…'"},
     /* names */
-    {"experiment: x\nmethod: shortcutt\n", ":2: method: expected " METHODS ", got 'shortcutt'"},
     {TRAIN "dataset: {name: mnist}\n",
      ":5: dataset.name: there is no data set 'mnist'; there are fashion-mnist, gaussian-mixture"},
     {TRAIN "matrix: {model.classes: [10, 7]}\n",
@@ -234,7 +233,6 @@ static void options(void **state)
         {"model.preset=dit-xs/5",
          "--set model.preset=dit-xs/5: model.preset: patches of 5 do not divide the 28×28 pictures of fashion-mnist",
          false},
-        {"method=shortcutt", "--only method=shortcutt: method: expected " METHODS ", got 'shortcutt'", true},
         {"sed=1", "--only sed=1: sed: unknown key; did you mean seed?", true},
     };
     const char *path = test_path("x.yaml");
@@ -253,6 +251,25 @@ static void options(void **state)
     assert_int_equal(fs_experiment_read(path, NULL, 0, (const char *const[]){"seed=1"}, 1, &experiment, &error),
                      FS_USAGE);
     snprintf(expected, sizeof expected, "%s: --only leaves none of the 1 runs", path);
+    assert_string_equal(error.text, expected);
+}
+
+static void unknown_methods_are_told_those_there_are(void **state)
+{
+    (void)state;
+    struct fs_experiment experiment;
+    struct fs_error error = {.text = ""};
+    char methods[512], expected[2048];
+    const char *path = test_path("x.yaml"), *wrong = "experiment: x\nmethod: shortcutt\n";
+    fs_mock_expected_methods(methods, sizeof methods);
+    test_write(path, wrong, strlen(wrong));
+    assert_int_equal(fs_experiment_read(path, NULL, 0, NULL, 0, &experiment, &error), FS_USAGE);
+    snprintf(expected, sizeof expected, "%s:2: method: %s, got 'shortcutt'", path, methods);
+    assert_string_equal(error.text, expected);
+    test_write(path, TRAIN, strlen(TRAIN));
+    const char *const only[] = {"method=shortcutt"};
+    assert_int_equal(fs_experiment_read(path, NULL, 0, only, 1, &experiment, &error), FS_USAGE);
+    snprintf(expected, sizeof expected, "--only method=shortcutt: method: %s, got 'shortcutt'", methods);
     assert_string_equal(error.text, expected);
 }
 
@@ -336,6 +353,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files),
         cmocka_unit_test(options),
+        cmocka_unit_test(unknown_methods_are_told_those_there_are),
         cmocka_unit_test(missing_and_oversized),
         cmocka_unit_test(survives_mutations),
     };
