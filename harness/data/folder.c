@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -46,25 +47,65 @@ static fs_status append(struct list *list, char *path, struct fs_error *error)
     return FS_OK;
 }
 
+/* A file whose name does not say that it is a picture, and whose first bytes do: other tools would take it. */
+static bool begins_like_a_picture(const char *path)
+{
+    static const struct {
+        size_t at, length;
+        const char *bytes;
+    } beginnings[] = {{0, 8, "\x89PNG\r\n\x1a\n"},
+                      {0, 3, "\xff\xd8\xff"},
+                      {0, 4, "GIF8"},
+                      {0, 2, "BM"},
+                      {0, 4, "II*\0"},
+                      {0, 4, "MM\0*"},
+                      {8, 4, "WEBP"},
+                      {4, 4, "ftyp"},
+                      {0, 4, "qoif"}};
+    char head[16] = {0};
+    FILE *stream = fopen(path, "rbe");
+    const size_t got = stream ? fread(head, 1, sizeof head, stream) : 0;
+    if (stream) {
+        fclose(stream);
+    }
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++) {
+        if (beginnings[i].at + beginnings[i].length <= got &&
+            memcmp(head + beginnings[i].at, beginnings[i].bytes, beginnings[i].length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static fs_status walk(const char *folder, int depth, struct list *list, struct fs_error *error);
 
 /* Takes over `path`. */
 static fs_status visit(char *path, const char *name, int depth, struct list *list, struct fs_error *error)
 {
     static const char *const read[] = {"png", "jpg", "jpeg", NULL};
-    static const char *const not_read[] = {"bmp",  "gif",  "pgm",  "ppm", "pnm", "tif", "tiff",
-                                           "webp", "heic", "avif", "jxl", "jp2", "npy", NULL};
+    static const char *const not_read[] = {"bmp", "dib",  "gif", "pbm",  "pgm",  "ppm",  "pnm", "pam", "tif", "tiff",
+                                           "tga", "webp", "ico", "heic", "heif", "avif", "jxl", "jp2", "j2k", "pcx",
+                                           "psd", "exr",  "hdr", "jfif", "jpe",  "apng", "npy", "npz", NULL};
     struct stat about;
     fs_status status = FS_OK;
     if (stat(path, &about) != 0) {
         status = fs_fail(error, FS_USAGE, "%s: cannot be read: %s", path, strerror(errno));
     } else if (S_ISDIR(about.st_mode)) {
         status = walk(path, depth + 1, list, error);
-    } else if (ends_in(name, read)) {
+    } else if (ends_in(name, read) && S_ISREG(about.st_mode)) {
         return append(list, path, error);
+    } else if (ends_in(name, read)) {
+        status = fs_fail(error, FS_USAGE, "%s: cannot be read: it is no ordinary file", path);
     } else if (ends_in(name, not_read)) {
-        status =
-            fs_fail(error, FS_USAGE, "%s: PNG and JPEG can be read: convert it, or move it out of the folder", path);
+        status = fs_fail(error, FS_USAGE,
+                         "%s: PNG and JPEG can be read, as .png, .jpg and .jpeg: convert it, or give it its ending, or "
+                         "move it out of the folder",
+                         path);
+    } else if (S_ISREG(about.st_mode) && begins_like_a_picture(path)) {
+        status = fs_fail(error, FS_USAGE,
+                         "%s: begins like a picture and is not named like one: PNG and JPEG are read as .png, .jpg and "
+                         ".jpeg; name it so, or move it out of the folder",
+                         path);
     }
     free(path);
     return status;

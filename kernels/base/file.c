@@ -62,6 +62,9 @@ fs_status fs_new_file_open(struct fs_new_file *file, const char *path, struct fs
     if (strlen(path) >= sizeof file->path) {
         return fs_fail(error, FS_USAGE, "%.100s…: the file name is too long", path);
     }
+    if (!*path) {
+        return fs_fail(error, FS_USAGE, "the name of the file to write is empty");
+    }
     struct stat there;
     if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) { /* the rename would put a file in a device's place */
         return fs_fail(error, FS_USAGE, "%s: cannot be written: it is %s", path,
@@ -190,6 +193,16 @@ fs_status fs_file_read(const char *path, size_t limit, char **contents, size_t *
     }
     close(fd);
     return status;
+}
+
+fs_status fs_file_require_ordinary(const char *path, struct fs_error *error)
+{
+    struct stat about;
+    if (stat(path, &about) != 0 || S_ISREG(about.st_mode)) {
+        return FS_OK;
+    }
+    return fs_fail(error, FS_USAGE, "%s: cannot be read: it is %s", path,
+                   S_ISDIR(about.st_mode) ? "a folder" : "no ordinary file");
 }
 
 fs_status fs_make_folder(const char *path, struct fs_error *error)

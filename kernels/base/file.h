@@ -18,6 +18,9 @@ void fs_new_file_abandon(struct fs_new_file *file);                             
 /* The whole file in fresh memory with a zero byte behind it (not counted in *size); FS_USAGE when it cannot be read or
  * is larger than `limit`. */
 fs_status fs_file_read(const char *path, size_t limit, char **contents, size_t *size, struct fs_error *error);
+/* FS_USAGE for a pipe, a device or a folder, which a reader that looks for the end would wait for; nothing where
+ * nothing is there. */
+fs_status fs_file_require_ordinary(const char *path, struct fs_error *error);
 /* mkdir -p. FS_USAGE when it cannot be made or written to. */
 fs_status fs_make_folder(const char *path, struct fs_error *error);
 

@@ -48,7 +48,7 @@ static fs_status parse_descr(const char *path, const char **text, struct fs_npy_
     if (!take(text, "'") || !**text) {
         return bad(path, "its type is no simple one", error);
     }
-    const char order = **text;
+    const char order = **text, *whole = *text;
     if (strchr("<>|=", order)) {
         ++*text;
     }
@@ -60,7 +60,9 @@ static fs_status parse_descr(const char *path, const char **text, struct fs_npy_
             return FS_OK;
         }
     }
-    return fs_fail(error, FS_USAGE, "%s: its type is '%.10s…; f4, f8, u1, i4 and i8 can be read", path, *text);
+    const int length = (int)strcspn(whole, "'");
+    return fs_fail(error, FS_USAGE, "%s: its type is '%.*s'; f4, f8, u1, i4 and i8 can be read", path,
+                   length < 12 ? length : 12, whole);
 }
 
 static fs_status parse_shape(const char *path, const char **text, struct fs_npy_header *header, struct fs_error *error)
@@ -80,6 +82,7 @@ static fs_status parse_shape(const char *path, const char **text, struct fs_npy_
             return bad(path, "its shape is no list of at most 8 numbers", error);
         }
         header->shape[header->rank++] = length;
+        *text += **text == 'L'; /* NumPy on Python 2 wrote its long integers so */
         if (!take(text, ",") && (*text)[strspn(*text, " ")] != ')') {
             return bad(path, "its shape is no list of at most 8 numbers", error);
         }

@@ -17,6 +17,21 @@
 
 /* --- reading --- */
 
+/* An archive that was added to may hold a name twice. */
+static fs_status require_each_once(const struct fs_npz *npz, struct fs_error *error)
+{
+    const zip_int64_t count = zip_get_num_entries(npz->archive, 0);
+    for (zip_int64_t i = 0; i < count; i++) {
+        const char *name = zip_get_name(npz->archive, (zip_uint64_t)i, 0);
+        if (name && zip_name_locate(npz->archive, name, 0) != i) {
+            return fs_fail(error, FS_USAGE,
+                           "%s: holds %s twice, and readers differ in which they take: write it again with one",
+                           npz->path, name);
+        }
+    }
+    return FS_OK;
+}
+
 fs_status fs_npz_open(const char *path, struct fs_npz *npz, struct fs_error *error)
 {
     int code = 0;
@@ -24,14 +39,20 @@ fs_status fs_npz_open(const char *path, struct fs_npz *npz, struct fs_error *err
     if (snprintf(npz->path, sizeof npz->path, "%s", path) >= (int)sizeof npz->path) {
         return fs_fail(error, FS_USAGE, "%.100s…: the file name is too long", path);
     }
+    FS_TRY(fs_file_require_ordinary(path, error));
     npz->archive = zip_open(path, ZIP_RDONLY, &code);
     if (!npz->archive) {
         zip_error_t reason;
         zip_error_init_with_code(&reason, code);
         fs_fail(error, FS_USAGE, "%s: cannot be read as an .npz: %s", path, zip_error_strerror(&reason));
         zip_error_fini(&reason);
+        return FS_USAGE;
     }
-    return npz->archive ? FS_OK : FS_USAGE;
+    const fs_status status = require_each_once(npz, error);
+    if (status != FS_OK) {
+        fs_npz_close(npz);
+    }
+    return status;
 }
 
 void fs_npz_close(struct fs_npz *npz)
@@ -54,6 +75,20 @@ static zip_int64_t locate(const struct fs_npz *npz, const char *name)
 bool fs_npz_has(const struct fs_npz *npz, const char *name)
 {
     return locate(npz, name) >= 0;
+}
+
+void fs_npz_names(const struct fs_npz *npz, char *text, size_t size)
+{
+    const zip_int64_t count = zip_get_num_entries(npz->archive, 0);
+    size_t used = 0;
+    text[0] = '\0';
+    for (zip_int64_t i = 0; i < count && used < size; i++) {
+        const char *name = zip_get_name(npz->archive, (zip_uint64_t)i, 0);
+        const size_t length = name ? strlen(name) : 0;
+        const bool array = length > 4 && strcmp(name + length - 4, ".npy") == 0;
+        used += (size_t)snprintf(text + used, size - used, "%s%.*s", i > 0 ? ", " : "",
+                                 (int)(array ? length - 4 : length), name ? name : "");
+    }
 }
 
 const char *fs_npz_comment(const struct fs_npz *npz)

@@ -10,10 +10,13 @@ struct fs_npz {
     void *archive;
 };
 
-/* FS_USAGE when it cannot be read or is no zip archive. */
+/* FS_USAGE when it cannot be read, is no zip archive, or holds two members of one name, of which NumPy takes the last
+ * and others the first. */
 fs_status fs_npz_open(const char *path, struct fs_npz *npz, struct fs_error *error);
 void fs_npz_close(struct fs_npz *npz);
 bool fs_npz_has(const struct fs_npz *npz, const char *name); /* "mu" */
+/* "mu, sigma, …": the names of what it holds, as NumPy has them, as many as fit. */
+void fs_npz_names(const struct fs_npz *npz, char *text, size_t size);
 /* The archive's comment, which NumPy ignores; "" when there is none or it is no text of at most 4 KB. */
 const char *fs_npz_comment(const struct fs_npz *npz);
 
