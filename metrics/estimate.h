@@ -19,8 +19,8 @@ struct fs_estimate fs_estimate_mean(const double *values, int count);
  * (Shao & Wu 1989). */
 struct fs_estimate fs_estimate_jackknife(double value, const double *without, int groups);
 
-/* The group, below `groups`, of row `row` of n: stretches of like size, so that rows whose labels go round in a circle
- * have the same mixture of labels in each. */
+/* The group, below `groups`, of row `row` of n: neighbours in groups of like size, so that rows whose labels go round
+ * in a circle have the same mixture of labels in each. */
 static inline int fs_group_of_row(int64_t row, int64_t n, int groups)
 {
     return (int)(row * groups / n);

@@ -37,23 +37,37 @@ static void name_device(const struct fs_backend *backend, char device[32])
     snprintf(device, 32, "%.16s-%.8s", backend->name, sha256);
 }
 
+/* Its place in the list; −1, with the error filled, for another name. */
+static int index_of(const char *name, struct fs_error *error)
+{
+    char names[256] = "";
+    for (int i = 0; i < EXTRACTOR_COUNT; i++) {
+        if (strcmp(extractors[i].name, name) == 0) {
+            return i;
+        }
+        strncat(names, i > 0 ? ", " : "", sizeof names - strlen(names) - 1);
+        strncat(names, extractors[i].name, sizeof names - strlen(names) - 1);
+    }
+    fs_fail(error, FS_USAGE, "unknown feature extractor '%s': there is %s", name, names);
+    return -1;
+}
+
+fs_status fs_extractor_check_name(const char *name, struct fs_error *error)
+{
+    return index_of(name, error) < 0 ? FS_USAGE : FS_OK;
+}
+
 fs_status fs_extractor_open(const char *name, struct fs_backend *backend, struct fs_extractor *extractor,
                             struct fs_error *error)
 {
     *extractor = (struct fs_extractor){0};
-    for (int i = 0; i < EXTRACTOR_COUNT; i++) {
-        if (strcmp(extractors[i].name, name) == 0) {
-            FS_TRY(extractors[i].open(backend, extractor, error));
-            name_device(backend, extractor->device);
-            return FS_OK;
-        }
+    const int index = index_of(name, error);
+    if (index < 0) {
+        return FS_USAGE;
     }
-    char names[256] = "";
-    for (int i = 0; i < EXTRACTOR_COUNT; i++) {
-        strncat(names, i > 0 ? ", " : "", sizeof names - strlen(names) - 1);
-        strncat(names, extractors[i].name, sizeof names - strlen(names) - 1);
-    }
-    return fs_fail(error, FS_USAGE, "unknown feature extractor '%s': there is %s", name, names);
+    FS_TRY(extractors[index].open(backend, extractor, error));
+    name_device(backend, extractor->device);
+    return FS_OK;
 }
 
 void fs_extractor_set_resize(struct fs_extractor *extractor, enum fs_resize mode)

@@ -8,6 +8,8 @@
 #include "kernels/backend.h"
 #include "metrics/resize.h"
 
+#define FS_TAPS_MAX 16 /* of an extractor */
+
 struct fs_tap {
     const char *name; /* "pool" */
     int64_t dim;
@@ -40,6 +42,8 @@ struct fs_extractor {
  * missing or not the ones expected, and how to get them. */
 fs_status fs_extractor_open(const char *name, struct fs_backend *backend, struct fs_extractor *extractor,
                             struct fs_error *error);
+/* FS_USAGE, naming the ones there are, for another name. */
+fs_status fs_extractor_check_name(const char *name, struct fs_error *error);
 /* Chooses how pictures are brought to its size; changes nothing where it takes one size only. */
 void fs_extractor_set_resize(struct fs_extractor *extractor, enum fs_resize mode);
 /* The name that a metric on its taps goes by in the literature: "fid" for "fd", "sfid" for "sfd" … where the extractor

@@ -318,7 +318,7 @@ fs_status fs_fashion_cnn_open(struct fs_backend *backend, struct fs_extractor *e
                                        .tap_count = 2,
                                        .batch_max = BATCH_MAX,
                                        .channels = 1,
-                                       .side = 28,
+                                       .side = FS_FASHION_CNN_SIDE,
                                        .extract = extract,
                                        .destroy = destroy};
     struct extractor_state *state = fs_allocate(1, sizeof *state, "the extractor fashion-cnn", error);

@@ -14,7 +14,8 @@
 /* Of metrics/fashion-cnn.safetensors. The committed file is the extractor, frozen: another one makes other scores. */
 #define FS_FASHION_CNN_SHA256 "65cc99ceaf4bdd1fb0c0ea18e87afff6fad563104a28f40b0d97fb0549cbd9c5"
 
-#define FS_FASHION_CNN_PIXELS (28 * 28)
+#define FS_FASHION_CNN_SIDE 28 /* pixels */
+#define FS_FASHION_CNN_PIXELS (FS_FASHION_CNN_SIDE * FS_FASHION_CNN_SIDE)
 #define FS_FASHION_CNN_FEATURES 128
 #define FS_FASHION_CNN_CLASSES 10
 #define FS_FASHION_CNN_LAYERS 6

@@ -9,6 +9,7 @@
 
 #include "kernels/base/memory.h"
 #include "metrics/frechet.h"
+#include "metrics/metric.h"
 
 #define POINTS 4
 #define BLOCK_ROWS 512
@@ -121,7 +122,7 @@ static fs_status distance_of(int64_t dim, const float *features, int64_t n, cons
     return FS_OK;
 }
 
-/* The mean distance of `parts` stretches of the rows. */
+/* The mean distance of `parts` groups of the rows. */
 static fs_status mean_distance(int64_t dim, const float *features, int64_t n, int parts,
                                const struct reference *reference, double *covariance, double *mean,
                                struct fs_error *error)
@@ -195,3 +196,32 @@ fs_status fs_fid_infinity(int64_t dim, const float *features, int64_t n, const d
     free(covariance);
     return status;
 }
+
+/* --- the metric --- */
+
+static fs_status evaluate(const struct fs_evaluation *e, struct fs_estimate *estimate, struct fs_metric_curve *curve,
+                          struct fs_error *error)
+{
+    const struct fs_moments *to = e->reference.moments;
+    (void)curve;
+    return fs_fid_infinity(e->samples.dim, e->samples.features, e->samples.n, to->mean, to->root, to->trace, e->offset,
+                           e->watch, estimate, error);
+}
+
+static int64_t enough(int64_t dim)
+{
+    return POINTS * (dim + 1);
+}
+
+const struct fs_metric fs_metric_fd_infinity = {
+    .name = "fd_infinity",
+    .fid_name = "fid_infinity",
+    .label = "FD∞",
+    .fid_label = "FID∞",
+    .needs = {FS_NEED_FEATURES, FS_NEED_MOMENTS},
+    .minimum = (int64_t)2 * POINTS,
+    .enough = enough,
+    .bias = "quarters of the samples have fewer rows than dimensions, where the bias does not fall as 1/samples: too "
+            "much of it stays",
+    .evaluate = evaluate,
+};

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/base/memory.h"
+#include "metrics/metric.h"
 
 /* Adds softmax(logits) to marginal, and returns Σ p·ln p. */
 static double add_row(int64_t classes, const float *logits, double *p, double *marginal)
@@ -70,3 +71,30 @@ fs_status fs_inception_score(int64_t classes, const float *logits, int64_t n, in
     free(scores);
     return status;
 }
+
+/* --- the metric --- */
+
+static fs_status evaluate(const struct fs_evaluation *e, struct fs_estimate *estimate, struct fs_metric_curve *curve,
+                          struct fs_error *error)
+{
+    (void)curve;
+    return fs_inception_score(e->samples.dim, e->samples.features, e->samples.n, FS_INCEPTION_SCORE_SPLITS, estimate,
+                              NULL, error);
+}
+
+static int64_t enough(int64_t classes)
+{
+    return 4 * classes * FS_INCEPTION_SCORE_SPLITS;
+}
+
+const struct fs_metric fs_metric_is = {
+    .name = "is",
+    .label = "IS",
+    .tap = "logits",
+    .needs = {FS_NEED_FEATURES},
+    .larger_is_better = true,
+    .minimum = FS_INCEPTION_SCORE_SPLITS,
+    .enough = enough,
+    .bias = "the splits are small for that many classes, and the score too low",
+    .evaluate = evaluate,
+};

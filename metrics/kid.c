@@ -7,6 +7,9 @@
 
 #include "kernels/base/memory.h"
 #include "kernels/base/random.h"
+#include "metrics/metric.h"
+
+#define ROWS_MIN 4 /* two halves of two rows */
 
 static double cube(double product, double scale)
 {
@@ -151,11 +154,11 @@ fs_status fs_kid(int64_t dim, const float *features, int64_t n, const float *ref
 {
     FS_TRY(check_shape(dim, n, reference_n, error));
     const int64_t smaller = n < reference_n ? n : reference_n;
-    if (smaller < 4 || subsets < 2 || subset_rows < 2) {
+    if (smaller < ROWS_MIN || subsets < 2 || subset_rows < 2) {
         return fs_fail(error, FS_USAGE,
-                       "kid: expected 4 rows of features or more on both sides, got %lld and %lld, and 2 subsets or "
+                       "kid: expected %d rows of features or more on both sides, got %lld and %lld, and 2 subsets or "
                        "more of 2 rows or more, got %d of %lld",
-                       (long long)n, (long long)reference_n, subsets, (long long)subset_rows);
+                       ROWS_MIN, (long long)n, (long long)reference_n, subsets, (long long)subset_rows);
     }
     const int64_t rows = subset_rows < smaller / 2 ? subset_rows : smaller / 2;
     struct pool pools[2] = {{.features = features, .n = n}, {.features = reference, .n = reference_n, .step = 1}};
@@ -175,3 +178,32 @@ fs_status fs_kid(int64_t dim, const float *features, int64_t n, const float *ref
     free(values);
     return status;
 }
+
+/* --- the metric --- */
+
+static fs_status evaluate(const struct fs_evaluation *e, struct fs_estimate *estimate, struct fs_metric_curve *curve,
+                          struct fs_error *error)
+{
+    struct fs_kid kid;
+    (void)curve;
+    FS_TRY(fs_kid(e->samples.dim, e->samples.features, e->samples.n, e->reference.features, e->reference.n,
+                  FS_KID_SUBSETS, FS_KID_SUBSET_ROWS, e->seed, e->watch, &kid, error));
+    *estimate = kid.estimate;
+    return FS_OK;
+}
+
+static int64_t enough(int64_t dim)
+{
+    (void)dim;
+    return FS_KID_SUBSET_ROWS;
+}
+
+const struct fs_metric fs_metric_kid = {
+    .name = "kid",
+    .label = "KID",
+    .needs = {FS_NEED_FEATURES, FS_NEED_FEATURES},
+    .minimum = ROWS_MIN,
+    .enough = enough,
+    .bias = "not biased, but the subsets are smaller than the usual 1000 and spread more",
+    .evaluate = evaluate,
+};

@@ -9,9 +9,10 @@
 #include <string.h>
 
 #include "kernels/base/memory.h"
+#include "metrics/metric.h"
 
 #define BLOCK 1024 /* rows of a block of distances, and its columns */
-#define STRETCH 64 /* columns that a thread takes at once */
+#define SLICE 64   /* columns that a thread takes at once */
 #define GROUPS_MAX 20
 #define NEAREST_MAX 8
 #define KEPT 16 /* nearest samples that are remembered, so that most are left when a group is taken out */
@@ -127,16 +128,16 @@ static void keep_of_rows(const struct distances *d, struct block block, int64_t 
     }
 }
 
-/* And of its columns, which threads share out by stretches, as a column alone lies far apart in memory. */
+/* And of its columns, which threads share out by slices, as a column alone lies far apart in memory. */
 static void keep_of_columns(const struct distances *d, struct block block, int64_t n, int groups,
                             struct neighbour *nearest)
 {
 #pragma omp parallel for
-    for (int64_t part = 0; part < (block.count_y + STRETCH - 1) / STRETCH; part++) {
-        const int64_t end = part * STRETCH + STRETCH < block.count_y ? part * STRETCH + STRETCH : block.count_y;
+    for (int64_t part = 0; part < (block.count_y + SLICE - 1) / SLICE; part++) {
+        const int64_t end = part * SLICE + SLICE < block.count_y ? part * SLICE + SLICE : block.count_y;
         for (int64_t i = 0; i < block.count_x; i++) {
             const int group = fs_group_of_row(block.first_x + i, n, groups);
-            for (int64_t j = part * STRETCH; j < end; j++) {
+            for (int64_t j = part * SLICE; j < end; j++) {
                 struct neighbour *list = nearest + (block.first_y + j) * KEPT;
                 const double squared = d->squared[i * block.count_y + j];
                 if (squared < list[KEPT - 1].squared) {
@@ -197,12 +198,12 @@ struct membership {
 static void judge_samples(const struct distances *d, struct block block, struct membership *m)
 {
 #pragma omp parallel for
-    for (int64_t part = 0; part < (block.count_y + STRETCH - 1) / STRETCH; part++) {
-        const int64_t end = part * STRETCH + STRETCH < block.count_y ? part * STRETCH + STRETCH : block.count_y;
+    for (int64_t part = 0; part < (block.count_y + SLICE - 1) / SLICE; part++) {
+        const int64_t end = part * SLICE + SLICE < block.count_y ? part * SLICE + SLICE : block.count_y;
         for (int64_t i = 0; i < block.count_x; i++) {
             const double precision = m->precision_radii[block.first_x + i],
                          density = m->density_radii[block.first_x + i];
-            for (int64_t j = part * STRETCH; j < end; j++) {
+            for (int64_t j = part * SLICE; j < end; j++) {
                 const double squared = d->squared[i * block.count_y + j];
                 m->precise[block.first_y + j] |= squared < precision;
                 m->dense[block.first_y + j] += squared < density;
@@ -427,3 +428,66 @@ fs_status fs_prdc(int64_t dim, const float *features, int64_t n, const float *re
     free(d.squared);
     return status;
 }
+
+/* --- the metrics --- */
+
+/* As many rows of the reference as there are samples; owned by the caller. */
+static float *chosen_reference(const struct fs_evaluation *e, struct fs_error *error)
+{
+    const int64_t dim = e->reference.dim, n = e->samples.n;
+    float *rows = fs_allocate((size_t)n, (size_t)dim * sizeof *rows, "features of the reference", error);
+    int64_t chosen = 0;
+    for (int64_t row = 0; rows && row < e->reference.n; row++) {
+        if (fs_row_is_chosen(e->seed, row, e->reference.n, chosen, n)) {
+            memcpy(rows + chosen++ * dim, e->reference.features + row * dim, (size_t)dim * sizeof *rows);
+        }
+    }
+    return rows;
+}
+
+enum { PRECISION, RECALL, DENSITY, COVERAGE };
+
+static fs_status evaluate(const struct fs_evaluation *e, struct fs_estimate *estimates, struct fs_metric_curve *curve,
+                          struct fs_error *error)
+{
+    const bool fewer = e->reference.n > e->samples.n;
+    float *chosen = fewer ? chosen_reference(e, error) : NULL;
+    struct fs_prdc prdc;
+    (void)curve;
+    if (fewer && !chosen) {
+        return FS_FAILED;
+    }
+    const fs_status status = fs_prdc(e->samples.dim, e->samples.features, e->samples.n,
+                                     fewer ? chosen : e->reference.features, fewer ? e->samples.n : e->reference.n,
+                                     FS_PRECISION_NEAREST, FS_DENSITY_NEAREST, e->watch, &prdc, error);
+    free(chosen);
+    if (status == FS_OK) {
+        estimates[PRECISION] = prdc.precision;
+        estimates[RECALL] = prdc.recall;
+        estimates[DENSITY] = prdc.density;
+        estimates[COVERAGE] = prdc.coverage;
+    }
+    return status;
+}
+
+static int64_t enough(int64_t dim)
+{
+    (void)dim;
+    return 1000;
+}
+
+/* clang-format off */
+#define IN_COMMON \
+    .family = "precision, recall, density, coverage", \
+    .needs = {FS_NEED_FEATURES, FS_NEED_FEATURES}, \
+    .larger_is_better = true, \
+    .minimum = (int64_t)2 * (FS_DENSITY_NEAREST + 1), \
+    .enough = enough, \
+    .bias = "the balls around few features are large: precision and recall are too high, coverage is uncertain", \
+    .evaluate = evaluate
+/* clang-format on */
+
+const struct fs_metric fs_metric_precision = {.name = "precision", .label = "precision", .part = PRECISION, IN_COMMON};
+const struct fs_metric fs_metric_recall = {.name = "recall", .label = "recall", .part = RECALL, IN_COMMON};
+const struct fs_metric fs_metric_density = {.name = "density", .label = "density", .part = DENSITY, IN_COMMON};
+const struct fs_metric fs_metric_coverage = {.name = "coverage", .label = "coverage", .part = COVERAGE, IN_COMMON};

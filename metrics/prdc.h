@@ -22,7 +22,7 @@ struct fs_prdc {
  * blocked matrix products in double: holds about 40 MiB at 2048 dimensions, and 200 bytes a row.
  *
  * All four depend on both numbers of rows (recall and coverage rise with n), so only equal ones can be compared. The
- * interval is over samples, for a fixed reference and this n: a delete-a-group jackknife over 20 stretches of samples
+ * interval is over samples, for a fixed reference and this n: a delete-a-group jackknife over 20 groups of samples
  * (of no width where every sample, or none, is inside).
  * FS_USAGE for fewer than 2·(k + 1) samples or k + 1 rows of the reference, FS_FAILED for features that are not
  * finite. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "kernels/base/memory.h"
+#include "metrics/metric.h"
 
 #define AT_ONCE 64 /* pictures between two additions, which one thread makes in their order */
 
@@ -247,3 +248,99 @@ fs_status fs_spectrum_distance(const struct fs_spectrum *spectrum, const double 
                ? FS_OK
                : fs_fail(error, FS_FAILED, "spectrum: a frequency at which one side has no power at all");
 }
+
+/* --- the metric --- */
+
+static fs_status open_sums(const struct fs_picture_shape *shape, int64_t total, void **sums, struct fs_error *error)
+{
+    struct fs_spectrum *spectrum = fs_allocate(1, sizeof *spectrum, "a spectrum", error);
+    if (!spectrum) {
+        return FS_FAILED;
+    }
+    const fs_status status = fs_spectrum_create(shape->height, shape->width, shape->channels, total, spectrum, error);
+    if (status != FS_OK) {
+        free(spectrum);
+        return status;
+    }
+    *sums = spectrum;
+    return FS_OK;
+}
+
+static fs_status add_sums(void *sums, const float *pictures, int64_t n, struct fs_error *error)
+{
+    return fs_spectrum_add(sums, pictures, n, error);
+}
+
+static void close_sums(void *sums)
+{
+    fs_spectrum_destroy(sums);
+    free(sums);
+}
+
+static int64_t summary_count(const struct fs_picture_shape *shape)
+{
+    return (shape->height < shape->width ? shape->height : shape->width) / 2;
+}
+
+/* The mean power of each bin. */
+static void summarise(const void *sums, double *summary)
+{
+    const struct fs_spectrum *spectrum = sums;
+    double ignored;
+    for (int bin = 0; bin < spectrum->bins; bin++) {
+        summary[bin] = fs_spectrum_power(spectrum, bin, &ignored);
+    }
+}
+
+static const struct fs_picture_sums powers = {
+    .name = "spectrum",
+    .summary = "power",
+    .open = open_sums,
+    .add = add_sums,
+    .close = close_sums,
+    .summary_count = summary_count,
+    .summarise = summarise,
+};
+
+/* Mean power over frequency, beside the reference's. */
+static fs_status fill_curve(const struct fs_spectrum *spectrum, const double *reference, struct fs_metric_curve *curve,
+                            struct fs_error *error)
+{
+    curve->points = fs_allocate((size_t)spectrum->bins, sizeof *curve->points, "a spectrum", error);
+    if (!curve->points) {
+        return FS_FAILED;
+    }
+    curve->count = spectrum->bins;
+    for (int bin = 0; bin < spectrum->bins; bin++) {
+        struct fs_metric_point *point = &curve->points[bin];
+        point->x = fs_spectrum_frequency(spectrum, bin);
+        point->value = fs_spectrum_power(spectrum, bin, &point->standard_error);
+        point->reference = reference[bin];
+    }
+    return FS_OK;
+}
+
+static fs_status evaluate(const struct fs_evaluation *e, struct fs_estimate *estimate, struct fs_metric_curve *curve,
+                          struct fs_error *error)
+{
+    const struct fs_spectrum *spectrum = e->samples.sums;
+    FS_TRY(fs_spectrum_distance(spectrum, e->reference.summary, estimate, error));
+    return curve ? fill_curve(spectrum, e->reference.summary, curve, error) : FS_OK;
+}
+
+static int64_t enough(int64_t dim)
+{
+    (void)dim;
+    return 100;
+}
+
+const struct fs_metric fs_metric_spectrum = {
+    .name = "spectrum",
+    .label = "spectral distance",
+    .needs = {FS_NEED_PICTURES, FS_NEED_PICTURES},
+    .sums = &powers,
+    .minimum = FS_SPECTRUM_GROUPS,
+    .enough = enough,
+    .bias = "the spectrum's noise adds to the distance, which is too large",
+    .evaluate = evaluate,
+};

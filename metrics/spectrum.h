@@ -6,7 +6,7 @@
 #include "kernels/base/error.h"
 #include "metrics/estimate.h"
 
-/* Pictures are cut into this many stretches by their place, for the interval. */
+/* Pictures are cut into this many groups by their place, for the interval. */
 #define FS_SPECTRUM_GROUPS 20
 
 struct fs_spectrum {
@@ -36,7 +36,7 @@ double fs_spectrum_power(const struct fs_spectrum *spectrum, int bin, double *st
 
 /* The root mean square over bins of ln (power/reference[bin]): 0 for the same spectrum, 0.1 for about a tenth too much
  * or too little everywhere. The interval is over pictures, for a fixed reference [bins], by a delete-a-group jackknife
- * over FS_SPECTRUM_GROUPS stretches. Noise only adds: of few pictures the distance is too large. FS_USAGE for fewer
+ * over FS_SPECTRUM_GROUPS groups. Noise only adds: of few pictures the distance is too large. FS_USAGE for fewer
  * pictures than groups, FS_FAILED for a bin without any power. */
 fs_status fs_spectrum_distance(const struct fs_spectrum *spectrum, const double *reference,
                                struct fs_estimate *distance, struct fs_error *error);

@@ -27,8 +27,8 @@ struct bench {
     struct fs_progress progress;
     float *features, *reference, *spatial, *logits;
     struct fs_moments moments, spatial_moments;
-    struct fs_spectrum spectrum;
-    double power[SIDE / 2];
+    struct fs_picture_sums_set sums;
+    double *summaries[FS_PICTURE_SUMS_MAX];
 };
 
 static void print_time(const struct bench *b, const char *what, double seconds)
@@ -123,44 +123,68 @@ static fs_status time_distance(const struct bench *b, struct fs_error *error)
 
 /* --- all metrics --- */
 
-static fs_status time_spectrum(struct bench *b, struct fs_error *error)
+/* The sums over pictures that metrics want; the reference's summaries are all 1. */
+static fs_status time_sums(struct bench *b, struct fs_error *error)
 {
+    const struct fs_picture_shape shape = {SIDE, SIDE, CHANNELS};
+    for (int i = 0; fs_metric_at(i); i++) {
+        fs_picture_sums_want(&b->sums, fs_metric_at(i)->sums);
+    }
     float *pictures = made_up(5, PICTURES, (int64_t)SIDE * SIDE * CHANNELS, 0, error);
-    fs_status status = pictures ? fs_spectrum_create(SIDE, SIDE, CHANNELS, b->rows, &b->spectrum, error) : FS_FAILED;
+    fs_status status = pictures ? fs_picture_sums_open(&b->sums, &shape, b->rows, error) : FS_FAILED;
     const double begin = fs_seconds();
     for (int64_t first = 0; status == FS_OK && first < b->rows; first += PICTURES) {
         const int64_t n = b->rows - first < PICTURES ? b->rows - first : PICTURES;
-        status = fs_spectrum_add(&b->spectrum, pictures, n, error);
+        status = fs_picture_sums_add(&b->sums, pictures, n, error);
     }
     if (status == FS_OK) {
         print_time(b, "spectra of 32 × 32 × 3", fs_seconds() - begin);
     }
     free(pictures);
-    for (int i = 0; i < SIDE / 2; i++) {
-        b->power[i] = 1;
+    for (int i = 0; i < b->sums.count && status == FS_OK; i++) {
+        const int64_t count = b->sums.kinds[i]->summary_count(&shape);
+        b->summaries[i] = fs_allocate((size_t)count, sizeof(double), "a spectrum", error);
+        status = b->summaries[i] ? FS_OK : FS_FAILED;
+        for (int64_t k = 0; k < count && status == FS_OK; k++) {
+            b->summaries[i][k] = 1;
+        }
     }
     return status;
+}
+
+/* Of Inception's taps. */
+static struct fs_evaluation evaluation_of(const struct bench *b, const struct fs_metric *metric)
+{
+    struct fs_evaluation e = {.metric = metric,
+                              .samples = {b->rows, DIM, b->features, NULL, fs_picture_sums_of(&b->sums, metric->sums)},
+                              .reference = {b->rows, DIM, b->reference, &b->moments}};
+    for (int i = 0; i < b->sums.count; i++) {
+        if (b->sums.kinds[i] == metric->sums) {
+            e.reference.summary = b->summaries[i];
+        }
+    }
+    if (metric->tap && strcmp(metric->tap, "spatial") == 0) {
+        e.samples.dim = e.reference.dim = SPATIAL_DIM;
+        e.samples.features = b->spatial;
+        e.reference.moments = &b->spatial_moments;
+    } else if (metric->tap) {
+        e.samples.dim = CLASSES;
+        e.samples.features = b->logits;
+    }
+    return e;
 }
 
 static fs_status time_metrics(struct bench *b, struct fs_error *error)
 {
     const struct fs_metric_watch watch = {show, b};
-    struct fs_evaluation e = {.n = b->rows,
-                              .features = b->features,
-                              .spatial = b->spatial,
-                              .logits = b->logits,
-                              .classes = CLASSES,
-                              .spectrum = &b->spectrum,
-                              .moments = &b->moments,
-                              .spatial_moments = &b->spatial_moments,
-                              .reference = b->reference,
-                              .reference_n = b->rows,
-                              .reference_power = b->power,
-                              .watch = &watch};
+    struct fs_family_estimates known = {0};
     for (int i = 0; fs_metric_at(i); i++) {
+        struct fs_evaluation e = evaluation_of(b, fs_metric_at(i));
         struct fs_estimate estimate;
+        e.watch = &watch;
+        e.known = &known;
         const double begin = fs_seconds();
-        FS_TRY(fs_evaluate(&e, fs_metric_at(i), &estimate, error));
+        FS_TRY(fs_evaluate(&e, &estimate, NULL, error));
         print_time(b, fs_metric_name(i), fs_seconds() - begin);
     }
     return FS_OK;
@@ -180,7 +204,7 @@ static fs_status run(struct bench *b, struct fs_error *error)
     FS_TRY(moments_of(b->reference, b->rows, DIM, &b->moments, error));
     print_time(b, "reference", fs_seconds() - begin);
     FS_TRY(moments_of(b->spatial, b->rows, SPATIAL_DIM, &b->spatial_moments, error));
-    FS_TRY(time_spectrum(b, error));
+    FS_TRY(time_sums(b, error));
     return time_metrics(b, error);
 }
 
@@ -208,7 +232,10 @@ fs_status fs_bench_metrics(int64_t rows, bool json, FILE *out, struct fs_error *
         fprintf(out, json ? "{\"peak_resident_mib\":%.0f}\n" : "peak resident set %.0f MiB\n",
                 (double)usage.ru_maxrss / 1024);
     }
-    fs_spectrum_destroy(&b.spectrum);
+    fs_picture_sums_close(&b.sums);
+    for (int i = 0; i < FS_PICTURE_SUMS_MAX; i++) {
+        free(b.summaries[i]);
+    }
     fs_moments_free(&b.moments);
     fs_moments_free(&b.spatial_moments);
     free(b.features);

@@ -13,7 +13,8 @@
 
 struct fid_options {
     struct fs_comparison_request request;
-    const char *metrics, *device;
+    const char *metrics, *device, *range;
+    double ends[2]; /* of the range */
     int64_t seed;
     bool json, help;
 };
@@ -22,14 +23,20 @@ struct fid_options {
 
 static fs_status parse(int argc, char **argv, struct fid_options *options, struct fs_error *error)
 {
+    char names[256], metrics[300];
+    fs_metric_names(names, sizeof names);
+    snprintf(metrics, sizeof metrics, "%s (fd)", names);
     const struct fs_flag flags[] = {
         {"--extractor", FS_FLAG_TEXT, &options->request.extraction.extractor, "NAME",
          "inception-v3 or fashion-cnn (that of the statistics, inception-v3)"},
         {"--resize", FS_FLAG_TEXT, &options->request.extraction.resize, "MODE",
          "clean, torch, tf1, authors or none (that of the statistics, clean)"},
-        {"--metrics", FS_FLAG_TEXT, &options->metrics, "M,M,…",
-         "fd, fd_infinity, sfd, kid, is, precision, recall, density, coverage, spectrum (fd)"},
-        {"--samples", FS_FLAG_WHOLE, &options->request.samples, "N", "only the first N pictures of each (all)"},
+        {"--metrics", FS_FLAG_TEXT, &options->metrics, "M,M,…", metrics},
+        {"--samples", FS_FLAG_WHOLE, &options->request.extraction.reading.limit, "N",
+         "only the first N pictures of each (all)"},
+        {"--range", FS_FLAG_TEXT, &options->range, "LOW..HIGH", "what the floats of an .npy span (-1..1)"},
+        {"--quantize", FS_FLAG_SWITCH, &options->request.extraction.reading.quantize, NULL,
+         "clip and round floats to 8 bits, as a run does"},
         {"--seed", FS_FLAG_WHOLE, &options->seed, "S", "of subsets and resamples (0)"},
         {"--device", FS_FLAG_TEXT, &options->device, "NAME", "auto, cpu or cuda: where the features are made (auto)"},
         {"--json", FS_FLAG_SWITCH, &options->json, NULL, "an object a metric, each on a line"},
@@ -41,8 +48,10 @@ static fs_status parse(int argc, char **argv, struct fid_options *options, struc
         .summary =
             "Distances between two sets of pictures: samples A and a reference B. Each is a folder of PNG or JPEG,\n"
             "dataset:NAME[:train|test], an .npz of pictures (arr_0, uint8 NHWC), an .npy of pictures (uint8, or "
-            "floats\n"
-            "from -1 to 1, which are not rounded), or an .npz of statistics (mu and sigma: Fréchet distances only).\n"
+            "floats,\n"
+            "which are neither clipped nor rounded without --quantize), or an .npz of statistics (mu and sigma: "
+            "Fréchet\n"
+            "distances only).\n"
             "The name of a Fréchet distance is FD with its extractor; FID is kept for the Inception weights of 2015.\n"
             "Intervals are over samples, for this reference.",
         .example = "fewstep fid samples/ celeba256.npz",
@@ -57,6 +66,7 @@ static fs_status parse(int argc, char **argv, struct fid_options *options, struc
         return fs_fail(error, FS_USAGE, "--seed: expected a whole number up to %" PRIu32, UINT32_MAX);
     }
     options->request.seed = (uint32_t)options->seed;
+    FS_TRY(fs_parse_range(options->range, options->ends, &options->request.extraction.reading.range, error));
     FS_TRY(fs_parse_device(options->device, &options->request.extraction.device, error));
     return options->help ? FS_OK
                          : fs_parse_metrics(options->metrics, options->request.metrics, &options->request.count, error);
@@ -71,8 +81,7 @@ static void print_side(const char *letter, const struct fs_side *side)
         printf(", %" PRId64 " pictures%s", side->count, side->floats ? " in floats, not rounded" : "");
     }
     if (side->published) {
-        printf("%s", *side->gaussians[0].origin.extractor ? ", statistics"
-                                                          : ", statistics that do not say of which features");
+        printf("%s", *side->origin.extractor ? ", statistics" : ", statistics that do not say of which features");
     }
     printf("\n");
 }

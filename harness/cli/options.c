@@ -191,6 +191,24 @@ fs_status fs_parse_device(const char *text, enum fs_device_kind *kind, struct fs
     return fs_fail(error, FS_USAGE, "--device: expected auto, cpu or cuda, got '%s'", text);
 }
 
+fs_status fs_parse_range(const char *text, double ends[2], const double **range, struct fs_error *error)
+{
+    char *dots = NULL, *end = NULL;
+    *range = NULL;
+    if (!text) {
+        return FS_OK;
+    }
+    ends[0] = strtod(text, &dots); /* "0." of "0..1" is a number too */
+    dots -= dots > text && dots[-1] == '.' && *dots == '.';
+    ends[1] = strncmp(dots, "..", 2) == 0 ? strtod(dots + 2, &end) : 0;
+    if (dots == text || !end || end == dots + 2 || *end || !isfinite(ends[0]) || !isfinite(ends[1]) ||
+        ends[0] >= ends[1]) {
+        return fs_fail(error, FS_USAGE, "--range: expected two numbers such as 0..255, got '%s'", text);
+    }
+    *range = ends;
+    return FS_OK;
+}
+
 static fs_status add_metric(const char *text, size_t length, const struct fs_metric *metrics[FS_METRICS_MAX],
                             int *count, struct fs_error *error)
 {

@@ -57,6 +57,9 @@ bool fs_ends_with(const char *text, const char *end);
 /* "ema" or "raw" of --weights. */
 fs_status fs_parse_weights(const char *text, enum fs_weights_kind *kind, struct fs_error *error);
 
+/* "0..255" to ends[0] < ends[1], and *range to `ends`; NULL: *range is NULL. FS_USAGE for anything else. */
+fs_status fs_parse_range(const char *text, double ends[2], const double **range, struct fs_error *error);
+
 /* "auto", "cpu" or "cuda" of --device. */
 fs_status fs_parse_device(const char *text, enum fs_device_kind *kind, struct fs_error *error);
 

@@ -10,8 +10,8 @@
 
 struct stats_options {
     struct fs_extraction_request request;
-    const char *source, *output, *device;
-    int64_t samples;
+    const char *source, *output, *device, *range;
+    double ends[2]; /* of the range */
     bool help;
 };
 
@@ -22,7 +22,10 @@ static fs_status parse(int argc, char **argv, struct stats_options *options, str
         {"--extractor", FS_FLAG_TEXT, &options->request.extractor, "NAME",
          "whose features: inception-v3 (the default) or fashion-cnn"},
         {"--resize", FS_FLAG_TEXT, &options->request.resize, "MODE", "clean, torch, tf1, authors or none (clean)"},
-        {"--samples", FS_FLAG_WHOLE, &options->samples, "N", "only the first N pictures (all)"},
+        {"--samples", FS_FLAG_WHOLE, &options->request.reading.limit, "N", "only the first N pictures (all)"},
+        {"--range", FS_FLAG_TEXT, &options->range, "LOW..HIGH", "what the floats of an .npy span (-1..1)"},
+        {"--quantize", FS_FLAG_SWITCH, &options->request.reading.quantize, NULL,
+         "clip and round floats to 8 bits, as a run does"},
         {"--device", FS_FLAG_TEXT, &options->device, "NAME", "auto, cpu or cuda: where the features are made (auto)"},
         {"--quiet", FS_FLAG_SWITCH, &options->request.quiet, NULL, "no progress"},
     };
@@ -45,6 +48,7 @@ static fs_status parse(int argc, char **argv, struct stats_options *options, str
     if (!options->help && !options->output) {
         return fs_fail(error, FS_USAGE, "fewstep stats: -o is missing: the .npz to write");
     }
+    FS_TRY(fs_parse_range(options->range, options->ends, &options->request.reading.range, error));
     return fs_parse_device(options->device, &options->request.device, error);
 }
 
@@ -59,17 +63,26 @@ static fs_status try_output(const char *path, struct fs_error *error)
 
 static fs_status make_side(const struct stats_options *options, struct fs_side *side, struct fs_error *error)
 {
-    struct fs_extraction extraction;
+    const struct fs_metric *const fd = fs_metric_find("fd");
+    const struct fs_side *const sides[] = {side};
+    const struct fs_side_request request = {.reading = options->request.reading, .statistics = {true}};
+    struct fs_extraction extraction = {0};
     struct fs_side_content content;
-    FS_TRY(fs_side_look(options->source, &content, error));
+    FS_TRY(fs_extraction_check(&options->request, error));
+    FS_TRY(fs_side_look(options->source, &fd, 1, &content, error));
     if (!content.pictures) {
-        return fs_side_read(options->source, "", 0, side, error);
+        return fs_side_read(options->source, fd, side, error);
     }
-    const struct fs_side_request request = {.statistics = {true}, .limit = options->samples};
-    FS_TRY(fs_extraction_open(&extraction, &options->request, error));
-    const fs_status status = fs_extraction_side(&extraction, options->source, &request, side, error);
+    fs_progress_begin(&extraction.progress, options->request.quiet);
+    fs_status status = fs_extraction_read(&extraction, options->source, &request.reading, side, error);
     if (status == FS_OK) {
-        fs_extraction_warn(&extraction, fs_metric_find("fd"), options->source, side->count, side->gaussians[0].dim);
+        status = fs_extraction_open(&extraction, &options->request, sides, 1, error);
+    }
+    if (status == FS_OK) {
+        status = fs_extraction_side(&extraction, &request, side, error);
+    }
+    if (status == FS_OK) {
+        fs_extraction_warn(&extraction, fd, options->source, side->count, side->gaussians[0].dim);
     }
     fs_extraction_close(&extraction);
     return status;
@@ -86,7 +99,7 @@ fs_status fs_command_stats(int argc, char **argv, struct fs_error *error)
     FS_TRY(try_output(options.output, error));
     fs_catch_signals();
     fs_status status = make_side(&options, &side, error);
-    const struct fs_gaussian *gaussian = &side.gaussians[0];
+    const struct fs_gaussian *gaussian = side.published ? &side.read[0].gaussian : &side.gaussians[0];
     if (status == FS_OK) {
         status = fs_gaussian_write(options.output, gaussian, error);
     }

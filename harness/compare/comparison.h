@@ -8,18 +8,17 @@
 
 /* What is asked for; nothing is owned. */
 struct fs_comparison_request {
-    const char *sources[2]; /* samples, reference: as fs_side_look and fs_image_source_open take them */
+    const char *sources[FS_SIDES]; /* samples, reference: as fs_side_look and fs_image_source_open take them */
     struct fs_extraction_request extraction; /* NULL in it: what the statistics are of, else the defaults */
     const struct fs_metric *metrics[FS_METRICS_MAX];
     int count;
-    int64_t samples; /* of each side only the first so many; 0: all */
     uint32_t seed;
 };
 
 struct fs_comparison {
     const struct fs_comparison_request *request;
-    struct fs_side_content contents[2];
-    struct fs_side sides[2]; /* samples, reference */
+    struct fs_side_content contents[FS_SIDES];
+    struct fs_side sides[FS_SIDES]; /* samples, reference */
     struct fs_extraction extraction;
     int taps[FS_METRICS_MAX];         /* of each metric, where an extractor is open */
     struct fs_gaussian_origin origin; /* of the features that both are compared by; empty where nobody knows */
@@ -27,7 +26,7 @@ struct fs_comparison {
 };
 
 /* Fills `comparison`, begun as {0}. FS_USAGE, naming the source, for one that cannot be read, gives too few pictures,
- * or whose features are not those of the other side. Close also after a failure. */
+ * or whose features are not those of the other side or that were asked for. Close also after a failure. */
 fs_status fs_compare(const struct fs_comparison_request *request, struct fs_comparison *comparison,
                      struct fs_error *error);
 void fs_comparison_close(struct fs_comparison *comparison);

@@ -2,11 +2,12 @@
 #include "harness/compare/extraction.h"
 
 #include <inttypes.h>
-#include <string.h>
+#include <stdio.h>
 
 #include "harness/run/session.h"
 #include "harness/text/number.h"
 #include "kernels/base/clock.h"
+#include "metrics/fashion_cnn.h"
 
 static fs_status choose_resize(struct fs_extractor *extractor, const char *name, struct fs_error *error)
 {
@@ -22,19 +23,43 @@ static fs_status choose_resize(struct fs_extractor *extractor, const char *name,
     return FS_OK;
 }
 
-fs_status fs_extraction_open(struct fs_extraction *extraction, const struct fs_extraction_request *request,
-                             struct fs_error *error)
+fs_status fs_extraction_check(const struct fs_extraction_request *request, struct fs_error *error)
 {
-    *extraction = (struct fs_extraction){0};
-    fs_progress_begin(&extraction->progress, request->quiet);
+    enum fs_resize ignored;
+    if (request->extractor) {
+        FS_TRY(fs_extractor_check_name(request->extractor, error));
+    }
+    return request->resize ? fs_resize_parse(request->resize, &ignored, error) : FS_OK;
+}
+
+/* An extractor was not chosen, and the weights of the default are not there. */
+static fs_status name_another(const struct fs_side *const *sides, int side_count, fs_status status,
+                              struct fs_error *error)
+{
+    bool small = side_count > 0;
+    for (int i = 0; i < side_count; i++) {
+        small = small && fs_side_is_of_size(sides[i], FS_FASHION_CNN_SIDE, FS_FASHION_CNN_SIDE);
+    }
+    if (small && status == FS_USAGE) {
+        char text[sizeof error->text];
+        snprintf(text, sizeof text, "%s", error->text);
+        return fs_fail(error, status, "%s; grey pictures of %d × %d, as these, can go through --extractor fashion-cnn",
+                       text, FS_FASHION_CNN_SIDE, FS_FASHION_CNN_SIDE);
+    }
+    return status;
+}
+
+fs_status fs_extraction_open(struct fs_extraction *extraction, const struct fs_extraction_request *request,
+                             const struct fs_side *const *sides, int side_count, struct fs_error *error)
+{
     FS_TRY(fs_open_backend(request->device, &extraction->backend, error));
     fs_status status = fs_extractor_open(request->extractor ? request->extractor : "inception-v3", extraction->backend,
                                          &extraction->extractor, error);
+    if (status != FS_OK && !request->extractor) {
+        status = name_another(sides, side_count, status, error);
+    }
     if (status == FS_OK) {
         status = choose_resize(&extraction->extractor, request->resize, error);
-    }
-    if (status != FS_OK) {
-        fs_extraction_close(extraction);
     }
     return status;
 }
@@ -62,7 +87,25 @@ static void show(void *owner, const char *name, int64_t done, int64_t of)
     }
 }
 
-fs_status fs_extraction_side(struct fs_extraction *extraction, const char *text, const struct fs_side_request *request,
+fs_status fs_extraction_read(struct fs_extraction *extraction, const char *text, const struct fs_side_reading *reading,
+                             struct fs_side *side, struct fs_error *error)
+{
+    const struct fs_image_source *source = &side->source;
+    FS_TRY(fs_side_open(text, reading, side, error));
+    if (source->count < reading->limit) {
+        fs_progress_note(&extraction->progress, "%s: has %" PRId64 " pictures, fewer than --samples %" PRId64, text,
+                         source->count, reading->limit);
+    }
+    if (side->floats && (source->lowest < source->low || source->highest > source->high)) {
+        fs_progress_note(&extraction->progress,
+                         "%s: floats from %g to %g are taken as they are: a run clips and rounds its samples before "
+                         "they are scored (evaluate.quantize), and --quantize does here",
+                         text, (double)source->lowest, (double)source->highest);
+    }
+    return FS_OK;
+}
+
+fs_status fs_extraction_side(struct fs_extraction *extraction, const struct fs_side_request *request,
                              struct fs_side *side, struct fs_error *error)
 {
     struct fs_side_request whole = *request;
@@ -71,7 +114,7 @@ fs_status fs_extraction_side(struct fs_extraction *extraction, const char *text,
     whole.owner = extraction;
     whole.progress = show;
     extraction->begin = fs_seconds();
-    return fs_side_make(text, &whole, side, error);
+    return fs_side_make(&whole, side, error);
 }
 
 void fs_extraction_warn(struct fs_extraction *extraction, const struct fs_metric *metric, const char *source, int64_t n,

@@ -10,10 +10,13 @@
 #include <sys/stat.h>
 
 #include "harness/data/folder.h"
+#include "kernels/base/file.h"
 #include "kernels/base/memory.h"
 
 #define HEADER_MAX 10012 /* NumPy itself refuses headers of more than 10 000 bytes */
 #define BATCH_BYTES_MAX ((int64_t)256 << 20)
+#define SCANNED_MAX ((int64_t)1 << 28) /* floats whose range is looked at before the work */
+#define BEYOND_MAX 10                  /* half widths from the middle: further out lies no sample of a picture */
 
 /* --- opening --- */
 
@@ -71,7 +74,10 @@ static fs_status open_npz(const char *path, struct fs_image_source *source, stru
 {
     FS_TRY(fs_npz_open(path, &source->npz, error));
     if (!fs_npz_has(&source->npz, "arr_0")) {
-        return fs_fail(error, FS_USAGE, "%s: holds neither pictures (arr_0) nor statistics (mu and sigma)", path);
+        char names[200];
+        fs_npz_names(&source->npz, names, sizeof names);
+        return fs_fail(error, FS_USAGE, "%s: holds neither pictures (arr_0) nor statistics (mu and sigma), but %s",
+                       path, *names ? names : "nothing");
     }
     FS_TRY(fs_npz_member_open(&source->npz, "arr_0", &source->member, error));
     return take_header(source->member.place, &source->member.header, false, source, error);
@@ -83,6 +89,7 @@ static fs_status open_npy(const char *path, struct fs_image_source *source, stru
     char head[HEADER_MAX];
     struct fs_npy_header header;
     struct stat about;
+    FS_TRY(fs_file_require_ordinary(path, error));
     source->stream = fopen(path, "rbe");
     if (!source->stream || fstat(fileno(source->stream), &about) != 0) {
         return fs_fail(error, FS_USAGE, "%s: cannot be read: %s", path, strerror(errno));
@@ -100,7 +107,7 @@ fs_status fs_image_source_open(const char *text, int channels, struct fs_image_s
 {
     static const char prefix[] = "dataset:";
     struct stat about;
-    *source = (struct fs_image_source){.channels = channels};
+    *source = (struct fs_image_source){.channels = channels, .low = -1, .high = 1};
     if (snprintf(source->name, sizeof source->name, "%s", text) >= (int)sizeof source->name) {
         return fs_fail(error, FS_USAGE, "%.100s…: the name is too long", text);
     }
@@ -142,6 +149,54 @@ void fs_image_source_place(const struct fs_image_source *source, int64_t index, 
     } else {
         snprintf(text, 1200, "%s: picture %lld", source->name, (long long)index);
     }
+}
+
+/* --- what floats span --- */
+
+/* The smallest and the largest of the next floats, at most SCANNED_MAX of them; the stream is left where it was. */
+static fs_status scan(struct fs_image_source *source, struct fs_error *error)
+{
+    enum { AT_ONCE = 1 << 14 };
+    float *values = fs_allocate(AT_ONCE, sizeof *values, source->name, error);
+    const long begin = values ? ftell(source->stream) : -1;
+    if (!values) {
+        return FS_FAILED;
+    }
+    source->lowest = INFINITY;
+    source->highest = -INFINITY;
+    size_t got = 1;
+    for (int64_t read = 0; read < SCANNED_MAX && got > 0; read += (int64_t)got) {
+        got = fread(values, sizeof *values, AT_ONCE, source->stream);
+        for (size_t i = 0; i < got; i++) { /* what is not finite is refused when its picture is read */
+            source->lowest = isfinite(values[i]) ? fminf(source->lowest, values[i]) : source->lowest;
+            source->highest = isfinite(values[i]) ? fmaxf(source->highest, values[i]) : source->highest;
+        }
+    }
+    free(values);
+    return begin >= 0 && fseek(source->stream, begin, SEEK_SET) == 0
+               ? FS_OK
+               : fs_fail(error, FS_USAGE, "%s: cannot be read: %s", source->name, strerror(errno));
+}
+
+fs_status fs_image_source_range(struct fs_image_source *source, const double *range, struct fs_error *error)
+{
+    if (!source->floats) {
+        return FS_OK;
+    }
+    source->low = range ? (float)range[0] : -1;
+    source->high = range ? (float)range[1] : 1;
+    FS_TRY(scan(source, error));
+    const float middle = (source->low + source->high) / 2, beyond = BEYOND_MAX * (source->high - source->low) / 2;
+    const bool above = !range && source->lowest >= 0;
+    const bool far = source->lowest < middle - beyond || source->highest > middle + beyond;
+    if (source->lowest > source->highest || (!above && !far)) {
+        return FS_OK;
+    }
+    return fs_fail(error, FS_USAGE,
+                   "%s: its floats go from %g to %g, where %g to %g are black and white: say which values are, as in "
+                   "--range %s",
+                   source->name, (double)source->lowest, (double)source->highest, (double)source->low,
+                   (double)source->high, source->highest <= 1 ? "0..1" : "0..255");
 }
 
 /* --- the next batch --- */
@@ -300,7 +355,8 @@ static fs_status next_rows(struct fs_image_source *source, int64_t max, struct f
 fs_status fs_image_source_next(struct fs_image_source *source, int64_t max, struct fs_image_batch *batch,
                                struct fs_error *error)
 {
-    *batch = (struct fs_image_batch){.is_uint8 = !source->floats, .channels = source->channels, .low = -1, .high = 1};
+    *batch = (struct fs_image_batch){
+        .is_uint8 = !source->floats, .channels = source->channels, .low = source->low, .high = source->high};
     if (source->next >= source->count || max < 1) {
         return FS_OK;
     }

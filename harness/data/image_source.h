@@ -17,7 +17,9 @@ struct fs_image_source {
     int channels;    /* of what it gives: 1 or 3 */
     int64_t count, next;
     int height, width, own_channels; /* of what lies there, where that is all of one size; else 0 */
-    bool floats;                     /* −1 … 1, as samplers make them, in place of bytes */
+    bool floats;                     /* in place of bytes */
+    float low, high;                 /* what its floats stand for, black and white: −1 and 1, as samplers make them */
+    float lowest, highest;           /* of its floats, at least of the first GiB of them (fs_image_source_range) */
 
     char **paths; /* [count] of a folder's pictures, sorted by their bytes; NULL: no folder */
     struct fs_picture window[FS_IMAGE_WINDOW];
@@ -34,7 +36,7 @@ struct fs_image_source {
 
 /* A folder, and all below it: files whose names end in .png, .jpg or .jpeg, in the order of their paths' bytes; hidden
  * ones are left out. An .npz with `arr_0`, uint8 [N, H, W, C] (guided-diffusion's sample batches); an .npy of that
- * form, or of float32 from −1 to 1 (what `fewstep sample` writes), which are given as they are. "dataset:NAME" or
+ * form, or of float32 (what `fewstep sample` writes, from −1 to 1), which are given as they are. "dataset:NAME" or
  * "dataset:NAME:train|test". `channels` 1 or 3: grey pictures are repeated where 3 are asked for; coloured ones are
  * refused where 1 is.
  *
@@ -42,6 +44,11 @@ struct fs_image_source {
  * this one would leave out (.webp, .bmp, …). Close also after a failure. */
 fs_status fs_image_source_open(const char *text, int channels, struct fs_image_source *source, struct fs_error *error);
 void fs_image_source_close(struct fs_image_source *source);
+
+/* Says that floats span range[0] … range[1]; NULL: −1 … 1. Nothing for a source of bytes. Before the first picture.
+ * FS_USAGE, with the range found, where they plainly do not: none below the middle of −1 … 1, as if they were 0 … 1 or
+ * 0 … 255, or far beyond the ends. */
+fs_status fs_image_source_range(struct fs_image_source *source, const double *range, struct fs_error *error);
 
 /* The next pictures, at most `max` and all of one size: *batch is valid until the next call; its count is 0 behind the
  * last. FS_USAGE, naming the file, for a picture that cannot be decoded, or floats that are not finite. */

@@ -20,7 +20,7 @@ static fs_status check_metrics(const struct fs_pipeline *pipeline, const struct 
         const struct fs_metric *metric = fs_metric_find(evaluate->metrics[i]);
         char warning[256];
         int tap = 0;
-        if (!metric->of_pictures) {
+        if (!fs_metric_is_of_pictures(metric)) {
             FS_TRY(fs_metric_tap(metric, &pipeline->extractor, &tap, error));
         }
         if (fs_metric_warning(metric, evaluate->samples, pipeline->extractor.taps[tap].dim, warning, sizeof warning) &&
@@ -67,8 +67,8 @@ fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *sess
         status = check_metrics(pipeline, &config->evaluate, error);
     }
     if (status == FS_OK) {
-        status = fs_reference_open(&pipeline->reference, fs_reference_parts(&config->evaluate), &pipeline->extractor,
-                                   &pipeline->train, cache, &watch, error);
+        status = fs_reference_open(&pipeline->reference, &config->evaluate, &pipeline->extractor, &pipeline->train,
+                                   cache, &watch, error);
     }
     if (status != FS_OK) {
         fs_pipeline_close(pipeline);

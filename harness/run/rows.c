@@ -41,8 +41,9 @@ static fs_status score_row(const struct fs_config *config, const struct fs_score
     const struct fs_evaluate_config *evaluate = &config->evaluate;
     const struct fs_extractor *extractor = setup->extractor;
     const struct fs_metric *known = fs_metric_find(evaluate->metrics[metric]);
+    const bool of_pictures = fs_metric_is_of_pictures(known);
     int tap = 0;
-    if (!known->of_pictures) {
+    if (!of_pictures) {
         FS_TRY(fs_metric_tap(known, extractor, &tap, error));
     }
     *row = (struct fs_score_row){
@@ -51,10 +52,10 @@ static fs_status score_row(const struct fs_config *config, const struct fs_score
         .labels = config->model.classes ? "index mod classes" : "null",
         .samples = evaluate->samples,
         .quantize = evaluate->quantize,
-        .resize = fs_resize_name(known->of_pictures ? FS_RESIZE_NONE : (int)extractor->resize),
-        .extractor = known->of_pictures ? FS_PIXELS : extractor->label,
-        .extractor_sha256 = known->of_pictures ? "" : extractor->sha256,
-        .tap = known->of_pictures ? FS_PIXELS : extractor->taps[tap].name,
+        .resize = fs_resize_name(of_pictures ? FS_RESIZE_NONE : (int)extractor->resize),
+        .extractor = of_pictures ? FS_PIXELS : extractor->label,
+        .extractor_sha256 = of_pictures ? "" : extractor->sha256,
+        .tap = of_pictures ? FS_PIXELS : extractor->taps[tap].name,
         .reference = "train",
         .reference_sha256 = setup->reference_sha256,
         .metric = fs_extractor_metric(extractor, known->name),

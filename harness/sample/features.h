@@ -5,8 +5,6 @@
 #include "harness/data/dataset.h"
 #include "metrics/extractor.h"
 
-#define FS_TAPS_MAX 16
-
 /* taps[k] [n, dim of tap k], NULL where it is not wanted, of `n` samples in data scale. `pixels` [n, dim] is scratch in
  * which they are rounded to 8 bits before, or NULL. */
 fs_status fs_extract_samples(struct fs_extractor *extractor, const struct fs_dataset *shape, const float *samples,

@@ -1,4 +1,4 @@
-/* References: statistics, features and spectrum of the training pictures, each in a file of its own. */
+/* References: statistics and features of the training pictures, and sums over them, each in a file of its own. */
 #include "harness/sample/reference.h"
 
 #include <stdio.h>
@@ -10,36 +10,40 @@
 #include "kernels/base/memory.h"
 #include "metrics/frechet.h"
 
-struct fs_reference_parts fs_reference_parts(const struct fs_evaluate_config *evaluate)
-{
-    struct fs_reference_parts parts = {0};
-    for (int i = 0; i < evaluate->metric_count; i++) {
-        const struct fs_metric *metric = fs_metric_find(evaluate->metrics[i]);
-        parts.spatial |= metric->tap && strcmp(metric->tap, "spatial") == 0;
-        parts.features |= metric->of_pairs;
-        parts.power |= metric->of_pictures;
-    }
-    return parts;
-}
-
 /* --- files --- */
 
-/* Behind those of the parts: what an interrupted pass left. */
-enum { UNFINISHED = FS_PARTS, PATHS };
+/* Where the parts of a reference are kept. */
+struct place {
+    const char *cache;
+    const struct fs_extractor *extractor;
+    const struct fs_dataset *train;
+};
 
-/* Of one part in the cache; the CPU's statistics of the first tap have had theirs from the beginning. Features are not
- * the same bits on another device. Owned by the caller. */
-static char *part_path(const char *cache, const struct fs_extractor *extractor, const struct fs_dataset *train,
-                       int part, struct fs_error *error)
+/* Features are not the same bits on another device; the CPU's files have had their names from the beginning. Owned by
+ * the caller, like those of the next three. */
+static char *path_of(const struct place *place, const char *dash, const char *tap, const char *ending,
+                     struct fs_error *error)
 {
-    static const char *const endings[] = {"", "-spatial", "-features", "", "-unfinished"};
+    const struct fs_extractor *extractor = place->extractor;
     const bool cpu = strcmp(extractor->device, "cpu") == 0;
-    if (part == FS_PART_POWER) {
-        return fs_format(error, "%s/%.16s-spectrum.safetensors", cache, train->sha256);
-    }
-    return fs_format(error, "%s/%.16s-%.16s-%s%s%s%s.safetensors", cache, train->sha256, extractor->sha256,
-                     fs_resize_name((int)extractor->resize), cpu ? "" : "-", cpu ? "" : extractor->device,
-                     endings[part]);
+    return fs_format(error, "%s/%.16s-%.16s-%s%s%s%s%s%s.safetensors", place->cache, place->train->sha256,
+                     extractor->sha256, fs_resize_name((int)extractor->resize), cpu ? "" : "-",
+                     cpu ? "" : extractor->device, dash, tap, ending);
+}
+
+static char *moments_path(const struct place *place, int tap, struct fs_error *error)
+{
+    return path_of(place, tap > 0 ? "-" : "", tap > 0 ? place->extractor->taps[tap].name : "", "", error);
+}
+
+static char *features_path(const struct place *place, int tap, struct fs_error *error)
+{
+    return path_of(place, tap > 0 ? "-" : "", tap > 0 ? place->extractor->taps[tap].name : "", "-features", error);
+}
+
+static char *summary_path(const struct place *place, const struct fs_picture_sums *kind, struct fs_error *error)
+{
+    return fs_format(error, "%s/%.16s-%s.safetensors", place->cache, place->train->sha256, kind->name);
 }
 
 static fs_status refuse(const char *path, struct fs_error *error)
@@ -79,159 +83,256 @@ static fs_status read_moments(struct fs_moments *moments, const char *path, stru
     return status;
 }
 
-static fs_status read_features(struct fs_reference *reference, const char *path, struct fs_error *error)
+static fs_status write_features(const struct fs_reference_pass *pass, int tap, const char *path, struct fs_error *error)
 {
-    FS_TRY(fs_tensor_file_read(path, &reference->feature_file, error));
-    const struct fs_tensor *features = fs_tensor_find(&reference->feature_file, "features");
-    if (!features || features->type != FS_F32 || features->rank != 2 || features->shape[1] != reference->first.dim ||
+    const struct fs_tensor features = {.name = "features",
+                                       .type = FS_F32,
+                                       .rank = 2,
+                                       .shape = {pass->chosen, pass->extractor->taps[tap].dim},
+                                       .data = pass->features[tap]};
+    return fs_tensor_file_write_summed(path, &features, 1, NULL, 0, error);
+}
+
+static fs_status read_features(struct fs_reference_tap *tap, const char *path, struct fs_error *error)
+{
+    FS_TRY(fs_tensor_file_read(path, &tap->file, error));
+    const struct fs_tensor *features = fs_tensor_find(&tap->file, "features");
+    if (!features || features->type != FS_F32 || features->rank != 2 || features->shape[1] != tap->dim ||
         features->shape[0] < 1) {
         return refuse(path, error);
     }
-    reference->features = features->data;
-    reference->count = features->shape[0];
+    tap->features = features->data;
+    tap->count = features->shape[0];
     return FS_OK;
 }
 
-static fs_status read_power(struct fs_reference *reference, const char *path, struct fs_error *error)
+static fs_status write_summary(const struct fs_picture_sums *kind, const double *summary, int64_t count,
+                               const char *path, struct fs_error *error)
+{
+    const struct fs_tensor tensor = {
+        .name = kind->summary, .type = FS_F64, .rank = 1, .shape = {count}, .data = summary};
+    return fs_tensor_file_write_summed(path, &tensor, 1, NULL, 0, error);
+}
+
+static fs_status read_summary(const struct fs_picture_sums *kind, double *summary, int64_t count, const char *path,
+                              struct fs_error *error)
 {
     struct fs_tensor_file file;
     FS_TRY(fs_tensor_file_read(path, &file, error));
-    const struct fs_tensor *power = fs_tensor_find(&file, "power");
+    const struct fs_tensor *tensor = fs_tensor_find(&file, kind->summary);
     fs_status status = FS_OK;
-    if (!power || power->type != FS_F64 || power->rank != 1 || power->shape[0] != reference->bins) {
+    if (!tensor || tensor->type != FS_F64 || tensor->rank != 1 || tensor->shape[0] != count) {
         status = refuse(path, error);
     } else {
-        memcpy(reference->power, power->data, (size_t)reference->bins * sizeof(double));
+        memcpy(summary, tensor->data, (size_t)count * sizeof(double));
     }
     fs_tensor_file_free(&file);
     return status;
 }
 
-/* --- a pass --- */
+/* --- what is needed, and what of it is missing --- */
 
-static fs_status finish(struct fs_reference_pass *pass, struct fs_reference *reference, char *const *paths,
-                        struct fs_error *error)
+/* The parts of a reference, each with the file that it is kept in; NULL: not needed. */
+struct parts {
+    char *moments[FS_TAPS_MAX], *features[FS_TAPS_MAX], *summaries[FS_PICTURE_SUMS_MAX], *unfinished;
+};
+
+static void free_parts(struct parts *parts)
 {
-    const struct fs_tensor features = {.name = "features",
-                                       .type = FS_F32,
-                                       .rank = 2,
-                                       .shape = {pass->chosen, reference->first.dim},
-                                       .data = pass->features};
-    const struct fs_tensor power = {
-        .name = "power", .type = FS_F64, .rank = 1, .shape = {reference->bins}, .data = reference->power};
-    const double offset = pass->extractor->resize == FS_RESIZE_AUTHORS ? FS_AUTHORS_OFFSET : 0;
-    if (pass->missing[FS_PART_FIRST]) {
-        FS_TRY(fs_moments_fill(&reference->first, &pass->statistics[FS_PART_FIRST], offset, error));
-        FS_TRY(write_moments(&reference->first, paths[FS_PART_FIRST], error));
+    for (int t = 0; t < FS_TAPS_MAX; t++) {
+        free(parts->moments[t]);
+        free(parts->features[t]);
     }
-    if (pass->missing[FS_PART_SPATIAL]) {
-        FS_TRY(fs_moments_fill(&reference->spatial, &pass->statistics[FS_PART_SPATIAL], offset, error));
-        FS_TRY(write_moments(&reference->spatial, paths[FS_PART_SPATIAL], error));
+    for (int i = 0; i < FS_PICTURE_SUMS_MAX; i++) {
+        free(parts->summaries[i]);
     }
-    if (pass->missing[FS_PART_FEATURES]) {
-        FS_TRY(fs_tensor_file_write_summed(paths[FS_PART_FEATURES], &features, 1, NULL, 0, error));
+    free(parts->unfinished);
+}
+
+static fs_status need(const struct place *place, const struct fs_metric *metric, struct fs_reference *reference,
+                      struct parts *parts, struct fs_error *error)
+{
+    const unsigned needs = metric->needs[FS_OF_REFERENCE];
+    int tap;
+    if (needs & FS_NEED_PICTURES) {
+        fs_picture_sums_want(&reference->sums, metric->sums);
     }
-    if (pass->missing[FS_PART_POWER]) {
-        double standard_error;
-        for (int b = 0; b < reference->bins; b++) {
-            reference->power[b] = fs_spectrum_power(&pass->spectrum, b, &standard_error);
-        }
-        FS_TRY(fs_tensor_file_write_summed(paths[FS_PART_POWER], &power, 1, NULL, 0, error));
+    if (fs_metric_is_of_pictures(metric)) {
+        return FS_OK;
+    }
+    FS_TRY(fs_metric_tap(metric, place->extractor, &tap, error));
+    if (needs & FS_NEED_MOMENTS && !parts->moments[tap]) {
+        parts->moments[tap] = moments_path(place, tap, error);
+        FS_TRY(parts->moments[tap] ? FS_OK : FS_FAILED);
+    }
+    if (needs & FS_NEED_FEATURES && !parts->features[tap]) {
+        parts->features[tap] = features_path(place, tap, error);
+        FS_TRY(parts->features[tap] ? FS_OK : FS_FAILED);
     }
     return FS_OK;
 }
 
-static fs_status compute(struct fs_reference_pass *pass, struct fs_reference *reference, char *const *paths,
+static fs_status list_parts(const struct place *place, const struct fs_evaluate_config *evaluate,
+                            struct fs_reference *reference, struct parts *parts, struct fs_error *error)
+{
+    parts->unfinished = path_of(place, "", "", "-unfinished", error);
+    parts->moments[0] = moments_path(place, 0, error);
+    FS_TRY(parts->unfinished && parts->moments[0] ? FS_OK : FS_FAILED);
+    for (int i = 0; i < evaluate->metric_count; i++) {
+        FS_TRY(need(place, fs_metric_find(evaluate->metrics[i]), reference, parts, error));
+    }
+    for (int i = 0; i < reference->sums.count; i++) {
+        parts->summaries[i] = summary_path(place, reference->sums.kinds[i], error);
+        FS_TRY(parts->summaries[i] ? FS_OK : FS_FAILED);
+    }
+    return FS_OK;
+}
+
+static bool is_missing(const char *path)
+{
+    return path && access(path, R_OK) != 0;
+}
+
+/* Whether there is anything to compute. */
+static bool list_missing(const struct parts *parts, const struct fs_reference *reference,
+                         struct fs_reference_pass *pass)
+{
+    bool any = false;
+    for (int t = 0; t < FS_TAPS_MAX; t++) {
+        pass->moments_missing[t] = is_missing(parts->moments[t]);
+        pass->features_missing[t] = is_missing(parts->features[t]);
+        any |= pass->moments_missing[t] || pass->features_missing[t];
+    }
+    for (int i = 0; i < reference->sums.count; i++) {
+        if (is_missing(parts->summaries[i])) {
+            fs_picture_sums_want(&pass->sums, reference->sums.kinds[i]);
+        }
+    }
+    return any || pass->sums.count > 0;
+}
+
+/* --- a pass --- */
+
+static int64_t summary_count(const struct fs_dataset *train, const struct fs_picture_sums *kind)
+{
+    const struct fs_picture_shape shape = {train->height, train->width, train->channels};
+    return kind->summary_count(&shape);
+}
+
+/* Keeps what was computed. */
+static fs_status finish(struct fs_reference_pass *pass, struct fs_reference *reference, const struct parts *parts,
+                        struct fs_error *error)
+{
+    const double offset = pass->extractor->resize == FS_RESIZE_AUTHORS ? FS_AUTHORS_OFFSET : 0;
+    for (int t = 0; t < FS_TAPS_MAX; t++) {
+        if (pass->moments_missing[t]) {
+            FS_TRY(fs_moments_fill(&reference->taps[t].moments, &pass->statistics[t], offset, error));
+            FS_TRY(write_moments(&reference->taps[t].moments, parts->moments[t], error));
+        }
+    }
+    for (int t = 0; t < FS_TAPS_MAX; t++) {
+        if (pass->features_missing[t]) {
+            FS_TRY(write_features(pass, t, parts->features[t], error));
+        }
+    }
+    for (int i = 0; i < reference->sums.count; i++) {
+        const struct fs_picture_sums *kind = reference->sums.kinds[i];
+        const void *sums = fs_picture_sums_of(&pass->sums, kind);
+        if (sums) {
+            kind->summarise(sums, reference->summaries[i]);
+            FS_TRY(write_summary(kind, reference->summaries[i], summary_count(pass->train, kind), parts->summaries[i],
+                                 error));
+        }
+    }
+    return FS_OK;
+}
+
+static fs_status compute(struct fs_reference_pass *pass, struct fs_reference *reference, const struct parts *parts,
                          const struct fs_reference_watch *watch, struct fs_error *error)
 {
-    fs_status status =
-        fs_reference_pass_open(pass, reference->first.dim, reference->spatial.dim, paths[UNFINISHED], error);
+    fs_status status = fs_reference_pass_open(pass, parts->unfinished, error);
     if (status == FS_OK) {
-        status = fs_reference_pass_run(pass, paths[UNFINISHED], watch, error);
+        status = fs_reference_pass_run(pass, parts->unfinished, watch, error);
     }
     if (status == FS_OK) {
-        status = finish(pass, reference, paths, error);
+        status = finish(pass, reference, parts, error);
     }
     if (status == FS_OK) {
-        unlink(paths[UNFINISHED]);
+        unlink(parts->unfinished);
     }
-    fs_reference_pass_close(pass);
     return status;
 }
 
 /* --- the whole --- */
 
-static fs_status allocate(struct fs_reference *reference, struct fs_reference_parts parts,
-                          struct fs_reference_pass *pass, struct fs_error *error)
+static fs_status allocate(const struct place *place, const struct parts *parts, struct fs_reference *reference,
+                          struct fs_error *error)
 {
-    const struct fs_dataset *train = pass->train;
-    FS_TRY(fs_moments_create(pass->extractor->taps[0].dim, &reference->first, error));
-    if (parts.spatial) {
-        FS_TRY(fs_metric_tap(fs_metric_find("sfd"), pass->extractor, &pass->spatial, error));
-        FS_TRY(fs_moments_create(pass->extractor->taps[pass->spatial].dim, &reference->spatial, error));
+    for (int t = 0; t < place->extractor->tap_count; t++) {
+        reference->taps[t].dim = place->extractor->taps[t].dim;
+        if (parts->moments[t]) {
+            FS_TRY(fs_moments_create(place->extractor->taps[t].dim, &reference->taps[t].moments, error));
+        }
     }
-    if (parts.power) {
-        reference->bins = (train->height < train->width ? train->height : train->width) / 2;
-        reference->power = fs_allocate((size_t)reference->bins, sizeof(double), "a spectrum", error);
+    for (int i = 0; i < reference->sums.count; i++) {
+        const int64_t count = summary_count(place->train, reference->sums.kinds[i]);
+        reference->summaries[i] = fs_allocate((size_t)count, sizeof(double), reference->sums.kinds[i]->name, error);
+        FS_TRY(reference->summaries[i] ? FS_OK : FS_FAILED);
     }
-    return parts.power && !reference->power ? FS_FAILED : FS_OK;
+    return FS_OK;
 }
 
-static fs_status read_parts(struct fs_reference *reference, const bool wanted[FS_PARTS],
-                            const struct fs_reference_pass *pass, char *const *paths, struct fs_error *error)
+static fs_status read_parts(const struct place *place, const struct parts *parts, const struct fs_reference_pass *pass,
+                            struct fs_reference *reference, struct fs_error *error)
 {
-    if (!pass->missing[FS_PART_FIRST]) {
-        FS_TRY(read_moments(&reference->first, paths[FS_PART_FIRST], error));
+    for (int t = 0; t < FS_TAPS_MAX; t++) {
+        struct fs_reference_tap *tap = &reference->taps[t];
+        if (parts->moments[t] && !pass->moments_missing[t]) {
+            FS_TRY(read_moments(&tap->moments, parts->moments[t], error));
+        }
+        if (parts->features[t]) { /* also after a pass: those of a first and a later call are the same memory's */
+            FS_TRY(read_features(tap, parts->features[t], error));
+        }
     }
-    if (wanted[FS_PART_SPATIAL] && !pass->missing[FS_PART_SPATIAL]) {
-        FS_TRY(read_moments(&reference->spatial, paths[FS_PART_SPATIAL], error));
+    for (int i = 0; i < reference->sums.count; i++) {
+        const struct fs_picture_sums *kind = reference->sums.kinds[i];
+        if (!fs_picture_sums_of(&pass->sums, kind)) {
+            FS_TRY(read_summary(kind, reference->summaries[i], summary_count(place->train, kind), parts->summaries[i],
+                                error));
+        }
     }
-    if (wanted[FS_PART_POWER] && !pass->missing[FS_PART_POWER]) {
-        FS_TRY(read_power(reference, paths[FS_PART_POWER], error));
-    }
-    /* Also after a pass: so that the features of a first and a later call are the same memory's. */
-    return wanted[FS_PART_FEATURES] ? read_features(reference, paths[FS_PART_FEATURES], error) : FS_OK;
+    return FS_OK;
 }
 
-static fs_status open_parts(struct fs_reference *reference, struct fs_reference_parts parts,
-                            struct fs_reference_pass *pass, char *const *paths, const struct fs_reference_watch *watch,
+static fs_status open_parts(const struct place *place, const struct parts *parts, struct fs_reference_pass *pass,
+                            struct fs_reference *reference, const struct fs_reference_watch *watch,
                             struct fs_error *error)
 {
-    const bool wanted[FS_PARTS] = {[FS_PART_FIRST] = true,
-                                   [FS_PART_SPATIAL] = parts.spatial,
-                                   [FS_PART_FEATURES] = parts.features,
-                                   [FS_PART_POWER] = parts.power};
-    bool any = false;
-    FS_TRY(allocate(reference, parts, pass, error));
-    for (int part = 0; part < FS_PARTS; part++) {
-        pass->missing[part] = wanted[part] && access(paths[part], R_OK) != 0;
-        any |= pass->missing[part];
+    FS_TRY(allocate(place, parts, reference, error));
+    if (list_missing(parts, reference, pass)) {
+        FS_TRY(compute(pass, reference, parts, watch, error));
     }
-    if (any) {
-        FS_TRY(compute(pass, reference, paths, watch, error));
-    }
-    return read_parts(reference, wanted, pass, paths, error);
+    return read_parts(place, parts, pass, reference, error);
 }
 
-fs_status fs_reference_open(struct fs_reference *reference, struct fs_reference_parts parts,
+fs_status fs_reference_open(struct fs_reference *reference, const struct fs_evaluate_config *evaluate,
                             struct fs_extractor *extractor, const struct fs_dataset *train, const char *cache,
                             const struct fs_reference_watch *watch, struct fs_error *error)
 {
+    const struct place place = {cache, extractor, train};
     struct fs_reference_pass pass = {.train = train, .extractor = extractor};
-    char *paths[PATHS] = {0};
+    struct parts parts = {0};
     *reference = (struct fs_reference){0};
     snprintf(reference->sha256, sizeof reference->sha256, "%s", train->sha256);
     fs_status status = fs_make_folder(cache, error);
-    for (int part = 0; status == FS_OK && part < PATHS; part++) {
-        paths[part] = part_path(cache, extractor, train, part, error);
-        status = paths[part] ? FS_OK : FS_FAILED;
+    if (status == FS_OK) {
+        status = list_parts(&place, evaluate, reference, &parts, error);
     }
     if (status == FS_OK) {
-        status = open_parts(reference, parts, &pass, paths, watch, error);
+        status = open_parts(&place, &parts, &pass, reference, watch, error);
     }
-    for (int part = 0; part < PATHS; part++) {
-        free(paths[part]);
-    }
+    fs_reference_pass_close(&pass);
+    free_parts(&parts);
     if (status != FS_OK) {
         fs_reference_close(reference);
     }
@@ -240,11 +341,26 @@ fs_status fs_reference_open(struct fs_reference *reference, struct fs_reference_
 
 void fs_reference_close(struct fs_reference *reference)
 {
-    fs_moments_free(&reference->first);
-    fs_moments_free(&reference->spatial);
-    free(reference->power);
-    if (reference->feature_file.owner) {
-        fs_tensor_file_free(&reference->feature_file);
+    for (int t = 0; t < FS_TAPS_MAX; t++) {
+        fs_moments_free(&reference->taps[t].moments);
+        if (reference->taps[t].file.owner) {
+            fs_tensor_file_free(&reference->taps[t].file);
+        }
+    }
+    for (int i = 0; i < FS_PICTURE_SUMS_MAX; i++) {
+        free(reference->summaries[i]);
     }
     *reference = (struct fs_reference){0};
+}
+
+struct fs_metric_side fs_reference_side(const struct fs_reference *reference, const struct fs_metric *metric, int tap)
+{
+    const struct fs_reference_tap *of = &reference->taps[tap];
+    struct fs_metric_side side = {.n = of->count, .dim = of->dim, .features = of->features, .moments = &of->moments};
+    for (int i = 0; i < reference->sums.count; i++) {
+        if (reference->sums.kinds[i] == metric->sums) {
+            side.summary = reference->summaries[i];
+        }
+    }
+    return side;
 }

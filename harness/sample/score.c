@@ -12,6 +12,8 @@
 #include "kernels/base/memory.h"
 #include "metrics/frechet.h"
 
+_Static_assert(FS_PICTURE_SUMS_MAX >= FS_METRICS_MAX, "each metric of a configuration may want sums of its own");
+
 /* Where the rows to score come from. */
 struct source {
     struct fs_generator *generator; /* NULL: data */
@@ -25,11 +27,11 @@ struct batch {
     struct fs_score_row *rows;
     int count;
     int64_t at_once;
-    float *taps[FS_TAPS_MAX];    /* [samples, dim] */
-    float *samples;              /* [at_once, dim] */
-    uint8_t *pixels;             /* the same, or NULL */
-    struct fs_spectrum spectrum; /* bins 0: not wanted */
-    double begin, drawn;         /* seconds: when the batch began, what drawing took */
+    float *taps[FS_TAPS_MAX]; /* [samples, dim] */
+    float *samples;           /* [at_once, dim] */
+    uint8_t *pixels;          /* the same, or NULL */
+    struct fs_picture_sums_set sums;
+    double begin, drawn; /* seconds: when the batch began, what drawing took */
 };
 
 /* --- drawing --- */
@@ -45,14 +47,14 @@ static fs_status draw(const struct batch *b, int64_t first, int64_t n, struct fs
     return FS_OK;
 }
 
-/* The spectrum is of what the extractor sees: where rounded to 8 bits, of these. */
-static fs_status add_spectrum(struct batch *b, int64_t n, struct fs_error *error)
+/* Sums are of what the extractor sees: where rounded to 8 bits, of these. */
+static fs_status add_sums(struct batch *b, int64_t n, struct fs_error *error)
 {
     const int64_t values = n * fs_dataset_dim(b->scoring->shape);
     for (int64_t i = 0; b->pixels && i < values; i++) {
         b->samples[i] = (float)fs_pixel(b->samples[i]) / 127.5F - 1.0F;
     }
-    return fs_spectrum_add(&b->spectrum, b->samples, n, error);
+    return fs_picture_sums_add(&b->sums, b->samples, n, error);
 }
 
 static void tell(const struct batch *b, const char *metric, int64_t done, int64_t of, double seconds)
@@ -85,8 +87,8 @@ static fs_status draw_all(struct batch *b, bool *stopped, struct fs_error *error
         if (any_tap) {
             FS_TRY(fs_extract_samples(scoring->extractor, scoring->shape, b->samples, n, b->pixels, taps, error));
         }
-        if (b->spectrum.bins) {
-            FS_TRY(add_spectrum(b, n, error));
+        if (b->sums.count > 0) {
+            FS_TRY(add_sums(b, n, error));
         }
         tell(b, NULL, first + n, samples, fs_seconds() - b->begin);
     }
@@ -103,66 +105,66 @@ static void tell_metric(void *context, const char *metric, int64_t done, int64_t
 }
 
 /* The curve behind the score, as the database keeps it. */
-static fs_status keep_spectrum(const struct batch *b, struct fs_score_row *row, struct fs_error *error)
+static fs_status keep_curve(const struct fs_metric_curve *curve, struct fs_score_row *row, struct fs_error *error)
 {
-    const int bins = b->spectrum.bins;
-    row->spectrum = fs_allocate((size_t)bins, sizeof *row->spectrum, "a spectrum", error);
+    row->spectrum = fs_allocate((size_t)curve->count, sizeof *row->spectrum, "a spectrum", error);
     if (!row->spectrum) {
         return FS_FAILED;
     }
-    row->spectrum_count = bins;
-    for (int i = 0; i < bins; i++) {
-        struct fs_spectrum_point *point = &row->spectrum[i];
-        point->frequency = fs_spectrum_frequency(&b->spectrum, i);
-        point->power = fs_spectrum_power(&b->spectrum, i, &point->standard_error);
-        point->reference_power = b->scoring->reference->power[i];
+    row->spectrum_count = curve->count;
+    for (int i = 0; i < curve->count; i++) {
+        const struct fs_metric_point *point = &curve->points[i];
+        row->spectrum[i] = (struct fs_spectrum_point){point->x, point->value, point->standard_error, point->reference};
     }
     return FS_OK;
 }
 
-/* The tap whose name begins so, or 0 and a NULL there. */
-static int tap_of(const struct fs_extractor *extractor, const char *metric)
+static fs_status tap_of(const struct batch *b, const struct fs_metric *metric, int *tap, struct fs_error *error)
 {
-    struct fs_error ignored;
-    int tap = 0;
-    return fs_metric_tap(fs_metric_find(metric), extractor, &tap, &ignored) == FS_OK ? tap : 0;
+    *tap = 0;
+    return fs_metric_is_of_pictures(metric) ? FS_OK : fs_metric_tap(metric, b->scoring->extractor, tap, error);
+}
+
+static fs_status evaluate_row(struct batch *b, struct fs_score_row *row, struct fs_family_estimates *known,
+                              struct fs_error *error)
+{
+    const struct fs_extractor *extractor = b->scoring->extractor;
+    const struct fs_metric *metric = fs_metric_find(row->metric);
+    const struct fs_metric_watch watch = {tell_metric, b};
+    const double begin = fs_seconds();
+    struct fs_estimate estimate = {0};
+    struct fs_metric_curve curve;
+    int tap;
+    FS_TRY(tap_of(b, metric, &tap, error));
+    const struct fs_evaluation e = {
+        .metric = metric,
+        .samples = {.n = row->samples,
+                    .dim = extractor->taps[tap].dim,
+                    .features = b->taps[tap],
+                    .sums = fs_picture_sums_of(&b->sums, metric->sums)},
+        .reference = fs_reference_side(b->scoring->reference, metric, tap),
+        .seed = (uint32_t)row->noise_seed,
+        .offset = extractor->resize == FS_RESIZE_AUTHORS ? FS_AUTHORS_OFFSET : 0,
+        .watch = &watch,
+        .known = known,
+    };
+    fs_status status = fs_evaluate(&e, &estimate, &curve, error);
+    if (status == FS_OK && curve.count > 0) {
+        status = keep_curve(&curve, row, error);
+    }
+    free(curve.points);
+    row->value = estimate.value;
+    row->low = estimate.low;
+    row->high = estimate.high;
+    row->seconds = b->drawn + fs_seconds() - begin;
+    return status;
 }
 
 static fs_status evaluate(struct batch *b, bool *stopped, struct fs_error *error)
 {
-    const struct fs_reference *reference = b->scoring->reference;
-    const struct fs_extractor *extractor = b->scoring->extractor;
-    const int logits = tap_of(extractor, "is"), spatial = tap_of(extractor, "sfd");
-    const struct fs_metric_watch watch = {tell_metric, b};
-    struct fs_evaluation e = {
-        .n = b->rows[0].samples,
-        .features = b->taps[0],
-        .spatial = b->taps[spatial],
-        .logits = b->taps[logits],
-        .classes = extractor->taps[logits].dim,
-        .spectrum = &b->spectrum,
-        .moments = &reference->first,
-        .spatial_moments = &reference->spatial,
-        .reference = reference->features,
-        .reference_n = reference->count,
-        .reference_power = reference->power,
-        .seed = (uint32_t)b->rows[0].noise_seed,
-        .offset = extractor->resize == FS_RESIZE_AUTHORS ? FS_AUTHORS_OFFSET : 0,
-        .watch = &watch,
-    };
+    struct fs_family_estimates known = {0};
     for (int i = 0; i < b->count && !*stopped; i++) {
-        const double begin = fs_seconds();
-        struct fs_score_row *row = &b->rows[i];
-        struct fs_estimate estimate;
-        const struct fs_metric *metric = fs_metric_find(row->metric);
-        FS_TRY(fs_evaluate(&e, metric, &estimate, error));
-        if (metric->of_pictures) {
-            FS_TRY(keep_spectrum(b, row, error));
-        }
-        row->value = estimate.value;
-        row->low = estimate.low;
-        row->high = estimate.high;
-        row->seconds = b->drawn + fs_seconds() - begin;
+        FS_TRY(evaluate_row(b, &b->rows[i], &known, error));
         *stopped = *b->scoring->stop && i + 1 < b->count;
     }
     return FS_OK;
@@ -183,19 +185,16 @@ static fs_status batch_open(struct batch *b, struct fs_error *error)
     for (int i = 0; i < b->count; i++) {
         const struct fs_metric *metric = fs_metric_find(b->rows[i].metric);
         int tap;
-        if (metric->of_pictures) {
-            FS_TRY(fs_spectrum_create(shape->height, shape->width, shape->channels, b->rows[0].samples, &b->spectrum,
-                                      error));
-            continue;
-        }
-        FS_TRY(fs_metric_tap(metric, scoring->extractor, &tap, error));
-        if (!b->taps[tap]) {
+        fs_picture_sums_want(&b->sums, metric->sums);
+        FS_TRY(tap_of(b, metric, &tap, error));
+        if (!fs_metric_is_of_pictures(metric) && !b->taps[tap]) {
             b->taps[tap] = fs_allocate((size_t)b->rows[0].samples,
                                        (size_t)scoring->extractor->taps[tap].dim * sizeof(float), "features", error);
             FS_TRY(b->taps[tap] ? FS_OK : FS_FAILED);
         }
     }
-    return FS_OK;
+    const struct fs_picture_shape picture = {shape->height, shape->width, shape->channels};
+    return fs_picture_sums_open(&b->sums, &picture, b->rows[0].samples, error);
 }
 
 static void batch_close(struct batch *b)
@@ -203,7 +202,7 @@ static void batch_close(struct batch *b)
     for (int k = 0; k < FS_TAPS_MAX; k++) {
         free(b->taps[k]);
     }
-    fs_spectrum_destroy(&b->spectrum);
+    fs_picture_sums_close(&b->sums);
     free(b->pixels);
     free(b->samples);
 }

@@ -308,8 +308,9 @@ static void test_wrong_use(void **state)
     refuses("--device: expected auto, cpu or cuda, got ''", "stats a -o b.npz --device=");
     refuses("unknown feature extractor 'resnet'", "fid %s b --extractor resnet", test_path("folder"));
     refuses("unknown resize mode 'bicubic'", "fid %s b --resize bicubic --extractor fashion-cnn", test_path("folder"));
-    refuses("fashion-cnn takes pictures of one size only", "fid %s b --resize torch --extractor fashion-cnn",
-            test_path("folder"));
+    char twice[600];
+    snprintf(twice, sizeof twice, "%s %s", test_path("folder"), test_path("pictures.npz"));
+    refuses("fashion-cnn takes pictures of one size only", "fid %s --resize torch --extractor fashion-cnn", twice);
     refuses("no/out.npz", "stats %s -o %s/no/out.npz", test_path("folder"), test_folder());
     refuses("statistics give a Fréchet distance only: kid needs pictures",
             "fid %s tests/golden/npz/float64.npz --metrics fd,kid", test_path("folder"));
@@ -360,7 +361,7 @@ static void test_wrong_pictures(void **state)
     assert_int_equal(truncate(test_path("one/cut.png"), 200), 0);
     refuses_picture("one/cut.png: cannot be decoded: ", "cut.png", NULL);
     test_write(test_path("one/x.webp"), "RIFF", 4);
-    refuses_picture("one/x.webp: PNG and JPEG can be read: convert it", "x.webp", NULL);
+    refuses_picture("one/x.webp: PNG and JPEG can be read, as .png, .jpg and .jpeg: convert it", "x.webp", NULL);
     symlink("nowhere", test_path("one/link.png"));
     refuses_picture("one/link.png: cannot be read", "link.png", NULL);
 }

@@ -14,6 +14,8 @@
 #include "metrics/inception_score.h"
 #include "metrics/kid.h"
 #include "metrics/metric.h"
+#include "metrics/prdc.h"
+#include "metrics/spectrum.h"
 #include "tests/support/gaussian.h"
 
 static struct fs_error error;
@@ -107,22 +109,21 @@ enum { N = 120, REFERENCE = 300, DIM = 6, CLASSES = 5, SIDE = 8 };
 static float features[N * DIM], reference[REFERENCE * DIM], logits[N * CLASSES], pictures[N * SIDE * SIDE];
 static double mean[DIM], root[DIM * DIM], power[SIDE / 2];
 static struct fs_spectrum spectrum;
-static const struct fs_moments moments = {DIM, mean, root, DIM};
+static const struct fs_moments moments = {DIM, mean, NULL, root, DIM};
 
-static struct fs_evaluation evaluation(void)
+/* As a metric sees them; what stands behind all taps but the logits is the same. */
+static struct fs_evaluation evaluation(const char *name)
 {
-    return (struct fs_evaluation){.n = N,
-                                  .features = features,
-                                  .spatial = features,
-                                  .logits = logits,
-                                  .classes = CLASSES,
-                                  .spectrum = &spectrum,
-                                  .moments = &moments,
-                                  .spatial_moments = &moments,
-                                  .reference = reference,
-                                  .reference_n = REFERENCE,
-                                  .reference_power = power,
-                                  .seed = 3};
+    const struct fs_metric *metric = fs_metric_find(name);
+    const bool of_logits = metric->tap && strcmp(metric->tap, "logits") == 0;
+    return (struct fs_evaluation){
+        .metric = metric,
+        .samples = {.n = N,
+                    .dim = of_logits ? CLASSES : DIM,
+                    .features = of_logits ? logits : features,
+                    .sums = &spectrum},
+        .reference = {.n = REFERENCE, .dim = DIM, .features = reference, .moments = &moments, .summary = power},
+        .seed = 3};
 }
 
 static int setup(void **state)
@@ -152,9 +153,9 @@ static int teardown(void **state)
 
 static void same(const char *name, double value, double low, double high)
 {
-    struct fs_evaluation e = evaluation();
+    const struct fs_evaluation e = evaluation(name);
     struct fs_estimate estimate;
-    good(fs_evaluate(&e, fs_metric_find(name), &estimate, &error));
+    good(fs_evaluate(&e, &estimate, NULL, &error));
     if (estimate.value != value || estimate.low != low || estimate.high != high) {
         fail_msg("%s: %g [%g, %g], expected %g [%g, %g]", name, estimate.value, estimate.low, estimate.high, value, low,
                  high);
@@ -222,10 +223,10 @@ static void the_offset_is_the_authors(void **state)
     fs_statistics_add(&statistics, features, N);
     good(fs_statistics_covariance(&statistics, covariance, &error));
     for (int distant = 0; distant < 2; distant++) {
-        struct fs_moments to = {DIM, distant ? mean : statistics.mean, shifted, 0};
-        const struct fs_evaluation evaluation = {
-            .n = N, .features = features, .moments = &to, .seed = 3, .offset = FS_AUTHORS_OFFSET};
-        struct fs_evaluation e = evaluation;
+        struct fs_moments to = {DIM, distant ? mean : statistics.mean, NULL, shifted, 0};
+        struct fs_evaluation e = evaluation("fd");
+        e.reference.moments = &to;
+        e.offset = FS_AUTHORS_OFFSET;
         for (int i = 0; i < DIM * DIM; i++) {
             other[i] = covariance[i] * (distant ? 2 : 1);
             shifted[i] = other[i] + (i % (DIM + 1) == 0 ? FS_AUTHORS_OFFSET : 0);
@@ -234,12 +235,175 @@ static void the_offset_is_the_authors(void **state)
         double own[DIM * DIM];
         memcpy(own, shifted, sizeof own);
         good(fs_symmetric_root(DIM, own, shifted, &error));
-        good(fs_evaluate(&e, fs_metric_find("fd"), &estimate, &error));
+        good(fs_evaluate(&e, &estimate, NULL, &error));
         good(fs_frechet_distance_authors(DIM, statistics.mean, covariance, to.mean, other, &authors, &error));
         assert_float_equal(estimate.value, authors, 1e-12);
+        /* The same from both covariances alone, without an interval. */
+        const struct fs_moments of = {DIM, statistics.mean, covariance, NULL, 0};
+        e.samples.features = NULL;
+        e.samples.moments = &of;
+        to.covariance = other;
+        good(fs_evaluate(&e, &estimate, NULL, &error));
+        assert_true(estimate.value == authors && isnan(estimate.low) && isnan(estimate.high));
         assert_true(distant ? authors > 0.1 : fabs(authors + 2 * DIM * FS_AUTHORS_OFFSET) < 1e-12);
     }
     fs_statistics_destroy(&statistics);
+}
+
+/* A family is worked out once for all of it. */
+static void what_is_known_of_a_family_is_taken(void **state)
+{
+    (void)state;
+    struct fs_family_estimates known = {.family = fs_metric_find("recall")->family,
+                                        .estimates = {{.value = 10}, {.value = 11}, {.value = 12}, {.value = 13}}};
+    static const char *const names[] = {"precision", "recall", "density", "coverage"};
+    struct fs_estimate estimate;
+    for (int i = 0; i < 4; i++) {
+        struct fs_evaluation e = evaluation(names[i]);
+        e.known = &known;
+        good(fs_evaluate(&e, &estimate, NULL, &error));
+        assert_true(estimate.value == 10 + i);
+    }
+    struct fs_evaluation e = evaluation("kid");
+    e.known = &known;
+    good(fs_evaluate(&e, &estimate, NULL, &error));
+    assert_true(estimate.value < 10); /* no part of it */
+    known = (struct fs_family_estimates){0};
+    e = evaluation("density");
+    e.known = &known;
+    good(fs_evaluate(&e, &estimate, NULL, &error));
+    assert_true(estimate.value == known.estimates[2].value);
+    assert_string_equal(known.family, "precision, recall, density, coverage");
+}
+
+static void a_spectrum_has_a_curve(void **state)
+{
+    (void)state;
+    struct fs_evaluation e = evaluation("spectrum");
+    struct fs_metric_curve curve;
+    struct fs_estimate estimate;
+    double standard_error;
+    good(fs_evaluate(&e, &estimate, &curve, &error));
+    assert_int_equal(curve.count, SIDE / 2);
+    for (int b = 0; b < SIDE / 2; b++) {
+        const struct fs_metric_point *point = &curve.points[b];
+        assert_true(point->x == (b + 1.0) / SIDE && point->reference == power[b]);
+        assert_true(point->value == fs_spectrum_power(&spectrum, b, &standard_error));
+        assert_true(point->standard_error == standard_error);
+    }
+    free(curve.points);
+    e = evaluation("fd");
+    good(fs_evaluate(&e, &estimate, &curve, &error));
+    assert_true(curve.count == 0 && !curve.points);
+}
+
+/* --- what every metric of the list must hold --- */
+
+/* One side of `rows` rows or pictures: `far` moves the first feature by 100, and makes pictures three times as rough.
+ */
+struct stream {
+    float features[REFERENCE * DIM], pictures[REFERENCE * SIDE * SIDE];
+    struct fs_statistics statistics;
+    struct fs_moments moments;
+    void *sums;
+    double summary[SIDE * SIDE];
+};
+
+static void fill(struct stream *stream, const struct fs_metric *metric, uint32_t seed, int64_t rows, bool far)
+{
+    const struct fs_picture_shape shape = {SIDE, SIDE, 1};
+    const double shift[DIM] = {far ? 100 : 0};
+    memset(stream, 0, sizeof *stream);
+    test_gaussian_rows(seed, rows, DIM, shift, NULL, stream->features);
+    test_gaussian_rows(seed + 100, rows, SIDE * SIDE, NULL, NULL, stream->pictures);
+    for (int64_t i = 0; i < rows * SIDE * SIDE; i++) {
+        stream->pictures[i] *= far ? 0.3F : 0.1F;
+    }
+    good(fs_statistics_create(DIM, &stream->statistics, &error));
+    fs_statistics_add(&stream->statistics, stream->features, rows);
+    good(fs_moments_create(DIM, &stream->moments, &error));
+    good(fs_moments_fill(&stream->moments, &stream->statistics, 0, &error));
+    if (metric->sums) {
+        assert_true(metric->sums->summary_count(&shape) <= SIDE * SIDE);
+        good(metric->sums->open(&shape, rows, &stream->sums, &error));
+        good(metric->sums->add(stream->sums, stream->pictures, rows, &error));
+        metric->sums->summarise(stream->sums, stream->summary);
+    }
+}
+
+static void empty(struct stream *stream, const struct fs_metric *metric)
+{
+    fs_statistics_destroy(&stream->statistics);
+    fs_moments_free(&stream->moments);
+    if (metric->sums) {
+        metric->sums->close(stream->sums);
+    }
+}
+
+static double value_of(const struct fs_metric *metric, const struct stream *samples, int64_t n, const struct stream *to)
+{
+    const struct fs_evaluation e = {
+        .metric = metric,
+        .samples = {.n = n, .dim = DIM, .features = samples->features, .sums = samples->sums},
+        .reference =
+            {.n = REFERENCE, .dim = DIM, .features = to->features, .moments = &to->moments, .summary = to->summary},
+        .seed = 5};
+    struct fs_estimate estimate;
+    struct fs_metric_curve curve;
+    good(fs_evaluate(&e, &estimate, &curve, &error));
+    free(curve.points);
+    if (!isfinite(estimate.value) || !(estimate.low <= estimate.value) || !(estimate.value <= estimate.high)) {
+        fail_msg("%s: %g [%g, %g]", metric->name, estimate.value, estimate.low, estimate.high);
+    }
+    return estimate.value;
+}
+
+/* It says what it needs and what is wrong with few samples, and shares no name. */
+static void every_metric_is_described(void **state)
+{
+    (void)state;
+    const unsigned all = FS_NEED_FEATURES | FS_NEED_MOMENTS | FS_NEED_PICTURES;
+    const struct fs_metric *metric;
+    char text[512];
+    for (int i = 0; (metric = fs_metric_at(i)) != NULL; i++) {
+        const unsigned needs = metric->needs[FS_OF_SAMPLES] | metric->needs[FS_OF_REFERENCE];
+        assert_true(metric->needs[FS_OF_SAMPLES] != 0 && !(needs & ~all));
+        assert_true((needs & FS_NEED_PICTURES) == 0 || metric->sums != NULL);
+        assert_true((metric->fid_name != NULL) == (metric->fid_label != NULL));
+        assert_true(*metric->label && *metric->bias && metric->minimum >= 2);
+        assert_true(metric->part >= 0 && metric->part < FS_METRIC_PARTS_MAX);
+        for (int k = 0; k < i; k++) {
+            assert_string_not_equal(fs_metric_name(k), metric->name);
+            assert_string_not_equal(fs_metric_at(k)->label, metric->label);
+        }
+        const int64_t few = metric->enough(DIM) - 1;
+        assert_true(few >= 1 && fs_metric_warning(metric, few, DIM, text, sizeof text));
+        assert_non_null(strstr(text, metric->bias));
+    }
+}
+
+/* It is defined from its minimum on, and tells samples of the reference's kind from others in the direction that it
+ * says. */
+static void every_metric_has_a_direction(void **state)
+{
+    (void)state;
+    static struct stream to, near, far;
+    const struct fs_metric *metric;
+    for (int i = 0; (metric = fs_metric_at(i)) != NULL; i++) {
+        fill(&to, metric, 20, REFERENCE, false);
+        fill(&near, metric, 21, REFERENCE, false);
+        fill(&far, metric, 22, REFERENCE, true);
+        const double alike = value_of(metric, &near, REFERENCE, &to), apart = value_of(metric, &far, REFERENCE, &to);
+        if (metric->larger_is_better ? alike <= apart : alike >= apart) {
+            fail_msg("%s: %g of alike samples, %g of others", metric->name, alike, apart);
+        }
+        empty(&near, metric);
+        fill(&near, metric, 23, metric->minimum, false);
+        value_of(metric, &near, metric->minimum, &to);
+        empty(&near, metric);
+        empty(&far, metric);
+        empty(&to, metric);
+    }
 }
 
 /* Each row alike often, and exactly as many as are wanted. */
@@ -270,6 +434,10 @@ int main(void)
         cmocka_unit_test(warnings),
         cmocka_unit_test(each_is_its_own_function),
         cmocka_unit_test(the_offset_is_the_authors),
+        cmocka_unit_test(what_is_known_of_a_family_is_taken),
+        cmocka_unit_test(a_spectrum_has_a_curve),
+        cmocka_unit_test(every_metric_is_described),
+        cmocka_unit_test(every_metric_has_a_direction),
         cmocka_unit_test(rows_are_chosen_evenly),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -66,16 +66,17 @@ static void stop_after(void *owner, int64_t done, int64_t of, double rate)
     }
 }
 
-static const struct fs_reference_parts everything = {.spatial = true, .features = true, .power = true};
+static const struct fs_evaluate_config everything = {.metrics = {"fd", "sfd", "kid", "spectrum", "recall"},
+                                                     .metric_count = 5};
 
-/* `blocks`: how many of them pass before it is stopped; 0: never. */
-static fs_status open_once(const char *cache, struct fs_reference_parts parts, int64_t blocks,
+/* What metrics of `parts` need. `blocks`: how many of them pass before it is stopped; 0: never. */
+static fs_status open_once(const char *cache, struct fs_evaluate_config parts, int64_t blocks,
                            struct fs_reference *reference)
 {
     struct fs_extractor extractor = fake();
     const struct fs_reference_watch watch = {&stop, &blocks, stop_after};
     stop = 0;
-    return fs_reference_open(reference, parts, &extractor, &train, cache, &watch, &error);
+    return fs_reference_open(reference, &parts, &extractor, &train, cache, &watch, &error);
 }
 
 static int set_up(void **state)
@@ -121,7 +122,9 @@ static void stopped_passes_end_with_the_same_bytes(void **state)
     extracted = 0;
     assert_int_equal(open_once(once, everything, 0, &whole), FS_OK);
     assert_int_equal(extracted, train.count);
-    assert_int_equal(whole.count, FS_REFERENCE_ROWS);
+    assert_int_equal(whole.taps[0].count, FS_REFERENCE_ROWS);
+    assert_int_equal(whole.taps[1].moments.dim, 2);
+    assert_null(whole.taps[1].features);
     extracted = 0;
     static const int64_t blocks[] = {1, 30, 7, 50};
     for (int i = 0; i < 4; i++) {
@@ -136,8 +139,12 @@ static void stopped_passes_end_with_the_same_bytes(void **state)
     assert_same_file(once, often, "");
     assert_same_file(once, often, "-spatial");
     assert_same_file(once, often, "-features");
-    for (int i = 0; i < whole.bins; i++) {
-        assert_true(whole.power[i] == parts.power[i]);
+    const struct fs_metric *spectrum = fs_metric_find("spectrum");
+    const struct fs_picture_shape shape = {train.height, train.width, train.channels};
+    const struct fs_metric_side sides[] = {fs_reference_side(&whole, spectrum, 0),
+                                           fs_reference_side(&parts, spectrum, 0)};
+    for (int64_t i = 0; i < spectrum->sums->summary_count(&shape); i++) {
+        assert_true(sides[0].summary[i] == sides[1].summary[i]);
     }
     fs_reference_close(&whole);
     fs_reference_close(&parts);
@@ -154,7 +161,7 @@ static void what_does_not_fit_is_not_used(void **state)
     char cache[256], unfinished[512];
     snprintf(cache, sizeof cache, "%s", test_path("misfit"));
     cached_path(unfinished, cache, "-unfinished");
-    const struct fs_reference_parts none = {0};
+    const struct fs_evaluate_config none = {.metric_count = 0};
     assert_int_equal(open_once(cache, none, 3, &reference), FS_FAILED);
     extracted = 0;
     assert_int_equal(open_once(cache, everything, 2, &reference), FS_FAILED);
@@ -173,7 +180,7 @@ static void another_device_has_its_own(void **state)
     (void)state;
     static const char *const devices[] = {"cpu", "cuda-0123abcd", "cuda-4567ef01"};
     struct fs_reference reference;
-    const struct fs_reference_parts parts = {.power = true};
+    const struct fs_evaluate_config parts = {.metrics = {"spectrum"}, .metric_count = 1};
     const char *cache = test_path("devices");
     char path[512];
     extracted = 0;
