@@ -128,7 +128,7 @@ static void stopped_passes_end_with_the_same_bytes(void **state)
     extracted = 0;
     static const int64_t blocks[] = {1, 30, 7, 50};
     for (int i = 0; i < 4; i++) {
-        assert_int_equal(open_once(often, everything, blocks[i], &parts), FS_FAILED);
+        assert_int_equal(open_once(often, everything, blocks[i], &parts), FS_STOPPED);
         assert_non_null(strstr(error.text, "goes on from here"));
         assert_int_equal(access(unfinished, R_OK), 0);
     }
@@ -162,9 +162,9 @@ static void what_does_not_fit_is_not_used(void **state)
     snprintf(cache, sizeof cache, "%s", test_path("misfit"));
     cached_path(unfinished, cache, "-unfinished");
     const struct fs_evaluate_config none = {.metric_count = 0};
-    assert_int_equal(open_once(cache, none, 3, &reference), FS_FAILED);
+    assert_int_equal(open_once(cache, none, 3, &reference), FS_STOPPED);
     extracted = 0;
-    assert_int_equal(open_once(cache, everything, 2, &reference), FS_FAILED);
+    assert_int_equal(open_once(cache, everything, 2, &reference), FS_STOPPED);
     assert_int_equal(extracted, 2 * 256);
     test_write(unfinished, "garbage", 7);
     extracted = 0;
