@@ -52,13 +52,10 @@ wanted (study, method, key) AS (VALUES
     ('budget', '', 'train.schedule'),
     ('pairs', '', 'model.preset'), ('pairs', '', 'train.batch'),
     ('ablation', '', 'model.preset'), ('ablation', '', 'train.batch'), ('ablation', '', 'train.learning_rate')),
-rows AS (SELECT study, method, place, min(config_json) AS config FROM final GROUP BY study, place),
-found AS (
-    SELECT w.*, json_extract(r.config, '$.' || w.key) AS value
-    FROM wanted w JOIN rows r ON r.study = w.study AND iif(w.method = '', r.place = 0, r.method = w.method))
-SELECT study || '/' || iif(method = '', '', method || '/') || 'config/' || key AS fact,
-    latex(iif(typeof(value) = 'real', shortest(value), value)) AS value
-FROM found;
+rows AS (SELECT study, method, place, min(config_json) AS config FROM final GROUP BY study, place)
+SELECT w.study || '/' || iif(w.method = '', '', w.method || '/') || 'config/' || w.key AS fact,
+    latex(json_extract(r.config, '$.' || w.key)) AS value
+FROM wanted w JOIN rows r ON r.study = w.study AND iif(w.method = '', r.place = 0, r.method = w.method);
 
 -- Costs of a row. work: by which factor its matrix products are more than those of the cheapest.
 WITH

@@ -26,7 +26,7 @@ wanted (method, steps) AS (
     SELECT m.column1, s.column1
     FROM (VALUES ('flow-matching'), ('progressive-distillation'), ('reflow'), ('shortcut')) m, (VALUES (1), (4), (16)) s)
 SELECT 'main/power/' || c.method || '/' || c.steps AS fact,
-    three_digits(geometric_mean(p.power / p.reference_power)) AS value
+    three_digits(exp(avg(ln(p.power / p.reference_power)))) AS value
 FROM wanted JOIN cell c USING (method, steps) JOIN seed_score s USING (study, section, place, steps)
     JOIN spectra p ON p.score = s.score
 WHERE c.study = 'main' AND c.section = (SELECT min(section) FROM section WHERE study = 'main' AND metric = 'spectrum')

@@ -15,7 +15,7 @@ lines (line, latex) AS (
 ' || group_concat('\cmidrule(lr){' || (2 + place * count) || '-' || (1 + (place + 1) * count) || '}', '') || '
 Updates' || (SELECT group_concat(' & ' || steps, '') FROM row_steps) || ' \\
 \midrule'
-    FROM (SELECT * FROM row, columns ORDER BY place)
+    FROM (SELECT * FROM row, columns ORDER BY place) HAVING count(*) > 0
     UNION ALL
     SELECT a.at_update, a.at_update || (
         SELECT group_concat(' & ' || coalesce(table_cell(x.mean, x.error, x.outside), '--'), '')
@@ -25,7 +25,7 @@ Updates' || (SELECT group_concat(' & ' || steps, '') FROM row_steps) || ' \\
     UNION ALL
     SELECT 1e18, '\bottomrule
 \end{tabular}' WHERE EXISTS (SELECT 1 FROM at))
-SELECT latex FROM lines WHERE latex IS NOT NULL ORDER BY line;
+SELECT latex FROM lines ORDER BY line;
 
 -- By which factor the shortcut model's score is above flow matching's, over common seeds.
 WITH
@@ -33,7 +33,7 @@ score AS (
     SELECT s.*, f.method FROM seed_score s JOIN final f USING (study, section, place, steps)
     WHERE study = 'budget' AND s.at_update IS NOT NULL),
 ratio AS (
-    SELECT a.steps, a.at_update, geometric_mean(a.value / b.value) AS ratio
+    SELECT a.steps, a.at_update, exp(avg(ln(a.value) - ln(b.value))) AS ratio
     FROM score a JOIN score b USING (steps, at_update, seed)
     WHERE a.method = 'shortcut' AND b.method = 'flow-matching' GROUP BY a.steps, a.at_update),
 wanted (steps, name) AS (VALUES
@@ -57,7 +57,7 @@ at AS (SELECT at_update, row_number() OVER (ORDER BY at_update DESC) AS back,
        FROM (SELECT DISTINCT at_update FROM score)),
 wanted (method, steps) AS (VALUES
     ('flow-matching', 1), ('flow-matching', 4), ('flow-matching', 16), ('shortcut', 1), ('shortcut', 4), ('shortcut', 16))
-SELECT 'budget/left/' || w.method || '/' || w.steps AS fact, three_digits(geometric_mean(a.value / b.value)) AS value
+SELECT 'budget/left/' || w.method || '/' || w.steps AS fact, three_digits(exp(avg(ln(a.value) - ln(b.value)))) AS value
 FROM wanted w JOIN score a USING (method, steps) JOIN score b USING (method, steps, seed)
 WHERE a.at_update = (SELECT at_update FROM at WHERE back = 1) AND b.at_update = (SELECT at_update FROM at WHERE back = 2)
 GROUP BY w.method, w.steps

@@ -14,7 +14,7 @@ FROM wanted JOIN final USING (study, key, steps);
 WITH wanted (study, key, steps, other) AS (VALUES
     ('main', 'flow-matching', 1, 128), ('main', 'reflow', 1, 16), ('pairs', '500', 1, 64), ('pairs', '8000', 1, 64))
 SELECT w.study || '/' || w.key || '/ratio/' || w.steps || '/' || w.other AS fact,
-    three_digits(geometric_mean(a.value / b.value)) AS value
+    three_digits(exp(avg(ln(a.value) - ln(b.value)))) AS value
 FROM wanted w JOIN final f USING (study, key, steps)
     JOIN seed_score a USING (study, section, place, steps)
     JOIN seed_score b ON b.study = a.study AND b.section = a.section AND b.place = a.place AND b.steps = w.other

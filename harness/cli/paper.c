@@ -23,7 +23,9 @@ static fs_status parse(int argc, char **argv, struct paper_command *command, str
         {"--from", FS_FLAG_TEXT, &command->folder, "DIR", "the folder with the text and its queries (paper)"},
         {"-o", FS_FLAG_TEXT, &command->output, "DIR", "where the files go (paper/generated)"},
         {"--set", FS_FLAG_LIST, &command->set, "NAME=TEXT",
-         "what given('NAME') is in the queries: main=EXPERIMENT, samples=DIR"},
+         "what given('NAME') is in the queries: main=demo makes the paper of another experiment, samples=DIR is where "
+         "the grids "
+         "are that `run` drew (beside the database)"},
         {"--db", FS_FLAG_TEXT, &command->db, "FILE", "the database (OUT/fewstep.db)"},
         {"--out", FS_FLAG_TEXT, &command->out, "DIR", "where the runs are (out)"},
     };

@@ -1,5 +1,5 @@
 /* fewstep regress: did the scores move between two commits? */
-#include "harness/report/regress.h"
+#include "harness/report/regress_print.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
 #include "harness/run/session.h"
-#include "harness/report/regress.h"
+#include "harness/results/regress.h"
 #include "harness/results/published.h"
 
 struct table_options {

@@ -61,7 +61,7 @@ static bool find_ranges(const struct fs_chart *chart, double x[2], double y[2])
     if (x[0] > x[1]) {
         return false;
     }
-    widen(chart->floor, chart->log_y, &y[0], &y[1]);
+    widen(chart->baseline, chart->log_y, &y[0], &y[1]);
     for (int i = 0; i < chart->tick_count; i++) {
         widen(chart->ticks[i], chart->log_x, &x[0], &x[1]);
     }
@@ -141,16 +141,16 @@ static void draw_x_axis(const struct layout *layout)
             (layout->x.start + layout->x.stop) / 2, y + 37, chart->x_title);
 }
 
-static void draw_floor(const struct layout *layout)
+static void draw_baseline(const struct layout *layout)
 {
     const struct fs_chart *chart = layout->chart;
 
-    if (isfinite(chart->floor) && (!chart->log_y || chart->floor > 0)) {
-        const double at = fs_axis_at(&layout->y, chart->floor);
-        fs_html(layout->stream, "<line class=floor x1=%.1f x2=%.1f y1=%.1f y2=%.1f />", layout->x.start, layout->x.stop,
-                at, at);
+    if (isfinite(chart->baseline) && (!chart->log_y || chart->baseline > 0)) {
+        const double at = fs_axis_at(&layout->y, chart->baseline);
+        fs_html(layout->stream, "<line class=baseline x1=%.1f x2=%.1f y1=%.1f y2=%.1f />", layout->x.start,
+                layout->x.stop, at, at);
         fs_html(layout->stream, "<text class=tick x=%.1f y=%.1f>%s</text>\n", layout->x.start + 4, at - 5,
-                chart->floor_label);
+                chart->baseline_label);
     }
 }
 
@@ -356,7 +356,7 @@ static void draw(struct layout *layout)
             chart->title, chart->id, layout->name, chart->description);
     draw_y_axis(layout);
     draw_x_axis(layout);
-    draw_floor(layout);
+    draw_baseline(layout);
     for (int i = 0; i < chart->line_count; i++) {
         fs_html(out, "<g class=k%d>", style_of(chart, i));
         draw_band(layout, &chart->lines[i]);

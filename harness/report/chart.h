@@ -37,8 +37,8 @@ struct fs_chart {
     int tick_count;
     const struct fs_chart_line *lines;
     int line_count;
-    double floor; /* a horizontal line across; NAN: none */
-    const char *floor_label;
+    double baseline; /* a horizontal line across; NAN: none */
+    const char *baseline_label;
 };
 
 /* The chart twice: a wide one with the names beside the lines, and a narrow one for a phone with the names above it;

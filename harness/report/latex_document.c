@@ -147,12 +147,9 @@ static fs_status take_study(const struct query_file *file, sqlite3_stmt *row)
     }
     made->study_count++;
     study->name = fs_copy_text(fs_query_text(row, 0), made->error);
-    study->stable = sqlite3_column_int(row, 2);
-    if (!study->name || sqlite3_column_type(row, 1) == SQLITE_NULL) {
-        return study->name ? FS_OK : FS_FAILED;
-    }
     study->experiment = fs_copy_text(fs_query_text(row, 1), made->error);
-    return study->experiment ? FS_OK : FS_FAILED;
+    study->stable = sqlite3_column_int(row, 2);
+    return study->name && study->experiment ? FS_OK : FS_FAILED;
 }
 
 static fs_status take_row(struct query_file *file, sqlite3_stmt *row)
@@ -508,7 +505,6 @@ fs_status fs_latex_document_write(struct fs_store *store, const struct fs_latex_
     fs_status status = made.notes ? ask_queries(&made, store) : FS_FAILED;
     status = status == FS_OK ? check_uses(&made) : status;
     status = status == FS_OK ? write_files(&made) : status;
-    sqlite3_create_function(made.database, "given", 1, SQLITE_UTF8, NULL, NULL, NULL, NULL); /* it knows `made` */
     for (int i = 0; i < made.study_count; i++) {
         free((char *)made.studies[i].name);
         free((char *)made.studies[i].experiment);

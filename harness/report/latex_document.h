@@ -29,8 +29,7 @@ struct fs_latex_document {
 
 /* Asks the queries, and writes their files unless a macro, switch or file is made that the text does not use, or is
  * used and not made: FS_USAGE names them. The text is read with its switches, so what stands in a branch that is not
- * taken need not be there. *notes (owned by the caller, free()): lines. Leaves the
- * temporary tables in the store, so it can be called once. */
+ * taken need not be there. *notes (owned by the caller, free()): lines. Leaves the temporary tables in the store. */
 fs_status fs_latex_document_write(struct fs_store *store, const struct fs_latex_document *document, char **notes,
                                   struct fs_error *error);
 

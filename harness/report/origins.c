@@ -16,7 +16,7 @@ static bool has_word(const char *set, const char *word, size_t length)
     return false;
 }
 
-fs_status fs_add_word_to(char **set, const char *word, size_t length, struct fs_error *error)
+fs_status fs_add_word(char **set, const char *word, size_t length, struct fs_error *error)
 {
     if (*set && has_word(*set, word, length)) {
         return FS_OK;
@@ -27,12 +27,12 @@ fs_status fs_add_word_to(char **set, const char *word, size_t length, struct fs_
     return longer ? FS_OK : FS_FAILED;
 }
 
-fs_status fs_add_builds(char **commits, char **sources, const char *origins, struct fs_error *error)
+fs_status fs_add_origins(char **commits, char **sources, const char *origins, struct fs_error *error)
 {
     while (*origins) {
         const size_t length = strcspn(origins, " "), commit = strcspn(origins, ":");
-        FS_TRY(fs_add_word_to(commits, origins, commit, error));
-        FS_TRY(fs_add_word_to(sources, origins + commit + 1, length - commit - 1, error));
+        FS_TRY(fs_add_word(commits, origins, commit, error));
+        FS_TRY(fs_add_word(sources, origins + commit + 1, length - commit - 1, error));
         origins += length;
         origins += strspn(origins, " ");
     }
@@ -43,7 +43,7 @@ fs_status fs_add_builds(char **commits, char **sources, const char *origins, str
 static fs_status add_words(char **set, const char *origins, struct fs_error *error)
 {
     while (*origins) {
-        FS_TRY(fs_add_word_to(set, origins, strcspn(origins, " "), error));
+        FS_TRY(fs_add_word(set, origins, strcspn(origins, " "), error));
         origins += strcspn(origins, " ");
         origins += strspn(origins, " ");
     }

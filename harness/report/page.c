@@ -7,6 +7,7 @@
 #include "harness/report/html.h"
 #include "harness/report/page_assets.h"
 #include "harness/report/page_model.h"
+#include "harness/report/rows_json.h"
 #include "kernels/base/memory.h"
 
 static const char counts[] = "SELECT (SELECT count(*) FROM runs) AS runs, (SELECT count(*) FROM scores) AS scores, "
@@ -41,7 +42,7 @@ static fs_status print_head(struct fs_page *page, struct fs_error *error)
                  "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; img-src data:; "
                  "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n<title>fewstep:");
     for (int i = 0; i < page->experiment_count; i++) {
-        fs_html(out, "%s %s", i ? "," : "", page->experiments[i].name.name);
+        fs_html(out, "%s %s", i ? "," : "", page->experiments[i].results.experiment.name);
     }
     fs_html(out, "</title>\n<style>\n");
     fputs(fs_page_css, out);
@@ -50,46 +51,48 @@ static fs_status print_head(struct fs_page *page, struct fs_error *error)
     FS_TRY(print_lede(page, error));
     fs_html(out, "<nav aria-label=contents><ul>");
     for (int i = 0; i < page->experiment_count; i++) {
-        fs_html(out, "<li><a href=\"#experiment-%d\">%s</a>", i + 1, page->experiments[i].name.name);
+        fs_html(out, "<li><a href=\"#experiment-%d\">%s</a>", i + 1, page->experiments[i].results.experiment.name);
     }
     fs_html(out, "<li><a href=\"#provenance\">Where the numbers come from</a></ul></nav></header>\n<main id=main>\n");
     return FS_OK;
 }
 
 static fs_status print_section(struct fs_page *page, const struct fs_page_experiment *experiment,
-                               const struct fs_page_section *section, struct fs_error *error)
+                               const struct fs_result_section *section, struct fs_error *error)
 {
-    FS_TRY(fs_page_table(page, experiment, section, error));
+    fs_page_table(page, section);
     FS_TRY(fs_page_steps_chart(page, section, error));
     FS_TRY(fs_page_spectra_charts(page, section, error));
-    return experiment->name.ablated[0] ? fs_page_ablation_chart(page, experiment, section, error) : FS_OK;
+    return fs_page_ablation_chart(page, experiment, section, error);
 }
 
 static fs_status print_experiment(struct fs_page *page, int place, struct fs_error *error)
 {
     const struct fs_page_experiment *experiment = &page->experiments[place];
-    const char *name = experiment->name.name;
+    const struct fs_results *results = &experiment->results;
+    const char *name = results->experiment.name;
+    char title[FS_PAGE_WHAT];
 
     fs_html(page->out, "<section id=\"experiment-%d\"><h2>%s</h2>\n", place + 1, name);
-    if (experiment->section_count == 0) {
+    if (results->section_count == 0) {
         FS_TRY(fs_page_missing(
             page, fs_format(error, "%s: no run of it has a score yet: `fewstep run` with its file makes them.", name),
             error));
         fs_html(page->out, "</section>\n");
         return FS_OK;
     }
-    FS_TRY(print_section(page, experiment, &experiment->sections[0], error));
-    if (experiment->scores.older > 0) {
+    FS_TRY(print_section(page, experiment, fs_page_section(experiment, 0), error));
+    if (results->older > 0) {
         fs_html(page->out, "<p class=note>%d older run%s left out here; the charts against commits have them.</p>\n",
-                experiment->scores.older,
-                experiment->scores.older == 1 ? " of another source is" : "s of other sources are");
+                results->older, results->older == 1 ? " of another source is" : "s of other sources are");
     }
     FS_TRY(fs_page_samples(page, experiment, error));
     FS_TRY(fs_page_updates_chart(page, experiment, error));
     FS_TRY(fs_page_commits_chart(page, experiment, error));
-    for (int i = 1; i < experiment->section_count; i++) {
-        fs_html(page->out, "<details class=more><summary>%s</summary>\n", experiment->sections[i].title);
-        FS_TRY(print_section(page, experiment, &experiment->sections[i], error));
+    for (int i = 1; i < results->section_count; i++) {
+        const struct fs_result_section *section = fs_page_section(experiment, i);
+        fs_html(page->out, "<details class=more><summary>%s</summary>\n", fs_page_title(section, title));
+        FS_TRY(print_section(page, experiment, section, error));
         fs_html(page->out, "</details>\n");
     }
     fs_html(page->out, "</section>\n");

@@ -5,32 +5,38 @@
 
 #include "harness/report/html.h"
 #include "harness/report/page_model.h"
+#include "harness/report/table_views.h"
 #include "kernels/base/memory.h"
 #include "methods/method.h"
 
 #define BAND_NOTE "Bands: ± the standard error over seeds, or of a single seed the 95 %% interval over its samples. "
 
-int fs_page_style(const struct fs_page_section *section, const struct fs_page_row *row)
+int fs_page_style(const struct fs_result_section *section, const struct fs_result_row *row)
 {
-    const char *method = row->scores.first->text[FS_TEXT_METHOD];
     int rows = 0, style = 0;
 
     for (int i = 0; i < section->row_count; i++) {
-        rows += strcmp(section->rows[i].scores.first->text[FS_TEXT_METHOD], method) == 0;
+        rows += strcmp(section->rows[i].method, row->method) == 0;
     }
     for (int i = 0; rows == 1 && fs_method_at(i); i++) {
-        style = strcmp(fs_method_at(i)->name, method) == 0 ? i + 1 : style;
+        style = strcmp(fs_method_at(i)->name, row->method) == 0 ? i + 1 : style;
     }
     return style;
 }
 
 struct fs_chart_point fs_page_point(const struct fs_page *page, int number, double x)
 {
-    const struct fs_page_number *of = fs_page_number(page, number);
-    struct fs_chart_point point = {.x = x, .y = of->mean, .low = of->low, .high = of->high, .hollow = of->outside};
+    const struct fs_result_cell *of = page->numbers[number - 1].cell;
+    struct fs_chart_point point = {
+        .x = x, .y = of->mean, .low = of->low, .high = of->high, .hollow = of->use == FS_CELL_OUTSIDE};
 
     snprintf(point.link, sizeof(point.link), "n%d", number);
     return point;
+}
+
+bool fs_page_sequential(const struct fs_result_section *section)
+{
+    return section->row_count > 1 && strcmp(section->rows[0].method, section->rows[1].method) == 0;
 }
 
 bool fs_page_logarithmic(const struct fs_chart_line *lines, int line_count)
@@ -90,31 +96,38 @@ static bool any_outside(const struct fs_chart_line *lines, int line_count)
 
 /* --- over steps --- */
 
-static int line_limit(const struct fs_page_section *section)
-{
-    return section->row_count < FS_CHART_LINES_MAX ? section->row_count : FS_CHART_LINES_MAX;
-}
-
-static void fill_steps_lines(const struct fs_page *page, const struct fs_page_section *section,
+static void fill_steps_lines(const struct fs_page *page, const struct fs_result_section *section,
                              struct fs_chart_line *lines, int count)
 {
     for (int i = 0; i < count; i++) {
-        const struct fs_page_row *row = &section->rows[i];
-        snprintf(lines[i].label, sizeof(lines[i].label), "%s", row->name);
+        const struct fs_result_row *row = &section->rows[i];
+        char name[FS_PAGE_NAME];
+        snprintf(lines[i].label, sizeof(lines[i].label), "%s", fs_page_name(section, row, name));
         lines[i].style = fs_page_style(section, row);
-        for (int k = 0; k < section->step_count; k++) {
-            if (row->numbers[k]) {
-                lines[i].points[lines[i].count++] = fs_page_point(page, row->numbers[k], (double)section->steps[k]);
-            }
+        for (int c = 0; c < row->cell_count; c++) {
+            lines[i].points[lines[i].count++] =
+                fs_page_point(page, fs_page_place(page, &row->cells[c]), (double)row->cells[c].steps);
         }
     }
 }
 
-fs_status fs_page_steps_chart(struct fs_page *page, const struct fs_page_section *section, struct fs_error *error)
+/* The line of the data's own score. */
+static void add_data(const struct fs_result_section *section, struct fs_chart *chart, char label[FS_PAGE_NAME])
 {
-    const int count = line_limit(section);
-    double ticks[FS_TABLE_STEPS_MAX];
-    char id[32], title[160], caption[512];
+    chart->baseline = (double)NAN;
+    chart->baseline_label = "";
+    if (section->data) {
+        snprintf(label, FS_PAGE_NAME, "data: %s split", section->data_split);
+        chart->baseline = section->data->mean;
+        chart->baseline_label = label;
+    }
+}
+
+fs_status fs_page_steps_chart(struct fs_page *page, const struct fs_result_section *section, struct fs_error *error)
+{
+    const int count = section->row_count < FS_CHART_LINES_MAX ? section->row_count : FS_CHART_LINES_MAX;
+    double ticks[FS_RESULT_STEPS_MAX];
+    char id[32], title[160], caption[512], data[FS_PAGE_NAME];
     struct fs_chart_line *lines = fs_page_lines(count, section->step_count, error);
 
     if (!lines) {
@@ -124,29 +137,27 @@ fs_status fs_page_steps_chart(struct fs_page *page, const struct fs_page_section
     for (int i = 0; i < section->step_count; i++) {
         ticks[i] = (double)section->steps[i];
     }
-    const struct fs_page_row *first = &section->rows[0];
-    snprintf(id, sizeof(id), "steps-%d", section->measure);
-    snprintf(title, sizeof(title), "%s against sampling steps", section->metric);
+    snprintf(id, sizeof(id), "steps-%d", fs_page_measure(page, section));
+    snprintf(title, sizeof(title), "%s against sampling steps", section->metric_label);
     snprintf(caption, sizeof(caption), "%s over the number of sampling steps, a line a method. " BAND_NOTE "%s%s",
-             section->metric, any_outside(lines, count) ? "Hollow marks: not trained for that number of steps. " : "",
+             section->metric_label,
+             any_outside(lines, count) ? "Hollow marks: not trained for that number of steps. " : "",
              section->row_count > count ? "Only the first lines are drawn; the table has them all." : "");
     struct fs_chart chart = {
         .id = id,
         .title = title,
         .x_title = "sampling steps",
-        .y_title = section->metric,
+        .y_title = section->metric_label,
         .log_x = true,
         .log_y = fs_page_logarithmic(lines, count),
-        .sequential = count > 1 && strcmp(first->scores.first->text[FS_TEXT_METHOD],
-                                          section->rows[1].scores.first->text[FS_TEXT_METHOD]) == 0,
+        .sequential = fs_page_sequential(section),
         .markers = true,
         .ticks = ticks,
         .tick_count = section->step_count,
         .lines = lines,
         .line_count = count,
-        .floor = section->floor ? section->floor->value : (double)NAN,
-        .floor_label = section->floor ? fs_page_number(page, section->floor_number)->what : "",
     };
+    add_data(section, &chart, data);
     fs_page_figure(page, &chart, caption);
     fs_page_lines_free(lines, count);
     return FS_OK;
@@ -166,10 +177,11 @@ static double value_of(const char *text)
     return *end == '/' ? top / strtod(end + 1, NULL) : top;
 }
 
+/* A row of the ablation, at its value of the key; of several keys at all of their values. */
 struct ablated {
-    char text[48];
-    double value;
-    const struct fs_page_row *row;
+    char text[FS_VALUES_TEXT];
+    double value; /* of the first key */
+    const struct fs_result_row *row;
 };
 
 /* Numbers ascending; other values stay in the order of the matrix. */
@@ -183,36 +195,37 @@ static int compare_ablated(const void *a, const void *b)
     return (left->row > right->row) - (left->row < right->row);
 }
 
-static int collect_ablated(const struct fs_page_section *section, const char *key, struct ablated *values)
+static int collect_ablated(const struct fs_result_section *section, struct ablated *values)
 {
     int count = 0;
 
     for (int i = 0; i < section->row_count; i++) {
-        struct ablated *value = &values[count];
-        fs_ablated_value(section->rows[i].scores.first, key, value->text, sizeof(value->text));
-        value->value = value_of(value->text);
-        value->row = &section->rows[i];
-        count += strcmp(value->text, FS_NO_VALUE) != 0; /* a method without the key is no part of the ablation */
+        const struct fs_result_row *row = &section->rows[i];
+        if (row->varied[0]) { /* a method without the key is no part of the ablation */
+            values[count] = (struct ablated){.value = value_of(row->varied[0]), .row = row};
+            fs_row_values(row, values[count++].text);
+        }
     }
     qsort(values, (size_t)count, sizeof(*values), compare_ablated);
     return count;
 }
 
-static void draw_ablation(struct fs_page *page, const struct fs_page_section *section, const char *key,
-                          const struct ablated *values, int count, struct fs_chart_line *lines)
+static void draw_ablation(struct fs_page *page, const struct fs_results *results,
+                          const struct fs_result_section *section, const struct ablated *values, int count,
+                          struct fs_chart_line *lines)
 {
-    const char *names[FS_TABLE_STEPS_MAX];
-    double ticks[FS_TABLE_STEPS_MAX];
-    char id[32], title[192], caption[512];
+    const char *names[FS_RESULT_STEPS_MAX];
+    double ticks[FS_RESULT_STEPS_MAX];
+    char id[32], title[256], caption[512], keys[FS_PAGE_NAME] = "", short_keys[FS_PAGE_NAME] = "", data[FS_PAGE_NAME];
     const int line_count = section->step_count < FS_CHART_LINES_MAX ? section->step_count : FS_CHART_LINES_MAX;
-    const char *dot = strrchr(key, '.');
 
     for (int k = 0; k < line_count; k++) {
         snprintf(lines[k].label, sizeof(lines[k].label), "%ld step%s", (long)section->steps[k],
                  section->steps[k] == 1 ? "" : "s");
         for (int i = 0; i < count; i++) {
-            if (values[i].row->numbers[k]) {
-                lines[k].points[lines[k].count++] = fs_page_point(page, values[i].row->numbers[k], i);
+            const struct fs_result_cell *cell = fs_result_cell_at(values[i].row, section->steps[k]);
+            if (cell) {
+                lines[k].points[lines[k].count++] = fs_page_point(page, fs_page_place(page, cell), i);
             }
         }
     }
@@ -220,14 +233,20 @@ static void draw_ablation(struct fs_page *page, const struct fs_page_section *se
         names[i] = values[i].text;
         ticks[i] = i;
     }
-    snprintf(id, sizeof(id), "ablation-%d", section->measure);
-    snprintf(title, sizeof(title), "Ablation: %s against %s", section->metric, dot ? dot + 1 : key);
-    snprintf(caption, sizeof(caption), "%s over %s, a line a number of sampling steps. " BAND_NOTE, section->metric,
-             key);
+    for (int i = 0; i < results->varied_count; i++) {
+        const size_t length = strlen(keys), short_length = strlen(short_keys);
+        snprintf(keys + length, sizeof(keys) - length, "%s%s", i ? ", " : "", results->varied[i]);
+        snprintf(short_keys + short_length, sizeof(short_keys) - short_length, "%s%s", i ? ", " : "",
+                 results->varied_name[i]);
+    }
+    snprintf(id, sizeof(id), "ablation-%d", fs_page_measure(page, section));
+    snprintf(title, sizeof(title), "Ablation: %s against %.120s", section->metric_label, short_keys);
+    snprintf(caption, sizeof(caption), "%s over %.200s, a line a number of sampling steps. " BAND_NOTE,
+             section->metric_label, keys);
     struct fs_chart chart = {.id = id,
                              .title = title,
-                             .x_title = dot ? dot + 1 : key,
-                             .y_title = section->metric,
+                             .x_title = short_keys,
+                             .y_title = section->metric_label,
                              .log_y = fs_page_logarithmic(lines, line_count),
                              .sequential = true,
                              .markers = true,
@@ -235,23 +254,24 @@ static void draw_ablation(struct fs_page *page, const struct fs_page_section *se
                              .tick_names = names,
                              .tick_count = count,
                              .lines = lines,
-                             .line_count = line_count,
-                             .floor = section->floor ? section->floor->value : (double)NAN,
-                             .floor_label = section->floor ? fs_page_number(page, section->floor_number)->what : ""};
+                             .line_count = line_count};
+    add_data(section, &chart, data);
     fs_page_figure(page, &chart, caption);
 }
 
 fs_status fs_page_ablation_chart(struct fs_page *page, const struct fs_page_experiment *experiment,
-                                 const struct fs_page_section *section, struct fs_error *error)
+                                 const struct fs_result_section *section, struct fs_error *error)
 {
+    if (experiment->results.varied_count == 0) {
+        return FS_OK;
+    }
     struct ablated *values = fs_allocate((size_t)section->row_count, sizeof(*values), "an ablation", error);
     struct fs_chart_line *lines = fs_page_lines(section->step_count, section->row_count, error);
     const bool ready = values && lines;
-
     if (ready) {
-        const int count = collect_ablated(section, experiment->name.ablated, values);
-        if (count > 1 && count <= FS_TABLE_STEPS_MAX) {
-            draw_ablation(page, section, experiment->name.ablated, values, count, lines);
+        const int count = collect_ablated(section, values);
+        if (count > 1 && count <= FS_RESULT_STEPS_MAX) {
+            draw_ablation(page, &experiment->results, section, values, count, lines);
         }
     }
     fs_page_lines_free(lines, section->step_count);

@@ -6,7 +6,8 @@
 
 #include "harness/report/html.h"
 #include "harness/report/page_model.h"
-#include "harness/report/regress.h"
+#include "harness/report/table_views.h"
+#include "harness/results/regress.h"
 #include "harness/store/query.h"
 #include "kernels/base/memory.h"
 
@@ -55,29 +56,23 @@ static fs_status read_sources(struct fs_page *page, int64_t experiment, struct s
     return status;
 }
 
-static bool same_source(const struct fs_table_score *a, const struct fs_table_score *b)
-{
-    return fs_same_cell(a, b) && strcmp(a->text[FS_TEXT_SOURCE], b->text[FS_TEXT_SOURCE]) == 0;
-}
-
 /* One row's points: a mean over seeds for each source that has it. */
-static fs_status fill_line(struct fs_page *page, const struct fs_page_section *section, struct fs_stretch all,
-                           const struct fs_page_row *row, int64_t steps, const struct sources *sources,
-                           struct fs_chart_line *line, struct fs_error *error)
+static fs_status fill_line(struct fs_page *page, const struct fs_result_section *section,
+                           const struct fs_result_section *history, const struct fs_result_row *row, int64_t steps,
+                           const struct sources *sources, struct fs_chart_line *line, struct fs_error *error)
 {
-    struct fs_stretch part;
-    char what[320];
+    const struct fs_result_row *all = history ? fs_result_row_like(history, row) : NULL;
+    char what[FS_PAGE_WHAT], name[FS_PAGE_NAME];
     int number;
 
-    snprintf(line->label, sizeof(line->label), "%s", row->name);
+    snprintf(line->label, sizeof(line->label), "%s", fs_page_name(section, row, name));
     line->style = fs_page_style(section, row);
-    for (int at = 0; fs_next_stretch(all, &at, same_source, &part);) {
-        for (int i = 0; i < sources->count && part.first->steps == steps; i++) {
-            if (fs_same_row(part.first, row->scores.first) &&
-                strcmp(part.first->text[FS_TEXT_SOURCE], sources->hashes[i]) == 0) {
-                snprintf(what, sizeof(what), "%s, %" PRId64 " step%s, commit %s", row->label, steps,
+    for (int c = 0; all && c < all->cell_count; c++) {
+        for (int i = 0; i < sources->count && all->cells[c].steps == steps; i++) {
+            if (strcmp(all->cells[c].source, sources->hashes[i]) == 0) {
+                snprintf(what, sizeof(what), "%s, %" PRId64 " step%s, commit %s", fs_page_label(row, name), steps,
                          steps == 1 ? "" : "s", sources->commits[i]);
-                FS_TRY(fs_page_add_number(page, part, section->measure, what, &number, error));
+                FS_TRY(fs_page_add_number(page, section, &all->cells[c], what, &number, error));
                 line->points[line->count++] = fs_page_point(page, number, i);
             }
         }
@@ -88,27 +83,31 @@ static fs_status fill_line(struct fs_page *page, const struct fs_page_section *s
 static fs_status draw_commits(struct fs_page *page, const struct fs_page_experiment *experiment,
                               const struct sources *sources, int64_t steps, struct fs_error *error)
 {
-    const struct fs_page_section *section = &experiment->sections[0];
-    const struct fs_stretch all = {experiment->sources.runs, experiment->sources.run_count};
+    const struct fs_result_section *section = fs_page_section(experiment, 0), *history = NULL;
     const int count = section->row_count < FS_CHART_LINES_MAX ? section->row_count : FS_CHART_LINES_MAX;
     struct fs_chart_line *lines = fs_page_lines(count, sources->count, error);
     double ticks[SOURCES_MAX];
     char id[48], title[192];
     fs_status status = lines ? FS_OK : FS_FAILED;
 
+    for (int i = 0; i < experiment->sources.section_count; i++) {
+        if (fs_measure_equal(&experiment->sources.sections[i].measure, &section->measure)) {
+            history = &experiment->sources.sections[i];
+        }
+    }
     for (int i = 0; i < count && status == FS_OK; i++) {
-        status = fill_line(page, section, all, &section->rows[i], steps, sources, &lines[i], error);
+        status = fill_line(page, section, history, &section->rows[i], steps, sources, &lines[i], error);
     }
     for (int i = 0; i < sources->count; i++) {
         ticks[i] = i;
     }
-    snprintf(id, sizeof(id), "commits-%d-%" PRId64, section->measure, steps);
-    snprintf(title, sizeof(title), "%s at %" PRId64 " step%s against commits", section->metric, steps,
+    snprintf(id, sizeof(id), "commits-%d-%" PRId64, fs_page_measure(page, section), steps);
+    snprintf(title, sizeof(title), "%s at %" PRId64 " step%s against commits", section->metric_label, steps,
              steps == 1 ? "" : "s");
     struct fs_chart chart = {.id = id,
                              .title = title,
                              .x_title = "commit",
-                             .y_title = section->metric,
+                             .y_title = section->metric_label,
                              .log_y = fs_page_logarithmic(lines, status == FS_OK ? count : 0),
                              .markers = true,
                              .table = true,
@@ -117,7 +116,7 @@ static fs_status draw_commits(struct fs_page *page, const struct fs_page_experim
                              .tick_count = sources->count,
                              .lines = lines,
                              .line_count = count,
-                             .floor = (double)NAN};
+                             .baseline = (double)NAN};
     if (status == FS_OK) {
         fs_page_figure(page, &chart,
                        "The same training by builds of different sources, oldest first, each under the commit that it "
@@ -128,23 +127,6 @@ static fs_status draw_commits(struct fs_page *page, const struct fs_page_experim
 }
 
 /* --- verdicts --- */
-
-/* The cell of a row at a step count, measured as the section is; NULL where base and head share no seed of it. */
-static const struct fs_regress_cell *find_cell(const struct fs_regression *regression, const struct fs_table_score *of,
-                                               int64_t steps)
-{
-    for (int i = 0; i < regression->count; i++) {
-        const struct fs_regress_cell *cell = &regression->cells[i];
-        if (strcmp(cell->train_hash, of->text[FS_TEXT_TRAIN_HASH]) == 0 && cell->steps == steps &&
-            strcmp(cell->metric, of->text[FS_TEXT_METRIC]) == 0 &&
-            strcmp(cell->extractor, of->text[FS_TEXT_EXTRACTOR]) == 0 &&
-            strcmp(cell->weights, of->text[FS_TEXT_WEIGHTS]) == 0 && cell->samples == of->samples &&
-            cell->guidance_scale == of->guidance_scale) {
-            return cell;
-        }
-    }
-    return NULL;
-}
 
 static void print_verdict(const struct fs_regress_cell *cell, FILE *out)
 {
@@ -158,15 +140,18 @@ static void print_verdict(const struct fs_regress_cell *cell, FILE *out)
     }
 }
 
-static void print_verdict_rows(const struct fs_page *page, const struct fs_page_section *section,
+static void print_verdict_rows(const struct fs_page *page, const struct fs_result_section *section,
                                const struct fs_regression *regressions, int count)
 {
+    char name[FS_PAGE_NAME];
+
     for (int i = 0; i < section->row_count; i++) {
+        const struct fs_result_row *row = &section->rows[i];
         for (int k = 0; k < section->step_count; k++) {
-            fs_html(page->out, "<tr><th scope=row>%s, %ld step%s", section->rows[i].name, (long)section->steps[k],
-                    section->steps[k] == 1 ? "" : "s");
+            fs_html(page->out, "<tr><th scope=row>%s, %ld step%s", fs_page_name(section, row, name),
+                    (long)section->steps[k], section->steps[k] == 1 ? "" : "s");
             for (int c = 0; c < count; c++) {
-                print_verdict(find_cell(&regressions[c], section->rows[i].scores.first, section->steps[k]), page->out);
+                print_verdict(fs_regress_cell_of(&regressions[c], section, row, section->steps[k]), page->out);
             }
             fs_html(page->out, "\n");
         }
@@ -185,16 +170,16 @@ static void print_verdicts(const struct fs_page *page, const struct fs_page_expe
     fs_html(page->out,
             "<h3>Verdicts</h3><div class=scroll tabindex=0 role=region aria-label=\"Verdicts over commits\">"
             "<table class=verdicts><thead><tr><th scope=col>%s",
-            experiment->sections[0].metric);
+            fs_page_section(experiment, 0)->metric_label);
     for (int c = 0; c < count; c++) {
         const int head = sources->count - count + c;
         fs_html(page->out, "<th scope=col>%s to %s", sources->commits[head - 1], sources->commits[head]);
         /* Two sources without a seed in common cannot be compared: then no cell is found. */
-        fs_regress(page->store, sources->hashes[head - 1], sources->hashes[head], experiment->name.name, rule,
-                   &regressions[c], &nothing);
+        fs_regress(page->store, sources->hashes[head - 1], sources->hashes[head], experiment->results.experiment.name,
+                   rule, &regressions[c], &nothing);
     }
     fs_html(page->out, "<tbody>\n");
-    print_verdict_rows(page, &experiment->sections[0], regressions, count);
+    print_verdict_rows(page, fs_page_section(experiment, 0), regressions, count);
     fs_html(
         page->out,
         "</table></div><p class=note>Each source against the one before it, as <code>fewstep regress</code> judges: "
@@ -209,17 +194,17 @@ static void print_verdicts(const struct fs_page *page, const struct fs_page_expe
 fs_status fs_page_commits_chart(struct fs_page *page, const struct fs_page_experiment *experiment,
                                 struct fs_error *error)
 {
-    const struct fs_page_section *section = &experiment->sections[0];
+    const struct fs_result_section *section = fs_page_section(experiment, 0);
     const int last = section->step_count - 1, charts = last < CHARTS_MAX ? last + 1 : CHARTS_MAX;
     struct sources sources = {0};
-    fs_status status = read_sources(page, experiment->name.id, &sources, error);
+    fs_status status = read_sources(page, experiment->results.experiment.id, &sources, error);
 
     if (status == FS_OK && sources.count < 2) {
         status = fs_page_missing(page,
                                  fs_format(error,
                                            "%s: all its runs are of one source, so nothing can be drawn against "
                                            "commits: `fewstep run` at another commit adds one.",
-                                           experiment->name.name),
+                                           experiment->results.experiment.name),
                                  error);
     }
     for (int i = 0; i < charts && sources.count > 1 && status == FS_OK; i++) { /* fewest steps, most, and between */

@@ -8,8 +8,10 @@
 #include "harness/report/html.h"
 #include "harness/text/number.h"
 #include "harness/report/page_model.h"
+#include "harness/report/rows_json.h"
 #include "harness/report/show.h"
 #include "kernels/base/memory.h"
+#include "methods/method.h"
 
 /* A term and its value; nothing for a value that is not there. */
 static void print_term(FILE *out, const char *term, const json_t *value)
@@ -31,16 +33,17 @@ static const char measure_terms[] =
     "iif(quantize, 'yes', 'no') AS \"rounded to 8 bits\", resize, precision, device FROM scores "
     "WHERE number = CAST(?1 AS INTEGER)";
 
-static fs_status print_measure(struct fs_page *page, const struct fs_page_section *section, struct fs_error *error)
+static fs_status print_measure(struct fs_page *page, const struct fs_result_section *section, struct fs_error *error)
 {
-    char number[24];
+    char number[24], title[FS_PAGE_WHAT];
     const char *term;
     const json_t *value;
     json_t *rows;
 
-    snprintf(number, sizeof(number), "%" PRId64, section->scores.first->number);
+    snprintf(number, sizeof(number), "%" PRId64, section->rows->cells->scores->number);
     FS_TRY(fs_rows_json(page->store, &rows, error, measure_terms, "t", number));
-    fs_html(page->out, "<article id=\"m%d\"><h4>%s</h4><dl>", section->measure, section->title);
+    fs_html(page->out, "<article id=\"m%d\"><h4>%s</h4><dl>", fs_page_measure(page, section),
+            fs_page_title(section, title));
     json_object_foreach(json_array_get(rows, 0), term, value)
     {
         print_term(page->out, term, value);
@@ -53,12 +56,12 @@ static fs_status print_measure(struct fs_page *page, const struct fs_page_sectio
 /* --- numbers --- */
 
 /* The last of "commit:source commit:source": the build that scored came last. */
-static void print_commits(const struct fs_table_score *score, FILE *out)
+static void print_commits(const struct fs_result_score *score, FILE *out)
 {
-    for (const char *word = score->text[FS_TEXT_ORIGINS]; *word;) {
+    for (const char *word = score->origins; *word;) {
         const int commit = (int)strcspn(word, ":"), dirty = commit > 6 && strncmp(word + commit - 6, "-dirty", 6) == 0;
-        fs_html(out, "%s<code>%.*s%s</code>", word == score->text[FS_TEXT_ORIGINS] ? ", commit " : " ",
-                commit < 12 ? commit : 12, word, dirty && commit > 12 ? "-dirty" : "");
+        fs_html(out, "%s<code>%.*s%s</code>", word == score->origins ? ", commit " : " ", commit < 12 ? commit : 12,
+                word, dirty && commit > 12 ? "-dirty" : "");
         word += strcspn(word, " ");
         word += strspn(word, " ");
     }
@@ -80,12 +83,12 @@ static bool has_item(const json_t *list, const char *text, int64_t number)
 }
 
 /* Whether the run's own configuration asks for this score: else `fewstep eval` made it afterwards. */
-static bool is_asked_for(const struct fs_table_score *score)
+static bool is_asked_for(const struct fs_page_number *number, const struct fs_result_score *score)
 {
-    json_t *config = json_loads(score->text[FS_TEXT_CONFIG], 0, NULL);
+    json_t *config = json_loads(score->config, 0, NULL);
     const json_t *evaluate = json_object_get(config, "evaluate");
-    const bool asked = has_item(json_object_get(evaluate, "metrics"), score->text[FS_TEXT_METRIC], 0) &&
-                       has_item(json_object_get(evaluate, "steps"), NULL, score->steps) &&
+    const bool asked = has_item(json_object_get(evaluate, "metrics"), number->section->measure.metric, 0) &&
+                       has_item(json_object_get(evaluate, "steps"), NULL, number->cell->steps) &&
                        json_integer_value(json_object_get(evaluate, "samples")) == score->samples;
 
     json_decref(config);
@@ -93,28 +96,29 @@ static bool is_asked_for(const struct fs_table_score *score)
 }
 
 /* The command for a score that its run's own does not make, by the build that scored. */
-static void print_scoring(const struct fs_table_score *score, FILE *out)
+static void print_scoring(const struct fs_page_number *number, const struct fs_result_score *score, FILE *out)
 {
-    const char *word = score->text[FS_TEXT_ORIGINS], *last = strrchr(word, ' ');
-    const int commit = (int)strcspn(last ? last + 1 : word, ":");
+    const char *last = strrchr(score->origins, ' ');
+    const char *build = last ? last + 1 : score->origins;
+    const int commit = (int)strcspn(build, ":");
 
     fs_html(out,
             "<br>Scored afterwards: <code class=command tabindex=0>git checkout %.*s &amp;&amp; make &amp;&amp; "
             "build/fewstep eval %.8s --metrics %s --steps %ld --samples %ld</code>",
-            commit < 12 ? commit : 12, last ? last + 1 : word, score->text[FS_TEXT_RUN], score->text[FS_TEXT_METRIC],
-            (long)score->steps, (long)score->samples);
+            commit < 12 ? commit : 12, build, score->run, number->section->measure.metric, (long)number->cell->steps,
+            (long)score->samples);
 }
 
-static void print_score(const struct fs_table_score *score, FILE *out)
+static void print_score(const struct fs_page_number *number, const struct fs_result_score *score, FILE *out)
 {
     char value[FS_NUMBER_TEXT], low[FS_NUMBER_TEXT], high[FS_NUMBER_TEXT];
-    const char *run = score->text[FS_TEXT_RUN];
+    const char *run = score->run;
 
     fs_shortest(score->value, value);
     if (*run) {
         fs_html(out, "<li>seed %ld: <b>%s</b>", (long)score->seed, value);
     } else {
-        fs_html(out, "<li><b>%s</b> of %s", value, score->text[FS_TEXT_DATASET]);
+        fs_html(out, "<li><b>%s</b> of %s", value, score->of_data);
     }
     if (isfinite(score->low) && isfinite(score->high)) {
         fs_three_digits(score->low, low);
@@ -125,21 +129,22 @@ static void print_score(const struct fs_table_score *score, FILE *out)
         fs_html(out, ", run <a href=\"#run-%.8s\">%.8s</a>, update %ld", run, run, (long)score->at_update);
     }
     print_commits(score, out);
-    if (*run && !is_asked_for(score)) {
-        print_scoring(score, out);
+    if (*run && !is_asked_for(number, score)) {
+        print_scoring(number, score, out);
     }
 }
 
 static void print_entry(const struct fs_page *page, int place, FILE *out)
 {
     const struct fs_page_number *number = &page->numbers[place];
+    const int measure = fs_page_measure(page, number->section);
     char value[FS_PAGE_VALUE];
 
-    fs_page_value(number, value);
+    fs_page_value(number->cell, value);
     fs_html(out, "<tr id=\"n%d\"><th scope=row>%s<td>%s<td><a href=\"#m%d\">m%d</a><td><ul>", place + 1, number->what,
-            value, number->measure, number->measure);
-    for (int i = 0; i < number->scores.count; i++) {
-        print_score(&number->scores.first[i], out);
+            value, measure, measure);
+    for (int i = 0; i < number->cell->seeds; i++) {
+        print_score(number, &number->cell->scores[i], out);
     }
     fs_html(out, "</ul>\n");
 }
@@ -210,6 +215,14 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
+/* The name itself where this build does not know it. */
+static const char *method_label(const char *name)
+{
+    const struct fs_method *method = fs_method_find(name);
+
+    return method ? method->label : name;
+}
+
 static fs_status print_run(FILE *out, const json_t *all, struct fs_error *error)
 {
     const json_t *run = json_object_get(all, "run"), *item;
@@ -217,7 +230,7 @@ static fs_status print_run(FILE *out, const json_t *all, struct fs_error *error)
     size_t i;
 
     fs_html(out, "<article id=\"run-%.8s\"><h4>run %.8s: %s, seed %ld</h4>\n", id, id,
-            fs_method_label(text_of(run, "method")), (long)json_integer_value(json_object_get(run, "seed")));
+            method_label(text_of(run, "method")), (long)json_integer_value(json_object_get(run, "seed")));
     if (*command) {
         fs_html(out, "<p>To make it again:<br><code class=command tabindex=0>%s</code>\n", command);
     }
@@ -269,8 +282,8 @@ static fs_status print_queued(struct fs_page *page, const char *id, struct queue
 static fs_status print_runs(struct fs_page *page, struct queue *runs, struct fs_error *error)
 {
     for (int i = 0; i < page->number_count; i++) {
-        for (int k = 0; k < page->numbers[i].scores.count; k++) {
-            FS_TRY(enqueue(runs, page->numbers[i].scores.first[k].text[FS_TEXT_RUN], error));
+        for (int k = 0; k < page->numbers[i].cell->seeds; k++) {
+            FS_TRY(enqueue(runs, page->numbers[i].cell->scores[k].run, error));
         }
     }
     for (size_t i = 0; i < json_array_size(runs->ids); i++) { /* printing one may add its teacher */
@@ -293,8 +306,8 @@ fs_status fs_page_provenance(struct fs_page *page, struct fs_error *error)
     }
     fs_html(out, "</table></div>\n<h3>Measures</h3>\n");
     for (int i = 0; i < page->experiment_count && status == FS_OK; i++) {
-        for (int k = 0; k < page->experiments[i].section_count && status == FS_OK; k++) {
-            status = print_measure(page, &page->experiments[i].sections[k], error);
+        for (int k = 0; k < page->experiments[i].results.section_count && status == FS_OK; k++) {
+            status = print_measure(page, fs_page_section(&page->experiments[i], k), error);
         }
     }
     fs_html(out, "<h3>Runs</h3>\n");

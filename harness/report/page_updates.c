@@ -12,82 +12,82 @@
 
 /* --- scores --- */
 
-/* The scores of one section at one number of steps: a stretch a row, *found of them; whether a row has several updates.
- */
-static bool find_updates(struct fs_stretch all, const struct fs_table_score *section, int64_t steps,
-                         struct fs_stretch cells[FS_CHART_LINES_MAX], int *found)
+/* One row's points at a number of steps, a point an update. */
+static fs_status fill_updates_line(struct fs_page *page, const struct fs_result_section *section,
+                                   const struct fs_result_row *row, int64_t steps, struct fs_chart_line *line,
+                                   struct fs_error *error)
 {
-    struct fs_stretch cell;
-    bool several = false;
-
-    *found = 0;
-    for (int at = 0; all.count && fs_next_stretch(all, &at, fs_same_cell, &cell);) {
-        if (fs_same_section(cell.first, section) && cell.first->steps == steps && *found < FS_CHART_LINES_MAX) {
-            cells[(*found)++] = cell;
-            several |= cell.first->at_update != cell.first[cell.count - 1].at_update;
-        }
-    }
-    return several;
-}
-
-static fs_status fill_updates_line(struct fs_page *page, const struct fs_page_section *section, struct fs_stretch cell,
-                                   struct fs_chart_line *line, struct fs_error *error)
-{
-    char what[320];
-    struct fs_stretch part;
+    const struct fs_result_row *shown = fs_result_row_like(section, row);
+    char what[FS_PAGE_WHAT], name[FS_PAGE_NAME] = "";
     int number;
 
-    for (int i = 0; i < section->row_count; i++) {
-        if (fs_same_row(section->rows[i].scores.first, cell.first)) {
-            snprintf(line->label, sizeof(line->label), "%s", section->rows[i].name);
-            line->style = fs_page_style(section, &section->rows[i]);
-        }
+    if (shown) {
+        fs_page_name(section, shown, name);
+        line->style = fs_page_style(section, shown);
     }
-    for (int at = 0; fs_next_stretch(cell, &at, fs_same_update, &part);) {
-        snprintf(what, sizeof(what), "%s, %" PRId64 " step%s, update %" PRId64, line->label, part.first->steps,
-                 part.first->steps == 1 ? "" : "s", part.first->at_update);
-        FS_TRY(fs_page_add_number(page, part, section->measure, what, &number, error));
-        line->points[line->count++] = fs_page_point(page, number, (double)part.first->at_update);
+    snprintf(line->label, sizeof(line->label), "%s", name);
+    for (int c = 0; c < row->cell_count; c++) {
+        const struct fs_result_cell *cell = &row->cells[c];
+        if (cell->steps == steps) {
+            snprintf(what, sizeof(what), "%s, %" PRId64 " step%s, update %" PRId64, name, steps, steps == 1 ? "" : "s",
+                     cell->at_update);
+            FS_TRY(fs_page_add_number(page, section, cell, what, &number, error));
+            line->points[line->count++] = fs_page_point(page, number, (double)cell->at_update);
+        }
     }
     return FS_OK;
 }
 
-static fs_status draw_updates(struct fs_page *page, const struct fs_page_section *section,
-                              const struct fs_stretch *cells, int count, struct fs_error *error)
+/* Rows of a history that were scored at a number of steps, up to as many as a chart has lines: their number. The most
+ * updates of one. */
+static int find_updates(const struct fs_result_section *history, int64_t steps,
+                        const struct fs_result_row *rows[FS_CHART_LINES_MAX], int *most)
+{
+    int found = 0;
+
+    *most = 0;
+    for (int r = 0; r < history->row_count && found < FS_CHART_LINES_MAX; r++) {
+        int updates = 0;
+        for (int c = 0; c < history->rows[r].cell_count; c++) {
+            updates += history->rows[r].cells[c].steps == steps;
+        }
+        if (updates > 0) {
+            rows[found++] = &history->rows[r];
+        }
+        *most = updates > *most ? updates : *most;
+    }
+    return found;
+}
+
+static fs_status draw_updates(struct fs_page *page, const struct fs_result_section *section, int64_t steps,
+                              const struct fs_result_row *const *rows, int count, int most, struct fs_error *error)
 {
     char id[48], title[192], caption[512];
-    const long steps = (long)cells[0].first->steps;
-    struct fs_chart_line *lines = NULL;
-    int most = 0;
-    fs_status status = FS_OK;
+    struct fs_chart_line *lines = fs_page_lines(count, most, error);
+    const char *plural = steps == 1 ? "" : "s";
+    fs_status status = lines ? FS_OK : FS_FAILED;
 
-    for (int i = 0; i < count; i++) {
-        most = cells[i].count > most ? cells[i].count : most;
-    }
-    lines = fs_page_lines(count, most, error);
-    status = lines ? FS_OK : FS_FAILED;
     for (int i = 0; i < count && status == FS_OK; i++) {
-        status = fill_updates_line(page, section, cells[i], &lines[i], error);
+        status = fill_updates_line(page, section, rows[i], steps, &lines[i], error);
     }
     if (status == FS_OK) {
-        snprintf(id, sizeof(id), "updates-%d-%ld", section->measure, steps);
-        snprintf(title, sizeof(title), "%s at %ld step%s against training updates", section->metric, steps,
-                 steps == 1 ? "" : "s");
-        snprintf(
-            caption, sizeof(caption),
-            "%s of samples drawn in %ld step%s, over the updates of the whole training: a student begins where its "
-            "teacher ends.",
-            section->metric, steps, steps == 1 ? "" : "s");
+        snprintf(id, sizeof(id), "updates-%d-%" PRId64, fs_page_measure(page, section), steps);
+        snprintf(title, sizeof(title), "%s at %" PRId64 " step%s against training updates", section->metric_label,
+                 steps, plural);
+        snprintf(caption, sizeof(caption),
+                 "%s of samples drawn in %" PRId64
+                 " step%s, over the updates of the whole training: a student begins where its teacher ends.",
+                 section->metric_label, steps, plural);
         struct fs_chart chart = {.id = id,
                                  .title = title,
                                  .x_title = "updates",
-                                 .y_title = section->metric,
+                                 .y_title = section->metric_label,
                                  .log_y = fs_page_logarithmic(lines, count),
                                  .markers = true,
                                  .table = true,
                                  .lines = lines,
                                  .line_count = count,
-                                 .floor = (double)NAN};
+                                 .baseline = (double)NAN};
         fs_page_figure(page, &chart, caption);
     }
     fs_page_lines_free(lines, count);
@@ -96,7 +96,7 @@ static fs_status draw_updates(struct fs_page *page, const struct fs_page_section
 
 /* --- the loss --- */
 
-/* The loss of a run, averaged over stretches of updates; its teacher's updates are counted before its own. */
+/* The loss of a run, averaged over parts of the updates; its teacher's updates are counted before its own. */
 static fs_status read_loss(struct fs_page *page, const char *run, struct fs_chart_line *line, struct fs_error *error)
 {
     sqlite3_stmt *query;
@@ -120,37 +120,35 @@ static fs_status read_loss(struct fs_page *page, const char *run, struct fs_char
     return status;
 }
 
-static fs_status draw_loss(struct fs_page *page, const char *name, const struct fs_page_section *section,
+static fs_status draw_loss(struct fs_page *page, const char *name, const struct fs_result_section *section,
                            struct fs_error *error)
 {
     const int count = section->row_count < FS_CHART_LINES_MAX ? section->row_count : FS_CHART_LINES_MAX;
     struct fs_chart_line *lines = fs_page_lines(count, LOSS_POINTS, error);
-    char id[32];
+    char id[32], label[FS_PAGE_NAME];
     int points = 0;
     fs_status status = lines ? FS_OK : FS_FAILED;
 
     for (int i = 0; i < count && status == FS_OK; i++) {
-        const char *run = section->rows[i].scores.first->text[FS_TEXT_RUN];
-        snprintf(lines[i].label, sizeof(lines[i].label), "%s", section->rows[i].name);
+        const char *run = section->rows[i].cells->scores->run;
+        snprintf(lines[i].label, sizeof(lines[i].label), "%s", fs_page_name(section, &section->rows[i], label));
         lines[i].style = fs_page_style(section, &section->rows[i]);
         snprintf(lines[i].link, sizeof(lines[i].link), "run-%.8s", run);
         status = read_loss(page, run, &lines[i], error);
         points += lines[i].count;
     }
     if (status == FS_OK && points > 0) {
-        snprintf(id, sizeof(id), "loss-%d", section->measure);
+        snprintf(id, sizeof(id), "loss-%d", fs_page_measure(page, section));
         struct fs_chart chart = {.id = id,
                                  .title = "Training loss against updates",
                                  .x_title = "updates",
                                  .y_title = "loss",
                                  .log_y = true,
-                                 .sequential =
-                                     count > 1 && strcmp(section->rows[0].scores.first->text[FS_TEXT_METHOD],
-                                                         section->rows[1].scores.first->text[FS_TEXT_METHOD]) == 0,
+                                 .sequential = fs_page_sequential(section),
                                  .table = true,
                                  .lines = lines,
                                  .line_count = count,
-                                 .floor = (double)NAN};
+                                 .baseline = (double)NAN};
         fs_page_figure(
             page, &chart,
             "The training loss of the first seed, averaged over sixtieths of the training; no run of this "
@@ -168,17 +166,22 @@ static fs_status draw_loss(struct fs_page *page, const char *name, const struct 
 fs_status fs_page_updates_chart(struct fs_page *page, const struct fs_page_experiment *experiment,
                                 struct fs_error *error)
 {
-    const struct fs_stretch all = {experiment->updates.runs, experiment->updates.run_count};
-    const struct fs_page_section *section = &experiment->sections[0];
-    struct fs_stretch cells[FS_CHART_LINES_MAX];
+    const struct fs_result_section *section = fs_page_section(experiment, 0), *history = NULL;
+    const struct fs_result_row *rows[FS_CHART_LINES_MAX];
     bool drawn = false;
-    int count;
+    int most;
 
-    for (int i = 0; i < section->step_count; i++) {
-        if (find_updates(all, section->scores.first, section->steps[i], cells, &count)) {
-            FS_TRY(draw_updates(page, section, cells, count, error));
+    for (int i = 0; i < experiment->updates.section_count; i++) {
+        if (fs_measure_equal(&experiment->updates.sections[i].measure, &section->measure)) {
+            history = &experiment->updates.sections[i];
+        }
+    }
+    for (int i = 0; history && i < section->step_count; i++) {
+        const int count = find_updates(history, section->steps[i], rows, &most);
+        if (most > 1) {
+            FS_TRY(draw_updates(page, section, section->steps[i], rows, count, most, error));
             drawn = true;
         }
     }
-    return drawn ? FS_OK : draw_loss(page, experiment->name.name, section, error);
+    return drawn ? FS_OK : draw_loss(page, experiment->results.experiment.name, section, error);
 }

@@ -38,19 +38,20 @@ static bool is_enlarged(const struct fs_sample_grid *grid, int zoom)
     return true;
 }
 
-fs_status fs_sample_grid_read(const char *path, int rows, int columns, struct fs_sample_grid *grid,
-                              struct fs_error *error)
+fs_status fs_sample_grid_read(const char *path, int columns, struct fs_sample_grid *grid, struct fs_error *error)
 {
-    *grid = (struct fs_sample_grid){.rows = rows, .columns = columns};
+    *grid = (struct fs_sample_grid){.columns = columns};
     FS_TRY(fs_picture_read(path, &grid->picture, error));
-    const int height = grid->picture.height + GAP, width = grid->picture.width + GAP;
-    if (rows < 1 || columns < 1 || width % columns != 0 || height % rows != 0 || width / columns != height / rows) {
+    const int height = grid->picture.height + GAP, width = grid->picture.width + GAP, pitch = width / columns;
+    if (width % columns != 0 || pitch <= GAP || height % pitch != 0) {
         free(grid->picture.pixels);
         grid->picture.pixels = NULL;
-        return fs_fail(error, FS_USAGE, "%s: no grid of %d × %d samples; remove it, and `fewstep run` draws it again",
-                       path, rows, columns);
+        return fs_fail(error, FS_USAGE,
+                       "%s: no grid of square samples, %d in a row; remove it, and `fewstep run` draws it again", path,
+                       columns);
     }
-    grid->side = width / columns - GAP;
+    grid->side = pitch - GAP;
+    grid->rows = height / pitch;
     grid->zoom = ZOOM_MAX;
     while (grid->zoom > 1 && (grid->side % grid->zoom != 0 || !is_enlarged(grid, grid->zoom))) {
         grid->zoom--;

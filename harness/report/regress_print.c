@@ -1,24 +1,15 @@
 /* A comparison of two revisions, for people and as JSON. */
+#include "harness/report/regress_print.h"
+
 #include <inttypes.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "harness/text/number.h"
-#include "harness/report/regress.h"
-#include "harness/report/rows_json.h"
-#include "harness/report/table_cells.h"
 
-/* Geometric means, so that their ratio is the effect. */
-static double mean_of(const double *scores, const struct fs_regress_cell *cell)
-{
-    double sum = 0;
-
-    for (int i = 0; i < cell->seeds; i++) {
-        sum += log(scores[cell->first + i]) / cell->seeds;
-    }
-    return exp(sum);
-}
+#define LABEL 512
 
 /* An effect as a change in per cent. */
 static double per_cent(double effect)
@@ -28,37 +19,25 @@ static double per_cent(double effect)
 
 /* --- text --- */
 
-static bool same_measure(const struct fs_regress_cell *a, const struct fs_regress_cell *b)
+static void print_measure(const struct fs_measure *measure, FILE *stream)
 {
-    return strcmp(a->dataset, b->dataset) == 0 && strcmp(a->model, b->model) == 0 &&
-           strcmp(a->metric, b->metric) == 0 && strcmp(a->extractor, b->extractor) == 0 &&
-           strcmp(a->weights, b->weights) == 0 && a->samples == b->samples && a->guidance_scale == b->guidance_scale;
-}
-
-static void print_measure(const struct fs_regress_cell *cell, FILE *stream)
-{
-    fprintf(stream, "\n%s, %s, %s (%s), %" PRId64 " samples, %s weights", cell->dataset, cell->model, cell->metric,
-            cell->extractor, cell->samples, cell->weights);
-    if (cell->guidance_scale != 1) {
-        fprintf(stream, ", guidance %g", cell->guidance_scale);
+    fprintf(stream, "\n%s, %s, %s (%s), %" PRId64 " samples, %s weights", measure->dataset, measure->model,
+            measure->metric, measure->extractor, measure->samples, measure->weights);
+    if (measure->guidance_scale != 1) {
+        fprintf(stream, ", guidance %g", measure->guidance_scale);
     }
     fputc('\n', stream);
 }
 
-/* The method, and what tells its trainings apart where there are several. */
-static void label_of(const struct fs_regression *all, const struct fs_regress_cell *cell, char *text, size_t size)
+static const struct fs_result_row *row_of(const struct fs_regression *all, const struct fs_regress_cell *cell)
 {
-    bool several = false;
+    return &all->results.sections[cell->section].rows[cell->row];
+}
 
-    for (int i = 0; i < all->count; i++) {
-        several = several || (strcmp(all->cells[i].method, cell->method) == 0 &&
-                              strcmp(all->cells[i].train_hash, cell->train_hash) != 0);
-    }
-    snprintf(text, size, "%s%s%s", fs_method_label(cell->method), cell->ablated[0] || several ? " " : "",
-             cell->ablated[0] ? cell->ablated : "");
-    if (several && !cell->ablated[0]) {
-        snprintf(text + strlen(text), size - strlen(text), "%.8s", cell->train_hash);
-    }
+/* The row's name, and what sets it apart. */
+static void label_of(const struct fs_result_row *row, char text[LABEL])
+{
+    snprintf(text, LABEL, "%s%s%s", row->name, row->apart[0] ? ", " : "", row->apart);
 }
 
 static void print_reason(const struct fs_regress_cell *cell, FILE *stream)
@@ -86,11 +65,11 @@ static void print_reason(const struct fs_regress_cell *cell, FILE *stream)
 
 static void print_cell(const struct fs_regression *all, const struct fs_regress_cell *cell, int width, FILE *stream)
 {
-    char label[192], base[FS_NUMBER_TEXT], head[FS_NUMBER_TEXT];
+    char label[LABEL], base[FS_NUMBER_TEXT], head[FS_NUMBER_TEXT];
 
-    label_of(all, cell, label, sizeof(label));
-    fs_three_digits(mean_of(all->base, cell), base);
-    fs_three_digits(mean_of(all->head, cell), head);
+    label_of(row_of(all, cell), label);
+    fs_three_digits(cell->base, base);
+    fs_three_digits(cell->head, head);
     fprintf(stream, "%-*s  %5" PRId64 "  %5d  %8s  %8s", width, label, cell->steps, cell->seeds, base, head);
     if (isnan(cell->outcome.effect)) {
         fprintf(stream, "           ");
@@ -120,7 +99,8 @@ static void print_spreads(const struct fs_regression *all, FILE *stream)
         }
         if (cell && all->spreads[i].dof > 0) {
             fprintf(stream, "spread over seeds, %s, %s: %.1f %% (%.0f degrees of freedom)\n",
-                    fs_method_label(cell->method), cell->metric, 100 * all->spreads[i].deviation, all->spreads[i].dof);
+                    row_of(all, cell)->method_label, all->results.sections[cell->section].measure.metric,
+                    100 * all->spreads[i].deviation, all->spreads[i].dof);
         }
     }
 }
@@ -138,8 +118,8 @@ static void print_lost(const struct fs_regression *all, FILE *stream)
 void fs_regression_print(const struct fs_regression *regression, const struct fs_revision *base,
                          const struct fs_revision *head, FILE *stream)
 {
-    int width = 6, found[4] = {0};
-    char label[192];
+    int width = 6;
+    char label[LABEL];
 
     print_revision("base", base, stream);
     print_revision("head", head, stream);
@@ -147,14 +127,13 @@ void fs_regression_print(const struct fs_regression *regression, const struct fs
         fprintf(stream, "between them nothing changed that can change a number: their runs are the same\n");
     }
     for (int i = 0; i < regression->count; i++) {
-        label_of(regression, &regression->cells[i], label, sizeof(label));
+        label_of(row_of(regression, &regression->cells[i]), label);
         width = (int)strlen(label) > width ? (int)strlen(label) : width;
-        found[regression->cells[i].outcome.verdict]++;
     }
     for (int i = 0; i < regression->count; i++) {
         const struct fs_regress_cell *cell = &regression->cells[i];
-        if (i == 0 || !same_measure(cell, cell - 1)) {
-            print_measure(cell, stream);
+        if (i == 0 || cell->section != cell[-1].section) {
+            print_measure(&regression->results.sections[cell->section].measure, stream);
             fprintf(stream, "%-*s  %5s  %5s  %8s  %8s  %9s  %-9s\n", width, "method", "steps", "seeds", "base", "head",
                     "change", "verdict");
         }
@@ -165,8 +144,9 @@ void fs_regression_print(const struct fs_regression *regression, const struct fs
     fprintf(
         stream,
         "%s: of %d cells %d worse, %d better, %d same, %d undecided (alpha %g over all cells, effects from %g %%)\n",
-        fs_verdict_name(regression->verdict), regression->count, found[FS_VERDICT_WORSE], found[FS_VERDICT_BETTER],
-        found[FS_VERDICT_SAME], found[FS_VERDICT_UNDECIDED], regression->rule.alpha, 100 * regression->rule.minimal);
+        fs_verdict_name(regression->verdict), regression->count, regression->found[FS_VERDICT_WORSE],
+        regression->found[FS_VERDICT_BETTER], regression->found[FS_VERDICT_SAME],
+        regression->found[FS_VERDICT_UNDECIDED], regression->rule.alpha, 100 * regression->rule.minimal);
 }
 
 /* --- JSON --- */
@@ -186,22 +166,41 @@ static json_t *scores_json(const double *scores, const struct fs_regress_cell *c
     return list;
 }
 
+/* "train.batch=64": what sets the row apart from others of its method. */
+static void print_varied(const struct fs_results *results, const struct fs_result_row *row, char text[LABEL])
+{
+    size_t length = 0;
+
+    text[0] = 0;
+    for (int i = 0; i < results->varied_count; i++) {
+        if (row->varied[i] && length < LABEL) {
+            length += (size_t)snprintf(text + length, LABEL - length, "%s%s=%s", length ? ", " : "", results->varied[i],
+                                       row->varied[i]);
+        }
+    }
+}
+
 static json_t *cell_json(const struct fs_regression *all, const struct fs_regress_cell *cell)
 {
     const struct fs_outcome *outcome = &cell->outcome;
     const struct fs_spread *spread = &cell->own;
+    const struct fs_measure *measure = &all->results.sections[cell->section].measure;
+    const struct fs_result_row *row = row_of(all, cell);
+    char varied[LABEL];
 
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-        "s:f, s:f, s:b, s:s, s:o}",
-        "method", cell->method, "dataset", cell->dataset, "model", cell->model, "metric", cell->metric, "extractor",
-        cell->extractor, "weights", cell->weights, "train_hash", cell->train_hash, "ablated", cell->ablated, "steps",
-        (json_int_t)cell->steps, "samples", (json_int_t)cell->samples, "guidance_scale", cell->guidance_scale, "seeds",
-        cell->seeds, "base", scores_json(all->base, cell), "head", scores_json(all->head, cell), "log_ratio",
-        number(outcome->effect), "low", number(outcome->low), "high", number(outcome->high), "p", number(outcome->p),
-        "level", number(outcome->equal ? (double)NAN : outcome->level), "spread", spread->deviation,
-        "degrees_of_freedom", spread->dof, "equal", outcome->equal, "verdict", fs_verdict_name(outcome->verdict),
-        "seeds_needed", cell->seeds_needed ? json_integer(cell->seeds_needed) : json_null());
+    print_varied(&all->results, row, varied);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+                     "s:f, s:f, s:b, s:s, s:o}",
+                     "method", row->method, "dataset", measure->dataset, "model", measure->model, "metric",
+                     measure->metric, "extractor", measure->extractor, "weights", measure->weights, "train_hash",
+                     row->train_hash, "ablated", varied, "steps", (json_int_t)cell->steps, "samples",
+                     (json_int_t)measure->samples, "guidance_scale", measure->guidance_scale, "seeds", cell->seeds,
+                     "base", scores_json(all->base, cell), "head", scores_json(all->head, cell), "log_ratio",
+                     number(outcome->effect), "low", number(outcome->low), "high", number(outcome->high), "p",
+                     number(outcome->p), "level", number(outcome->equal ? (double)NAN : outcome->level), "spread",
+                     spread->deviation, "degrees_of_freedom", spread->dof, "equal", outcome->equal, "verdict",
+                     fs_verdict_name(outcome->verdict), "seeds_needed",
+                     cell->seeds_needed ? json_integer(cell->seeds_needed) : json_null());
 }
 
 static json_t *revision_json(const struct fs_revision *revision)

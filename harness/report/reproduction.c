@@ -9,7 +9,7 @@
 
 #include "harness/report/grid.h"
 #include "harness/text/number.h"
-#include "harness/report/regress.h"
+#include "harness/results/regress.h"
 #include "harness/store/query.h"
 #include "kernels/base/memory.h"
 #include "metrics/student.h"

@@ -60,33 +60,6 @@ static void call_byte_size(sqlite3_context *call, int count, sqlite3_value **val
     number_text(call, values, write_byte_size);
 }
 
-/* --- geometric_mean --- */
-
-struct logs {
-    double sum;
-    int64_t count;
-};
-
-static void step_geometric_mean(sqlite3_context *call, int count, sqlite3_value **values)
-{
-    struct logs *logs = sqlite3_aggregate_context(call, sizeof(*logs));
-
-    (void)count;
-    if (logs && sqlite3_value_type(values[0]) != SQLITE_NULL) {
-        logs->sum += log(sqlite3_value_double(values[0])); /* not finite where it is not above 0 */
-        logs->count++;
-    }
-}
-
-static void end_geometric_mean(sqlite3_context *call)
-{
-    const struct logs *logs = sqlite3_aggregate_context(call, 0);
-
-    if (logs && logs->count > 0 && isfinite(logs->sum)) {
-        sqlite3_result_double(call, exp(logs->sum / (double)logs->count));
-    }
-}
-
 /* --- LaTeX --- */
 
 /* Ends a text that was written to open_memstream. */
@@ -242,8 +215,5 @@ fs_status fs_sql_functions(struct fs_store *store, struct fs_error *error)
             return fs_query_fail(database, error);
         }
     }
-    return sqlite3_create_function(database, "geometric_mean", 1, SQLITE_UTF8, NULL, NULL, step_geometric_mean,
-                                   end_geometric_mean) == SQLITE_OK
-               ? FS_OK
-               : fs_query_fail(database, error);
+    return FS_OK;
 }

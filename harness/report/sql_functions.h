@@ -8,7 +8,6 @@
  *   latex(TEXT)             what has a meaning in LaTeX is escaped (latex.h)
  *   three_digits(X)         three significant digits
  *   shortest(X)             the shortest decimal that reads back as X
- *   geometric_mean(X)       an aggregate; NULL where an X is not above 0. SQLite's own exp and ln are not in every build
  *   duration(SECONDS), byte_size(BYTES)   "20 min", "645 MB"
  *   table_cell(MEAN, ERROR, OUTSIDE, MARK, SEEDS)   mean ± error in LaTeX; in parentheses where OUTSIDE; MARK "best" or
  *                           "second"; SEEDS raised behind it. Those from ERROR on may be left out, or be NULL

@@ -53,8 +53,8 @@ static fs_status find_provenance(const struct fs_result_cell *cell, struct prove
 {
     for (int i = 0; i < cell->seeds; i++) {
         const char *run = cell->scores[i].run;
-        FS_TRY(fs_add_builds(&from->commits, &from->sources, cell->scores[i].origins, error));
-        FS_TRY(fs_add_word_to(&from->runs, run, strlen(run), error));
+        FS_TRY(fs_add_origins(&from->commits, &from->sources, cell->scores[i].origins, error));
+        FS_TRY(fs_add_word(&from->runs, run, strlen(run), error));
     }
     return FS_OK;
 }

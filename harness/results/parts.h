@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include <sqlite3.h>
+
 #include "harness/results/results.h"
 
 /* SQL for the points of loss curves at which a training falls back (run's number, at_update, before): the loss is ten
@@ -25,6 +27,11 @@ fs_status fs_results_add_section(struct fs_results *results, const struct fs_mea
 /* The last row of the section if it is of this training, else a new one behind it, named but for what varies. */
 fs_status fs_results_row(struct fs_results *results, struct fs_result_section *section,
                          const struct fs_result_row *training, struct fs_result_row **row, struct fs_error *error);
+
+/* The section and the row that the next score of a query belongs to: the last ones, or new ones. Its columns 0 to 14:
+ * the members of struct fs_measure, method, train_hash, data_sha256, configuration, label. */
+fs_status fs_results_place(struct fs_results *results, sqlite3_stmt *query, struct fs_result_section **section,
+                           struct fs_result_row **row, struct fs_error *error);
 
 /* Once all rows are there: the keys that they differ in, and what sets each apart. */
 fs_status fs_results_set_apart(struct fs_results *results, struct fs_error *error);

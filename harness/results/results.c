@@ -296,8 +296,8 @@ static fs_status find_cell(struct fs_result_row *row, int64_t steps, enum fs_cel
     return FS_OK;
 }
 
-static fs_status read_row(sqlite3_stmt *query, enum fs_result_history history, struct fs_results *results,
-                          struct fs_error *error)
+fs_status fs_results_place(struct fs_results *results, sqlite3_stmt *query, struct fs_result_section **section,
+                           struct fs_result_row **row, struct fs_error *error)
 {
     const struct fs_measure measure = {
         .dataset = fs_query_text(query, 0),
@@ -318,20 +318,27 @@ static fs_status read_row(sqlite3_stmt *query, enum fs_result_history history, s
         .config = fs_query_text(query, 13),
         .label = fs_query_text(query, 14),
     };
+
+    *section = results->section_count ? &results->sections[results->section_count - 1] : NULL;
+    if (!*section || !fs_measure_equal(&(*section)->measure, &measure)) {
+        FS_TRY(fs_results_add_section(results, &measure, section, error));
+    }
+    return fs_results_row(results, *section, &training, row, error);
+}
+
+static fs_status read_row(sqlite3_stmt *query, enum fs_result_history history, struct fs_results *results,
+                          struct fs_error *error)
+{
+    const enum fs_cell_use use = sqlite3_column_type(query, 16) == SQLITE_NULL ? FS_CELL_USE_UNKNOWN
+                                 : sqlite3_column_int(query, 16)               ? FS_CELL_OUTSIDE
+                                                                               : FS_CELL_INSIDE;
     struct fs_result_section *section;
     struct fs_result_row *row;
     struct fs_result_cell *cell;
     struct fs_result_score score;
-    const enum fs_cell_use use = sqlite3_column_type(query, 16) == SQLITE_NULL ? FS_CELL_USE_UNKNOWN
-                                 : sqlite3_column_int(query, 16)               ? FS_CELL_OUTSIDE
-                                                                               : FS_CELL_INSIDE;
 
     FS_TRY(read_score(query, 17, results, &score, error));
-    section = results->section_count ? &results->sections[results->section_count - 1] : NULL;
-    if (!section || !fs_measure_equal(&section->measure, &measure)) {
-        FS_TRY(fs_results_add_section(results, &measure, &section, error));
-    }
-    FS_TRY(fs_results_row(results, section, &training, &row, error));
+    FS_TRY(fs_results_place(results, query, &section, &row, error));
     FS_TRY(find_cell(row, sqlite3_column_int64(query, 15), use, &score, history, &cell, error));
     if (cell) {
         FS_TRY(fs_grow((void **)&cell->scores, cell->seeds, sizeof(score), error));

@@ -7,7 +7,7 @@
 /* An experiment under the name by which queries call it. Several studies may be of one experiment. */
 struct fs_results_study {
     const char *name;       /* "main" */
-    const char *experiment; /* its newest version counts; NULL: the one used last */
+    const char *experiment; /* its newest version counts */
     bool stable;            /* without the trainings that fell back */
 };
 

@@ -11,7 +11,7 @@
 #include "harness/run/session.h"
 #include "harness/config/yaml.h"
 #include "harness/git/worktree.h"
-#include "harness/report/regress.h"
+#include "harness/results/regress.h"
 #include "harness/report/table.h"
 #include "harness/store/merge.h"
 #include "harness/store/query.h"

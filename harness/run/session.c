@@ -42,12 +42,11 @@ void fs_database_path(const char *out, const char *db, char path[1024])
 fs_status fs_check_output(const char *database, const char *output, struct fs_error *error)
 {
     static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
-    char file[1024], beside[1100];
+    char beside[1100];
 
-    fs_follow_links(database, file);
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        snprintf(beside, sizeof beside, "%s%s", file, ends[i]);
-        if (strcmp(beside, output) == 0 || strcmp(database, output) == 0 || fs_store_same_file(beside, output)) {
+        snprintf(beside, sizeof beside, "%.1023s%s", database, ends[i]);
+        if (strcmp(beside, output) == 0 || fs_store_same_file(beside, output)) {
             return fs_fail(error, FS_USAGE, "-o %s: %s; name another file", output,
                            i == 0 ? "that is the database that is read" : "that belongs to the database that is read");
         }

@@ -331,9 +331,7 @@ static fs_status check_output(const char *const *inputs, int count, const char *
         return fs_fail(error, FS_USAGE, "%s: is there already; name it among the inputs to add to it, or remove it",
                        output);
     }
-    char file[1024];
-    fs_follow_links(output, file); /* SQLite's log lies beside the file itself */
-    char *log = fs_format(error, "%s-wal", file);
+    char *log = fs_format(error, "%s-wal", output);
     if (!log) {
         return FS_FAILED;
     }

@@ -56,40 +56,6 @@ static int open_locked(const char *temporary)
     }
 }
 
-void fs_follow_links(const char *path, char resolved[1024])
-{
-    char at[1024], link[1024];
-    snprintf(at, sizeof at, "%s", path);
-    for (int links = 0; links < 40; links++) {
-        const ssize_t length = readlink(at, link, sizeof link - 1);
-        if (length < 0) {
-            memcpy(resolved, at, sizeof at);
-            return;
-        }
-        link[length] = '\0';
-        const char *slash = strrchr(at, '/');
-        const size_t folder = link[0] != '/' && slash ? (size_t)(slash - at) + 1 : 0;
-        if (folder + (size_t)length >= sizeof at) {
-            break;
-        }
-        memcpy(at + folder, link, (size_t)length + 1);
-    }
-    snprintf(resolved, 1024, "%s", path);
-}
-
-/* A file that takes the place of one that is there is as open to others as that. */
-static int keep_mode(int fd, const char *path)
-{
-    struct stat there;
-    if (stat(path, &there) != 0) {
-        return 0;
-    }
-    if (fchown(fd, (uid_t)-1, there.st_gid) != 0) {
-        there.st_mode &= ~(mode_t)S_ISGID; /* the group stays the writer's */
-    }
-    return fchmod(fd, there.st_mode & 07777);
-}
-
 fs_status fs_new_file_open(struct fs_new_file *file, const char *path, struct fs_error *error)
 {
     *file = (struct fs_new_file){0};
@@ -104,16 +70,9 @@ fs_status fs_new_file_open(struct fs_new_file *file, const char *path, struct fs
         return fs_fail(error, FS_USAGE, "%s: cannot be written: it is %s", path,
                        S_ISDIR(there.st_mode) ? "a folder" : "no ordinary file");
     }
-    fs_follow_links(path, file->path);
-    snprintf(file->temporary, sizeof file->temporary, "%s.tmp", file->path);
+    snprintf(file->path, sizeof file->path, "%s", path);
+    snprintf(file->temporary, sizeof file->temporary, "%s.tmp", path);
     const int fd = open_locked(file->temporary);
-    if (fd >= 0 && keep_mode(fd, file->path) != 0) {
-        const int number = errno;
-        unlink(file->temporary);
-        close(fd);
-        return fs_fail(error, status_of(number), "%s: cannot be given the mode of the file that is there: %s", path,
-                       strerror(number));
-    }
     if (fd < 0) {
         return fs_fail(error, status_of(errno), "%s: cannot be written: %s", path, strerror(errno));
     }

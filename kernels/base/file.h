@@ -6,9 +6,7 @@
 
 #include "kernels/base/error.h"
 
-/* A file that is written under a temporary name beside its own; commit fsyncs, renames and fsyncs the folder. Where the
- * name is a link, the file that it leads to is written; a file that is there keeps its mode, and its group where that
- * may be given. */
+/* A file that is written under a temporary name beside its own; commit fsyncs, renames and fsyncs the folder. */
 struct fs_new_file {
     FILE *stream;
     char path[1024], temporary[1088];
@@ -16,10 +14,6 @@ struct fs_new_file {
 fs_status fs_new_file_open(struct fs_new_file *file, const char *path, struct fs_error *error);
 fs_status fs_new_file_commit(struct fs_new_file *file, struct fs_error *error); /* closes; on failure removes */
 void fs_new_file_abandon(struct fs_new_file *file);                             /* closes and removes */
-
-/* What a name stands for once links are followed, also where nothing is there yet; `path` as it is where links go round
- * or names are longer than 1023 bytes. */
-void fs_follow_links(const char *path, char resolved[1024]);
 
 /* The whole file in fresh memory with a zero byte behind it (not counted in *size); FS_USAGE when it cannot be read or
  * is larger than `limit`. */

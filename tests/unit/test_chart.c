@@ -122,7 +122,7 @@ static void test_names_keep_their_distance(void **state)
                                    .y_title = "y",
                                    .lines = lines,
                                    .line_count = 9,
-                                   .floor = (double)NAN};
+                                   .baseline = (double)NAN};
     char *text = print(&chart);
     for (const char *name = text; found < 9 && (name = strstr(name, "<text class=name")); name++) {
         assert_int_equal(sscanf(strstr(name, " y="), " y=%lf", &at[found]), 1);
@@ -155,7 +155,7 @@ static void test_what_cannot_be_drawn(void **state)
                              .table = true,
                              .lines = &line,
                              .line_count = 1,
-                             .floor = (double)NAN};
+                             .baseline = (double)NAN};
 
     (void)state;
     char *text = print(&chart);

@@ -99,36 +99,6 @@ static void an_abandoned_file_leaves_nothing(void **state)
 }
 
 /* A rename over a device would put a file in its place. */
-/* A link stays one, also through others and where nothing is there yet; a file keeps its mode. */
-static void links_and_modes_are_kept(void **state)
-{
-    (void)state;
-    char real[256], link[256], second[256], loop[256];
-    struct fs_new_file file;
-    struct stat about;
-    snprintf(real, sizeof real, "%s", test_path("real"));
-    snprintf(link, sizeof link, "%s", test_path("link"));
-    snprintf(second, sizeof second, "%s", test_path("second"));
-    snprintf(loop, sizeof loop, "%s", test_path("loop"));
-    assert_int_equal(symlink("real", link), 0);
-    assert_int_equal(symlink(link, second), 0);
-    for (int times = 0; times < 2; times++) {
-        assert_int_equal(fs_new_file_open(&file, second, &error), FS_OK);
-        fputs(times ? "two" : "one", file.stream);
-        assert_int_equal(fs_new_file_commit(&file, &error), FS_OK);
-        assert_contents(real, times ? "two" : "one");
-        assert_int_equal(lstat(second, &about), 0);
-        assert_true(S_ISLNK(about.st_mode));
-        assert_int_equal(stat(real, &about), 0);
-        assert_true(times == 0 || (about.st_mode & 07777) == 0660);
-        assert_int_equal(chmod(real, 0660), 0);
-    }
-    assert_int_equal(symlink("loop", loop), 0);
-    assert_int_equal(fs_new_file_open(&file, loop, &error), FS_OK); /* it leads nowhere: a file takes its place */
-    fs_new_file_abandon(&file);
-    unlink(loop), unlink(link), unlink(second), unlink(real);
-}
-
 static void a_device_is_not_replaced(void **state)
 {
     (void)state;
@@ -323,7 +293,6 @@ int main(void)
         cmocka_unit_test(memory_is_aligned_zeroed_and_checked),
         cmocka_unit_test(a_committed_file_is_there_and_nothing_else),
         cmocka_unit_test(an_abandoned_file_leaves_nothing),
-        cmocka_unit_test(links_and_modes_are_kept),
         cmocka_unit_test(a_device_is_not_replaced),
         cmocka_unit_test(leftovers_are_written_over),
         cmocka_unit_test(a_full_disk_keeps_the_old_file),

@@ -441,38 +441,6 @@ static void test_output_that_is_there(void **state)
     assert_int_equal(test_folder_entries(), files);
 }
 
-/* A database behind a link is added to where it lies, and stays as open to others as it was. */
-static void test_output_behind_a_link(void **state)
-{
-    char a[1024], b[1024], link[1024], log[1040];
-    struct fs_merge how = {0};
-    struct stat about;
-    sqlite3 *database;
-    int64_t runs;
-
-    (void)state;
-    fresh("a.db", a), fresh("b.db", b), fresh("link.db", link);
-    make(a, 1, 2, "one", "table");
-    make(b, 3, 4, "two", "table");
-    assert_int_equal(chmod(a, 0660), 0);
-    assert_int_equal(symlink("a.db", link), 0);
-    snprintf(log, sizeof(log), "%s-wal", a);
-    test_write(log, "x", 1);
-    assert_int_equal(merge(link, b, link, &how), FS_USAGE);
-    assert_non_null(strstr(error.text, "writing"));
-    unlink(log);
-    good(merge(link, b, link, &how));
-    assert_int_equal(lstat(link, &about), 0);
-    assert_true(S_ISLNK(about.st_mode));
-    assert_int_equal(stat(a, &about), 0);
-    assert_int_equal(about.st_mode & 07777, 0660);
-    assert_int_equal(sqlite3_open(a, &database), SQLITE_OK);
-    good(fs_query_whole(database, &runs, 0, &error, "SELECT count(*) FROM runs", ""));
-    sqlite3_close(database);
-    assert_int_equal(runs, 4);
-    unlink(link);
-}
-
 static void test_schemas(void **state)
 {
     int count;
@@ -514,7 +482,6 @@ int main(void)
         cmocka_unit_test(test_rounding_is_no_conflict),
         cmocka_unit_test(test_inputs_stay_as_they_are),
         cmocka_unit_test(test_output_that_is_there),
-        cmocka_unit_test(test_output_behind_a_link),
         cmocka_unit_test(test_schemas),
     };
 

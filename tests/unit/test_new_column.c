@@ -16,7 +16,7 @@
 #undef fs_score_columns
 #undef list
 
-#include "harness/report/regress.h"
+#include "harness/results/regress.h"
 #include "harness/report/reproduction.h"
 #include "harness/store/merge.h"
 #include "harness/store/query.h"

@@ -141,7 +141,7 @@ static void test_samples_are_cut_out(void **state)
     }
     for (int zoom = 1; zoom <= 3; zoom++) {
         good(fs_png_write_grid(path, samples, ROWS, COLUMNS, SIDE, SIDE, 1, zoom, &error));
-        good(fs_sample_grid_read(path, ROWS, COLUMNS, &grid, &error));
+        good(fs_sample_grid_read(path, COLUMNS, &grid, &error));
         assert_int_equal(grid.side, SIDE * zoom);
         assert_int_equal(grid.zoom, zoom);
         good(fs_sample_grid_part(&grid, 1, 2, SIDE, &part, &error)); /* 5 samples in lines of 2: 3 lines */
@@ -164,10 +164,10 @@ static void test_samples_are_cut_out(void **state)
         free(part.pixels);
         free(grid.picture.pixels);
     }
-    assert_int_equal(fs_sample_grid_read(path, ROWS + 1, COLUMNS, &grid, &error), FS_USAGE);
-    assert_non_null(strstr(error.text, "no grid of 4 × 5"));
+    assert_int_equal(fs_sample_grid_read(path, COLUMNS + 1, &grid, &error), FS_USAGE);
+    assert_non_null(strstr(error.text, "no grid of square samples, 6 in a row"));
     test_write(path, "not a PNG", 9);
-    assert_int_equal(fs_sample_grid_read(path, ROWS, COLUMNS, &grid, &error), FS_USAGE);
+    assert_int_equal(fs_sample_grid_read(path, COLUMNS, &grid, &error), FS_USAGE);
 }
 
 /* --- the page --- */
@@ -263,6 +263,20 @@ static void check_svg(const struct page *page)
     assert_true(charts >= 12); /* a wide and a narrow one each */
 }
 
+/* A file that makes the runs of "table", in place of the study's, of which no command can be told. */
+static void make_readable(const char *database)
+{
+    struct fs_store *store;
+
+    good(fs_store_open(database, FS_STORE_WRITE, &store, &error));
+    good(
+        fs_execute(fs_store_handle(store), &error, "UPDATE experiments SET text = ?1 WHERE name = 'table'", "t",
+                   "experiment: t\nmodel: {finest_steps: 128}\ntrain: {updates: 4000}\n"
+                   "evaluate: {steps: [1, 2, 4, 8, 16, 32, 128], samples: 5000}\n"
+                   "matrix: {method: [flow-matching, progressive-distillation, reflow, shortcut], seed: [0, 1, 2]}\n"));
+    fs_store_close(store);
+}
+
 static void test_the_whole_page(void **state)
 {
     char samples[1024], before[16], value[128];
@@ -272,6 +286,7 @@ static void test_the_whole_page(void **state)
     snprintf(samples, sizeof(samples), "%s", test_path("study/samples"));
     good(fs_make_folder(test_path("study"), &error));
     good(test_study_make(database, samples, &error));
+    make_readable(database);
     snprintf(before, sizeof(before), "%d", test_folder_files(test_path("study")));
     struct page page = make_page(database, samples, NULL, 0);
 
@@ -362,6 +377,96 @@ static void test_what_is_missing_is_said(void **state)
     fs_store_close(store);
 }
 
+/* `eval RUN --steps 64` adds scores that its grid has no samples of: the others stay where they are. A grid lies in the
+ * order of its run's evaluate.steps, whatever the table's columns are. */
+static void test_scores_that_were_made_afterwards_keep_the_samples(void **state)
+{
+    const char *const table[] = {"table"};
+    const char *database = test_path("afterwards/fewstep.db");
+    struct fs_store *store;
+    char samples[1024], id[65];
+
+    (void)state;
+    snprintf(samples, sizeof(samples), "%s", test_path("afterwards/samples"));
+    good(fs_make_folder(test_path("afterwards"), &error));
+    good(test_study_make(database, samples, &error));
+    test_study_run(2, 0, id);
+    good(fs_store_open(database, FS_STORE_WRITE, &store, &error));
+    struct fs_score_row score = test_score("afterwards", id);
+    score.steps = 64;
+    score.source_hash = "50a";
+    int64_t environment, experiment;
+    const struct fs_environment about = test_environment();
+    good(fs_store_environment(store, &about, &environment, &error));
+    good(fs_query_whole(fs_store_handle(store), &experiment, 0, &error,
+                        "SELECT id FROM experiments WHERE name = 'table'", ""));
+    good(fs_store_score(store, &score, experiment, environment, &error));
+
+    struct page page = make_page(database, samples, table, 1);
+    assert_null(page.notes ? strstr(page.notes, ".png") : NULL);
+    has(&page, "alt=\"12 samples: Reflow, 1 step, seed 0\"");
+    has(&page, "alt=\"12 samples: Reflow, 128 steps, seed 0\"");
+    has(&page, "<th scope=row>Reflow, 64 steps<td>");
+    assert_null(strstr(page.text, "alt=\"12 samples: Reflow, 64 steps"));
+    free_page(&page);
+
+    /* the same grid, of steps that were asked for the other way round: 128 steps are its first row */
+    struct page forward = make_page(database, samples, table, 1);
+    good(fs_execute(fs_store_handle(store), &error,
+                    "UPDATE runs SET config_json = replace(config_json, '[1,2,4,8,16,32,128]', '[128,32,16,8,4,2,1]') "
+                    "WHERE id = ?1",
+                    "t", id));
+    fs_store_close(store);
+    struct page backward = make_page(database, samples, table, 1);
+    const char *first = strstr(forward.text, "alt=\"12 samples: Reflow, 1 step, seed 0\" src=\"");
+    const char *last = strstr(backward.text, "alt=\"12 samples: Reflow, 128 steps, seed 0\" src=\"");
+    assert_non_null(first);
+    assert_non_null(last);
+    first = strstr(first, "src=");
+    last = strstr(last, "src=");
+    assert_memory_equal(first, last, strcspn(first + 5, "\"") + 5);
+    free_page(&forward);
+    free_page(&backward);
+}
+
+/* Two trainings of one method are two names in table, legend, samples and the list of numbers. */
+static void test_rows_of_one_method_are_named_apart(void **state)
+{
+    const char *const table[] = {"table"};
+    const char *database = test_path("apart/fewstep.db");
+    struct fs_store *store;
+    char id[65], run[65];
+
+    (void)state;
+    good(fs_make_folder(test_path("apart"), &error));
+    good(test_study_make(database, test_path("apart/samples"), &error));
+    good(fs_store_open(database, FS_STORE_WRITE, &store, &error));
+    int64_t environment, experiment;
+    const struct fs_environment about = test_environment();
+    good(fs_store_environment(store, &about, &environment, &error));
+    good(fs_query_whole(fs_store_handle(store), &experiment, 0, &error,
+                        "SELECT id FROM experiments WHERE name = 'table'", ""));
+    test_id("ab12", id);
+    struct fs_run_row row = test_run(id);
+    row.method = "shortcut";
+    row.train_hash = "other";
+    row.config_json = "{\"method\":\"shortcut\",\"train\":{\"updates\":77}}";
+    good(fs_store_run(store, &row, experiment, environment, &error));
+    struct fs_score_row score = test_score("apart", id);
+    good(fs_store_score(store, &score, experiment, environment, &error));
+    test_study_run(0, 0, run);
+    good(fs_store_label(store, run, experiment, "<mine>", &error));
+    fs_store_close(store);
+
+    struct page page = make_page(database, test_path("apart/samples"), table, 1);
+    has(&page, "<tr><th scope=row>Shortcut model, updates 77<td>");
+    has(&page, "<tr><th scope=row>Shortcut model, updates 4000<td>");
+    has(&page, "<th scope=row>Shortcut model, updates 77, 4 steps<td>");
+    has(&page, ">Shortcut model, updates 77</text>");
+    has(&page, "<th scope=row>&lt;mine&gt; (Flow matching (Euler)), updates 4000<td>");
+    free_page(&page);
+}
+
 /* A run whose configuration is damaged costs its own entry; its numbers are still there. */
 static void test_a_damaged_run(void **state)
 {
@@ -407,10 +512,16 @@ static void test_an_empty_database(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_escape),           cmocka_unit_test(test_format),
-        cmocka_unit_test(test_embedded_picture), cmocka_unit_test(test_samples_are_cut_out),
-        cmocka_unit_test(test_the_whole_page),   cmocka_unit_test(test_what_is_missing_is_said),
-        cmocka_unit_test(test_a_damaged_run),    cmocka_unit_test(test_an_empty_database),
+        cmocka_unit_test(test_escape),
+        cmocka_unit_test(test_format),
+        cmocka_unit_test(test_embedded_picture),
+        cmocka_unit_test(test_samples_are_cut_out),
+        cmocka_unit_test(test_the_whole_page),
+        cmocka_unit_test(test_what_is_missing_is_said),
+        cmocka_unit_test(test_scores_that_were_made_afterwards_keep_the_samples),
+        cmocka_unit_test(test_rows_of_one_method_are_named_apart),
+        cmocka_unit_test(test_a_damaged_run),
+        cmocka_unit_test(test_an_empty_database),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -142,9 +142,6 @@ static void test_formats(void **state)
         {"table_cell(52.04, NULL, 0, 'best', 2)", "\\textbf{52.0}\\rlap{$^{(2)}$}"},
         {"table_cell(52.04, NULL, 0, 'second')", "\\underline{52.0}"},
         {"coalesce(table_cell(NULL, 1), 'null')", "null"},
-        {"(SELECT three_digits(geometric_mean(column1)) FROM (VALUES (2), (8), (NULL), (4)))", "4.00"},
-        {"(SELECT coalesce(geometric_mean(column1), 'null') FROM (VALUES (2), (0)))", "null"},
-        {"(SELECT coalesce(geometric_mean(1), 'null') FROM (SELECT 1) WHERE 0)", "null"},
         {"duration(1230) || ', ' || byte_size(645e6)", "20 min, 645 MB"},
         {"method_label('shortcut') || ', ' || method_label('x_y')", "Shortcut model, x_y"},
         {"latex('{\\}#^~<')", "\\{\\textbackslash{}\\}\\#\\textasciicircum{}\\textasciitilde{}\\textless{}"},
@@ -239,9 +236,6 @@ static void test_mistakes_in_queries(void **state)
     refused("study, experiment, stable");
     put("studies.sql", "SELECT 'main' AS study, 'nothing' AS experiment, 0 AS stable;");
     refused("nothing: no such experiment");
-    put("studies.sql",
-        "SELECT 'main' AS study, name AS experiment, 0 AS stable FROM experiments WHERE name LIKE '<%';");
-    refused("no run of it has a score yet");
 }
 
 /* --- the tables of the results --- */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "harness/git/git.h"
-#include "harness/report/regress.h"
+#include "harness/results/regress.h"
 #include "harness/store/query.h"
 
 /* Runs of a source that it also scored. */

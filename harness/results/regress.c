@@ -1,11 +1,13 @@
 /* The scores of two sources, matched by SQL, and the verdicts on them. */
-#include "harness/report/regress.h"
+#include "harness/results/regress.h"
 
 #include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/report/rows_json.h"
+#include "harness/results/parts.h"
 #include "harness/store/query.h"
 #include "kernels/base/memory.h"
 
@@ -13,7 +15,8 @@
  * for source and seed (the noise's counted from the run's), `training` what shares its seeds at one commit, `spread`
  * what shares a spread. */
 #define SCORED                                                                                                         \
-    "WITH scored AS (SELECT s.number, r.method, r.dataset, r.model, s.metric, s.extractor, s.weights, r.train_hash, "  \
+    "WITH scored AS (SELECT s.number, r.method, r.dataset, r.model, s.metric, s.extractor, s.tap, s.reference, "       \
+    "s.weights, r.train_hash, r.data_sha256, "                                                                         \
     "r.config_json, s.steps, s.samples, s.guidance_scale, s.quantize, r.source_hash AS source, r.seed, s.value, "      \
     "dense_rank() OVER (ORDER BY r.method, r.dataset, r.model, s.metric, s.extractor, s.tap) - 1 AS spread, "          \
     "dense_rank() OVER (ORDER BY r.train_hash, r.data_sha256, %s, %s) - 1 AS cell, "                                   \
@@ -31,11 +34,13 @@ static const char all_samples[] = "SELECT spread, cell, training, value FROM sco
     "JOIN experiments e ON e.id = m.experiment WHERE e.name = ?3)) "
 
 static const char matched[] =
-    "SELECT b.method, b.dataset, b.model, b.metric, b.extractor, b.weights, b.train_hash, b.config_json, b.steps, "
-    "b.samples, b.guidance_scale, b.spread, b.cell, b.value, h.value FROM scored b JOIN scored h USING (cell, seed) "
+    "SELECT b.dataset, b.model, b.extractor, b.tap, b.metric, b.reference, b.weights, b.samples, b.quantize, "
+    "b.guidance_scale, b.method, b.train_hash, b.data_sha256, b.config_json, "
+    "(SELECT max(m.label) FROM experiment_runs m JOIN runs l ON l.number = m.run WHERE l.train_hash = b.train_hash), "
+    "b.steps, b.spread, b.cell, b.value, h.value FROM scored b JOIN scored h USING (cell, seed) "
     "WHERE b.source = ?1 AND h.source = ?2 AND " OF_EXPERIMENT
-    "ORDER BY b.dataset, b.model, b.metric, b.extractor, b.samples, b.weights, b.guidance_scale, b.quantize, b.method, "
-    "b.train_hash, b.steps, b.cell, b.seed";
+    "ORDER BY b.dataset, b.model, b.metric, b.extractor, b.samples, b.weights, b.guidance_scale, b.quantize, b.tap, "
+    "b.reference, b.method, b.train_hash, b.data_sha256, b.steps, b.cell, b.seed";
 
 /* Scores of base without a counterpart at head, and those whose run failed there. */
 static const char lost[] =
@@ -73,23 +78,9 @@ struct samples {
     int count;
 };
 
-static fs_status grow(void **list, int count, int *capacity, size_t size, struct fs_error *error)
-{
-    if (count < *capacity) {
-        return FS_OK;
-    }
-    void *grown = realloc(*list, (size_t)(2 * *capacity + 64) * size);
-    if (!grown) {
-        return fs_fail(error, FS_FAILED, "no memory for the scores of the database");
-    }
-    *list = grown;
-    *capacity = 2 * *capacity + 64;
-    return FS_OK;
-}
-
 static fs_status read_samples(sqlite3_stmt *query, struct samples *samples, struct fs_error *error)
 {
-    int values = 0, room = 0, value_room = 0;
+    int values = 0;
     bool row;
 
     for (;;) {
@@ -97,13 +88,13 @@ static fs_status read_samples(sqlite3_stmt *query, struct samples *samples, stru
         if (!row) {
             break;
         }
-        FS_TRY(grow((void **)&samples->list, samples->count, &room, sizeof(*samples->list), error));
-        FS_TRY(grow((void **)&samples->values, values, &value_room, sizeof(double), error));
+        FS_TRY(fs_grow((void **)&samples->values, values, sizeof(double), error));
         const struct fs_sample sample = {.method = sqlite3_column_int(query, 0),
                                          .cell = sqlite3_column_int(query, 1),
                                          .training = sqlite3_column_int(query, 2)};
         const struct fs_sample *last = samples->count ? &samples->list[samples->count - 1] : NULL;
         if (!last || last->cell != sample.cell || last->training != sample.training) {
+            FS_TRY(fs_grow((void **)&samples->list, samples->count, sizeof(sample), error));
             samples->list[samples->count++] = sample;
         }
         samples->list[samples->count - 1].n++;
@@ -175,59 +166,44 @@ fs_status fs_regress_spread(struct fs_store *store, int64_t score, struct fs_spr
 
 /* --- the cells --- */
 
-static void describe(sqlite3_stmt *query, const char *ablated, struct fs_regress_cell *cell)
+/* A new cell of the row's section and training, which are made where they are new. */
+static fs_status add_cell(sqlite3_stmt *query, struct fs_regression *regression, int pairs, struct fs_error *error)
 {
-    const struct {
-        char *text;
-        size_t size;
-    } texts[] = {
-        {cell->method, sizeof(cell->method)},         {cell->dataset, sizeof(cell->dataset)},
-        {cell->model, sizeof(cell->model)},           {cell->metric, sizeof(cell->metric)},
-        {cell->extractor, sizeof(cell->extractor)},   {cell->weights, sizeof(cell->weights)},
-        {cell->train_hash, sizeof(cell->train_hash)},
-    };
+    struct fs_results *results = &regression->results;
+    struct fs_result_section *section;
+    struct fs_result_row *row;
 
-    for (int i = 0; i < 7; i++) {
-        snprintf(texts[i].text, texts[i].size, "%s", fs_query_text(query, i));
-    }
-    json_t *config = ablated[0] ? json_loads(fs_query_text(query, 7), 0, NULL) : NULL;
-    if (fs_json_at(config, ablated)) {
-        char value[48];
-        fs_json_text(fs_json_at(config, ablated), value, sizeof(value));
-        snprintf(cell->ablated, sizeof(cell->ablated), "%.40s=%s", ablated, value);
-    }
-    json_decref(config);
-    cell->steps = sqlite3_column_int64(query, 8);
-    cell->samples = sqlite3_column_int64(query, 9);
-    cell->guidance_scale = sqlite3_column_double(query, 10);
-    cell->spread = sqlite3_column_int(query, 11);
-    cell->cell = sqlite3_column_int(query, 12);
+    FS_TRY(fs_results_place(results, query, &section, &row, error));
+    FS_TRY(fs_grow((void **)&regression->cells, regression->count, sizeof(*regression->cells), error));
+    regression->cells[regression->count++] = (struct fs_regress_cell){
+        .section = results->section_count - 1,
+        .row = section->row_count - 1,
+        .steps = sqlite3_column_int64(query, 15),
+        .spread = sqlite3_column_int(query, 16),
+        .cell = sqlite3_column_int(query, 17),
+        .first = pairs,
+    };
+    return FS_OK;
 }
 
-static fs_status read_cells(sqlite3_stmt *query, const char *ablated, struct fs_regression *regression,
-                            struct fs_error *error)
+static fs_status read_cells(sqlite3_stmt *query, struct fs_regression *regression, struct fs_error *error)
 {
-    int pairs = 0, room = 0, base_room = 0, head_room = 0, last = -1;
-    bool row;
+    bool row = true;
+    int pairs = 0;
 
-    for (;;) {
-        FS_TRY(fs_query_next(query, &row, error));
-        if (!row) {
-            return FS_OK;
+    FS_TRY(fs_query_next(query, &row, error));
+    for (; row; pairs++) {
+        if (pairs == 0 || sqlite3_column_int(query, 17) != regression->cells[regression->count - 1].cell) {
+            FS_TRY(add_cell(query, regression, pairs, error));
         }
-        FS_TRY(grow((void **)&regression->cells, regression->count, &room, sizeof(*regression->cells), error));
-        FS_TRY(grow((void **)&regression->base, pairs, &base_room, sizeof(double), error));
-        FS_TRY(grow((void **)&regression->head, pairs, &head_room, sizeof(double), error));
-        if (sqlite3_column_int(query, 12) != last) {
-            struct fs_regress_cell *cell = &regression->cells[regression->count++];
-            *cell = (struct fs_regress_cell){.first = pairs};
-            describe(query, ablated, cell);
-            last = sqlite3_column_int(query, 12);
-        }
+        FS_TRY(fs_grow((void **)&regression->base, pairs, sizeof(double), error));
+        FS_TRY(fs_grow((void **)&regression->head, pairs, sizeof(double), error));
+        regression->base[pairs] = sqlite3_column_double(query, 18);
+        regression->head[pairs] = sqlite3_column_double(query, 19);
         regression->cells[regression->count - 1].seeds++;
-        regression->base[pairs] = sqlite3_column_double(query, 13);
-        regression->head[pairs++] = sqlite3_column_double(query, 14);
+        FS_TRY(fs_query_next(query, &row, error));
     }
+    return fs_results_set_apart(&regression->results, error);
 }
 
 static fs_status nothing_matched(sqlite3 *database, const char *base, const char *head, struct fs_error *error)
@@ -253,14 +229,13 @@ static fs_status nothing_matched(sqlite3 *database, const char *base, const char
 static fs_status find_cells(struct fs_store *store, const char *base, const char *head, const char *experiment,
                             struct fs_regression *regression, struct fs_error *error)
 {
-    struct fs_experiment_name found = {0};
     sqlite3_stmt *query;
 
     if (experiment) {
-        FS_TRY(fs_experiment_find(store, experiment, &found, error));
+        FS_TRY(fs_experiment_find(store, experiment, &regression->results.experiment, error));
     }
     FS_TRY(open_scored(fs_store_handle(store), &query, error, matched, "ttt", base, head, experiment));
-    const fs_status status = read_cells(query, found.ablated, regression, error);
+    const fs_status status = read_cells(query, regression, error);
     sqlite3_finalize(query);
     return status == FS_OK && regression->count == 0 ? nothing_matched(fs_store_handle(store), base, head, error)
                                                      : status;
@@ -285,6 +260,16 @@ static fs_status find_lost(sqlite3 *database, const char *base, const char *head
 
 /* --- verdicts --- */
 
+static double geometric_mean(const double *scores, int count)
+{
+    double sum = 0;
+
+    for (int i = 0; i < count; i++) {
+        sum += log(scores[i]) / count;
+    }
+    return exp(sum);
+}
+
 static fs_status judge(struct fs_regression *regression, const struct samples *samples, struct fs_error *error)
 {
     const int count = regression->count;
@@ -306,6 +291,9 @@ static fs_status judge(struct fs_regression *regression, const struct samples *s
         for (int i = 0; i < count; i++) {
             struct fs_regress_cell *cell = &regression->cells[i];
             cell->outcome = outcomes[i];
+            cell->base = geometric_mean(regression->base + cell->first, cell->seeds);
+            cell->head = geometric_mean(regression->head + cell->first, cell->seeds);
+            regression->found[cell->outcome.verdict]++;
             if (cell->outcome.verdict == FS_VERDICT_UNDECIDED) {
                 cell->seeds_needed = fs_verdict_seeds(&cell->outcome, cell->seeds, cell->own, regression->rule);
             }
@@ -341,8 +329,24 @@ fs_status fs_regress(struct fs_store *store, const char *base_source, const char
     return status;
 }
 
+const struct fs_regress_cell *fs_regress_cell_of(const struct fs_regression *regression,
+                                                 const struct fs_result_section *section,
+                                                 const struct fs_result_row *row, int64_t steps)
+{
+    for (int i = 0; i < regression->count; i++) {
+        const struct fs_regress_cell *cell = &regression->cells[i];
+        const struct fs_result_section *its = &regression->results.sections[cell->section];
+        if (cell->steps == steps && fs_measure_equal(&its->measure, &section->measure) &&
+            fs_result_row_like(its, row) == &its->rows[cell->row]) {
+            return cell;
+        }
+    }
+    return NULL;
+}
+
 void fs_regression_free(struct fs_regression *regression)
 {
+    fs_results_free(&regression->results);
     free(regression->cells);
     free(regression->base);
     free(regression->head);

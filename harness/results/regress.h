@@ -2,10 +2,7 @@
 #ifndef FEWSTEP_REGRESS_H
 #define FEWSTEP_REGRESS_H
 
-#include <stdio.h>
-
-#include "harness/results/verdict.h"
-#include "harness/store/store.h"
+#include "harness/results/results.h"
 
 /* A revision and the runs that are its own. */
 struct fs_revision {
@@ -24,20 +21,20 @@ fs_status fs_revision_find(struct fs_store *store, const char *name, bool dirty,
 
 /* One training, scored in one way at one step count. */
 struct fs_regress_cell {
-    char method[64], dataset[64], model[64], metric[32], extractor[64], weights[16], train_hash[65];
-    char ablated[96]; /* "train.batch=64" where the experiment varies that; "" */
-    int64_t steps, samples;
-    double guidance_scale;
+    int section, row; /* places in the regression's results, which name them */
+    int64_t steps;
     int spread;           /* which of the spreads is its method's */
     int cell;             /* its number among all cells of the database */
     struct fs_spread own; /* what it is judged by: its method's spread, or its own where that is larger */
     int first, seeds;     /* its scores: base and head [first] … [first + seeds − 1] */
+    double base, head;    /* geometric means, so that their ratio is the effect */
     struct fs_outcome outcome;
     int seeds_needed; /* fs_verdict_seeds of an undecided one */
 };
 
 struct fs_regression {
     struct fs_rule rule;
+    struct fs_results results; /* sections and rows of the cells, without cells of their own */
     struct fs_regress_cell *cells;
     int count;
     double *base, *head; /* scores of the same seeds */
@@ -45,10 +42,11 @@ struct fs_regression {
     int spread_count;
     int unmatched; /* scores of base that head has no counterpart of, */
     int failed;    /* and those of them whose run failed at head */
+    int found[4];  /* cells of each verdict */
     enum fs_verdict verdict;
 };
 
-/* Compares the last checkpoints' Fréchet distances (fd, fid, sfid: lower is better) of two sources, matched by
+/* Compares the last checkpoints' Fréchet distances (fd, fid, sfd, sfid: lower is better) of two sources, matched by
  * training, the whole identity of the score but its source, and seed; only those of `experiment` (its name) unless it
  * is NULL. The spread is that of all sources in the database. Scores that another source made, or of runs that several
  * sources trained, count for none. Where a run of base failed at head, head is not the same and
@@ -57,15 +55,13 @@ struct fs_regression {
 fs_status fs_regress(struct fs_store *store, const char *base_source, const char *head_source, const char *experiment,
                      struct fs_rule rule, struct fs_regression *regression, struct fs_error *error);
 void fs_regression_free(struct fs_regression *regression);
+/* The verdict on a row at a number of steps by the measure of its section; NULL where base and head share no seed. */
+const struct fs_regress_cell *fs_regress_cell_of(const struct fs_regression *regression,
+                                                 const struct fs_result_section *section,
+                                                 const struct fs_result_row *row, int64_t steps);
 
 /* The spread over seeds of log scores like this one (its row in the database), pooled over all cells of its method and
  * measure and over all sources, or that of its cell where it is larger; a dof of 0 where there is no estimate. */
 fs_status fs_regress_spread(struct fs_store *store, int64_t score, struct fs_spread *spread, struct fs_error *error);
-
-/* The cells and the verdict, as text or as a JSON object a line. */
-void fs_regression_print(const struct fs_regression *regression, const struct fs_revision *base,
-                         const struct fs_revision *head, FILE *stream);
-fs_status fs_regression_print_json(const struct fs_regression *regression, const struct fs_revision *base,
-                                   const struct fs_revision *head, FILE *stream, struct fs_error *error);
 
 #endif
