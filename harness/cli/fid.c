@@ -10,6 +10,7 @@
 #include "harness/compare/comparison.h"
 #include "harness/cli/options.h"
 #include "harness/run/session.h"
+#include "harness/text/escape.h"
 
 struct fid_options {
     struct fs_comparison_request request;
@@ -124,9 +125,12 @@ static void print_text(const struct fs_comparison *c)
     }
 }
 
+/* A folder's name may be no UTF-8. */
 static json_t *side_json(const struct fs_side *side)
 {
-    return json_pack("{s:s, s:I, s:b, s:b}", "source", side->name, "count", (json_int_t)side->count, "statistics",
+    char name[sizeof side->name * 3];
+    fs_plain_text(side->name, name, sizeof name);
+    return json_pack("{s:s, s:I, s:b, s:b}", "source", name, "count", (json_int_t)side->count, "statistics",
                      side->published, "quantize", !side->floats);
 }
 
@@ -150,7 +154,7 @@ static fs_status print_json(const struct fs_comparison *c, struct fs_error *erro
         const int bad = json ? json_dumpf(json, stdout, JSON_COMPACT) : -1;
         json_decref(json);
         if (bad) {
-            return fs_fail(error, FS_FAILED, "no memory for the result, or a name that is no UTF-8");
+            return fs_fail(error, FS_FAILED, "no memory for the result");
         }
         printf("\n");
     }

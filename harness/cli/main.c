@@ -9,6 +9,7 @@
 #include "harness/cli/command.h"
 #include "harness/text/escape.h"
 #include "harness/text/nearest.h"
+#include "kernels/cpu/blas_memory.h"
 
 struct entry {
     const char *name;
@@ -107,6 +108,10 @@ int main(int argc, char **argv)
 {
     struct fs_error error = {0};
     let_threads_sleep(argv);
+    if (fs_blas_memory_check(&error) != FS_OK) {
+        fprintf(stderr, "fewstep: %s\n", error.text);
+        _exit(FS_FAILED);
+    }
     if (filter_output(&error) != FS_OK) {
         return finish(FS_FAILED, &error);
     }

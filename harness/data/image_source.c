@@ -193,8 +193,7 @@ fs_status fs_image_source_range(struct fs_image_source *source, const double *ra
         return FS_OK;
     }
     return fs_fail(error, FS_USAGE,
-                   "%s: its floats go from %g to %g, where %g to %g are black and white: say which values are, as in "
-                   "--range %s",
+                   "%s: floats from %g to %g, where %g is black and %g white: say which values are, such as --range %s",
                    source->name, (double)source->lowest, (double)source->highest, (double)source->low,
                    (double)source->high, source->highest <= 1 ? "0..1" : "0..255");
 }

@@ -273,6 +273,116 @@ static void test_few_pictures_are_noted(void **state)
              test_path("pictures.npz"), test_path("folder"));
     assert_int_equal(test_program_run("", arguments, text, sizeof text), 0);
     assert_non_null(strstr(text, "pictures.npz: fd_infinity of 300 samples (enough: 516): "));
+    assert_null(strstr(text, "fewer than --samples"));
+    snprintf(arguments, sizeof arguments, "fid %s dataset:fashion-mnist:test --extractor fashion-cnn --samples 5000",
+             test_path("pictures.npz"));
+    assert_int_equal(test_program_run("", arguments, text, sizeof text), 0);
+    assert_non_null(strstr(text, "pictures.npz: has 300 pictures, fewer than --samples 5000\n"));
+    assert_null(strstr(text, "dataset:fashion-mnist:test: has"));
+}
+
+/* The 24 first pictures in floats that span `low` to `high`, and beside them as bytes. */
+static void write_floats(const char *name, float low, float high)
+{
+    enum { FEW = 24 };
+    static float floats[FEW * SIDE * SIDE];
+    struct fs_npz npz;
+    struct fs_array all;
+    assert_int_equal(fs_npz_open(test_path("pictures.npz"), &npz, &error), FS_OK);
+    assert_int_equal(fs_npz_read(&npz, "arr_0", 1 << 20, &all, &error), FS_OK);
+    fs_npz_close(&npz);
+    for (int i = 0; i < FEW * SIDE * SIDE; i++) {
+        floats[i] = low + (high - low) * (float)((const uint8_t *)all.data)[(size_t)3 * i] / 255;
+    }
+    free(all.data);
+    const struct fs_array array = {FS_ARRAY_F32, 4, {FEW, SIDE, SIDE, 1}, floats};
+    assert_int_equal(fs_npy_write(test_path(name), &array, &error), FS_OK);
+}
+
+/* Floats say what they span, and are the same pictures then. */
+static void test_ranges_of_floats(void **state)
+{
+    (void)state;
+    char path[256], wide[128], rounded[256], arguments[1024], text[4096];
+    const char *test = "dataset:fashion-mnist:test";
+    keep(path, "range.npy");
+    const double expected = value_of(test, test_path("pictures.npz"), "--samples 24");
+    static const float ends[][2] = {{0, 255}, {0, 1}, {-1, 1}, {-128, 127}, {-4, 4}};
+    for (int i = 0; i < 5; i++) {
+        write_floats("range.npy", ends[i][0], ends[i][1]);
+        snprintf(wide, sizeof wide, "--samples 24 --range=%g..%g", (double)ends[i][0], (double)ends[i][1]);
+        assert_true(fabs(value_of(path, test_path("pictures.npz"), wide) - expected) < 1e-4);
+        snprintf(rounded, sizeof rounded, "%s --quantize --metrics fd,spectrum", wide);
+        assert_true(value_of(path, test_path("pictures.npz"), rounded) == expected);
+    }
+    write_floats("range.npy", 0, 255);
+    snprintf(arguments, sizeof arguments, "fid %s %s --extractor fashion-cnn", path, test);
+    test_program_refuses(2, arguments, "range.npy: floats from 0 to 255, where -1 is black and 1 white");
+    write_floats("range.npy", 0, 1);
+    test_program_refuses(2, arguments, "such as --range 0..1");
+    write_floats("range.npy", -128, 127);
+    test_program_refuses(2, arguments, "floats from -128 to 127");
+    snprintf(arguments, sizeof arguments, "stats %s --extractor fashion-cnn -o %s.npz", path, path);
+    test_program_refuses(2, arguments, "floats from -128 to 127");
+    /* What a sampler draws lies a little beyond the ends: said, and taken. With --quantize clipped, as by a run. */
+    write_floats("range.npy", -1.25F, 1.5F);
+    snprintf(arguments, sizeof arguments, "fid %s %s --extractor fashion-cnn --samples 24", path, test);
+    assert_int_equal(test_program_run("", arguments, text, sizeof text), 0);
+    assert_non_null(strstr(text, "range.npy: floats from -1.25 to 1.5 are taken as they are: a run clips and rounds"));
+    snprintf(arguments, sizeof arguments, "fid %s %s --extractor fashion-cnn --samples 24 --quantize", path, test);
+    assert_int_equal(test_program_run("", arguments, text, sizeof text), 0);
+    assert_null(strstr(text, "taken as they are"));
+}
+
+/* Statistics that do not say of what they are: --resize says it, and `authors` puts their offset into the root. */
+static void test_resize_of_statistics(void **state)
+{
+    (void)state;
+    const double expected = 128 * (1 + 4 - 2 * sqrt((1 + 1e-6) * (4 + 1e-6)));
+    char one[256], two[256];
+    keep(one, "one.npz");
+    keep(two, "two.npz");
+    write_statistics("one.npz", 128, 1, 0);
+    write_statistics("two.npz", 128, 4, 0);
+    assert_float_equal(value_of(one, two, "--resize clean"), 128, 1e-9);
+    assert_float_equal(value_of(one, two, "--resize authors"), expected, 1e-9);
+    assert_true(fabs(expected - 128) > 1e-4);
+}
+
+static void test_names_in_json(void **state)
+{
+    (void)state;
+    char name[64], path[300];
+    snprintf(name, sizeof name, "n\351");
+    folder(name);
+    copy(test_path("folder/000.png"), "n\351/0.png");
+    copy(test_path("folder/001.png"), "n\351/1.png");
+    snprintf(path, sizeof path, "'%s'", test_path(name));
+    value_of(path, test_path("folder"), "");
+    assert_non_null(strstr(output_of("fid --help"), "fd, kid, is"));
+    snprintf(path, sizeof path,
+             "fid --json --quiet --extractor fashion-cnn '%s' dataset:fashion-mnist:test --samples 2", test_path(name));
+    assert_non_null(strstr(output_of(path), "/n\357\277\275\""));
+}
+
+/* OpenBLAS's threads wait for ever for memory that a limit keeps from them, and with them whoever ends the program. */
+static void test_little_memory(void **state)
+{
+    (void)state;
+#ifndef __SANITIZE_ADDRESS__ /* which takes terabytes of addresses */
+    static const int limits[] = {200000, 280000, 330000, 1500000};
+    char prefix[128], arguments[1024], text[4096];
+    snprintf(arguments, sizeof arguments,
+             "fid %s dataset:fashion-mnist:test --samples 20 --extractor fashion-cnn --quiet",
+             test_path("pictures.npz"));
+    for (int i = 0; i < 4; i++) {
+        snprintf(prefix, sizeof prefix, "ulimit -v %d; OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 timeout -s KILL 100",
+                 limits[i]);
+        const int status = test_program_run(prefix, arguments, text, sizeof text);
+        assert_int_equal(status, i < 3 ? 3 : 0);
+        assert_true(i == 3 || (strncmp(text, "fewstep: no memory: ", 20) == 0 && strchr(text, '\n')[1] == 0));
+    }
+#endif
 }
 
 /* --- bad input --- */
@@ -302,6 +412,11 @@ static void test_wrong_use(void **state)
     (void)state;
     refuses("needs A B", "fid a");
     refuses("-o is missing", "stats a");
+    refuses("the name of the file to write is empty", "stats %s -o ''", test_path("folder"));
+    refuses("a folder", "stats %s -o %s", test_path("pictures.npz"), test_folder());
+    refuses("--range: expected two numbers such as 0..255, got '1'", "fid a b --range 1");
+    refuses("--range: expected two numbers such as 0..255, got '1..0'", "stats a -o b --range 1..0");
+    refuses("--range: expected two numbers such as 0..255, got '0...1x'", "stats a -o b --range 0...1x");
     refuses("unknown metric 'fvd': there are fd, kid,", "fid a b --metrics fd,fvd");
     refuses("unknown metric ''", "fid a b --metrics fd,");
     refuses("--device: expected auto, cpu or cuda, got 'tpu'", "fid a b --device tpu");
@@ -323,6 +438,10 @@ static void test_wrong_sources(void **state)
     refuses_source("nowhere: cannot be read: No such file", "nowhere");
     refuses_source("nowhere.npz: cannot be read as an .npz", "nowhere.npz");
     refuses_source("expected a folder of pictures, an .npz or .npy, or dataset:NAME", "README.md");
+    /* Whatever else is missing, the weights of a default that nobody chose among it. */
+    refuses("nowhere: cannot be read: No such file", "fid %s nowhere", test_path("pictures.npz"));
+    refuses("nowhere: cannot be read: No such file", "fid nowhere %s", test_path("pictures.npz"));
+    refuses("nowhere: cannot be read: No such file", "stats nowhere -o x.npz");
     refuses_source("there is no data set 'cifar'; there are fashion-mnist", "dataset:cifar");
     refuses_source("unknown split 'validation': there are train and test", "dataset:fashion-mnist:validation");
     refuses_source("its rows are no pictures", "dataset:gaussian-mixture");
@@ -364,6 +483,24 @@ static void test_wrong_pictures(void **state)
     refuses_picture("one/x.webp: PNG and JPEG can be read, as .png, .jpg and .jpeg: convert it", "x.webp", NULL);
     symlink("nowhere", test_path("one/link.png"));
     refuses_picture("one/link.png: cannot be read", "link.png", NULL);
+    static const char *const left_out[] = {"a.jfif", "b.jpe", "c.TGA", "d.bmp"};
+    for (int i = 0; i < 4; i++) {
+        char piece[128], path[64];
+        snprintf(path, sizeof path, "one/%s", left_out[i]);
+        snprintf(piece, sizeof piece, "%s: PNG and JPEG can be read, as .png, .jpg and .jpeg", path);
+        test_write(test_path(path), "x", 1);
+        refuses_picture(piece, left_out[i], NULL);
+    }
+    copy(test_path("folder/001.png"), "one/noending");
+    refuses_picture("one/noending: begins like a picture and is not named like one", "noending", NULL);
+    copy(PICTURES "444.jpg", "one/photo.old");
+    refuses_picture("one/photo.old: begins like a picture and is not named like one", "photo.old", NULL);
+    mkfifo(test_path("one/x.png"), 0600);
+    refuses_picture("one/x.png: cannot be read: it is no ordinary file", "x.png", NULL);
+    mkfifo(test_path("pipe.npy"), 0600);
+    refuses_source("pipe.npy: cannot be read: it is no ordinary file", test_path("pipe.npy"));
+    mkfifo(test_path("pipe.npz"), 0600);
+    refuses_source("pipe.npz: cannot be read: it is no ordinary file", test_path("pipe.npz"));
 }
 
 static void test_wrong_statistics(void **state)
@@ -375,6 +512,12 @@ static void test_wrong_statistics(void **state)
     keep(path, "wrong.npz");
     refuses_source("float64.npz has 5", "tests/golden/npz/float64.npz");
     refuses_source("sigma: not symmetric", "tests/golden/npz/skew.npz");
+    refuses("unknown resize mode 'nonsense'", "fid tests/golden/npz/float64.npz tests/golden/npz/float64.npz --resize "
+                                              "nonsense");
+    refuses("unknown feature extractor 'resnet'",
+            "fid tests/golden/npz/float64.npz tests/golden/npz/float64.npz --extractor resnet");
+    refuses("reference.npz: the statistics are of fashion-cnn, resize none: leave --extractor",
+            "fid tests/golden/npz/float64.npz %s --resize authors", test_path("reference.npz"));
     write_statistics("wrong.npz", 128, -1, 0);
     refuses_source("wrong.npz: sigma: the variance of feature 0 is negative", path);
     write_statistics("wrong.npz", 128, NAN, 0);
@@ -409,7 +552,8 @@ static void test_wrong_arrays(void **state)
     copy("tests/golden/npz/float64.npz", "zip.npy");
     refuses_source("zip.npy: not a sound .npy array", test_path("zip.npy"));
     refuses_source("expected uint8 or little-endian float32 pictures", "tests/golden/pictures/rgb.png.npy");
-    refuses_source("arrays.npz: holds neither pictures (arr_0) nor statistics (mu and sigma)", path);
+    refuses_source("arrays.npz: holds neither pictures (arr_0) nor statistics (mu and sigma), but images", path);
+    refuses("arrays.npz: holds neither pictures (arr_0)", "stats %s -o x.npz", path);
 }
 
 int main(int argc, char **argv)
@@ -421,6 +565,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_reference_batch),
         cmocka_unit_test(test_what_is_printed),
         cmocka_unit_test(test_few_pictures_are_noted),
+        cmocka_unit_test(test_ranges_of_floats),
+        cmocka_unit_test(test_resize_of_statistics),
+        cmocka_unit_test(test_names_in_json),
+        cmocka_unit_test(test_little_memory),
         cmocka_unit_test(test_wrong_use),
         cmocka_unit_test(test_wrong_sources),
         cmocka_unit_test(test_wrong_pictures),
