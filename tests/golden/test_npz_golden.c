@@ -181,6 +181,40 @@ static void what_is_no_sound_archive_is_refused(void **state)
 }
 
 /* A bomb: megabytes of zeros in a few KB, behind a header that tells of more or of fewer. */
+/* As an archive holds it that was added to: NumPy takes the last, unzip asks, and others take the first. */
+static void a_name_twice_is_refused(void **state)
+{
+    (void)state;
+    double values[2] = {1, 2};
+    const char *const names[] = {"sigma", "mu", "mv"};
+    const struct fs_array array = {FS_ARRAY_F64, 1, {2}, values};
+    const struct fs_array arrays[] = {array, array, array};
+    struct fs_npz npz;
+    char *bytes;
+    size_t size;
+    int changed = 0;
+    assert_int_equal(fs_npz_write(test_path("twice.npz"), names, arrays, 3, NULL, &error), FS_OK);
+    assert_int_equal(fs_npz_open(test_path("twice.npz"), &npz, &error), FS_OK);
+    char all[64], some[9];
+    fs_npz_names(&npz, all, sizeof all);
+    assert_string_equal(all, "sigma, mu, mv");
+    fs_npz_names(&npz, some, sizeof some);
+    assert_string_equal(some, "sigma, m");
+    fs_npz_close(&npz);
+    assert_int_equal(fs_file_read(test_path("twice.npz"), 1 << 20, &bytes, &size, &error), FS_OK);
+    for (size_t i = 0; i + 6 <= size; i++) {
+        if (memcmp(bytes + i, "mv.npy", 6) == 0) {
+            bytes[i + 1] = 'u';
+            changed++;
+        }
+    }
+    assert_int_equal(changed, 2); /* before the array, and in the list behind all of them */
+    test_write(test_path("twice.npz"), bytes, size);
+    free(bytes);
+    assert_int_equal(fs_npz_open(test_path("twice.npz"), &npz, &error), FS_USAGE);
+    assert_non_null(strstr(error.text, "twice.npz: holds mu.npy twice"));
+}
+
 static void bombs_are_refused(void **state)
 {
     (void)state;
@@ -235,9 +269,13 @@ static void changed_archives_never_crash(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numpys_archives_are_read), cmocka_unit_test(arrays_are_read_in_pieces),
-        cmocka_unit_test(arrays_come_back),         cmocka_unit_test(what_is_no_sound_archive_is_refused),
-        cmocka_unit_test(bombs_are_refused),        cmocka_unit_test(changed_archives_never_crash),
+        cmocka_unit_test(numpys_archives_are_read),
+        cmocka_unit_test(arrays_are_read_in_pieces),
+        cmocka_unit_test(arrays_come_back),
+        cmocka_unit_test(what_is_no_sound_archive_is_refused),
+        cmocka_unit_test(a_name_twice_is_refused),
+        cmocka_unit_test(bombs_are_refused),
+        cmocka_unit_test(changed_archives_never_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

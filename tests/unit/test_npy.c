@@ -120,6 +120,39 @@ static void byte_orders_and_fortran_order_are_read(void **state)
     free(array.data);
 }
 
+/* What NumPy on Python 2 wrote on 64-bit Windows. */
+static void long_integers_of_python_2_are_read(void **state)
+{
+    (void)state;
+    struct fs_array array;
+    const float values[2] = {1, 2};
+    const char *header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2L,), }";
+    assert_int_equal(parse(1, header, values, sizeof values, &array), FS_OK);
+    assert_true(array.rank == 1 && array.shape[0] == 2 && ((const float *)array.data)[1] == 2);
+    free(array.data);
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1L, 2L)}";
+    assert_int_equal(parse(1, header, values, sizeof values, &array), FS_OK);
+    assert_true(array.rank == 2 && array.shape[0] == 1 && array.shape[1] == 2);
+    free(array.data);
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2LL,)}";
+    assert_int_equal(parse(1, header, values, sizeof values, &array), FS_USAGE);
+}
+
+/* The type that it has, whole, and nothing of what stands behind it. */
+static void an_unknown_type_is_named(void **state)
+{
+    (void)state;
+    struct fs_array array;
+    static const char *const types[] = {"<c16", "|S3", "c8"};
+    for (int i = 0; i < 3; i++) {
+        char header[128], expected[128];
+        snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (1,), }", types[i]);
+        snprintf(expected, sizeof expected, "made.npy: its type is '%s'; f4, f8, u1, i4 and i8 can be read", types[i]);
+        assert_int_equal(parse(1, header, "", 0, &array), FS_USAGE);
+        assert_string_equal(error.text, expected);
+    }
+}
+
 static void damaged_headers_are_refused(void **state)
 {
     (void)state;
@@ -205,6 +238,8 @@ int main(void)
         cmocka_unit_test(arrays_come_back),
         cmocka_unit_test(the_bytes_are_those_of_numpy),
         cmocka_unit_test(byte_orders_and_fortran_order_are_read),
+        cmocka_unit_test(long_integers_of_python_2_are_read),
+        cmocka_unit_test(an_unknown_type_is_named),
         cmocka_unit_test(damaged_headers_are_refused),
         cmocka_unit_test(cut_and_changed_files_never_crash),
     };
