@@ -29,7 +29,7 @@ SELECT w.study || '/' || w.name AS fact, CASE w.name
         WHEN 'floor-note' THEN iif(r.data IS NULL OR r.shows_data, '', ' The score of data itself lies below the axis.')
         WHEN 'pairs' THEN v.comparisons
         WHEN 'pairs-decided' THEN v.decided
-        WHEN 'test/dof' THEN coalesce(printf('%g', v.dof), '--')
+        WHEN 'test/dof' THEN iif(v.tested, printf('%g', v.dof), '--')
         WHEN 'test/smallest' THEN iif(v.tested, printf('%.2f', v.smallest), '--')
         WHEN 'test/largest' THEN iif(v.tested, printf('%.2f', v.largest), '--')
     END AS value

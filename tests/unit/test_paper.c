@@ -312,9 +312,21 @@ static void test_tables(void **state)
     near(store, 1, "SELECT finding = 'higher' FROM comparison WHERE " FD "AND steps = 4 AND place = 2 AND other = 3");
     near(store, 3, "SELECT lower_in FROM comparison WHERE " FD "AND steps = 4 AND place = 3 AND other = 2");
     near(store, 0, "SELECT lower_in FROM comparison WHERE " FD "AND steps = 4 AND place = 2 AND other = 3");
+    near(store, 0,
+         "SELECT count(*) FROM comparison a JOIN comparison b ON b.study = a.study AND b.section = a.section AND "
+         "b.steps "
+         "= a.steps AND b.place = a.other AND b.other = a.place WHERE (a.finding = 'lower') <> (b.finding = 'higher')");
+    near(store, 3, "SELECT count(DISTINCT finding) FROM comparison WHERE " FD "AND place < other");
     near(store, 42, "SELECT comparisons FROM verdict WHERE " FD);
     near(store, ask(store, "SELECT count(*) / 2.0 FROM comparison WHERE " FD "AND finding <> 'undecided'"),
          "SELECT decided FROM verdict WHERE " FD);
+    /* the best of a column has the lowest mean, the second the next */
+    near(store, 1, "SELECT count(*) > 0 FROM cell WHERE " FD "AND mark = 'second'");
+    near(store, 0,
+         "SELECT count(*) FROM (SELECT mark, row_number() OVER (PARTITION BY steps ORDER BY mean) AS rank FROM cell "
+         "WHERE " FD "AND origin = 'run' AND at_update IS NULL) WHERE mark <> iif(rank = 1, 'best', 'second')");
+    near(store, 1234.5, "SELECT seconds FROM cell WHERE " FD "AND method = 'shortcut' AND steps = 4");
+    near(store, 4e8, "SELECT peak_bytes FROM cell WHERE " FD "AND method = 'shortcut' AND steps = 4");
     /* on the way, and outside of use */
     near(store, 4000, "SELECT max(at_update) FROM cell WHERE " FD);
     near(store, 1, "SELECT min(at_update IS NULL OR at_update % 1000 = 0) FROM cell WHERE " FD);
@@ -468,7 +480,7 @@ static void test_the_queries_of_the_paper(void **state)
     has("fs-runs.tex", expected);
 }
 
-/* Last: the training has fallen back in the database. */
+/* The training has fallen back in the database by now. */
 static void test_words_about_a_fall(void **state)
 {
     char mean[FS_NUMBER_TEXT], expected[256];
@@ -484,6 +496,29 @@ static void test_words_about_a_fall(void **state)
     snprintf(expected, sizeof(expected), " at 2, %s{\\scriptsize", mean);
     has("fs-facts.tex", expected);
     has("fs-facts.tex", "\\fsset{stable/claims/reversed}{");
+}
+
+/* One seed, whose trainings all fell back: nothing can be told from noise, and no study is left without them. */
+static void test_one_seed_of_falls(void **state)
+{
+    struct fs_store *store;
+
+    (void)state;
+    good(fs_store_open(database, FS_STORE_WRITE, &store, &error));
+    good(fs_execute(
+        fs_store_handle(store), &error,
+        "DELETE FROM experiment_scores WHERE score IN (SELECT s.number FROM scores s JOIN runs r ON r.number "
+        "= s.run WHERE r.seed > 0)",
+        ""));
+    good(fs_execute(fs_store_handle(store), &error, "UPDATE curves SET value = iif(at_update < 2000, 0.02, 0.5)", ""));
+    fs_store_close(store);
+    ask_the_paper("SELECT 'main' AS study, 'table' AS experiment, 0 AS stable UNION ALL SELECT 'stable', 'table', 1;");
+    has("fs-facts.tex", "\\fsset{main/seeds-words}{one seed}\n");
+    has("fs-facts.tex", "\\fsset{main/4/shortcut/vs/flow-matching}{numerically lower than}\n");
+    has("fs-facts.tex", "\\fsset{main/4/shortcut/vs/flow-matching/lower-in}{1 of 1 seed}\n");
+    has("fs-facts.tex", "\\fsset{main/test/dof}{--}\n");
+    has("fs-facts.tex", "Shortcut model: no run is left; }");
+    has("fs-facts.tex", "\\fsseedsfalse\n");
 }
 
 static int set_up(void **state)
@@ -513,6 +548,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_queries_of_the_paper, begin, end),
         cmocka_unit_test(test_a_training_that_fell_back), /* from here on the database is changed */
         cmocka_unit_test_setup_teardown(test_words_about_a_fall, begin, end),
+        cmocka_unit_test_setup_teardown(test_one_seed_of_falls, begin, end),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
