@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "harness/run/session.h"
 #include "harness/text/number.h"
@@ -120,8 +121,15 @@ fs_status fs_extraction_side(struct fs_extraction *extraction, const struct fs_s
 void fs_extraction_warn(struct fs_extraction *extraction, const struct fs_metric *metric, const char *source, int64_t n,
                         int64_t dim)
 {
-    char text[512];
-    if (fs_metric_warning(metric, n, dim, text, sizeof text)) {
+    char text[512], line[sizeof extraction->warned];
+    if (!fs_metric_warning(metric, n, dim, text, sizeof text)) {
+        return;
+    }
+    /* Metrics of a family say the same of the two sides in turn. */
+    snprintf(line, sizeof line, "%.200s: %s\n", source, text);
+    if (!strstr(extraction->warned, line)) {
+        const size_t used = strlen(extraction->warned);
+        snprintf(extraction->warned + used, sizeof extraction->warned - used, "%s", line);
         fs_progress_note(&extraction->progress, "%s: %s", source, text);
     }
 }

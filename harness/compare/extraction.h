@@ -12,6 +12,7 @@ struct fs_extraction {
     struct fs_extractor extractor;
     struct fs_progress progress; /* also while nothing is open, once begun */
     double begin;                /* of the side that is being made */
+    char warned[8192];           /* the lines of warning that were said, each once */
 };
 
 /* What is wanted of it, as on the command line. */

@@ -7,6 +7,7 @@
 #include "harness/report/rows_json.h"
 #include "harness/report/tfrecord.h"
 #include "harness/store/query.h"
+#include "harness/text/escape.h"
 #include "kernels/base/file.h"
 
 /* The newest experiment of the name ?1 and its parts; everything where ?1 is NULL. */
@@ -36,11 +37,11 @@ static const struct {
 static fs_status print_object(json_t *object, const char *type, FILE *stream, struct fs_error *error)
 {
     json_t *line = json_pack("{s:s}", "type", type);
-    const int failed =
-        !line || json_object_update(line, object) || json_dumpf(line, stream, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    const bool failed = !line || json_object_update(line, object) ||
+                        (json_dumpf(line, stream, JSON_COMPACT | JSON_REAL_PRECISION(17)) != 0 && !ferror(stream));
 
     json_decref(line);
-    fputc('\n', stream);
+    fputc('\n', stream); /* a full disk is told of by the one who closes the stream */
     return failed ? fs_fail(error, FS_FAILED, "a row could not be written as JSON") : FS_OK;
 }
 
@@ -161,11 +162,12 @@ static fs_status write_scalars(sqlite3 *database, int64_t run, double wall_time,
 static fs_status write_run(sqlite3 *database, sqlite3_stmt *run, const char *folder, struct fs_error *error)
 {
     struct fs_new_file file;
-    char own[768], path[1024];
+    char own[768], path[1024], method[64];
     const int64_t changed = sqlite3_column_int64(run, 4);
 
-    const int length = snprintf(own, sizeof(own), "%s/%s-%.8s-seed%lld", folder, fs_query_text(run, 2),
-                                fs_query_text(run, 1), (long long)sqlite3_column_int64(run, 3));
+    const int length = snprintf(own, sizeof(own), "%s/%s-%.8s-seed%lld", folder,
+                                fs_file_name(fs_query_text(run, 2), method, sizeof(method)), fs_query_text(run, 1),
+                                (long long)sqlite3_column_int64(run, 3));
     if (length >= (int)sizeof(own)) {
         return fs_fail(error, FS_USAGE, "%.100s…: the folder's name is too long", folder);
     }

@@ -8,6 +8,7 @@
 
 #include "harness/data/loader.h"
 #include "harness/checkpoint/checkpoint.h"
+#include "harness/text/number.h"
 #include "harness/train/fit.h"
 #include "harness/train/dealt_rows.h"
 #include "harness/train/pairs.h"
@@ -654,15 +655,16 @@ static fs_status one_update(struct trainer *trainer, double *loss, struct fs_err
     FS_TRY(backend->synchronise(backend, error));
     if (!(*loss < LOSS_EXPLODED)) {
         trainer->diverged = true;
-        char saved[64] = "there is no checkpoint yet";
+        char saved[64] = "there is no checkpoint yet", text[FS_NUMBER_TEXT];
+        fs_three_digits(*loss, text); /* printf has a "-nan" */
         if (trainer->saved_update >= 0) {
             snprintf(saved, sizeof saved, "the last good checkpoint is that of update %lld",
                      (long long)trainer->saved_update);
         }
         return fs_fail(error, FS_FAILED,
-                       "run %.8s: the loss is %g at update %lld, training stopped; %s (%s): lower train.learning_rate, "
+                       "run %.8s: the loss is %s at update %lld, training stopped; %s (%s): lower train.learning_rate, "
                        "or set train.clip_norm",
-                       trainer->training->run, *loss, (long long)trainer->update, saved, trainer->training->folder);
+                       trainer->training->run, text, (long long)trainer->update, saved, trainer->training->folder);
     }
     const double forwards = 3.0 + trainer->training->config->method->extra_forwards(&trainer->setup, phase);
     trainer->window.flops += forwards * trainer->forward_flops * trainer->mine;

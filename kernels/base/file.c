@@ -108,10 +108,12 @@ static int synchronise_folder(const char *path)
 fs_status fs_new_file_commit(struct fs_new_file *file, struct fs_error *error)
 {
     /* The lock goes with the stream, so the rename comes before the stream is closed. */
-    const bool written = !ferror(file->stream) && fflush(file->stream) == 0 && fsync(fileno(file->stream)) == 0 &&
+    errno = 0;
+    const bool flushed = fflush(file->stream) == 0; /* an earlier write that failed fails again, and says why */
+    const bool written = flushed && !ferror(file->stream) && fsync(fileno(file->stream)) == 0 &&
                          rename(file->temporary, file->path) == 0;
     if (!written) {
-        const int number = errno;
+        const int number = errno ? errno : EIO;
         fs_new_file_abandon(file);
         return fs_fail(error, FS_FAILED, "%s: writing failed: %s", file->path, strerror(number));
     }

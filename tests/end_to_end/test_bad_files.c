@@ -54,14 +54,14 @@ static void look_up(const char *sql, char *text, size_t size)
 
 /* --- checkpoints --- */
 
-/* Every command that reads a checkpoint. */
-static void checkpoint_refused(const char *path, const char *piece)
+/* Every command that reads a checkpoint: by itself, and beside the database that knows its run. */
+static void checkpoint_refused(const char *path, const char *piece, const char *known)
 {
     char rest[700];
     snprintf(rest, sizeof rest, "-o %s/never.png", folder);
     refuses("sample", path, rest, piece);
     snprintf(rest, sizeof rest, "--quiet --out %s", out);
-    refuses("eval", path, rest, piece);
+    refuses("eval", path, rest, known);
 }
 
 static void test_truncated_checkpoints(void **state)
@@ -72,7 +72,7 @@ static void test_truncated_checkpoints(void **state)
         const char *path = test_path("cut.safetensors");
         shell("cp %s %s", checkpoint, path);
         shell("truncate -s %s %s", sizes[i], path);
-        checkpoint_refused(path, "cut.safetensors");
+        checkpoint_refused(path, "cut.safetensors", "cut.safetensors");
     }
 }
 
@@ -120,22 +120,25 @@ static void poison_tensor(struct fs_tensor *tensor)
 static void test_checkpoints_of_another_kind(void **state)
 {
     (void)state;
-    checkpoint_refused(changed("renamed.safetensors", rename_tensor), "renamed.safetensors");
-    checkpoint_refused(changed("flat.safetensors", flatten_tensor), "flat.safetensors");
-    checkpoint_refused(changed("nan.safetensors", poison_tensor), "is not finite");
-    checkpoint_refused("metrics/fashion-cnn.safetensors", "fashion-cnn.safetensors");
+    checkpoint_refused(changed("renamed.safetensors", rename_tensor), "renamed.safetensors",
+                       "renamed.safetensors: its SHA-256 is");
+    checkpoint_refused(changed("flat.safetensors", flatten_tensor), "flat.safetensors",
+                       "flat.safetensors: its SHA-256 is");
+    checkpoint_refused(changed("nan.safetensors", poison_tensor), "is not finite", "nan.safetensors: its SHA-256 is");
+    checkpoint_refused("metrics/fashion-cnn.safetensors", "fashion-cnn.safetensors", "fashion-cnn.safetensors");
 }
 
 /* Training goes on from a checkpoint only when it is whole; the file that is not is named. */
 static void test_run_from_a_damaged_checkpoint(void **state)
 {
     (void)state;
-    char other[700], rest[1500];
+    char other[700], rest[2000], said[4096];
     snprintf(other, sizeof other, "%s-damaged", out);
     shell("cp -r %s %s", out, other);
     shell("truncate -s 1000 $(ls %s/runs/*/%s)", other, "*.safetensors");
-    snprintf(rest, sizeof rest, "--out %s --quiet --set evaluate.steps=[2]", other);
-    refuses("run", experiment, rest, "checkpoint-");
+    snprintf(rest, sizeof rest, "run %s --out %s --quiet --set evaluate.steps=[2]", experiment, other);
+    assert_int_equal(test_program_run("", rest, said, sizeof said), 3);
+    assert_non_null(strstr(said, "checkpoint-4.safetensors: its SHA-256 is"));
     snprintf(rest, sizeof rest, "-o %s/never.png --out %s", folder, other);
     refuses("sample", run, rest, "checkpoint-");
 }

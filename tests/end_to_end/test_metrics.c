@@ -172,16 +172,14 @@ static void scores_before_the_last_update(void **state)
     char arguments[2200], text[8192], first[256];
     write_experiment("fd");
     snprintf(arguments, sizeof arguments, "run %s --out %s --set evaluate.updates=[3] > /dev/null", experiment, out);
-    if (test_program_run("", arguments, text, sizeof text) != 0) {
-        fail_msg("%s", text);
-    }
-    assert_non_null(strstr(text, "the weights of update 3 are not there"));
+    assert_int_equal(test_program_run("", arguments, text, sizeof text), 3);
+    assert_non_null(strstr(text, "the weights of update 3 were not kept when it was trained"));
     expect_dry_run("--set evaluate.updates=[3]", "trained, 2/2 scores, 2 of weights that were not kept");
     snprintf(first, sizeof first, "%s", out);
     snprintf(out, sizeof out, "%s", test_path("updates"));
     snprintf(arguments, sizeof arguments, "run %s --out %s --set evaluate.updates=[3,6] >&2", experiment, out);
     assert_int_equal(test_program_run("", arguments, text, sizeof text), 0);
-    assert_null(strstr(text, "are not there"));
+    assert_null(strstr(text, "were not kept"));
     expect_dry_run("--set evaluate.updates=[3,6]", "trained, 6/6 scores");
     expect_rows("SELECT at_update, group_concat(steps) FROM scores WHERE run IS NOT NULL GROUP BY 1",
                 "3 1,8 \n6 1,8 \n8 1,8 \n");
@@ -192,6 +190,23 @@ static void scores_before_the_last_update(void **state)
     snprintf(arguments, sizeof arguments, "grep -q 'at 1 step against training updates' %s/page.html", out);
     assert_int_equal(system(arguments), 0);
     snprintf(out, sizeof out, "%s", first);
+}
+
+/* Four metrics of two sides say one thing of each. */
+static void a_warning_is_said_once(void **state)
+{
+    (void)state;
+    char text[8192];
+    int said = 0;
+    assert_int_equal(test_program_run("",
+                                      "fid dataset:fashion-mnist:test dataset:fashion-mnist:train --extractor "
+                                      "fashion-cnn --samples 50 --metrics precision,recall,density,coverage",
+                                      text, sizeof text),
+                     0);
+    for (const char *at = text; (at = strstr(at, "of 50 samples (enough: 1000)")) != NULL; at++) {
+        said++;
+    }
+    assert_int_equal(said, 2);
 }
 
 static int setup(void **state)
@@ -212,6 +227,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(metrics_are_added_to_a_run),      cmocka_unit_test(table_of_one_metric),
         cmocka_unit_test(a_dry_run_knows_what_is_missing), cmocka_unit_test(eval_takes_metrics),
         cmocka_unit_test(what_the_extractor_cannot_give),  cmocka_unit_test(scores_before_the_last_update),
+        cmocka_unit_test(a_warning_is_said_once),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -98,6 +98,10 @@ static void test_all_fail(void **state)
     assert_int_equal(test_program_run("", arguments, text, sizeof text), 3);
     assert_non_null(strstr(text, "1 run failed"));
     assert_null(strstr(text, "pictures:"));
+    snprintf(arguments, sizeof arguments,
+             "run %s --out %s-all --quiet --set train.learning_rate=1e38 --only method=flow-matching >&2", sweep, out);
+    assert_int_equal(test_program_run("", arguments, text, sizeof text), 3);
+    assert_non_null(strstr(text, "the loss is nan at update"));
 }
 
 /* A second process beside one that has no score yet. */
@@ -108,7 +112,8 @@ static void test_a_run_of_another_process(void **state)
     char arguments[2400], lock[1200];
     const pid_t child = test_program_start(slow, out);
     snprintf(lock, sizeof lock,
-             "test \"$(sqlite3 %s/fewstep.db \"SELECT count(*) FROM runs WHERE state = 'training'\")\" = 1", out);
+             "test \"$(sqlite3 %s/fewstep.db \"SELECT count(*) FROM runs WHERE state = 'training'\" 2>/dev/null)\" = 1",
+             out);
     for (int i = 0; i < 600 && system(lock) != 0; i++) {
         test_sleep(0.1);
     }
