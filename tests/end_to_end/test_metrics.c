@@ -209,6 +209,20 @@ static void a_warning_is_said_once(void **state)
     assert_int_equal(said, 2);
 }
 
+/* A bootstrap draws one of three samples alone again and again. */
+static void few_samples_have_a_distance(void **state)
+{
+    (void)state;
+    char arguments[2200], text[4096];
+    write_experiment("fd");
+    snprintf(arguments, sizeof arguments, "run %s --out %s --set evaluate.samples=3 > /dev/null", experiment, out);
+    if (test_program_run("", arguments, text, sizeof text) != 0) {
+        fail_msg("%s", text);
+    }
+    expect_rows("SELECT count(*), min(value > 0 AND low <= value AND value <= high) FROM scores WHERE samples = 3",
+                "3 1 \n");
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -227,7 +241,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(metrics_are_added_to_a_run),      cmocka_unit_test(table_of_one_metric),
         cmocka_unit_test(a_dry_run_knows_what_is_missing), cmocka_unit_test(eval_takes_metrics),
         cmocka_unit_test(what_the_extractor_cannot_give),  cmocka_unit_test(scores_before_the_last_update),
-        cmocka_unit_test(a_warning_is_said_once),
+        cmocka_unit_test(a_warning_is_said_once),          cmocka_unit_test(few_samples_have_a_distance),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
