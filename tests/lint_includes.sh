@@ -40,7 +40,6 @@ exceptions() {
     cat <<'END'
 harness/run harness/cli
 harness/run harness/report
-harness/sample harness/store
 kernels kernels/cpu
 kernels/base kernels
 END

@@ -26,9 +26,15 @@ static struct fs_score_setup setup_of(const struct fs_pipeline *pipeline)
                                    .test_count = pipeline->test.count};
 }
 
+/* Missing scores under way. */
+struct scoring {
+    struct fs_job *job;
+    struct fs_missing_scores *missing;
+};
+
 static void show_scoring(void *owner, const struct fs_score_progress *p)
 {
-    struct fs_job *job = owner;
+    const struct fs_job *job = ((struct scoring *)owner)->job;
     struct fs_progress *progress = &job->pipeline->session->progress;
     if (fs_progress_due(progress, false)) {
         char left[FS_NUMBER_TEXT], steps[32] = "";
@@ -47,15 +53,42 @@ static void show_scoring(void *owner, const struct fs_score_progress *p)
     }
 }
 
-static fs_status keep_score(struct fs_job *job, const struct fs_score_row *row, struct fs_error *error)
+/* The curve behind a score, as the database keeps it; owned by the caller. */
+static struct fs_spectrum_point *copy_spectrum(const struct fs_metric_curve *curve, struct fs_error *error)
 {
+    struct fs_spectrum_point *points = fs_allocate((size_t)curve->count, sizeof *points, "a spectrum", error);
+    for (int i = 0; points && i < curve->count; i++) {
+        const struct fs_metric_point *point = &curve->points[i];
+        points[i] = (struct fs_spectrum_point){point->x, point->value, point->standard_error, point->reference};
+    }
+    return points;
+}
+
+static fs_status keep_score(void *owner, const struct fs_score_result *result, struct fs_error *error)
+{
+    const struct scoring *scoring = owner;
+    const struct fs_job *job = scoring->job;
     struct fs_session *session = job->pipeline->session;
-    FS_TRY(fs_store_score(session->store, row, job->pipeline->experiment, session->environment, error));
-    if (row->steps > 0) {
-        fs_progress_note(&session->progress, "%s: %" PRId64 " step%s: %s %.4g", job->name, row->steps,
-                         row->steps == 1 ? "" : "s", row->metric, row->value);
+    struct fs_score_row row = scoring->missing->rows[result->metric];
+    struct fs_spectrum_point *spectrum = copy_spectrum(result->curve, error);
+    if (!spectrum) {
+        return FS_FAILED;
+    }
+    row.value = result->estimate.value;
+    row.low = result->estimate.low;
+    row.high = result->estimate.high;
+    row.seconds = result->seconds;
+    row.spectrum = spectrum;
+    row.spectrum_count = result->curve->count;
+    const fs_status status =
+        fs_store_score(session->store, &row, job->pipeline->experiment, session->environment, error);
+    free(spectrum);
+    FS_TRY(status);
+    if (row.steps > 0) {
+        fs_progress_note(&session->progress, "%s: %" PRId64 " step%s: %s %.4g", job->name, row.steps,
+                         row.steps == 1 ? "" : "s", row.metric, row.value);
     } else {
-        fs_progress_note(&session->progress, "%s: %s %.4g", job->name, row->metric, row->value);
+        fs_progress_note(&session->progress, "%s: %s %.4g", job->name, row.metric, row.value);
     }
     return FS_OK;
 }
@@ -64,28 +97,34 @@ static fs_status keep_score(struct fs_job *job, const struct fs_score_row *row, 
 static fs_status make_scores(struct fs_job *job, struct fs_generator *generator, struct fs_missing_scores *missing,
                              bool *done, struct fs_error *error)
 {
-    struct fs_pipeline *pipeline = job->pipeline;
+    const struct fs_pipeline *pipeline = job->pipeline;
+    struct scoring owner = {job, missing};
     const struct fs_scoring scoring = {
-        .extractor = &pipeline->extractor,
+        .extractor = &job->pipeline->extractor,
         .reference = &pipeline->reference,
         .shape = &pipeline->train,
         .stop = &fs_stop,
-        .owner = job,
+        .owner = &owner,
         .progress = show_scoring,
+        .result = keep_score,
     };
     *done = true;
     if (missing->count == 0) {
         return FS_OK;
     }
-    fs_status status = generator ? fs_score_generator(&scoring, generator, missing->rows, missing->count, done, error)
-                                 : fs_score_data(&scoring, &pipeline->test, missing->rows, missing->count, done, error);
+    const struct fs_score_row *row = &missing->rows[0];
+    struct fs_score_request request = {.generator = generator,
+                                       .data = &pipeline->test,
+                                       .steps = (int)row->steps,
+                                       .guidance_scale = row->guidance_scale,
+                                       .noise_seed = (uint32_t)row->noise_seed,
+                                       .samples = row->samples,
+                                       .quantize = row->quantize,
+                                       .metric_count = missing->count};
     for (int i = 0; i < missing->count; i++) {
-        if (status == FS_OK && *done) {
-            status = keep_score(job, &missing->rows[i], error);
-        }
-        free(missing->rows[i].spectrum);
+        request.metrics[i] = fs_metric_find(missing->rows[i].metric);
     }
-    return status;
+    return fs_score(&scoring, &request, done, error);
 }
 
 static fs_status tally(const struct fs_job *job, const struct fs_kept_update *weights, struct fs_score_tally *tally,

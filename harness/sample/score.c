@@ -1,10 +1,7 @@
 /* Scores: samples through an extractor against the training data. */
 #include "harness/sample/score.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "harness/data/png.h"
 #include "harness/sample/features.h"
@@ -14,18 +11,10 @@
 
 _Static_assert(FS_PICTURE_SUMS_MAX >= FS_METRICS_MAX, "each metric of a configuration may want sums of its own");
 
-/* Where the rows to score come from. */
-struct source {
-    struct fs_generator *generator; /* NULL: data */
-    const struct fs_dataset *data;
-};
-
-/* Rows that are alike but for the metric, and what is made of their samples. */
+/* A request under way, and what is made of its samples. */
 struct batch {
     const struct fs_scoring *scoring;
-    const struct source *source;
-    struct fs_score_row *rows;
-    int count;
+    const struct fs_score_request *request;
     int64_t at_once;
     float *taps[FS_TAPS_MAX]; /* [samples, dim] */
     float *samples;           /* [at_once, dim] */
@@ -38,12 +27,12 @@ struct batch {
 
 static fs_status draw(const struct batch *b, int64_t first, int64_t n, struct fs_error *error)
 {
-    const struct fs_score_row *row = &b->rows[0];
-    if (b->source->generator) {
-        return fs_generate(b->source->generator, (uint32_t)row->noise_seed, first, n, (int)row->steps,
-                           row->guidance_scale, b->samples, error);
+    const struct fs_score_request *request = b->request;
+    if (request->generator) {
+        return fs_generate(request->generator, request->noise_seed, first, n, request->steps, request->guidance_scale,
+                           b->samples, error);
     }
-    fs_dataset_rows(b->source->data, first, n, b->samples);
+    fs_dataset_rows(request->data, first, n, b->samples);
     return FS_OK;
 }
 
@@ -60,7 +49,7 @@ static fs_status add_sums(struct batch *b, int64_t n, struct fs_error *error)
 static void tell(const struct batch *b, const char *metric, int64_t done, int64_t of, double seconds)
 {
     if (b->scoring->progress) {
-        const struct fs_score_progress progress = {(int)b->rows[0].steps, metric, done, of, seconds};
+        const struct fs_score_progress progress = {b->request->steps, metric, done, of, seconds};
         b->scoring->progress(b->scoring->owner, &progress);
     }
 }
@@ -68,7 +57,7 @@ static void tell(const struct batch *b, const char *metric, int64_t done, int64_
 static fs_status draw_all(struct batch *b, bool *stopped, struct fs_error *error)
 {
     const struct fs_scoring *scoring = b->scoring;
-    const int64_t samples = b->rows[0].samples;
+    const int64_t samples = b->request->samples;
     bool any_tap = false;
     for (int k = 0; k < FS_TAPS_MAX; k++) {
         any_tap |= b->taps[k] != NULL;
@@ -104,68 +93,49 @@ static void tell_metric(void *context, const char *metric, int64_t done, int64_t
     tell(b, metric, done, of, fs_seconds() - b->begin - b->drawn);
 }
 
-/* The curve behind the score, as the database keeps it. */
-static fs_status keep_curve(const struct fs_metric_curve *curve, struct fs_score_row *row, struct fs_error *error)
-{
-    row->spectrum = fs_allocate((size_t)curve->count, sizeof *row->spectrum, "a spectrum", error);
-    if (!row->spectrum) {
-        return FS_FAILED;
-    }
-    row->spectrum_count = curve->count;
-    for (int i = 0; i < curve->count; i++) {
-        const struct fs_metric_point *point = &curve->points[i];
-        row->spectrum[i] = (struct fs_spectrum_point){point->x, point->value, point->standard_error, point->reference};
-    }
-    return FS_OK;
-}
-
 static fs_status tap_of(const struct batch *b, const struct fs_metric *metric, int *tap, struct fs_error *error)
 {
     *tap = 0;
     return fs_metric_is_of_pictures(metric) ? FS_OK : fs_metric_tap(metric, b->scoring->extractor, tap, error);
 }
 
-static fs_status evaluate_row(struct batch *b, struct fs_score_row *row, struct fs_family_estimates *known,
-                              struct fs_error *error)
+static fs_status evaluate_one(struct batch *b, int index, struct fs_family_estimates *known, struct fs_error *error)
 {
     const struct fs_extractor *extractor = b->scoring->extractor;
-    const struct fs_metric *metric = fs_metric_find(row->metric);
+    const struct fs_metric *metric = b->request->metrics[index];
     const struct fs_metric_watch watch = {tell_metric, b};
     const double begin = fs_seconds();
-    struct fs_estimate estimate = {0};
     struct fs_metric_curve curve;
+    struct fs_score_result result = {.metric = index, .curve = &curve};
     int tap;
     FS_TRY(tap_of(b, metric, &tap, error));
     const struct fs_evaluation e = {
         .metric = metric,
-        .samples = {.n = row->samples,
+        .samples = {.n = b->request->samples,
                     .dim = extractor->taps[tap].dim,
                     .features = b->taps[tap],
                     .sums = fs_picture_sums_of(&b->sums, metric->sums)},
         .reference = fs_reference_side(b->scoring->reference, metric, tap),
-        .seed = (uint32_t)row->noise_seed,
+        .seed = b->request->noise_seed,
         .offset = extractor->resize == FS_RESIZE_AUTHORS ? FS_AUTHORS_OFFSET : 0,
         .watch = &watch,
         .known = known,
     };
-    fs_status status = fs_evaluate(&e, &estimate, &curve, error);
-    if (status == FS_OK && curve.count > 0) {
-        status = keep_curve(&curve, row, error);
+    fs_status status = fs_evaluate(&e, &result.estimate, &curve, error);
+    if (status == FS_OK) {
+        result.seconds = b->drawn + fs_seconds() - begin;
+        status = b->scoring->result(b->scoring->owner, &result, error);
     }
     free(curve.points);
-    row->value = estimate.value;
-    row->low = estimate.low;
-    row->high = estimate.high;
-    row->seconds = b->drawn + fs_seconds() - begin;
     return status;
 }
 
 static fs_status evaluate(struct batch *b, bool *stopped, struct fs_error *error)
 {
     struct fs_family_estimates known = {0};
-    for (int i = 0; i < b->count && !*stopped; i++) {
-        FS_TRY(evaluate_row(b, &b->rows[i], &known, error));
-        *stopped = *b->scoring->stop && i + 1 < b->count;
+    for (int i = 0; i < b->request->metric_count && !*stopped; i++) {
+        FS_TRY(evaluate_one(b, i, &known, error));
+        *stopped = *b->scoring->stop && i + 1 < b->request->metric_count;
     }
     return FS_OK;
 }
@@ -178,23 +148,23 @@ static fs_status batch_open(struct batch *b, struct fs_error *error)
     const struct fs_dataset *shape = scoring->shape;
     const size_t values = (size_t)(b->at_once * fs_dataset_dim(shape));
     b->samples = fs_allocate(values, sizeof(float), "samples", error);
-    b->pixels = b->rows[0].quantize ? fs_allocate(values, 1, "samples", error) : NULL;
-    if (!b->samples || (b->rows[0].quantize && !b->pixels)) {
+    b->pixels = b->request->quantize ? fs_allocate(values, 1, "samples", error) : NULL;
+    if (!b->samples || (b->request->quantize && !b->pixels)) {
         return FS_FAILED;
     }
-    for (int i = 0; i < b->count; i++) {
-        const struct fs_metric *metric = fs_metric_find(b->rows[i].metric);
+    for (int i = 0; i < b->request->metric_count; i++) {
+        const struct fs_metric *metric = b->request->metrics[i];
         int tap;
         fs_picture_sums_want(&b->sums, metric->sums);
         FS_TRY(tap_of(b, metric, &tap, error));
         if (!fs_metric_is_of_pictures(metric) && !b->taps[tap]) {
-            b->taps[tap] = fs_allocate((size_t)b->rows[0].samples,
+            b->taps[tap] = fs_allocate((size_t)b->request->samples,
                                        (size_t)scoring->extractor->taps[tap].dim * sizeof(float), "features", error);
             FS_TRY(b->taps[tap] ? FS_OK : FS_FAILED);
         }
     }
     const struct fs_picture_shape picture = {shape->height, shape->width, shape->channels};
-    return fs_picture_sums_open(&b->sums, &picture, b->rows[0].samples, error);
+    return fs_picture_sums_open(&b->sums, &picture, b->request->samples, error);
 }
 
 static void batch_close(struct batch *b)
@@ -207,14 +177,12 @@ static void batch_close(struct batch *b)
     free(b->samples);
 }
 
-static fs_status score(const struct fs_scoring *scoring, const struct source *source, struct fs_score_row *rows,
-                       int count, bool *done, struct fs_error *error)
+fs_status fs_score(const struct fs_scoring *scoring, const struct fs_score_request *request, bool *done,
+                   struct fs_error *error)
 {
     struct batch b = {.scoring = scoring,
-                      .source = source,
-                      .rows = rows,
-                      .count = count,
-                      .at_once = source->generator ? source->generator->sampler.capacity : 512,
+                      .request = request,
+                      .at_once = request->generator ? request->generator->sampler.capacity : 512,
                       .begin = fs_seconds()};
     bool stopped = false;
     fs_status status = batch_open(&b, error);
@@ -227,18 +195,4 @@ static fs_status score(const struct fs_scoring *scoring, const struct source *so
     batch_close(&b);
     *done = status == FS_OK && !stopped;
     return status;
-}
-
-fs_status fs_score_generator(const struct fs_scoring *scoring, struct fs_generator *generator,
-                             struct fs_score_row *rows, int count, bool *done, struct fs_error *error)
-{
-    const struct source source = {.generator = generator};
-    return score(scoring, &source, rows, count, done, error);
-}
-
-fs_status fs_score_data(const struct fs_scoring *scoring, const struct fs_dataset *data, struct fs_score_row *rows,
-                        int count, bool *done, struct fs_error *error)
-{
-    const struct source source = {.data = data};
-    return score(scoring, &source, rows, count, done, error);
 }

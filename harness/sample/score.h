@@ -6,7 +6,7 @@
 
 #include "harness/sample/generator.h"
 #include "harness/sample/reference.h"
-#include "harness/store/columns.h"
+#include "metrics/metric.h"
 
 struct fs_score_progress {
     int steps;
@@ -15,24 +15,42 @@ struct fs_score_progress {
     double seconds;     /* of drawing, or of the metric */
 };
 
-/* What a score is made with, and whom it tells. */
+/* What is drawn, and the metrics that it is measured by. */
+struct fs_score_request {
+    struct fs_generator *generator; /* NULL: no samples but pictures of `data` (the baseline) */
+    const struct fs_dataset *data;  /* its first `samples` (≤ data->count) */
+    int steps;                      /* 0 of data */
+    double guidance_scale;
+    uint32_t noise_seed;
+    int64_t samples;
+    bool quantize; /* rounded to 8 bits before the features */
+    const struct fs_metric *metrics[FS_METRICS_MAX];
+    int metric_count;
+};
+
+/* What came out for one of its metrics. */
+struct fs_score_result {
+    int metric; /* its index in the request */
+    struct fs_estimate estimate;
+    const struct fs_metric_curve *curve; /* behind the number; its count is 0 where there is none */
+    double seconds;                      /* of drawing, which all share, and of the metric's own work */
+};
+
+/* What scores are made with, and whom they are told. */
 struct fs_scoring {
     struct fs_extractor *extractor;
     const struct fs_reference *reference;
     const struct fs_dataset *shape;
     volatile sig_atomic_t *stop;
     void *owner;
-    void (*progress)(void *owner, const struct fs_score_progress *progress);
+    void (*progress)(void *owner, const struct fs_score_progress *progress); /* may be NULL */
+    /* Called with each result as soon as it is there; a failure ends the work. */
+    fs_status (*result)(void *owner, const struct fs_score_result *result, struct fs_error *error);
 };
 
-/* Fills value, low, high, seconds and spectrum (free() it) of `count` rows, one a metric, that are alike in all else
- * (steps, guidance_scale, noise_seed, samples, quantize say what to draw): samples are drawn and brought through the
- * extractor once. seconds: of drawing, shared, and of the metric's own work. *done is false when *stop was set before
- * the end: nothing is lost but these scores. */
-fs_status fs_score_generator(const struct fs_scoring *scoring, struct fs_generator *generator,
-                             struct fs_score_row *rows, int count, bool *done, struct fs_error *error);
-/* The floor: the first `samples` (≤ data->count) pictures of `data` in place of samples. */
-fs_status fs_score_data(const struct fs_scoring *scoring, const struct fs_dataset *data, struct fs_score_row *rows,
-                        int count, bool *done, struct fs_error *error);
+/* Samples are drawn and brought through the extractor once, then each metric is worked out. *done is false when *stop
+ * was set before the last result. */
+fs_status fs_score(const struct fs_scoring *scoring, const struct fs_score_request *request, bool *done,
+                   struct fs_error *error);
 
 #endif

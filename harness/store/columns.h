@@ -80,7 +80,7 @@ struct fs_score_row {
     const char *source_hash;
     double value, low, high; /* low, high: interval over samples; NAN when there is none */
     double seconds;
-    struct fs_spectrum_point *spectrum; /* of the metric spectrum, by frequency; else NULL. The owner's of the row */
+    const struct fs_spectrum_point *spectrum; /* of the metric spectrum, by frequency; else NULL */
     int spectrum_count;
 };
 extern const struct fs_columns fs_score_columns;
