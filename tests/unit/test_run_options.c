@@ -12,6 +12,7 @@
 
 #include "harness/config/config.h"
 #include "harness/config/schema.h"
+#include "harness/run/rows.h"
 
 static struct fs_error error;
 
@@ -70,8 +71,8 @@ static int made_again(const char *text, const struct fs_config *run)
         fail_msg("%s\n%s", options, error.text);
     }
     assert_int_equal(again.run_count, 1);
-    assert_int_equal(fs_run_id(run, "data", "source", one, &error), FS_OK);
-    assert_int_equal(fs_run_id(&again.runs[0], "data", "source", other, &error), FS_OK);
+    assert_int_equal(fs_run_id(run, "data", one, &error), FS_OK);
+    assert_int_equal(fs_run_id(&again.runs[0], "data", other, &error), FS_OK);
     if (strcmp(one, other) != 0 || strcmp(again.runs[0].json, run->json) != 0) {
         fail_msg("%s\n  %s\n  %s", options, run->json, again.runs[0].json);
     }
