@@ -171,6 +171,20 @@ const struct fs_result_row *fs_result_row_like(const struct fs_result_section *s
     return NULL;
 }
 
+const struct fs_result_row *fs_result_training(const struct fs_results *results, const char *train_hash,
+                                               const char *data_sha256)
+{
+    for (int i = 0; i < results->section_count; i++) {
+        for (int r = 0; r < results->sections[i].row_count; r++) {
+            const struct fs_result_row *row = &results->sections[i].rows[r];
+            if (strcmp(row->train_hash, train_hash) == 0 && strcmp(row->data_sha256, data_sha256) == 0) {
+                return row;
+            }
+        }
+    }
+    return NULL;
+}
+
 struct fs_result_cell *fs_result_cell_at(const struct fs_result_row *row, int64_t steps)
 {
     for (int i = 0; i < row->cell_count; i++) {
@@ -507,4 +521,31 @@ fs_status fs_results_read(struct fs_store *store, const struct fs_experiment_nam
     return results->section_count == 0 && history == FS_LAST_SCORE
                ? nothing_left(fs_store_handle(store), experiment->id, only, error)
                : FS_OK;
+}
+
+/* The columns of fs_results_place; ?1: the experiment's name. */
+static const char trainings[] =
+    "SELECT r.dataset, r.model, '', '', '', '', '', 0, 1, 1, r.method, r.train_hash, r.data_sha256, r.config_json, "
+    "max(m.label) FROM runs r LEFT JOIN experiment_runs m ON m.run = r.number AND (?1 IS NULL OR m.experiment IN "
+    "(SELECT "
+    "id FROM experiments WHERE name = ?1)) WHERE r.is_teacher = 0 AND (?1 IS NULL OR m.run IS NOT NULL) "
+    "GROUP BY r.train_hash, r.data_sha256 ORDER BY r.dataset, r.model, min(r.number)";
+
+fs_status fs_results_of_runs(struct fs_store *store, const struct fs_experiment_name *experiment,
+                             struct fs_results *results, struct fs_error *error)
+{
+    struct fs_result_section *section;
+    struct fs_result_row *training;
+    sqlite3_stmt *query;
+    bool row = true;
+
+    *results = (struct fs_results){.experiment = *experiment};
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, trainings, "t", experiment->name));
+    fs_status status = fs_query_next(query, &row, error);
+    while (status == FS_OK && row) {
+        status = fs_results_place(results, query, &section, &training, error);
+        status = status == FS_OK ? fs_query_next(query, &row, error) : status;
+    }
+    sqlite3_finalize(query);
+    return status == FS_OK ? fs_results_set_apart(results, error) : status;
 }

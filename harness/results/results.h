@@ -155,10 +155,18 @@ fs_status fs_results_read(struct fs_store *store, const struct fs_experiment_nam
                           struct fs_results *results, struct fs_error *error);
 void fs_results_free(struct fs_results *results);
 
+/* The trainings of an experiment, teachers' left out, as rows without cells: a section for each data set and network.
+ * What sets each apart is all that they say. Free with fs_results_free, also after a failure. */
+fs_status fs_results_of_runs(struct fs_store *store, const struct fs_experiment_name *experiment,
+                             struct fs_results *results, struct fs_error *error);
+
 /* The section that stands for the experiment: FID where there is one, else FD, else the first; NULL without any. */
 struct fs_result_section *fs_results_main(const struct fs_results *results);
 /* A row's cell at a number of steps (with a history: its first); NULL: none. */
 struct fs_result_cell *fs_result_cell_at(const struct fs_result_row *row, int64_t steps);
+/* The first row of a training, in any section; NULL: none. */
+const struct fs_result_row *fs_result_training(const struct fs_results *results, const char *train_hash,
+                                               const char *data_sha256);
 bool fs_measure_equal(const struct fs_measure *a, const struct fs_measure *b);
 /* The row of the same training; NULL: none. */
 const struct fs_result_row *fs_result_row_like(const struct fs_result_section *section,

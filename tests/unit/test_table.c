@@ -498,6 +498,29 @@ static void test_what_was_set_sets_rows_apart(void **state)
             "| Flow matching (Euler) | 200 | 360 |");
 }
 
+/* In the list of runs, too. */
+static void test_runs_are_named_apart(void **state)
+{
+    struct place *place = *state;
+    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
+    char id[65];
+
+    add_experiment(place, "set", "a", NULL);
+    add_training(place, "b0", 16, "0.001", 100);
+    add_training(place, "b1", 16, "0.001", 200);
+    add_training(place, "b2", 24, "0.001", 200);
+    test_id("b2", id);
+    good(place, fs_store_label(place->store, id, place->experiment, "mine", &place->error));
+    good(place, fs_runs_print(place->store, "set", false, stream, &place->error));
+    fclose(stream);
+    HAS_ALL(place, "  c0ffee00c0ff  updates 100, batch 16\n", "  c0ffee00c0ff  updates 200, batch 16\n",
+            "  c0ffee00c0ff  mine, updates 200, batch 24\n");
+    stream = fmemopen(place->output, sizeof(place->output), "w");
+    good(place, fs_runs_print(place->store, NULL, true, stream, &place->error));
+    fclose(stream);
+    HAS_ALL(place, "\"name\":\"set: updates 100, batch 16\"}\n", "\"name\":\"set: mine, updates 200, batch 24\"}\n");
+}
+
 /* Configurations that are alike: then the data, or the training's hash, says that these are two. */
 static void test_rows_on_other_data_or_of_another_time(void **state)
 {
@@ -747,7 +770,7 @@ static void test_runs_and_show(void **state)
     good(place, fs_runs_print(place->store, "ablation", false, stream, &place->error));
     fclose(stream);
     assert_non_null(strstr(place->output, "\nabcdef01  shortcut"));
-    assert_non_null(strstr(place->output, " 200/4000      140      0 s  c0ffee00c0ff\n"));
+    assert_non_null(strstr(place->output, " 200/4000      140      0 s  c0ffee00c0ff  max_step 1/8\n"));
 
     stream = fmemopen(place->output, sizeof(place->output), "w");
     good(place, fs_show_print(place->store, "abcdef", false, stream, &place->error));
@@ -786,6 +809,7 @@ int main(void)
         TEST(test_wrong_names_are_said),
         TEST(test_two_varied_keys_are_two_columns),
         TEST(test_what_was_set_sets_rows_apart),
+        TEST(test_runs_are_named_apart),
         TEST(test_rows_on_other_data_or_of_another_time),
         TEST(test_a_label_names_its_row),
         TEST(test_only_what_is_no_noise_is_marked),
