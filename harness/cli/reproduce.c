@@ -7,7 +7,7 @@
 #include "harness/cli/options.h"
 #include "harness/run/session.h"
 #include "harness/git/process.h"
-#include "harness/report/reproduction.h"
+#include "harness/report/reproduction_print.h"
 
 struct reproduce_options {
     const char *run, *db, *out;
@@ -51,7 +51,13 @@ static fs_status compare(const struct reproduce_options *options, struct fs_stor
     remove(copy);
     FS_TRY(fs_store_copy(theirs, copy, error)); /* of whatever schema it is */
     FS_TRY(fs_store_open(copy, FS_STORE_READ, &again, error));
-    const fs_status status = fs_reproduction_print(store, again, id, options->json, stdout, outcome, error);
+    struct fs_reproduction reproduction;
+    fs_status status = fs_reproduction_compare(store, again, id, &reproduction, error);
+    if (status == FS_OK) {
+        *outcome = reproduction.outcome;
+        status = fs_reproduction_print(&reproduction, options->json, stdout, error);
+    }
+    fs_reproduction_free(&reproduction);
     fs_store_close(again);
     return status;
 }

@@ -3,7 +3,6 @@
 #define FEWSTEP_REPRODUCTION_H
 
 #include <stdbool.h>
-#include <stdio.h>
 
 #include "harness/store/store.h"
 
@@ -25,9 +24,27 @@ enum fs_reproduced {
     FS_REPRODUCED_UNKNOWN,  /* scores differ of which no spread is known: too few seeds, or a measure that has none */
 };
 
-/* Compares the scores of run `id` with those of the same training and seed in `again`, and prints them, as text or as a
- * JSON object a line, then the verdict. FS_FAILED when `again` has none of them. */
-fs_status fs_reproduction_print(struct fs_store *store, struct fs_store *again, const char *id, bool json, FILE *stream,
-                                enum fs_reproduced *outcome, struct fs_error *error);
+/* A score that is recorded, and what came out when it was made again. */
+struct fs_reproduced_score {
+    char metric[32], extractor[64];
+    int64_t steps;
+    double recorded, again; /* again: NAN where it was not made again */
+    double spreads;         /* by how many spreads over seeds they differ; NAN: equal, or not known */
+    bool equal;             /* bit for bit */
+};
+
+struct fs_reproduction {
+    char run[65];
+    struct fs_reproduced_score *scores;
+    int count, compared, equal, missing;
+    int weights; /* of the last checkpoints: 1 the same bytes, 0 others, −1 not known */
+    enum fs_reproduced outcome;
+};
+
+/* Compares the scores of run `id` with those of the same training and seed in `again`. FS_FAILED when `again` has none
+ * of them. Free with fs_reproduction_free, also after a failure. */
+fs_status fs_reproduction_compare(struct fs_store *store, struct fs_store *again, const char *id,
+                                  struct fs_reproduction *reproduction, struct fs_error *error);
+void fs_reproduction_free(struct fs_reproduction *reproduction);
 
 #endif
