@@ -8,6 +8,7 @@
 #include "harness/report/tfrecord.h"
 #include "harness/store/query.h"
 #include "harness/text/escape.h"
+#include "harness/text/json.h"
 #include "kernels/base/file.h"
 
 /* The newest experiment of the name ?1 and its parts; everything where ?1 is NULL. */
@@ -91,10 +92,19 @@ static fs_status add_point(json_t *curve, sqlite3_stmt *query, struct fs_error *
     return failed ? fs_fail(error, FS_FAILED, "no memory for a curve") : FS_OK;
 }
 
+static bool is_text(const json_t *value, const char *text)
+{
+    json_t *other = fs_json_string(text);
+    const bool same = json_equal(value, other);
+
+    json_decref(other);
+    return same;
+}
+
 static bool continues(const json_t *curve, sqlite3_stmt *query)
 {
-    return curve && strcmp(json_string_value(json_object_get(curve, "run_id")), fs_query_text(query, 0)) == 0 &&
-           strcmp(json_string_value(json_object_get(curve, "name")), fs_query_text(query, 1)) == 0;
+    return curve && is_text(json_object_get(curve, "run_id"), fs_query_text(query, 0)) &&
+           is_text(json_object_get(curve, "name"), fs_query_text(query, 1));
 }
 
 static fs_status print_curves(sqlite3_stmt *query, json_t **curve, FILE *stream, struct fs_error *error)
@@ -106,8 +116,8 @@ static fs_status print_curves(sqlite3_stmt *query, json_t **curve, FILE *stream,
         if (!continues(*curve, query)) {
             FS_TRY(*curve ? print_object(*curve, "curve", stream, error) : FS_OK);
             json_decref(*curve);
-            *curve = json_pack("{s:s,s:s,s:[],s:[]}", "run_id", fs_query_text(query, 0), "name",
-                               fs_query_text(query, 1), "updates", "values");
+            *curve = json_pack("{s:o,s:o,s:[],s:[]}", "run_id", fs_json_string(fs_query_text(query, 0)), "name",
+                               fs_json_string(fs_query_text(query, 1)), "updates", "values");
         }
         FS_TRY(add_point(*curve, query, error));
         FS_TRY(fs_query_next(query, &row, error));

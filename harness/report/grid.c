@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/text/escape.h"
 #include "kernels/base/memory.h"
 
 fs_status fs_grid_make(struct fs_grid *grid, int rows, int columns, const char *empty, struct fs_error *error)
@@ -33,8 +34,12 @@ char *fs_grid_at(struct fs_grid *grid, int row, int column)
 
 fs_status fs_grid_note(struct fs_grid *grid, const char *note, struct fs_error *error)
 {
-    char *longer = fs_format(error, "%s%s\n", grid->notes ? grid->notes : "", note);
+    const size_t size = 3 * strlen(note) + 1; /* a byte becomes three at most */
+    char *plain = fs_allocate(size, 1, "a note", error);
+    char *longer =
+        plain ? fs_format(error, "%s%s\n", grid->notes ? grid->notes : "", fs_plain_text(note, plain, size)) : NULL;
 
+    free(plain);
     if (!longer) {
         return FS_FAILED;
     }
@@ -74,7 +79,9 @@ static void print_aligned(struct fs_grid *grid, FILE *stream)
             }
             const int space = width - text_width(text);
             const bool left = column < grid->left;
-            fprintf(stream, "%s%*s%s%*s", column ? "  " : "", left ? 0 : space, "", text, left ? space : 0, "");
+            fprintf(stream, "%s%*s", column ? "  " : "", left ? 0 : space, "");
+            fs_put_plain(text, stream);
+            fprintf(stream, "%*s", left ? space : 0, "");
         }
         fputc('\n', stream);
     }
@@ -84,7 +91,10 @@ static void print_markdown(struct fs_grid *grid, FILE *stream)
 {
     for (int row = 0; row < grid->rows; row++) {
         for (int column = 0; column < grid->columns; column++) {
-            fprintf(stream, "| %s ", fs_grid_at(grid, row, column));
+            fputs("| ", stream);
+            /* On the left are names, which may be anyone's; the others have marks of ours. */
+            (column < grid->left ? fs_put_markdown : fs_put_plain)(fs_grid_at(grid, row, column), stream);
+            fputc(' ', stream);
         }
         fputs("|\n", stream);
         for (int column = 0; row == 0 && column < grid->columns; column++) {
@@ -99,7 +109,11 @@ static void print_notes(const struct fs_grid *grid, bool markdown, FILE *stream)
 {
     fputc('\n', stream);
     for (const char *line = grid->notes; *line; line += strcspn(line, "\n") + 1) {
-        fprintf(stream, "%s%.*s\n", markdown ? "- " : "", (int)strcspn(line, "\n"), line);
+        char text[2048];
+        snprintf(text, sizeof(text), "%.*s", (int)strcspn(line, "\n"), line);
+        fputs(markdown ? "- " : "", stream);
+        (markdown ? fs_put_markdown : fs_put_plain)(text, stream);
+        fputc('\n', stream);
     }
 }
 

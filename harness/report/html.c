@@ -34,7 +34,7 @@ void fs_html_text(FILE *stream, const char *text, size_t length)
     while (length > 0) {
         const size_t size = fs_utf8_length(text, length);
         const char *escape = escape_of(*text);
-        const bool control = ((unsigned char)*text < 0x20 && *text != '\n' && *text != '\t') || *text == 0x7f;
+        const bool control = size > 0 && fs_is_control(text, size) && *text != '\n' && *text != '\t';
 
         if (escape || control || size == 0) {
             fputs(escape ? escape : FS_REPLACEMENT, stream);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/text/escape.h"
+#include "harness/text/json.h"
 #include "harness/text/number.h"
 
 #define LABEL 512
@@ -21,8 +23,13 @@ static double per_cent(double effect)
 
 static void print_measure(const struct fs_measure *measure, FILE *stream)
 {
-    fprintf(stream, "\n%s, %s, %s (%s), %" PRId64 " samples, %s weights", measure->dataset, measure->model,
-            measure->metric, measure->extractor, measure->samples, measure->weights);
+    fputc('\n', stream);
+    fs_put_plain(measure->dataset, stream);
+    fputs(", ", stream);
+    fs_put_plain(measure->model, stream);
+    fprintf(stream, ", %s (", measure->metric);
+    fs_put_plain(measure->extractor, stream);
+    fprintf(stream, "), %" PRId64 " samples, %s weights", measure->samples, measure->weights);
     if (measure->guidance_scale != 1) {
         fprintf(stream, ", guidance %g", measure->guidance_scale);
     }
@@ -37,7 +44,10 @@ static const struct fs_result_row *row_of(const struct fs_regression *all, const
 /* The row's name, and what sets it apart. */
 static void label_of(const struct fs_result_row *row, char text[LABEL])
 {
-    snprintf(text, LABEL, "%s%s%s", row->name, row->apart[0] ? ", " : "", row->apart);
+    char whole[LABEL];
+
+    snprintf(whole, sizeof(whole), "%s%s%s", row->name, row->apart[0] ? ", " : "", row->apart);
+    fs_plain_text(whole, text, LABEL);
 }
 
 static void print_reason(const struct fs_regress_cell *cell, FILE *stream)
@@ -189,24 +199,26 @@ static json_t *cell_json(const struct fs_regression *all, const struct fs_regres
     char varied[LABEL];
 
     print_varied(&all->results, row, varied);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-                     "s:f, s:f, s:b, s:s, s:o}",
-                     "method", row->method, "dataset", measure->dataset, "model", measure->model, "metric",
-                     measure->metric, "extractor", measure->extractor, "weights", measure->weights, "train_hash",
-                     row->train_hash, "ablated", varied, "steps", (json_int_t)cell->steps, "samples",
-                     (json_int_t)measure->samples, "guidance_scale", measure->guidance_scale, "seeds", cell->seeds,
-                     "base", scores_json(all->base, cell), "head", scores_json(all->head, cell), "log_ratio",
-                     number(outcome->effect), "low", number(outcome->low), "high", number(outcome->high), "p",
-                     number(outcome->p), "level", number(outcome->equal ? (double)NAN : outcome->level), "spread",
-                     spread->deviation, "degrees_of_freedom", spread->dof, "equal", outcome->equal, "verdict",
-                     fs_verdict_name(outcome->verdict), "seeds_needed",
-                     cell->seeds_needed ? json_integer(cell->seeds_needed) : json_null());
+    return json_pack(
+        "{s:o, s:o, s:o, s:s, s:o, s:s, s:o, s:o, s:I, s:I, s:f, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "s:f, s:f, s:b, s:s, s:o}",
+        "method", fs_json_string(row->method), "dataset", fs_json_string(measure->dataset), "model",
+        fs_json_string(measure->model), "metric", measure->metric, "extractor", fs_json_string(measure->extractor),
+        "weights", measure->weights, "train_hash", fs_json_string(row->train_hash), "ablated", fs_json_string(varied),
+        "steps", (json_int_t)cell->steps, "samples", (json_int_t)measure->samples, "guidance_scale",
+        measure->guidance_scale, "seeds", cell->seeds, "base", scores_json(all->base, cell), "head",
+        scores_json(all->head, cell), "log_ratio", number(outcome->effect), "low", number(outcome->low), "high",
+        number(outcome->high), "p", number(outcome->p), "level", number(outcome->equal ? (double)NAN : outcome->level),
+        "spread", spread->deviation, "degrees_of_freedom", spread->dof, "equal", outcome->equal, "verdict",
+        fs_verdict_name(outcome->verdict), "seeds_needed",
+        cell->seeds_needed ? json_integer(cell->seeds_needed) : json_null());
 }
 
 static json_t *revision_json(const struct fs_revision *revision)
 {
-    return json_pack("{s:s, s:s, s:s, s:b, s:i}", "revision", revision->name, "commit", revision->commit, "source_hash",
-                     revision->source_hash, "changed_tree", revision->dirty, "runs", revision->runs);
+    return json_pack("{s:o, s:o, s:s, s:b, s:i}", "revision", fs_json_string(revision->name), "commit",
+                     fs_json_string(revision->commit), "source_hash", revision->source_hash, "changed_tree",
+                     revision->dirty, "runs", revision->runs);
 }
 
 static fs_status print_line(json_t *object, FILE *stream, struct fs_error *error)

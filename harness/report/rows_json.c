@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "harness/store/query.h"
+#include "harness/text/escape.h"
 
 static json_t *column_json(sqlite3_stmt *query, int column)
 {
@@ -15,7 +16,7 @@ static json_t *column_json(sqlite3_stmt *query, int column)
     case SQLITE_NULL:
         return json_null();
     default:
-        return json_string(fs_query_text(query, column));
+        return fs_json_string(fs_query_text(query, column));
     }
 }
 
@@ -52,16 +53,28 @@ fs_status fs_rows_json(struct fs_store *store, json_t **rows, struct fs_error *e
     return status;
 }
 
+/* A text whole, whatever its length; the rest as fs_json_text has it. */
+static void print_value(const json_t *value, FILE *stream)
+{
+    char text[1024];
+
+    if (json_is_string(value)) {
+        fs_put_plain(json_string_value(value), stream);
+        return;
+    }
+    fs_json_text(value, text, sizeof(text));
+    fs_put_plain(text, stream);
+}
+
 static void print_line(const json_t *object, FILE *stream)
 {
     const char *key, *comma = "";
     const json_t *value;
-    char text[1024];
 
     json_object_foreach((json_t *)object, key, value)
     {
-        fs_json_text(value, text, sizeof(text));
-        fprintf(stream, "%s%s %s", comma, key, text);
+        fprintf(stream, "%s%s ", comma, key);
+        print_value(value, stream);
         comma = ", ";
     }
     fputc('\n', stream);
@@ -71,7 +84,6 @@ void fs_json_print(const json_t *object, int indent, FILE *stream)
 {
     const char *key;
     const json_t *value, *item;
-    char text[1024];
     size_t i;
 
     json_object_foreach((json_t *)object, key, value)
@@ -88,8 +100,9 @@ void fs_json_print(const json_t *object, int indent, FILE *stream)
                 print_line(item, stream);
             }
         } else {
-            fs_json_text(value, text, sizeof(text));
-            fprintf(stream, " %s\n", text);
+            fputc(' ', stream);
+            print_value(value, stream);
+            fputc('\n', stream);
         }
     }
 }

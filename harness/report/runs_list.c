@@ -7,9 +7,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "harness/text/escape.h"
 #include "harness/text/number.h"
 #include "harness/report/rows_json.h"
 #include "harness/results/results.h"
+#include "harness/store/query.h"
 
 /* How far a run has come is the last update of its curves or checkpoints, and the same of its teacher before it. */
 #define RUNS                                                                                                           \
@@ -64,17 +66,18 @@ static fs_status add_experiment(struct fs_store *store, const struct fs_experime
 static fs_status add_all(struct fs_store *store, struct trainings *trainings, struct fs_error *error)
 {
     struct fs_experiment_name found;
-    json_t *names, *row;
-    size_t i;
-    fs_status status = FS_OK;
+    sqlite3_stmt *names;
+    bool row;
 
-    FS_TRY(fs_rows_json(store, &names, error, "SELECT name FROM experiments GROUP BY name ORDER BY min(id)", "", NULL));
-    json_array_foreach(names, i, row)
-    {
-        status = status == FS_OK ? fs_experiment_find(store, text_of(row, "name"), &found, error) : status;
+    FS_TRY(fs_query_open(fs_store_handle(store), &names, error,
+                         "SELECT name FROM experiments GROUP BY name ORDER BY min(id)", ""));
+    fs_status status = fs_query_next(names, &row, error);
+    while (status == FS_OK && row) {
+        status = fs_experiment_find(store, fs_query_text(names, 0), &found, error);
         status = status == FS_OK ? add_experiment(store, &found, trainings, error) : status;
+        status = status == FS_OK ? fs_query_next(names, &row, error) : status;
     }
-    json_decref(names);
+    sqlite3_finalize(names);
     return status;
 }
 
@@ -98,7 +101,7 @@ static void name_run(const struct trainings *trainings, const json_t *row, char 
 
 static void print_run(const json_t *row, const char *name, FILE *stream)
 {
-    char updates[64], work[FS_NUMBER_TEXT], age[FS_NUMBER_TEXT];
+    char updates[64], work[FS_NUMBER_TEXT], age[FS_NUMBER_TEXT], line[NAME + 512];
 
     snprintf(updates, sizeof(updates), "%lld/%lld", (long long)json_integer_value(json_object_get(row, "done")),
              (long long)json_integer_value(json_object_get(row, "updates")));
@@ -106,10 +109,12 @@ static void print_run(const json_t *row, const char *name, FILE *stream)
     fs_duration(time(NULL) - json_integer_value(json_object_get(row, "created")), age);
     const char *commit = text_of(row, "commit_hash");
     const bool dirty = strlen(commit) > 12 && strstr(commit, "-dirty"); /* else it is within the twelve */
-    fprintf(stream, "%.8s  %-26s %-10s %5lld  %-8s %13s %8s %8s  %.12s%s%s%s%s\n", text_of(row, "id"),
-            text_of(row, "method"), text_of(row, "model"), (long long)json_integer_value(json_object_get(row, "seed")),
-            text_of(row, "state"), updates, work, age, commit, dirty ? "-dirty" : "",
-            json_integer_value(json_object_get(row, "is_teacher")) ? "  (teacher)" : "", *name ? "  " : "", name);
+    snprintf(line, sizeof(line), "%.8s  %-26s %-10s %5lld  %-8s %13s %8s %8s  %.12s%s%s%s%s", text_of(row, "id"),
+             text_of(row, "method"), text_of(row, "model"), (long long)json_integer_value(json_object_get(row, "seed")),
+             text_of(row, "state"), updates, work, age, commit, dirty ? "-dirty" : "",
+             json_integer_value(json_object_get(row, "is_teacher")) ? "  (teacher)" : "", *name ? "  " : "", name);
+    fs_put_plain(line, stream); /* whatever the names hold, it is one line */
+    fputc('\n', stream);
 }
 
 static fs_status print_runs(struct fs_store *store, const struct fs_experiment_name *experiment,

@@ -3,10 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/config/config.h"
 #include "harness/report/rows_json.h"
 #include "harness/text/escape.h"
+#include "harness/text/number.h"
 #include "kernels/base/memory.h"
 
 #define OF_RUN " = (SELECT number FROM runs WHERE id = ?1)"
@@ -97,12 +99,27 @@ static fs_status add_command(struct fs_store *store, const char *id, json_t *all
     return failed ? fs_fail(error, FS_FAILED, "no memory for a run") : FS_OK;
 }
 
+/* Of a run's checkpoints only the newest stay; the rows of the others keep their SHA-256. */
+static void mark_checkpoints(json_t *rows)
+{
+    size_t i;
+    json_t *row;
+
+    json_array_foreach(rows, i, row)
+    {
+        json_object_set_new(row, "on_disk", json_boolean(access(text_at(row, "path"), F_OK) == 0));
+    }
+}
+
 static fs_status collect(struct fs_store *store, const char *id, const char *config_json, json_t *all,
                          struct fs_error *error)
 {
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         json_t *rows;
         FS_TRY(fs_rows_json(store, &rows, error, parts[i].sql, "t", id));
+        if (strcmp(parts[i].name, "checkpoints") == 0) {
+            mark_checkpoints(rows);
+        }
         json_t *part = i == 0 ? json_incref(json_array_get(rows, 0)) : json_incref(rows);
         json_decref(rows);
         if (json_object_set_new(all, parts[i].name, part) != 0) {
@@ -141,6 +158,13 @@ fs_status fs_show_print(struct fs_store *store, const char *prefix, bool json, F
         json_dumpf(all, stream, JSON_COMPACT);
         fputc('\n', stream);
     } else {
+        char size[FS_NUMBER_TEXT];
+        json_t *run = json_object_get(all, "run");
+        const json_t *peak = json_object_get(run, "peak_bytes");
+        if (json_number_value(peak) > 0) {
+            fs_byte_size((int64_t)json_number_value(peak), size);
+            json_object_set_new(run, "peak_bytes", json_string(size));
+        }
         fs_json_print(all, 0, stream);
     }
     json_decref(all);

@@ -209,7 +209,9 @@ fs_status fs_table_latex(const struct fs_results *results, const struct fs_resul
     if (!builds) {
         return FS_FAILED;
     }
-    fprintf(stream, "%% needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; %s\n", builds);
+    fputs("% needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; ", stream);
+    fs_put_plain(builds, stream); /* a newline would end the comment */
+    fputc('\n', stream);
     free(builds);
     fprintf(stream, "\\begin{table}\n  \\centering\n  \\%s\n  \\setlength{\\tabcolsep}{%dpt}\n",
             wide ? "footnotesize" : "small", wide ? 3 : 4);

@@ -7,6 +7,7 @@
 #include "harness/report/grid.h"
 #include "harness/report/origins.h"
 #include "harness/report/table_views.h"
+#include "harness/text/escape.h"
 #include "harness/text/number.h"
 #include "kernels/base/memory.h"
 
@@ -265,7 +266,12 @@ fs_status fs_table_text(const struct fs_results *results, const struct fs_result
             fprintf(stream, "%spublished%s: %s, %s, %s, %" PRId64 " samples\n\n", strong, strong, section->title,
                     section->measure.model, fs_published_metric(section), section->measure.samples);
         } else {
-            fprintf(stream, "%s%s%s: %s\n\n", strong, results->experiment.name, strong, section->about);
+            void (*put)(const char *text, FILE *to) = markdown ? fs_put_markdown : fs_put_plain;
+            fputs(strong, stream);
+            put(results->experiment.name, stream);
+            fprintf(stream, "%s: ", strong);
+            put(section->about, stream);
+            fputs("\n\n", stream);
         }
         fs_grid_print(&table.grid, markdown, stream);
     }

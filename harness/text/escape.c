@@ -93,6 +93,19 @@ void fs_put_plain(const char *text, FILE *stream)
     put_plain(text, strlen(text), "", stream);
 }
 
+void fs_put_markdown(const char *text, FILE *stream)
+{
+    while (*text) {
+        const size_t length = strcspn(text, "|<\\`[");
+        put_plain(text, length, "", stream);
+        text += length;
+        if (*text) {
+            fprintf(stream, "\\%c", *text);
+            text++;
+        }
+    }
+}
+
 /* --- a stream --- */
 
 /* A character may come in two writes: its first bytes wait here. */
@@ -177,7 +190,7 @@ void fs_put_csv(const char *text, FILE *stream)
         if (*text == '"') {
             fputs("\"\"", stream);
         } else {
-            put_plain(text, length, "\n\r", stream);
+            put_plain(text, length, "\n", stream);
         }
     }
     fputs(quoted ? "\"" : "", stream);

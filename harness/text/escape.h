@@ -20,6 +20,9 @@ const char *fs_plain_text(const char *text, char *out, size_t size);
 /* The same, to a stream. */
 void fs_put_plain(const char *text, FILE *stream);
 
+/* The same for Markdown: what would begin HTML or end a table's cell is escaped as well. Marks of emphasis are left. */
+void fs_put_markdown(const char *text, FILE *stream);
+
 /* A stream that does this to all that is written to it but newlines and tabs, and passes it on to `to`, which stays the
  * caller's. NULL where there is no memory. */
 FILE *fs_plain_stream(FILE *to);

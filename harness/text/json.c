@@ -2,7 +2,10 @@
 #include "harness/text/json.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "harness/text/escape.h"
 
 const json_t *fs_json_at(const json_t *root, const char *dotted)
 {
@@ -52,4 +55,18 @@ void fs_config_text(const char *config_json, const char *key, char *text, size_t
 
     fs_json_text(fs_json_at(config, key), text, size);
     json_decref(config);
+}
+
+json_t *fs_json_string(const char *text)
+{
+    json_t *as_is = json_string(text);
+
+    if (as_is) {
+        return as_is;
+    }
+    const size_t size = 3 * strlen(text) + 1; /* a byte becomes three at most */
+    char *plain = malloc(size);
+    json_t *replaced = plain ? json_string(fs_plain_text(text, plain, size)) : NULL;
+    free(plain);
+    return replaced;
 }

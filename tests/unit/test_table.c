@@ -777,7 +777,7 @@ static void test_runs_and_show(void **state)
     fclose(stream);
     static const char *const lines[] = {
         "\n    shortcut:\n      max_step: 1/8\n",
-        "\n  - update 150, path out/c.safetensors, bytes 1000, sha256 c5\n",
+        "\n  - update 150, path out/c.safetensors, bytes 1000, sha256 c5, on_disk false\n",
         "\n  - metric fd, extractor fashion-cnn, steps 4, value 12.5,",
         "\n  - name loss, update 200, value 0.25\n",
         "\n  - name ablation, path experiments/x.yaml, ablated methods.shortcut.max_step, label –\n",

@@ -103,6 +103,7 @@ static void test_formats(void **state)
     put(fs_put_csv, "\t=x", "'" R "=x");
     put(fs_put_csv, "-1.5e-3", "-1.5e-3"); /* a number is a number */
     put(fs_put_csv, "a=\x1b[1m", "a=" R "[1m");
+    put(fs_put_markdown, "**a** | <b> `c`\n[d](e) \\", "**a** \\| \\<b> \\`c\\`" R "\\[d](e) \\\\");
     put(fs_put_latex_label, "a}b\\c d_é", "a-b-c-d---");
     put(fs_put_latex_label, "max-step.1:4", "max-step.1:4");
 }
