@@ -10,7 +10,7 @@
 #include "methods/option.h"
 
 #define FS_SIGMA 1e-5
-#define FS_CLIP 4.0 /* ± bound of bootstrapped states and targets */
+#define FS_CLIP 4.0 /* ± bound of states after a half step, and of the shortcut model's targets */
 #define FS_PHASES_MAX 24
 
 /* Room for the settings of a run's method. Its options say what lies where; only its own file knows the struct. */

@@ -68,6 +68,7 @@ static void make_targets(struct fs_method_context *context, struct fs_targets *t
     for (int i = 0; i < context->rows; i++) {
         targets->level[i] = context->phase->level;
     }
+    /* The target is not clipped: the shortcut model's authors clip it in that model alone. */
     const struct fs_half_steps how = {
         .network = FS_NETWORK_TEACHER,
         .conditioned = false,

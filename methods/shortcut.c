@@ -146,6 +146,7 @@ static void make_targets(struct fs_method_context *context, struct fs_targets *t
     const struct fs_half_steps how = {
         .network = FS_NETWORK_AVERAGE,
         .conditioned = true,
+        .clip = FS_CLIP,
         .guided = guided < 0                 ? 0
                   : guided < bootstrap.count ? guided
                                              : bootstrap.count,

@@ -150,5 +150,5 @@ void fs_half_step_rows(struct fs_method_context *context, struct fs_targets *tar
     }
     context->mix(context, middle, one, x, half, v1, FS_CLIP);
     half_step_velocity(context, how, v2, middle, later, half_level, labels);
-    fs_mix_evenly(context, rows_of(targets->target, range), 0.5, v1, 0.5, v2, FS_CLIP);
+    fs_mix_evenly(context, rows_of(targets->target, range), 0.5, v1, 0.5, v2, how->clip);
 }

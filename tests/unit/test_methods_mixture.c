@@ -88,9 +88,9 @@ static struct fs_phase only_phase(const struct fs_mock_training *mock)
     return phases[0];
 }
 
-static double clip(double value)
+static double clip(double value, double bound)
 {
-    return fmin(fmax(value, -4), 4);
+    return fmin(fmax(value, -bound), bound);
 }
 
 /* --- two half steps --- */
@@ -107,9 +107,9 @@ static void guided_velocity(const double *x, double t, double s, int32_t label, 
     }
 }
 
-/* x_t of a bootstrapped row and the exact composition of its two half steps. */
+/* x_t of a bootstrapped row and the exact composition of its two half steps, the target within ±bound. */
 static void check_half_steps(const struct fs_mock_training *mock, const struct fs_mock_targets *targets, int row,
-                             double s, double scale)
+                             double s, double scale, double bound)
 {
     const struct fs_random_key key = {mock->seed, FS_STREAM_BOOTSTRAP_NOISE, (uint32_t)mock->update, 0};
     const double t = (double)targets->t[row], half = 0.5 / (1 << targets->level[row]);
@@ -125,11 +125,11 @@ static void check_half_steps(const struct fs_mock_training *mock, const struct f
     assert_int_equal(targets->labels[row], mock->labels[row]);
     guided_velocity(x, t, s, mock->labels[row], scale, v1);
     for (int d = 0; d < DIM; d++) {
-        x[d] = clip(x[d] + half * v1[d]);
+        x[d] = clip(x[d] + half * v1[d], 4);
     }
     guided_velocity(x, t + half, s, mock->labels[row], scale, v2);
     for (int d = 0; d < DIM; d++) {
-        close_to(targets->target[row * DIM + d], clip(0.5 * (v1[d] + v2[d])), 1e-6);
+        close_to(targets->target[row * DIM + d], clip(0.5 * (v1[d] + v2[d]), bound), 1e-6);
     }
 }
 
@@ -147,7 +147,7 @@ static void shortcut_targets_are_two_exact_half_steps(void **state)
         struct fs_mock_targets targets = fs_mock_make(&mock, &phase, 50);
         for (int i = 0; i < 189; i++) {
             assert_true((double)targets.s[i] == targets.level[i]);
-            check_half_steps(&mock, &targets, i, targets.level[i] + 1, guided && targets.level[i] == 6 ? 1.7 : 1);
+            check_half_steps(&mock, &targets, i, targets.level[i] + 1, guided && targets.level[i] == 6 ? 1.7 : 1, 4);
         }
         assert_int_equal(mock.rows_asked[FS_NETWORK_TEACHER], 0);
         fs_mock_free_targets(&targets);
@@ -175,7 +175,7 @@ static void distillation_visits_its_phases_in_order(void **state)
         for (int i = 0; i < mock.setup.batch; i++) {
             assert_int_equal(targets.level[i], 4 - k);
             assert_true(targets.s[i] == 0);
-            check_half_steps(&mock, &targets, i, 0, k == 0 ? 1.7 : 1);
+            check_half_steps(&mock, &targets, i, 0, k == 0 ? 1.7 : 1, INFINITY);
         }
         fs_mock_free_targets(&targets);
     }
@@ -183,7 +183,7 @@ static void distillation_visits_its_phases_in_order(void **state)
     fs_mock_destroy(&mock);
 }
 
-/* States and targets beyond ±4 are clipped: a network that runs away. */
+/* A network that runs away: states are clipped to ±4 always, targets in the shortcut model alone. */
 static void runaway(const double *x, double t, double s, int32_t label, enum fs_network network, int dim,
                     double *velocity)
 {
@@ -196,6 +196,16 @@ static void runaway(const double *x, double t, double s, int32_t label, enum fs_
     }
 }
 
+/* Targets of ±100 are ±bound, and the last coordinate has x' in it. */
+static void check_runaway(const struct fs_mock_targets *targets, int rows, double bound)
+{
+    for (int i = 0; i < rows; i++) {
+        const double x = targets->x[i * DIM], half = 0.5 / (1 << targets->level[i]);
+        assert_true(targets->target[i * DIM] == bound && targets->target[i * DIM + 1] == -bound);
+        close_to(targets->target[i * DIM + 3], 0.5 * (x + clip(x + 100 * half, 4)), 1e-9);
+    }
+}
+
 static void half_steps_are_clipped(void **state)
 {
     (void)state;
@@ -205,12 +215,19 @@ static void half_steps_are_clipped(void **state)
     set(&mock, "bootstrap_fraction", 0.5);
     const struct fs_phase phase = only_phase(&mock);
     struct fs_mock_targets targets = fs_mock_make(&mock, &phase, 200);
-    for (int i = 0; i < 100; i++) {
-        const double x = targets.x[i * DIM], half = 0.5 / (1 << targets.level[i]);
-        assert_true(targets.target[i * DIM] == 4 && targets.target[i * DIM + 1] == -4);
-        close_to(targets.target[i * DIM + 3], 0.5 * (x + clip(x + 100 * half)), 1e-9);
-    }
+    check_runaway(&targets, 100, 4);
     fs_mock_free_targets(&targets);
+    fs_mock_destroy(&mock);
+
+    struct fs_phase phases[FS_PHASES_MAX];
+    create(&mock, "progressive-distillation", 5, 40);
+    mock.velocity = runaway;
+    assert_int_equal(mock.method->phases(&mock.setup, phases), 5);
+    for (int k = 0; k < 5; k++) {
+        targets = fs_mock_make(&mock, &phases[k], 40);
+        check_runaway(&targets, 40, 100);
+        fs_mock_free_targets(&targets);
+    }
     fs_mock_destroy(&mock);
 }
 
