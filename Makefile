@@ -92,6 +92,9 @@ $(BUILD)/build_info.o $(BUILD)/page_assets.o: %.o: %.c
 
 # --- tests ---
 
+# Where tests of the CUDA backend leave what they have seen of it, for `fewstep doctor --cuda`.
+export FEWSTEP_EVIDENCE := $(abspath $(BUILD))/evidence
+
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_SUPPORT) $(LIBRARY)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 .PRECIOUS: $(BUILD)/tests/%.o $(BUILD)/%.o
@@ -262,11 +265,12 @@ all: $(CUDA_LIBRARY)
 endif
 
 ifeq ($(NVCC),)
-test-cuda-build test-gpu:
+cuda test-cuda-build test-gpu:
 	@echo "$@: skipped, there is no nvcc"
 else
 test-cuda-build: $(CUDA_LIBRARY) ## compile the CUDA backend for each architecture and link it; cuDNN checks its graphs
 	sh tests/cuda_host/runtime_calls.sh $(CUDA_OBJECTS)
+	sh tests/cuda_host/record.sh $(BUILD) compiled "*	$(CUDA_ARCHITECTURES:%=sm_%), $$($(NVCC) --version | sed -n 's/.*release \([0-9.]*\).*/CUDA \1/p')"
 # cuDNN compiles for a device that is not there as soon as it finds a driver's library: the toolkit's stub is one.
 test-cuda-build: $(if $(CUDNN_LIBS),test-cudnn-graphs)
 test-cudnn-graphs: $(BUILD)/test_cudnn_graphs $(BUILD)/test_cudnn_math
@@ -274,6 +278,7 @@ test-cudnn-graphs: $(BUILD)/test_cudnn_graphs $(BUILD)/test_cudnn_math
 	@mkdir -p $(BUILD)/cuda/stub
 	@test ! -e $(CUDA_HOME)/lib64/stubs/libcuda.so || ln -sf $(CUDA_HOME)/lib64/stubs/libcuda.so $(BUILD)/cuda/stub/libcuda.so.1
 	LD_LIBRARY_PATH=$(BUILD)/cuda/stub:$$LD_LIBRARY_PATH $<
+	sh tests/cuda_host/record.sh $(BUILD) cudnn $(foreach o,attention_forward attention_backward convolution_forward,"$(o)	graphs finished by cuDNN $(CUDNN_VERSION)")
 $(BUILD)/test_cudnn_graphs: $(filter %graph.cu.o,$(CUDA_OBJECTS))
 $(BUILD)/test_cudnn_math: $(filter %_graph.cu.o,$(CUDA_OBJECTS)) $(TEST_SUPPORT) $(LIBRARY)
 $(BUILD)/test_cudnn_%: tests/cudnn/test_cudnn_%.cpp
@@ -283,6 +288,8 @@ $(BUILD)/test_cudnn_%: tests/cudnn/test_cudnn_%.cpp
 	    -Wl,-rpath,$(CUDNN)/lib -Wl,-rpath,$(CUDA_HOME)/lib64
 $(BUILD)/test_gpu: $(BUILD)/tests/gpu/test_gpu.o $(TEST_SUPPORT) $(LIBRARY)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+.PHONY: cuda
+cuda: $(CUDA_LIBRARY) ## the CUDA backend for the program; plain make builds it too where there is a device
 test-gpu: $(CUDA_LIBRARY) $(BUILD)/test_gpu ## the CUDA backend on a device
 	$(BUILD)/test_gpu
 endif

@@ -259,7 +259,7 @@ int fs_cpu_threads(const struct fs_backend *backend);
 struct fs_backend *fs_load_cuda_backend(struct fs_error *error);
 
 /* The float32 multiply-adds that this CPU can do in a second on the backend's threads, times two: measured, the best of
- * a few short runs (about 0.1 s). */
+ * short runs in a quarter of a second, each thread on a CPU of its own. What else runs meanwhile makes it less. */
 double fs_cpu_peak_flops(struct fs_backend *backend);
 
 #endif

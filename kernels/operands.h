@@ -278,7 +278,9 @@ static inline bool fs_resize_forward_fits(const struct fs_backend *backend, stru
 {
     return fs_any_shape(backend, x, x.rows, vertical->in * horizontal->in * channels) &&
            fs_any_shape(backend, y, x.rows, vertical->out * horizontal->out * channels) && vertical->taps > 0 &&
-           horizontal->taps > 0 && vertical->taps <= vertical->in && horizontal->taps <= horizontal->in;
+           vertical->first != NULL && vertical->weights != NULL && horizontal->first != NULL &&
+           horizontal->weights != NULL && horizontal->taps > 0 && vertical->taps <= vertical->in &&
+           horizontal->taps <= horizontal->in;
 }
 
 static inline bool fs_group_norm_forward_fits(const struct fs_backend *backend, struct fs_view y, struct fs_view x,

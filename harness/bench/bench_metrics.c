@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "harness/bench/bench.h"
 #include "harness/run/progress.h"
@@ -222,15 +221,13 @@ fs_status fs_bench_distance(bool json, FILE *out, struct fs_error *error)
 fs_status fs_bench_metrics(int64_t rows, bool json, FILE *out, struct fs_error *error)
 {
     struct bench b = {.rows = rows > 0 ? rows : 50000, .json = json, .out = out};
-    struct rusage usage;
     fs_progress_begin(&b.progress, false);
     const double begin = fs_seconds();
     const fs_status status = run(&b, error);
     if (status == FS_OK) {
         print_time(&b, "all", fs_seconds() - begin);
-        getrusage(RUSAGE_SELF, &usage);
         fprintf(out, json ? "{\"peak_resident_mib\":%.0f}\n" : "peak resident set %.0f MiB\n",
-                (double)usage.ru_maxrss / 1024);
+                (double)fs_memory_peak() / 1048576);
     }
     fs_picture_sums_close(&b.sums);
     for (int i = 0; i < FS_PICTURE_SUMS_MAX; i++) {

@@ -76,31 +76,55 @@ static void show_extractors(struct fs_backend *backend)
     }
 }
 
-/* What of the CUDA backend has been seen to work, by its authors: not on this machine. */
-static void show_cuda_evidence(void)
+/* What the tests recorded of the CUDA backend beside this program: one line, or, when asked for, one an operation. */
+static void show_cuda_evidence(bool details)
 {
-    printf("\n%-26s %-16s %-8s %-30s %s\n", "CUDA, seen so far", "compiled", "on host", "checked by", "on a device");
-    const struct fs_cuda_evidence *seen;
-    for (int i = 0; (seen = fs_cuda_evidence(i)) != NULL; i++) {
-        /* The dots are three bytes wide and one column. */
-        printf("%-26s %-18s %-8s %-30s %s\n", seen->operation, seen->compiled ? seen->compiled : "never",
-               seen->on_host ? seen->on_host : "never", seen->vendor ? seen->vendor : "never",
-               seen->on_device ? seen->on_device : "never");
+    int count = 0, seen[FS_EVIDENCE_KINDS] = {0};
+    const char *operation;
+    for (; (operation = fs_evidence_operation(count)) != NULL; count++) {
+        char text[FS_EVIDENCE_KINDS][160];
+        for (int kind = 0; kind < FS_EVIDENCE_KINDS; kind++) {
+            seen[kind] += fs_evidence((enum fs_evidence)kind, operation, text[kind], sizeof text[kind]);
+        }
+        if (details) {
+            printf("%-26s compiled: %s; on the host: %s; by cuDNN: %s; on a device: %s\n", operation,
+                   *text[0] ? text[0] : "never", *text[1] ? text[1] : "never", *text[2] ? text[2] : "never",
+                   *text[3] ? text[3] : "never");
+        }
+    }
+    if (!details) {
+        char text[256];
+        snprintf(text, sizeof text, "of %d operations %d compiled, %d tested on the host, %d on a device%s", count,
+                 seen[FS_EVIDENCE_COMPILED], seen[FS_EVIDENCE_HOST], seen[FS_EVIDENCE_DEVICE],
+                 seen[FS_EVIDENCE_COMPILED] + seen[FS_EVIDENCE_HOST] + seen[FS_EVIDENCE_DEVICE] > 0
+                     ? "; doctor --cuda lists them"
+                     : ": make test-cuda-build, test-cuda-host and test-gpu record it for this source");
+        line("CUDA tests", seen[FS_EVIDENCE_DEVICE] == count, text);
     }
 }
 
 fs_status fs_command_doctor(int argc, char **argv, struct fs_error *error)
 {
+    bool cuda = false, help;
+    const struct fs_flag flags[] = {
+        {"--cuda", FS_FLAG_SWITCH, &cuda, NULL,
+         "only what the tests recorded of each operation of the CUDA backend, for this source"},
+    };
     const struct fs_usage usage = {.command = "doctor",
                                    .arguments = "",
                                    .summary = "Compiler, libraries, instruction sets, devices, data sets and weights.",
-                                   .example = "fewstep doctor"};
+                                   .example = "fewstep doctor",
+                                   .flags = flags,
+                                   .flag_count = sizeof flags / sizeof *flags};
     int count;
-    bool help;
     char text[512];
     struct fs_backend *backend;
     FS_TRY(fs_options_parse(&usage, argc, argv, NULL, &count, &help, error));
     if (help) {
+        return FS_OK;
+    }
+    if (cuda) {
+        show_cuda_evidence(true);
         return FS_OK;
     }
     FS_TRY(fs_open_backend(FS_DEVICE_CPU, &backend, error));
@@ -113,9 +137,9 @@ fs_status fs_command_doctor(int argc, char **argv, struct fs_error *error)
     line("libraries", true, text);
     show_backend(backend);
     show_cuda();
+    show_cuda_evidence(false);
     show_datasets();
     show_extractors(backend);
-    show_cuda_evidence();
     backend->destroy(backend);
     return FS_OK;
 }

@@ -22,6 +22,7 @@
 #include "kernels/base/clock.h"
 #include "kernels/base/file.h"
 #include "kernels/base/hash.h"
+#include "kernels/base/memory.h"
 
 /* --- the lock of a run's folder --- */
 
@@ -94,36 +95,6 @@ static fs_status register_run(const struct fs_job *job, const char *teacher, boo
 }
 
 /* --- training --- */
-
-/* A process trains run after run: this makes the peak that the next one's (proc(5), clear_refs). Where it may not, the
- * peak stays that of the process. */
-static void forget_peak(void)
-{
-    FILE *references = fopen("/proc/self/clear_refs", "w");
-
-    if (references) {
-        fputs("5", references);
-        fclose(references);
-    }
-}
-
-/* The largest resident set since then. */
-static double peak_bytes(void)
-{
-    FILE *status = fopen("/proc/self/status", "r");
-    char line[128];
-    double kilobytes = 0;
-
-    while (status && kilobytes == 0 && fgets(line, sizeof line, status)) {
-        if (strncmp(line, "VmHWM:", 6) == 0) {
-            kilobytes = strtod(line + 6, NULL);
-        }
-    }
-    if (status) {
-        fclose(status);
-    }
-    return 1024 * kilobytes;
-}
 
 static void show_training(void *owner, const struct fs_train_progress *p)
 {
@@ -217,7 +188,7 @@ static fs_status train_here(struct fs_job *job, const char *teacher, const char 
     const double begin = fs_seconds();
     FS_TRY(refuse_failed(job, error));
     FS_TRY(check_newest(job, error));
-    forget_peak();
+    fs_memory_peak_reset(); /* a process trains run after run */
     FS_TRY(fs_store_run_state(session->store, job->id, "training", NULL, 0, 0, error));
     const fs_status status = fs_train(&training, &end, error);
     struct fs_error ignored;
@@ -225,7 +196,7 @@ static fs_status train_here(struct fs_job *job, const char *teacher, const char 
     static const char *const states[] = {"training", "trained", "failed"};
     const fs_status noted =
         fs_store_run_state(session->store, job->id, states[end], status != FS_OK ? error->text : NULL,
-                           fs_seconds() - begin, peak_bytes(), status != FS_OK ? &ignored : error);
+                           fs_seconds() - begin, (double)fs_memory_peak(), status != FS_OK ? &ignored : error);
     *finished = end == FS_TRAIN_FINISHED;
     if (end == FS_TRAIN_DIVERGED) {
         FS_TRY(fs_failures_add(job->pipeline->failures, job->id, job->name, error->text, error));

@@ -13,6 +13,31 @@
 
 #include "kernels/base/memory.h"
 
+/* --- paths --- */
+
+fs_status fs_path(char path[FS_PATH_ROOM], struct fs_error *error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    const int length = vsnprintf(path, FS_PATH_ROOM, format, arguments);
+    va_end(arguments);
+    if (length < 0 || length >= FS_PATH_ROOM) {
+        return fs_fail(error, FS_USAGE, "%.200s…: a path of %d bytes; %d is the most: put the folder elsewhere", path,
+                       length, FS_PATH_ROOM - 1);
+    }
+    return FS_OK;
+}
+
+void fs_program_folder(char folder[FS_PATH_ROOM])
+{
+    const ssize_t length = readlink("/proc/self/exe", folder, FS_PATH_ROOM - 1);
+    folder[length > 0 ? length : 0] = '\0';
+    char *slash = strrchr(folder, '/');
+    strcpy(slash ? slash : folder, slash ? "" : ".");
+}
+
+/* --- reading and writing --- */
+
 /* Whether a place can be written is the user's to mend; a full disk is not a wrong use. */
 static fs_status status_of(int number)
 {

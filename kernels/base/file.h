@@ -6,10 +6,17 @@
 
 #include "kernels/base/error.h"
 
+/* Paths are built here and nowhere else: printf into `path`, FS_USAGE when it has no room. */
+#define FS_PATH_ROOM 1024
+fs_status fs_path(char path[FS_PATH_ROOM], struct fs_error *error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The folder of the running program, "." where the system does not say. */
+void fs_program_folder(char folder[FS_PATH_ROOM]);
+
 /* A file that is written under a temporary name beside its own; commit fsyncs, renames and fsyncs the folder. */
 struct fs_new_file {
     FILE *stream;
-    char path[1024], temporary[1088];
+    char path[FS_PATH_ROOM], temporary[FS_PATH_ROOM + 64];
 };
 fs_status fs_new_file_open(struct fs_new_file *file, const char *path, struct fs_error *error);
 fs_status fs_new_file_commit(struct fs_new_file *file, struct fs_error *error); /* closes; on failure removes */

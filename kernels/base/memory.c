@@ -1,4 +1,4 @@
-/* Checked allocation. */
+/* Checked allocation, and how much memory the process has had. */
 #include "kernels/base/memory.h"
 
 #include <stdarg.h>
@@ -47,4 +47,26 @@ char *fs_format(struct fs_error *error, const char *format, ...)
         va_end(arguments);
     }
     return text;
+}
+
+size_t fs_memory_peak(void)
+{
+    size_t kibibytes = 0;
+    char line[256];
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL && sscanf(line, "VmHWM: %zu", &kibibytes) != 1) {
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return 1024 * kibibytes;
+}
+
+void fs_memory_peak_reset(void)
+{
+    FILE *file = fopen("/proc/self/clear_refs", "w");
+    if (file != NULL) {
+        fputs("5", file);
+        fclose(file);
+    }
 }

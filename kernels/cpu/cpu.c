@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/base/clock.h"
 #include "kernels/base/memory.h"
 #include "kernels/cpu/onednn.h"
 
@@ -181,17 +180,4 @@ struct fs_backend *fs_cpu_backend(int threads, struct fs_error *error)
 int fs_cpu_threads(const struct fs_backend *backend)
 {
     return backend->destroy == destroy ? ((const struct fs_cpu *)backend->state)->threads : 0;
-}
-
-double fs_cpu_peak_flops(struct fs_backend *backend)
-{
-    const struct fs_cpu *cpu = backend->state;
-    const double start = fs_seconds();
-    double best = 0;
-    /* Threads that have just been made may share a core until the scheduler moves one: tens of milliseconds. */
-    while (fs_seconds() - start < 0.25) {
-        const double begin = fs_seconds(), flops = cpu->peak_flops(cpu, 2000000), seconds = fs_seconds() - begin;
-        best = flops / seconds > best ? flops / seconds : best;
-    }
-    return best;
 }

@@ -1,11 +1,7 @@
 /* The CUDA backend from its own source, without a GPU: every operation and the network against the float64 reference,
  * with a block's threads in several orders and with and without cuBLASLt's fused epilogues; pictures; a short training;
  * and what goes wrong on a device. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/support/backend_ops.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +10,6 @@
 #include "metrics/resize.h"
 #include "tests/cuda_host/cuda_host.h"
 #include "tests/support/backend_network.h"
-#include "tests/support/backend_ops.h"
 #include "tests/support/network.h"
 
 struct fs_backend *fs_cuda_backend(struct fs_error *error);
@@ -48,33 +43,21 @@ static int start(void **state)
 
 /* --- operations --- */
 
-static void operations(enum cuda_host_order order, bool refuse_epilogues)
+/* A block's threads in an order, and whether cuBLASLt refuses its fused epilogues. */
+static struct fs_backend *open_in_order(const struct test_backend *how)
 {
-    cuda_host.order = order;
+    start(NULL);
+    cuda_host.order = (enum cuda_host_order)how->setting;
     cuda_host.seed = (uint32_t)time(NULL);
-    cuda_host.refuse_epilogues = refuse_epilogues;
-    struct fs_backend *backend = open_backend();
-    test_backend_ops(backend);
+    cuda_host.refuse_epilogues = how->setting == CUDA_HOST_REVERSE;
+    return open_backend();
+}
+
+static void close_in_order(const struct test_backend *how, struct fs_backend *backend)
+{
+    (void)how;
     assert_string_equal(cuda_host_report(), "");
     close_backend(backend);
-}
-
-static void test_operations_forward(void **state)
-{
-    (void)state;
-    operations(CUDA_HOST_FORWARD, false);
-}
-
-static void test_operations_reverse_unfused(void **state)
-{
-    (void)state;
-    operations(CUDA_HOST_REVERSE, true);
-}
-
-static void test_operations_random(void **state)
-{
-    (void)state;
-    operations(CUDA_HOST_RANDOM, false);
 }
 
 /* --- the network --- */
@@ -187,6 +170,7 @@ static void test_graph(void **state)
     struct fs_backend *backend = open_backend();
     expect_same_updates(backend, 3, 2); /* all but the rehearsal */
     close_backend(backend);
+    test_ops_passed("update_begin, update_end");
 }
 
 static void test_graph_refused(void **state)
@@ -458,12 +442,15 @@ static void test_broken_device(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    static struct test_list list;
+    static const struct test_backend orders[] = {
+        {"forward", open_in_order, close_in_order, "convolution_backward", CUDA_HOST_FORWARD, true},
+        {"reverse", open_in_order, close_in_order, "convolution_backward", CUDA_HOST_REVERSE, true},
+        {"random", open_in_order, close_in_order, "convolution_backward", CUDA_HOST_RANDOM, true},
+    };
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_operations_forward, start),
-        cmocka_unit_test_setup(test_operations_reverse_unfused, start),
-        cmocka_unit_test_setup(test_operations_random, start),
         cmocka_unit_test_setup(test_network, start),
         cmocka_unit_test_setup(test_orders, start),
         cmocka_unit_test_setup(test_resizer, start),
@@ -478,5 +465,11 @@ int main(void)
         cmocka_unit_test_setup(test_out_of_memory, start),
         cmocka_unit_test_setup(test_broken_device, start),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        test_list_add_ops(&list, &orders[i]);
+    }
+    test_list_add(&list, tests, sizeof tests / sizeof *tests);
+    const int status = test_list_run(&list, argc, argv);
+    test_ops_record("host", "");
+    return status;
 }

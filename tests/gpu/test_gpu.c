@@ -1,20 +1,17 @@
 /* The CUDA backend on a device: every operation, the network and a training against the float64 reference, inference
  * networks against the same in double, inception-v3 against the CPU's. Skipped, with the reason, where there is none.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/support/backend_ops.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "kernels/base/memory.h"
 #include "metrics/inception.h"
 #include "tests/support/backend_net.h"
 #include "tests/support/backend_network.h"
-#include "tests/support/backend_ops.h"
 
 static struct fs_backend *open_backend(void)
 {
@@ -24,16 +21,31 @@ static struct fs_backend *open_backend(void)
         print_message("skipped: %s\n", error.text);
         skip();
     }
-    print_message("on %s\n", backend->variant);
     return backend;
 }
 
-static void test_operations(void **state)
+/* One backend for all operations: to start one takes a device longer than most of them. */
+static struct fs_backend *shared;
+static char device[300]; /* its name, and the day */
+
+static struct fs_backend *open_shared(const struct test_backend *how)
 {
-    (void)state;
-    struct fs_backend *backend = open_backend();
-    test_backend_ops(backend);
-    backend->destroy(backend);
+    (void)how;
+    if (shared == NULL) {
+        const time_t now = time(NULL);
+        char day[32];
+        shared = open_backend();
+        strftime(day, sizeof day, "%Y-%m-%d", gmtime(&now));
+        snprintf(device, sizeof device, "%s, %s", shared->variant, day);
+        print_message("on %s\n%s\n", shared->variant, shared->choices);
+    }
+    return shared;
+}
+
+static void keep_shared(const struct test_backend *how, struct fs_backend *backend)
+{
+    (void)how;
+    (void)backend;
 }
 
 static void test_network(void **state)
@@ -59,6 +71,7 @@ static void test_updates(void **state)
     free(plain);
     free(kept);
     backend->destroy(backend);
+    test_ops_passed("update_begin, update_end");
 }
 
 static void test_net(void **state)
@@ -114,10 +127,25 @@ static void test_inception(void **state)
     fs_inception_random_destroy(&parameters);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_operations), cmocka_unit_test(test_network),
-                                       cmocka_unit_test(test_updates), cmocka_unit_test(test_net),
-                                       cmocka_unit_test(test_inception)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    static struct test_list list;
+    static const struct test_backend cuda = {"cuda", open_shared, keep_shared, "convolution_backward", 0, false};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_network), cmocka_unit_test(test_updates),
+                                       cmocka_unit_test(test_net), cmocka_unit_test(test_inception)};
+    struct fs_error error;
+    struct fs_backend *found = fs_load_cuda_backend(&error);
+    if (found == NULL) { /* said once, not for each operation */
+        printf("%s: skipped: %s\n", argv[0], error.text);
+        return 0;
+    }
+    found->destroy(found);
+    test_list_add_ops(&list, &cuda);
+    test_list_add(&list, tests, sizeof tests / sizeof *tests);
+    const int status = test_list_run(&list, argc, argv);
+    test_ops_record("device", device);
+    if (shared != NULL) {
+        shared->destroy(shared);
+    }
+    return status;
 }

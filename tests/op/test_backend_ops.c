@@ -1,13 +1,12 @@
-/* Every operation of the CPU backend, on each instruction set that this machine has. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <stdlib.h>
-
+/* Every operation of the CPU backend, on each instruction set that this machine has, and the gradients of the reference
+ * that they are held against. test_backend_ops WORD…: only tests whose name holds one of the words. */
 #include "tests/support/backend_ops.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/bench/cases.h"
 
 static struct fs_backend *backend_on(const char *isa, int threads)
 {
@@ -22,39 +21,75 @@ static struct fs_backend *backend_on(const char *isa, int threads)
     return backend;
 }
 
-/* Sums of squares have the same bits for any number of threads. */
-static void test_threads(const char *isa)
+static struct fs_backend *open_backend(const struct test_backend *how)
 {
-    enum { count = 100003 };
-    static float numbers[count];
+    return backend_on(how->name, 2);
+}
+
+static void close_backend(const struct test_backend *how, struct fs_backend *backend)
+{
+    (void)how;
+    backend->destroy(backend);
+}
+
+/* Sums of squares have the same bits for any number of threads. */
+static void test_threads(void **state)
+{
+    enum { COUNT = 100003 };
+    static float numbers[COUNT];
     float sums[2] = {0, 1};
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < COUNT; i++) {
         const struct fs_random_key key = {1, FS_STREAM_TEST, 0, 0};
         numbers[i] = fs_uniform(key, 0, (uint32_t)i) - 0.5f;
     }
     for (int i = 0; i < 2; i++) {
-        struct fs_backend *backend = backend_on(isa, i + 1);
-        backend->sum_squares(backend, fs_view(&sums[i], FS_F32, 1, 1), fs_view(numbers, FS_F32, 1, count));
+        struct fs_backend *backend = backend_on(*state, i + 1);
+        backend->sum_squares(backend, fs_view(&sums[i], FS_F32, 1, 1), fs_view(numbers, FS_F32, 1, COUNT));
         backend->destroy(backend);
     }
     assert_memory_equal(&sums[0], &sums[1], sizeof(float));
 }
 
-static void test_isa(void **state)
+/* Each function of the table from `fill` on that computes something has an entry in the list, with cases, and each
+ * pair of forward and backward knows the other. */
+static void test_list_is_whole(void **state)
 {
-    const char *isa = *state;
-    struct fs_backend *backend = backend_on(isa, 2);
-    test_backend_ops(backend);
-    backend->destroy(backend);
-    test_threads(isa);
+    (void)state;
+    static const size_t others[] = {offsetof(struct fs_backend, synchronise), offsetof(struct fs_backend, update_begin),
+                                    offsetof(struct fs_backend, update_end)};
+    for (size_t at = offsetof(struct fs_backend, fill); at < sizeof(struct fs_backend); at += sizeof(void (*)(void))) {
+        const struct fs_operation *operation, *found = NULL;
+        bool other = false;
+        for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+            other = other || at == others[i];
+        }
+        for (int i = 0; (operation = fs_operation_at(i)) != NULL; i++) {
+            found = operation->entry == at ? operation : found;
+        }
+        if (found == NULL && !other) {
+            fail_msg("the operation at byte %zu of struct fs_backend has no entry in harness/bench/cases_*.c", at);
+        }
+        assert_true(other || found->case_count > 0);
+        assert_true(other || strstr(found->name, "_backward") == NULL || found->forward != NULL);
+    }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
-        {"baseline", test_isa, NULL, NULL, "baseline"},
-        {"avx2", test_isa, NULL, NULL, "avx2"},
-        {"avx512", test_isa, NULL, NULL, "avx512"},
+    static struct test_list list;
+    static const struct test_backend isas[] = {{"baseline", open_backend, close_backend, NULL, 0, false},
+                                               {"avx2", open_backend, close_backend, NULL, 0, false},
+                                               {"avx512", open_backend, close_backend, NULL, 0, false}};
+    const struct CMUnitTest others[] = {
+        cmocka_unit_test(test_list_is_whole),
+        {"baseline sum_squares on one and two threads", test_threads, NULL, NULL, "baseline"},
+        {"avx2 sum_squares on one and two threads", test_threads, NULL, NULL, "avx2"},
+        {"avx512 sum_squares on one and two threads", test_threads, NULL, NULL, "avx512"},
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    test_list_add(&list, others, sizeof others / sizeof *others);
+    test_list_add_gradients(&list);
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
+        test_list_add_ops(&list, &isas[i]);
+    }
+    return test_list_run(&list, argc, argv);
 }

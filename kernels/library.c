@@ -1,34 +1,21 @@
 /* The CUDA backend lives in a shared object beside the program, so that the program runs where there is no CUDA. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "kernels/backend.h"
-
-#define LIBRARY "libfewstep_cuda.so"
-
-/* LIBRARY in the folder of the running program. */
-static fs_status library_path(char path[4096], struct fs_error *error)
-{
-    const ssize_t length = readlink("/proc/self/exe", path, 4096 - sizeof LIBRARY - 1);
-    if (length <= 0) {
-        return fs_fail(error, FS_FAILED, "cuda: cannot tell where this program lies, and so not where " LIBRARY " is");
-    }
-    path[length] = '\0';
-    memcpy(strrchr(path, '/') + 1, LIBRARY, sizeof LIBRARY);
-    return FS_OK;
-}
+#include "kernels/base/file.h"
 
 struct fs_backend *fs_load_cuda_backend(struct fs_error *error)
 {
-    char path[4096];
-    if (library_path(path, error) != FS_OK) {
+    char folder[FS_PATH_ROOM], path[FS_PATH_ROOM];
+    fs_program_folder(folder);
+    if (fs_path(path, error, "%s/libfewstep_cuda.so", folder) != FS_OK) {
         return NULL;
     }
     if (access(path, F_OK) != 0) {
-        fs_fail(error, FS_USAGE, "cuda: this build has no CUDA backend (%s is not there; make with nvcc builds it)",
-                path);
+        fs_fail(error, FS_USAGE,
+                "cuda: this build has no CUDA backend (%s is not there; `make cuda`, with nvcc, builds it)", path);
         return NULL;
     }
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);

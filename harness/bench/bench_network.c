@@ -1,0 +1,212 @@
+/* `fewstep bench`: a whole update of the network, its sampling forward, and the network behind FID. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/bench/measure.h"
+#include "harness/model/dit.h"
+#include "kernels/base/clock.h"
+#include "kernels/base/memory.h"
+#include "kernels/cpu/cpu.h"
+#include "metrics/inception.h"
+
+struct network {
+    struct fs_dit *dit;
+    struct fs_weights weights;
+    struct fs_view gradients, moment1, moment2, average;
+    struct fs_view x, target, velocity, dvelocity, loss, row_weights;
+    float *t, *s;
+    int32_t *labels;
+    int64_t update;
+};
+
+static void network_free(struct fs_bench *b, struct network *n)
+{
+    if (n->dit != NULL) {
+        fs_weights_destroy(n->dit, &n->weights);
+    }
+    fs_dit_destroy(n->dit);
+    free(n->t);
+    free(n->s);
+    free(n->labels);
+    fs_bench_release(b);
+}
+
+static fs_status network_create(struct fs_bench *b, struct network *n, enum fs_type precision, struct fs_error *error)
+{
+    *n = (struct network){0};
+    n->dit = fs_dit_create(b->backend, &b->config, b->height, b->width, b->channels, b->batch, true, precision, error);
+    n->t = fs_allocate((size_t)b->batch, sizeof *n->t, "times", error);
+    n->s = fs_allocate((size_t)b->batch, sizeof *n->s, "levels", error);
+    n->labels = fs_allocate((size_t)b->batch, sizeof *n->labels, "labels", error);
+    if (n->dit == NULL || n->t == NULL || n->s == NULL || n->labels == NULL) {
+        return error->status;
+    }
+    FS_TRY(fs_weights_create(n->dit, &n->weights, error));
+    const int64_t count = fs_dit_parameter_count(n->dit), dim = (int64_t)b->height * b->width * b->channels;
+    struct fs_view *const flat[] = {&n->gradients, &n->moment1, &n->moment2, &n->average};
+    struct fs_view *const images[] = {&n->x, &n->target, &n->velocity, &n->dvelocity};
+    b->error.status = FS_OK;
+    for (int i = 0; i < 4; i++) {
+        *flat[i] = fs_bench_take(b, 1, count);
+        *images[i] = fs_bench_take(b, b->batch, dim);
+    }
+    n->loss = fs_bench_take(b, b->batch, 1);
+    n->row_weights = fs_bench_take(b, b->batch, 1);
+    if (b->error.status != FS_OK) {
+        *error = b->error;
+        return error->status;
+    }
+    float *initial = fs_allocate((size_t)count, sizeof *initial, "initial weights", error);
+    if (initial == NULL) {
+        return error->status;
+    }
+    fs_dit_initialise(n->dit, 0, initial);
+    b->backend->upload(b->backend, n->weights.values.data, initial, (size_t)count * sizeof *initial);
+    fs_bench_settle(b);
+    free(initial);
+    b->backend->fill(b->backend, n->moment1, 0);
+    b->backend->fill(b->backend, n->moment2, 0);
+    fs_dit_refresh(n->dit, &n->weights);
+    return b->backend->synchronise(b->backend, error);
+}
+
+static struct fs_dit_input input_of(const struct network *n)
+{
+    return (struct fs_dit_input){n->x, n->t, n->s, n->labels};
+}
+
+static void update_operations(struct fs_bench *b, struct network *n)
+{
+    struct fs_backend *k = b->backend;
+    const struct fs_dit_input input = input_of(n);
+    k->fill(k, n->gradients, 0);
+    fs_dit_forward(n->dit, &n->weights, &input, n->velocity, true);
+    k->mse(k, n->loss, n->dvelocity, n->velocity, n->target, n->row_weights,
+           (struct fs_loss){.kind = FS_LOSS_MEAN_SQUARE});
+    fs_dit_backward(n->dit, &n->weights, n->dvelocity, n->gradients);
+    const struct fs_view averages[2] = {n->average, fs_no_view()};
+    const struct fs_adamw settings = {.learning_rate = 1e-6f,
+                                      .beta1 = 0.9f,
+                                      .beta2 = 0.999f,
+                                      .epsilon = 1e-8f,
+                                      .update = n->update,
+                                      .ema_decay = {0.999f, 0}};
+    k->adamw(k, &settings, n->weights.values, n->gradients, n->moment1, n->moment2, averages);
+    fs_dit_refresh(n->dit, &n->weights);
+}
+
+static void one_update(struct fs_bench *b, struct network *n)
+{
+    n->update++;
+    do {
+        if (b->backend->update_begin != NULL) {
+            b->backend->update_begin(b->backend, 0);
+        }
+        update_operations(b, n);
+    } while (b->backend->update_end != NULL && !b->backend->update_end(b->backend));
+}
+
+static void one_forward(struct fs_bench *b, struct network *n)
+{
+    (void)b;
+    const struct fs_dit_input input = input_of(n);
+    fs_dit_forward(n->dit, &n->weights, &input, n->velocity, false);
+}
+
+static void time_network(struct fs_bench *b, struct network *n, const char *name, double flops,
+                         void (*run)(struct fs_bench *b, struct network *n))
+{
+    double best = 1e30;
+    for (int i = 0; i < (b->on_device ? 3 : 1); i++) { /* a device keeps the second update as a graph */
+        run(b, n);
+    }
+    fs_bench_settle(b);
+    const double start = fs_seconds();
+    for (int i = 0; i < 4 || (fs_seconds() - start < 2 && i < 100); i++) {
+        const double before = fs_seconds();
+        run(b, n);
+        fs_bench_settle(b);
+        const double seconds = fs_seconds() - before;
+        best = seconds < best ? seconds : best;
+    }
+    fs_bench_row(b, name, best, flops, 0);
+}
+
+/* MiB: the peak of the resident set, or what of a device's memory is in use that was free at the `start`. */
+static double memory_used(struct fs_bench *b, size_t start)
+{
+    return b->on_device ? ((double)start - (double)b->backend->available(b->backend)) / 1048576
+                        : (double)fs_memory_peak() / 1048576;
+}
+
+fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs_error *error)
+{
+    struct network network;
+    const bool half = precision == FS_BF16;
+    const size_t start = b->on_device ? b->backend->available(b->backend) : 0;
+    fs_memory_peak_reset();
+    b->type = precision;
+    fs_status status = network_create(b, &network, precision, error);
+    if (status == FS_OK) {
+        const double forward = b->batch * fs_dit_sizes(network.dit).forward_flops;
+        time_network(b, &network, half ? "sampling bf16" : "sampling", forward, one_forward);
+        time_network(b, &network, half ? "update bf16" : "update", 3 * forward, one_update);
+        if (b->error.status != FS_OK) {
+            *error = b->error;
+            status = error->status;
+        }
+    }
+    const double used = memory_used(b, start);
+    const char *what = b->on_device ? "device memory in use" : "peak resident set";
+    if (status == FS_OK && b->json) {
+        fprintf(b->out, "{\"model\":\"%s\",\"batch\":%d,\"precision\":\"%s\",\"%s\":%.0f}\n", b->model, b->batch,
+                half ? "bf16" : "fp32", b->on_device ? "device_mib" : "peak_resident_mib", used);
+    } else if (status == FS_OK) {
+        fprintf(b->out, "%-10s %s %.0f MiB, batch %d%s\n", b->model, what, used, b->batch, half ? ", bf16" : "");
+    }
+    network_free(b, &network);
+    b->type = FS_F32;
+    return status;
+}
+
+/* --- the network behind FID --- */
+
+static fs_status time_inception(struct fs_bench *b, struct fs_inception *inception, struct fs_error *error)
+{
+    const int64_t input = (int64_t)FS_INCEPTION_SIDE * FS_INCEPTION_SIDE * 3;
+    b->error.status = FS_OK;
+    const struct fs_view pictures = fs_bench_take(b, b->batch, input);
+    float *pool = fs_allocate((size_t)b->batch, 2048 * sizeof *pool, "features", &b->error);
+    float *const features[FS_INCEPTION_TAPS] = {[FS_INCEPTION_POOL] = pool};
+    fs_status status = b->error.status;
+    double best = 1e30;
+    const double start = fs_seconds();
+    for (int i = 0; status == FS_OK && (i < 4 || (fs_seconds() - start < 2 && i < 100)); i++) {
+        const double before = fs_seconds();
+        status = fs_inception_forward(inception, b->batch, pictures.data, features, &b->error);
+        const double seconds = fs_seconds() - before;
+        best = seconds < best ? seconds : best;
+    }
+    if (status == FS_OK) {
+        fs_bench_row(b, "features", best, (double)b->batch * fs_inception_flops(inception), 0);
+    } else {
+        *error = b->error;
+    }
+    free(pool);
+    fs_bench_release(b);
+    return status;
+}
+
+/* Features of a batch of pictures, up to the pool. Time does not depend on the parameters, so any will do. */
+fs_status fs_bench_inception(struct fs_bench *b, int batch, struct fs_error *error)
+{
+    struct fs_inception_random parameters;
+    b->model = FS_BENCH_INCEPTION;
+    b->batch = batch > 0 ? batch : b->on_device ? 32 : 2 * fs_cpu_threads(b->backend);
+    FS_TRY(fs_inception_random_create(0, &parameters, error));
+    struct fs_inception *inception = fs_inception_create(b->backend, &parameters.file, error);
+    fs_inception_random_destroy(&parameters);
+    const fs_status status = inception ? time_inception(b, inception, error) : FS_FAILED;
+    fs_inception_destroy(inception);
+    return status;
+}

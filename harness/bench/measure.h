@@ -1,0 +1,42 @@
+/* What the files of `fewstep bench` share: what is measured on, and the rows that it prints. */
+#ifndef FEWSTEP_MEASURE_H
+#define FEWSTEP_MEASURE_H
+
+#include <stdio.h>
+
+#include "harness/config/config.h"
+#include "kernels/backend.h"
+
+#define FS_BENCH_BUFFERS 16 /* that are taken at once, at most */
+#define FS_BENCH_INCEPTION "inception-v3"
+
+struct fs_bench {
+    struct fs_backend *backend;
+    bool json, on_device;
+    FILE *out;
+    double peak_flops, half_peak_flops, copy_bytes; /* a second; half: of bf16 products, 0 where not measured */
+    bool above_peak, above_copy;                    /* a row was, and the text says so at its end */
+    enum fs_type type;                              /* of what is measured now */
+
+    const char *model;
+    struct fs_model_config config;
+    int batch, height, width, channels;
+
+    void *buffers[FS_BENCH_BUFFERS];
+    int buffer_count;
+    struct fs_error error; /* the first of an allocation or of the backend since it was cleared */
+};
+
+/* One row: the time of a run, the FLOPs and bytes of it; 0: not what limits it, and not printed. */
+void fs_bench_row(struct fs_bench *b, const char *operation, double seconds, double flops, double bytes);
+/* A float32 buffer of normals, until fs_bench_release; no view, and b->error, when there is no memory. */
+struct fs_view fs_bench_take(struct fs_bench *b, int64_t rows, int64_t cols);
+void fs_bench_release(struct fs_bench *b);
+/* Waits for what was asked of the backend; a fault goes to b->error. */
+void fs_bench_settle(struct fs_bench *b);
+
+/* bench_network.c: an update and a sampling forward of b's model; features of `batch` (0: as many as suit) pictures. */
+fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs_error *error);
+fs_status fs_bench_inception(struct fs_bench *b, int batch, struct fs_error *error);
+
+#endif
