@@ -21,10 +21,9 @@
 
 #include "kernels/base/error.h"
 #include "kernels/base/random.h"
+#include "kernels/base/type.h"
 
 #define FS_BACKEND_ABI 7u
-
-enum fs_type { FS_F32, FS_BF16, FS_F64 };
 
 /* A matrix somewhere in the backend's memory; owns nothing. data == NULL means "not given". */
 struct fs_view {
@@ -228,9 +227,16 @@ static inline struct fs_view fs_view(void *data, enum fs_type type, int64_t rows
     return (struct fs_view){data, type, rows, cols, cols};
 }
 
-static inline size_t fs_type_size(enum fs_type type)
+/* A zeroed dense view of `real` numbers in fresh memory, given back with backend->release. */
+static inline fs_status fs_view_create(struct fs_backend *backend, int64_t rows, int64_t cols, struct fs_view *view,
+                                       struct fs_error *error)
 {
-    return type == FS_F64 ? 8 : type == FS_F32 ? 4 : 2;
+    void *data = backend->allocate(backend, (size_t)(rows * cols) * fs_type_size(backend->real), error);
+    if (data == NULL) {
+        return error->status;
+    }
+    *view = fs_view(data, backend->real, rows, cols);
+    return FS_OK;
 }
 
 static inline struct fs_view fs_view_rows(struct fs_view view, int64_t first, int64_t rows)

@@ -23,7 +23,6 @@ struct backend_net {
     struct layer layers[FS_NET_LAYERS_MAX];
     float *parameters[FS_NET_LAYERS_MAX]; /* the convolutions' buffers */
     int parameter_count;
-    size_t parameter_bytes;
     float *arena;           /* [batch_max] times the floats of each image, at batch_max times its offset */
     float *reading;         /* where results are put together: grows with what is asked for */
     int64_t reading_floats; /* in it, for one image */
@@ -53,13 +52,6 @@ static void destroy(struct fs_net *net)
         b->backend->release(b->backend, b->reading);
     }
     free(b);
-}
-
-static double bytes(const struct fs_net *net)
-{
-    const struct backend_net *b = (const struct backend_net *)net;
-    return (double)b->parameter_bytes +
-           (double)b->batch_max * (double)(net->arena_floats + b->reading_floats) * sizeof(float);
 }
 
 /* --- description --- */
@@ -122,7 +114,6 @@ static fs_status convolution(struct fs_net *net, struct fs_net_slice out, struct
         return FS_FAILED;
     }
     b->parameters[b->parameter_count++] = parameters;
-    b->parameter_bytes += weight_bytes + bias_bytes;
     const struct layer layer = {.operation = CONVOLUTION,
                                 .out = out,
                                 .in = in,
@@ -303,7 +294,7 @@ static fs_status run_all(struct fs_net *net, const struct fs_net_run *run, struc
 
 struct fs_net *fs_backend_net_create(struct fs_backend *backend, int64_t batch_max, struct fs_error *error)
 {
-    static const struct fs_net_kind kind = {destroy, convolution, pool, finish, run_all, bytes};
+    static const struct fs_net_kind kind = {destroy, convolution, pool, finish, run_all};
     if (backend->real != FS_F32) {
         fs_fail(error, FS_USAGE, "a network: the backend '%s' does not compute in float32", backend->name);
         return NULL;

@@ -30,11 +30,6 @@ double fs_net_flops(const struct fs_net *net)
     return net->flops;
 }
 
-double fs_net_bytes(const struct fs_net *net)
-{
-    return net->kind->bytes(net);
-}
-
 /* --- description --- */
 
 fs_status fs_net_add_image(struct fs_net *net, struct fs_net_image image, int *index, struct fs_error *error)

@@ -53,8 +53,7 @@ struct fs_net_result {
 fs_status fs_net_run(struct fs_net *net, int64_t count, const float *images, const struct fs_net_result *results,
                      int result_count, struct fs_error *error);
 
-/* FLOPs of the convolutions for one image; bytes of weights and of all activations. */
+/* Of the convolutions, for one image. */
 double fs_net_flops(const struct fs_net *net);
-double fs_net_bytes(const struct fs_net *net);
 
 #endif

@@ -34,7 +34,6 @@ struct fs_net_kind {
                       const struct fs_net_kernel *kernel, enum fs_pooling pooling, struct fs_error *error);
     fs_status (*finish)(struct fs_net *net, struct fs_error *error); /* the images have their places */
     fs_status (*run)(struct fs_net *net, const struct fs_net_run *run, struct fs_error *error);
-    double (*bytes)(const struct fs_net *net);
 };
 
 /* The first member of each kind's own structure. */

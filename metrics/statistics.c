@@ -90,23 +90,6 @@ void fs_statistics_add(struct fs_statistics *statistics, const float *features, 
     }
 }
 
-void fs_statistics_merge(struct fs_statistics *statistics, struct fs_statistics *other)
-{
-    const int64_t dim = statistics->dim;
-    double *delta = statistics->buffer + BLOCK_ROWS * dim;
-    flush(statistics);
-    flush(other);
-    if (other->count == 0) {
-        return;
-    }
-    for (int64_t j = 0; j < dim; j++) {
-        delta[j] = other->mean[j] - statistics->mean[j];
-        cblas_daxpy((int)(dim - j), 1, other->comoment + j * dim + j, 1, statistics->comoment + j * dim + j, 1);
-    }
-    join(statistics, statistics->count, other->count, delta);
-    statistics->count += other->count;
-}
-
 fs_status fs_statistics_covariance(struct fs_statistics *statistics, double *covariance, struct fs_error *error)
 {
     const int64_t dim = statistics->dim;

@@ -18,8 +18,6 @@ fs_status fs_statistics_create(int64_t dim, struct fs_statistics *statistics, st
 void fs_statistics_destroy(struct fs_statistics *statistics);
 /* features [n, dim]. */
 void fs_statistics_add(struct fs_statistics *statistics, const float *features, int64_t n);
-/* As if `other`'s rows, of the same dim, had been added (Chan, Golub & LeVeque 1983). */
-void fs_statistics_merge(struct fs_statistics *statistics, struct fs_statistics *other);
 /* covariance [dim, dim] = comoment/(count − 1); FS_FAILED for fewer than two rows. */
 fs_status fs_statistics_covariance(struct fs_statistics *statistics, double *covariance, struct fs_error *error);
 

@@ -41,7 +41,6 @@ exceptions() {
 harness/run harness/cli
 harness/run harness/report
 kernels kernels/cpu
-kernels/base kernels
 END
 }
 

@@ -7,6 +7,7 @@
 
 #include "harness/config/config.h"
 #include "harness/config/yaml.h"
+#include "harness/text/number.h"
 
 enum fs_key_kind {
     FS_KEY_REAL = FS_OPTION_REAL,
@@ -70,7 +71,6 @@ void fs_key_write(const struct fs_key *key, const struct fs_config *config, FILE
 char *fs_key_text(const struct fs_key *key, const struct fs_config *config, struct fs_error *error);
 
 /* The shortest decimal text that strtod reads back as `value`; whole numbers below 10¹⁵ without exponent. */
-#define FS_CONFIG_NUMBER_TEXT 32
-const char *fs_number_text(double value, char text[FS_CONFIG_NUMBER_TEXT]);
+const char *fs_number_text(double value, char text[FS_NUMBER_TEXT]);
 
 #endif

@@ -9,18 +9,13 @@
 
 /* --- numbers as text --- */
 
-const char *fs_number_text(double value, char text[FS_CONFIG_NUMBER_TEXT])
+const char *fs_number_text(double value, char text[FS_NUMBER_TEXT])
 {
     if (value == floor(value) && fabs(value) < 1e15) {
-        snprintf(text, FS_CONFIG_NUMBER_TEXT, "%.0f", value + 0.0); /* + 0.0: no -0 */
+        snprintf(text, FS_NUMBER_TEXT, "%.0f", value + 0.0); /* + 0.0: no -0 */
         return text;
     }
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, FS_CONFIG_NUMBER_TEXT, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) {
-            break;
-        }
-    }
+    fs_shortest(value, text);
     return text;
 }
 
@@ -108,7 +103,7 @@ static bool has_maximum(const struct fs_key *key)
 
 static void expect_number(const struct fs_key *key, const char *what, struct words *words)
 {
-    char low[FS_CONFIG_NUMBER_TEXT], high[FS_CONFIG_NUMBER_TEXT];
+    char low[FS_NUMBER_TEXT], high[FS_NUMBER_TEXT];
     fs_number_text(key->minimum, low);
     add_words(words, "%s ", what);
     if (!has_maximum(key)) {
@@ -407,7 +402,7 @@ static void write_text(const char *text, FILE *stream)
 
 static void write_number(const struct fs_key *key, double value, FILE *stream)
 {
-    char text[FS_CONFIG_NUMBER_TEXT];
+    char text[FS_NUMBER_TEXT];
     if (key->zero != NULL && value == 0) {
         write_text(key->zero, stream);
     } else if (key->kind == FS_KEY_BOOL) {

@@ -81,7 +81,5 @@ struct fs_dit_sizes fs_dit_sizes(const struct fs_dit *dit);
 fs_status fs_dit_sizes_of(enum fs_type real, const struct fs_model_config *config, int height, int width, int channels,
                           int capacity, bool training, enum fs_type precision, struct fs_dit_sizes *sizes,
                           struct fs_error *error);
-/* The plan, a line a buffer, for --verbose and for the start of a run (`summary`: one line). */
-void fs_dit_print_plan(const struct fs_dit *dit, FILE *stream, bool summary);
 
 #endif

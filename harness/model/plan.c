@@ -122,29 +122,3 @@ void fs_dit_plan_activations(struct fs_dit *dit)
     /* Without a backward pass all blocks use the same buffers. */
     dit->activation_bytes = common + dit->block_bytes * (size_t)(dit->training ? dit->config.depth : 1);
 }
-
-static const char *type_name(enum fs_type type)
-{
-    return type == FS_F32 ? "float32" : type == FS_BF16 ? "bf16" : "float64";
-}
-
-void fs_dit_print_plan(const struct fs_dit *dit, FILE *stream, bool summary)
-{
-    const int copies = dit->training ? dit->config.depth : 1;
-    const double mega = 1e6;
-    fprintf(stream,
-            "%s on %d×%d×%d: %.2f M parameters; activations of %d rows: %.1f MB (%d × %.1f MB for blocks), %s\n",
-            dit->config.preset, dit->height, dit->width, dit->channels, (double)fs_dit_sizes(dit).parameters / mega,
-            dit->capacity, (double)dit->activation_bytes / mega, copies, (double)dit->block_bytes / mega,
-            type_name(dit->precision));
-    for (int i = 0; i < FS_BUFFER_COUNT && !summary; i++) {
-        const struct fs_plan_entry *entry = &dit->plan[i];
-        if (entry->name != NULL) {
-            const int64_t samples = i == FS_BUFFER_POSITIONS ? 1 : dit->capacity;
-            fprintf(stream, "  %-18s %8lld × %-5lld %-8s %2d × %12zu bytes at %zu\n", entry->name,
-                    (long long)(samples * entry->rows), (long long)entry->cols,
-                    i == FS_BUFFER_LABELS ? "int32" : type_name(entry->type), entry->per_block ? copies : 1,
-                    entry->bytes, entry->offset);
-        }
-    }
-}

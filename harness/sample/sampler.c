@@ -5,25 +5,14 @@
 
 #include "kernels/base/memory.h"
 
-static fs_status create_view(struct fs_backend *backend, int64_t rows, int64_t cols, struct fs_view *view,
-                             struct fs_error *error)
-{
-    void *data = backend->allocate(backend, (size_t)(rows * cols) * fs_type_size(backend->real), error);
-    if (!data) {
-        return error->status;
-    }
-    *view = fs_view(data, backend->real, rows, cols);
-    return FS_OK;
-}
-
 fs_status fs_sampler_create(struct fs_sampler *sampler, struct fs_error *error)
 {
     struct fs_backend *backend = sampler->backend;
     const size_t rows = (size_t)sampler->capacity;
     for (int i = 0; i < 3; i++) {
-        FS_TRY(create_view(backend, sampler->capacity, sampler->dim, &sampler->scratch[i], error));
+        FS_TRY(fs_view_create(backend, sampler->capacity, sampler->dim, &sampler->scratch[i], error));
     }
-    FS_TRY(create_view(backend, sampler->capacity, 2, &sampler->coefficients, error));
+    FS_TRY(fs_view_create(backend, sampler->capacity, 2, &sampler->coefficients, error));
     sampler->t = fs_allocate(rows, sizeof *sampler->t, "times of the sampler", error);
     sampler->s = fs_allocate(rows, sizeof *sampler->s, "conditioning of the sampler", error);
     sampler->null_labels = fs_allocate(rows, sizeof *sampler->null_labels, "labels of the sampler", error);

@@ -26,7 +26,7 @@ void fs_three_digits(double value, char text[FS_NUMBER_TEXT])
 
 void fs_shortest(double value, char text[FS_NUMBER_TEXT])
 {
-    for (int digits = 15; digits <= 17; digits++) {
+    for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, FS_NUMBER_TEXT, "%.*g", digits, value);
         if (strtod(text, NULL) == value) {
             return;

@@ -10,8 +10,6 @@
 struct fs_comm {
     int rank, size;
     void (*all_reduce_sum)(struct fs_comm *comm, struct fs_view view);
-    void (*broadcast)(struct fs_comm *comm, struct fs_view view, int root);
-    void (*barrier)(struct fs_comm *comm);
 };
 
 /* The only process there is. */

@@ -67,17 +67,6 @@ struct trainer {
 
 /* --- buffers --- */
 
-static fs_status device_view(struct fs_backend *backend, int64_t rows, int64_t cols, struct fs_view *view,
-                             struct fs_error *error)
-{
-    void *data = backend->allocate(backend, (size_t)(rows * cols) * fs_type_size(backend->real), error);
-    if (!data) {
-        return error->status;
-    }
-    *view = fs_view(data, backend->real, rows, cols);
-    return FS_OK;
-}
-
 static fs_status create_host_rows(struct trainer *trainer, struct fs_error *error)
 {
     struct rows *rows = &trainer->rows;
@@ -146,7 +135,7 @@ static fs_status create_buffers(struct trainer *trainer, struct fs_error *error)
         FS_TRY(fs_weights_create(trainer->dit, &trainer->teacher, error));
     }
     for (int i = 0; i < DEVICE_BUFFERS; i++) {
-        FS_TRY(device_view(trainer->backend, list[i].rows, list[i].cols, list[i].view, error));
+        FS_TRY(fs_view_create(trainer->backend, list[i].rows, list[i].cols, list[i].view, error));
     }
     return create_host_rows(trainer, error);
 }

@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-#include "kernels/backend.h"
 #include "kernels/base/file.h"
+#include "kernels/base/type.h"
 
 #define FS_TENSOR_RANK_MAX 8
 

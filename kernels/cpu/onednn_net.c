@@ -39,7 +39,7 @@ struct onednn_net {
     dnnl_format_tag_t tag; /* of all activations */
     int64_t block;         /* channels that lie together in it */
     struct layer layers[FS_NET_LAYERS_MAX];
-    size_t scratch_bytes, weight_bytes;
+    size_t scratch_bytes;
     struct worker *workers; /* [threads] */
 };
 
@@ -81,13 +81,6 @@ static void destroy(struct fs_net *base)
     free(net->workers);
     dnnl_engine_destroy(net->engine);
     free(net);
-}
-
-static double bytes(const struct fs_net *base)
-{
-    const struct onednn_net *net = (const struct onednn_net *)base;
-    return (double)net->weight_bytes +
-           (double)net->threads * ((double)base->arena_floats * sizeof(float) + (double)net->scratch_bytes);
 }
 
 /* --- description --- */
@@ -187,7 +180,6 @@ static dnnl_status_t copy_parameter(struct onednn_net *net, const dnnl_memory_de
     dnnl_memory_t from = NULL;
     dnnl_stream_t stream = NULL;
     CHECK(dnnl_memory_create(copy, wanted, net->engine, DNNL_MEMORY_ALLOCATE));
-    net->weight_bytes += dnnl_memory_desc_get_size(wanted);
     dnnl_status_t status = dnnl_memory_create(&from, borrow(user), net->engine, (void *)(uintptr_t)values);
     if (status == dnnl_success) {
         status = dnnl_reorder_primitive_desc_create(&descriptor, borrow(user), net->engine, wanted, net->engine, NULL);
@@ -454,7 +446,7 @@ static fs_status run_all(struct fs_net *base, const struct fs_net_run *run, stru
 
 struct fs_net *fs_onednn_net_create(int threads, struct fs_error *error)
 {
-    static const struct fs_net_kind kind = {destroy, convolution, pool, finish, run_all, bytes};
+    static const struct fs_net_kind kind = {destroy, convolution, pool, finish, run_all};
     struct onednn_net *net = fs_allocate(1, sizeof *net, "a network", error);
     if (net == NULL) {
         return NULL;

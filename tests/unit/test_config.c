@@ -182,7 +182,7 @@ static void numbers_as_text(void **state)
         {4294967295.0, "4294967295"},
         {5e-324, "5e-324"},
     };
-    char text[FS_CONFIG_NUMBER_TEXT];
+    char text[FS_NUMBER_TEXT];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_string_equal(fs_number_text(cases[i].value, text), cases[i].text);
     }

@@ -267,28 +267,6 @@ static void test_update_memory(void **state)
     free(dit.parameters);
 }
 
-static void test_print_plan(void **state)
-{
-    (void)state;
-    struct fs_error error;
-    const struct fs_model_config config = preset("dit-xs/4", 10);
-    struct fs_dit *dit = fs_dit_create(backend, &config, 28, 28, 1, 3, true, FS_F64, &error);
-    assert_non_null(dit);
-    char *text = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&text, &size);
-    assert_non_null(stream);
-    fs_dit_print_plan(dit, stream, true);
-    fflush(stream);
-    assert_true(strchr(text, '\n') == text + size - 1); /* one line */
-    assert_true(contains(text, "dit-xs/4") && contains(text, "1.32 M parameters"));
-    fs_dit_print_plan(dit, stream, false);
-    fclose(stream);
-    assert_true(contains(text, "qkv") && contains(text, "mlp.hidden"));
-    free(text);
-    fs_dit_destroy(dit);
-}
-
 /* --- sizes that are refused --- */
 
 static void expect_refused(struct fs_model_config config, int height, int width, int channels, const char *word)
@@ -325,7 +303,6 @@ int main(void)
         cmocka_unit_test(test_patch_embedding_order),
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_update_memory),
-        cmocka_unit_test(test_print_plan),
         cmocka_unit_test(test_refused_sizes),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

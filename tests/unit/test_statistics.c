@@ -140,26 +140,6 @@ static void a_covariance_in_between(void **state)
     free(rows);
 }
 
-static void merged_in_any_order(void **state)
-{
-    (void)state;
-    const int64_t n = 801, dim = 12, cut[] = {0, 1, 300, 300, 801};
-    static const int orders[][4] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {2, 0, 3, 1}};
-    float *rows = random_rows(10, n, dim, 1e5F);
-    for (size_t order = 0; order < 3; order++) {
-        struct fs_statistics sum = statistics_of(rows, 0, dim);
-        for (int k = 0; k < 4; k++) {
-            const int part = orders[order][k];
-            struct fs_statistics other = statistics_of(rows + cut[part] * dim, cut[part + 1] - cut[part], dim);
-            fs_statistics_merge(&sum, &other);
-            fs_statistics_destroy(&other);
-        }
-        check(&sum, rows, n, 1e-12);
-        fs_statistics_destroy(&sum);
-    }
-    free(rows);
-}
-
 static void too_little(void **state)
 {
     (void)state;
@@ -180,7 +160,6 @@ int main(void)
         cmocka_unit_test(a_large_mean_cancels_nothing),
         cmocka_unit_test(how_the_rows_come_changes_no_bit),
         cmocka_unit_test(a_covariance_in_between),
-        cmocka_unit_test(merged_in_any_order),
         cmocka_unit_test(too_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
