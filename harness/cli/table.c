@@ -79,7 +79,7 @@ static fs_status parse(int argc, char **argv, struct table_options *options, str
                    "(seeds).\nThe newest run of each training and seed counts, among those that the options let "
                    "through.",
         .example = "fewstep table fashion-table --db results/fewstep.db --format latex\n"
-                   "  fewstep table fashion-table --commit v1.0 --method shortcut",
+                   "  fewstep table fashion-table --commit HEAD~20 --method shortcut",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,
         .arguments_max = 1,

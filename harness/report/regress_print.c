@@ -53,23 +53,25 @@ static void label_of(const struct fs_result_row *row, char text[LABEL])
 static void print_reason(const struct fs_regress_cell *cell, FILE *stream)
 {
     const struct fs_outcome *outcome = &cell->outcome;
+    const bool interval = !outcome->equal && !isnan(outcome->effect) && !isnan(outcome->low);
+    const char *then = outcome->equal || interval ? ";" : " "; /* what follows begins the column, or goes on in it */
 
     if (outcome->equal) {
         fprintf(stream, "  the same bits");
     } else if (isnan(outcome->effect)) {
         fprintf(stream, "  a score is not above 0: no ratio");
-    } else if (!isnan(outcome->low)) {
+    } else if (interval) {
         fprintf(stream, "  %+.1f to %+.1f %%", per_cent(outcome->low), per_cent(outcome->high));
     }
     if (outcome->verdict != FS_VERDICT_UNDECIDED || isnan(outcome->effect)) {
         return;
     }
     if (cell->seeds_needed > 0) {
-        fprintf(stream, "; about %d seeds would decide", cell->seeds_needed);
+        fprintf(stream, "%s about %d seeds would decide", then, cell->seeds_needed);
     } else if (cell->own.dof <= 0) {
         fprintf(stream, "  one seed: a second one would tell the spread");
     } else {
-        fprintf(stream, "; not even %d seeds would decide", FS_VERDICT_SEEDS_MAX);
+        fprintf(stream, "%s not even %d seeds would decide", then, FS_VERDICT_SEEDS_MAX);
     }
 }
 

@@ -47,17 +47,18 @@ static fs_status put_experiment(const struct fs_revision_run *other, const struc
     return fs_new_file_commit(&file, error);
 }
 
-static fs_status run_there(const struct fs_revision_run *other, const struct fs_worktree *tree, struct fs_error *error)
+static fs_status run_there(struct fs_revision_run *other, const struct fs_worktree *tree, struct fs_error *error)
 {
     const char *arguments[128] = {"run", other->experiment, "--out", other->folder};
-    int count = 4, result = 0;
+    int count = 4;
 
     for (const char *const *more = other->more; more && *more && count < 127; more++) {
         arguments[count++] = *more;
     }
-    FS_TRY(fs_worktree_run(tree, arguments, &result, error));
+    FS_TRY(fs_worktree_run(tree, arguments, &other->result, error));
+    const int result = other->result;
     return result == 0 ? FS_OK
-                       : fs_fail(error, result == FS_USAGE ? FS_USAGE : FS_FAILED,
+                       : fs_fail(error, result == FS_USAGE || result == FS_STOPPED ? (fs_status)result : FS_FAILED,
                                  "the program of commit %.12s ended with %d, for the reason it gave above",
                                  other->commit, result);
 }

@@ -10,6 +10,7 @@ struct fs_revision_run {
     char experiment[1024];   /* the experiment's path within the tree */
     const char *text;        /* its contents, put there after the build */
     const char *const *more; /* options for its `run`, NULL past the last */
+    int result;              /* receives the program's exit status, once it has ended */
 };
 
 /* Builds the commit and runs the experiment; what was done before in the same folder is not done again. Catches

@@ -131,6 +131,14 @@ fs_status fs_run_at(const struct fs_run_at *at, struct fs_error *error)
     fs_status status = fs_make_folder(at->out, error);
     status = status == FS_OK ? fs_revision_run(&other, error) : status;
     free(text);
+    if (status == FS_FAILED && other.result == FS_FAILED) { /* of several runs some failed: the others are made */
+        struct fs_error reason = *error, none;
+        if (import(&other, db, &none) == FS_OK) {
+            (void)print_commit(at->revision, db, &none);
+        }
+        *error = reason;
+        return FS_FAILED;
+    }
     if (status == FS_OK) {
         status = import(&other, db, error);
     }

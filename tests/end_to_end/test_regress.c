@@ -237,7 +237,7 @@ static void test_few_seeds(void **state)
     fs_store_close(store);
     /* One seed each: never decided, however far apart; with a spread from elsewhere, the seeds that it would take. */
     snprintf(arguments, sizeof(arguments), "--base %s --head %s --db ../few.db", commits[0], commits[1]);
-    refuses(4, arguments, "; about 2 seeds would decide");
+    refuses(4, arguments, "  about 2 seeds would decide");
     snprintf(arguments, sizeof(arguments), "--base %s --head %s --db ../few.db", commits[0], commits[6]);
     refuses(4, arguments, "undecided: of 4 cells");
     snprintf(arguments, sizeof(arguments), "--base %s --head %s --db ../few.db", commits[4], commits[6]);
