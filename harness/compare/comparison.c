@@ -108,6 +108,53 @@ static fs_status take_request(struct fs_comparison *c, struct fs_error *error)
     return FS_OK;
 }
 
+/* Published statistics of both sides, and the features that pictures are about to have, must be of the same. */
+static fs_status check_sides(struct fs_comparison *c, const bool pictures[FS_SIDES], struct fs_error *error)
+{
+    const struct fs_side *a = &c->sides[0], *b = &c->sides[1];
+    FS_TRY(check_origins(a->name, &a->origin, b->name, &b->origin, error));
+    if (!c->extraction.extractor.state) {
+        return FS_OK;
+    }
+    fs_side_origin(&c->extraction.extractor, 0, &c->origin);
+    const char *name = pictures[0] ? a->name : b->name;
+    FS_TRY(check_origins(name, &c->origin, a->name, &a->origin, error));
+    return check_origins(name, &c->origin, b->name, &b->origin, error);
+}
+
+/* Dimensions of the features of a side that a metric compares; 0: it compares none. */
+static int64_t dim_of(const struct fs_comparison *c, int side, int m)
+{
+    const struct fs_metric *metric = c->request->metrics[m];
+    if (takes_published(c, side, m)) {
+        return fs_side_published(&c->sides[side], metric)->dim;
+    }
+    const bool features = metric->needs[side] & (FS_NEED_FEATURES | FS_NEED_MOMENTS);
+    return features ? c->extraction.extractor.taps[c->taps[m]].dim : 0;
+}
+
+/* Enough pictures, and features that can be compared: before the work. */
+static fs_status check_metric(struct fs_comparison *c, int m, struct fs_error *error)
+{
+    const struct fs_metric *metric = c->request->metrics[m];
+    const int64_t dims[FS_SIDES] = {dim_of(c, 0, m), dim_of(c, 1, m)};
+    for (int side = 0; side < FS_SIDES; side++) {
+        const struct fs_side *s = &c->sides[side];
+        if (takes_pictures(c, side, m) && s->count < metric->minimum) {
+            return fs_fail(error, FS_USAGE, "%s: %" PRId64 " pictures: %s needs %" PRId64 " or more", s->name, s->count,
+                           metric->name, metric->minimum);
+        }
+        if (takes_pictures(c, side, m)) {
+            fs_extraction_warn(&c->extraction, metric, s->name, s->count, dims[0]);
+        }
+    }
+    if (dims[0] != dims[1] && dims[1] > 0) {
+        return fs_fail(error, FS_USAGE, "%s has %" PRId64 " features, %s has %" PRId64 ": they cannot be compared",
+                       c->sides[0].name, dims[0], c->sides[1].name, dims[1]);
+    }
+    return FS_OK;
+}
+
 /* --- the two sides --- */
 
 static fs_status read_published(struct fs_comparison *c, int side, struct fs_error *error)
@@ -126,7 +173,6 @@ static fs_status read_published(struct fs_comparison *c, int side, struct fs_err
 static fs_status make_pictures(struct fs_comparison *c, int side, struct fs_error *error)
 {
     struct fs_side_request request = {.reading = c->request->extraction.reading};
-    const struct fs_gaussian_origin published = c->sides[side].origin;
     for (int m = 0; m < c->request->count; m++) {
         const struct fs_metric *metric = c->request->metrics[m];
         if (!takes_pictures(c, side, m)) {
@@ -139,11 +185,7 @@ static fs_status make_pictures(struct fs_comparison *c, int side, struct fs_erro
         request.statistics[c->taps[m]] = request.statistics[c->taps[m]] || needs & FS_NEED_MOMENTS;
         request.features[c->taps[m]] = request.features[c->taps[m]] || needs & FS_NEED_FEATURES;
     }
-    FS_TRY(fs_extraction_side(&c->extraction, &request, &c->sides[side], error));
-    if (*c->sides[side].origin.extractor) {
-        c->origin = c->sides[side].origin;
-    }
-    return check_origins(c->sides[side].name, &published, c->sides[side].name, &c->sides[side].origin, error);
+    return fs_extraction_side(&c->extraction, &request, &c->sides[side], error);
 }
 
 static fs_status make_sides(struct fs_comparison *c, struct fs_error *error)
@@ -162,12 +204,16 @@ static fs_status make_sides(struct fs_comparison *c, struct fs_error *error)
         }
     }
     FS_TRY(extractor ? open_extractor(c, error) : take_request(c, error));
+    FS_TRY(check_sides(c, pictures, error));
+    for (int m = 0; m < c->request->count; m++) {
+        FS_TRY(check_metric(c, m, error));
+    }
     for (int side = 0; side < FS_SIDES; side++) {
         if (pictures[side]) {
             FS_TRY(make_pictures(c, side, error));
         }
     }
-    return check_origins(c->sides[0].name, &c->sides[0].origin, c->sides[1].name, &c->sides[1].origin, error);
+    return FS_OK;
 }
 
 /* --- the metrics --- */
@@ -233,28 +279,12 @@ static fs_status prepare_summary(struct prepared *p, const struct fs_side *refer
     return FS_OK;
 }
 
-/* Enough pictures, and sides that are alike enough to be compared. */
-static fs_status check_metric(struct fs_comparison *c, int m, const struct fs_evaluation *e, struct fs_error *error)
+static fs_status check_shapes(const struct fs_comparison *c, const struct fs_metric *metric, struct fs_error *error)
 {
-    const struct fs_metric *metric = c->request->metrics[m];
     const struct fs_side *a = &c->sides[0], *b = &c->sides[1];
-    for (int side = 0; side < FS_SIDES; side++) {
-        const struct fs_side *s = &c->sides[side];
-        if (takes_pictures(c, side, m) && s->count < metric->minimum) {
-            return fs_fail(error, FS_USAGE, "%s: %" PRId64 " pictures: %s needs %" PRId64 " or more", s->name, s->count,
-                           metric->name, metric->minimum);
-        }
-        if (takes_pictures(c, side, m)) {
-            fs_extraction_warn(&c->extraction, metric, s->name, s->count, e->samples.dim);
-        }
-    }
     if (metric->sums && metric->sums->summary_count(&a->shape) != metric->sums->summary_count(&b->shape)) {
         return fs_fail(error, FS_USAGE, "%s: its pictures are of another size than those of %s: %s cannot be compared",
                        a->name, b->name, metric->label);
-    }
-    if (metric->needs[FS_OF_REFERENCE] & (FS_NEED_MOMENTS | FS_NEED_FEATURES) && e->samples.dim != e->reference.dim) {
-        return fs_fail(error, FS_USAGE, "%s has %" PRId64 " features, %s has %" PRId64 ": they cannot be compared",
-                       a->name, e->samples.dim, b->name, e->reference.dim);
     }
     return FS_OK;
 }
@@ -263,14 +293,10 @@ static fs_status check_metric(struct fs_comparison *c, int m, const struct fs_ev
 static struct fs_metric_side side_of(const struct fs_comparison *c, int side, int m)
 {
     const struct fs_side *s = &c->sides[side];
-    const struct fs_gaussian *gaussian = gaussian_of(c, side, m);
     const bool pictures = takes_pictures(c, side, m);
-    const bool tap = pictures && c->extraction.extractor.state && !fs_metric_is_of_pictures(c->request->metrics[m]);
     return (struct fs_metric_side){
         .n = s->count,
-        .dim = gaussian ? gaussian->dim
-               : tap    ? c->extraction.extractor.taps[c->taps[m]].dim
-                        : 0,
+        .dim = dim_of(c, side, m),
         .features = pictures ? s->features[c->taps[m]] : NULL,
         .sums = pictures ? fs_picture_sums_of(&s->sums, c->request->metrics[m]->sums) : NULL,
     };
@@ -289,7 +315,7 @@ static fs_status evaluate(struct fs_comparison *c, int m, struct prepared *p, st
                               .offset = p->offset,
                               .watch = &watch,
                               .known = &p->known};
-    FS_TRY(check_metric(c, m, &e, error));
+    FS_TRY(check_shapes(c, metric, error));
     if (a) {
         of_samples = (struct fs_moments){.dim = a->dim, .mean = a->mean, .covariance = a->covariance};
         e.samples.moments = &of_samples;

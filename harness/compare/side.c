@@ -290,8 +290,7 @@ static fs_status finish(struct side_builder *builder, int t, struct fs_error *er
     return FS_OK;
 }
 
-/* What the side's features are of: by their first tap. */
-static void name_origin(const struct fs_extractor *extractor, int64_t count, struct fs_gaussian_origin *origin)
+void fs_side_origin(const struct fs_extractor *extractor, int64_t count, struct fs_gaussian_origin *origin)
 {
     *origin = (struct fs_gaussian_origin){.fid = extractor->fid, .count = count};
     snprintf(origin->extractor, sizeof origin->extractor, "%s", extractor->name);
@@ -308,7 +307,7 @@ static fs_status make(struct side_builder *builder, struct fs_error *error)
     side->sums = request->sums;
     side->source.channels = request->extractor ? (int)request->extractor->channels : 3;
     if (request->extractor) {
-        name_origin(request->extractor, side->count, &side->origin);
+        fs_side_origin(request->extractor, side->count, &side->origin);
     }
     FS_TRY(allocate(builder, error));
     FS_TRY(stream(builder, error));

@@ -511,6 +511,9 @@ static void test_wrong_statistics(void **state)
     char path[256];
     keep(path, "wrong.npz");
     refuses_source("float64.npz has 5", "tests/golden/npz/float64.npz");
+    /* Before the work: nothing says how far it is. */
+    refuses("float64.npz has 5", "fid %s tests/golden/npz/float64.npz --extractor fashion-cnn",
+            test_path("pictures.npz"));
     refuses_source("sigma: not symmetric", "tests/golden/npz/skew.npz");
     refuses("unknown resize mode 'nonsense'", "fid tests/golden/npz/float64.npz tests/golden/npz/float64.npz --resize "
                                               "nonsense");
