@@ -549,3 +549,34 @@ fs_status fs_results_of_runs(struct fs_store *store, const struct fs_experiment_
     sqlite3_finalize(query);
     return status == FS_OK ? fs_results_set_apart(results, error) : status;
 }
+
+fs_status fs_results_planned(const struct fs_experiment *experiment, struct fs_results *results, struct fs_error *error)
+{
+    struct fs_result_section *section;
+    struct fs_result_row *row;
+
+    *results = (struct fs_results){0};
+    if (experiment->ablated) {
+        snprintf(results->experiment.ablated, sizeof(results->experiment.ablated), "%s", experiment->ablated);
+    }
+    for (int i = 0; i < experiment->run_count; i++) {
+        const struct fs_config *config = &experiment->runs[i];
+        const struct fs_measure measure = {.dataset = config->dataset.name,
+                                           .model = config->model.preset,
+                                           .extractor = "",
+                                           .tap = "",
+                                           .metric = "",
+                                           .reference = "",
+                                           .weights = ""};
+        const struct fs_result_row training = {.method = config->method->name,
+                                               .label = "",
+                                               .train_hash = config->train_hash,
+                                               .data_sha256 = "",
+                                               .config = config->json};
+        if (!fs_result_training(results, config->train_hash, "")) {
+            FS_TRY(fs_results_add_section(results, &measure, &section, error));
+            FS_TRY(fs_results_row(results, section, &training, &row, error));
+        }
+    }
+    return fs_results_set_apart(results, error);
+}

@@ -5,6 +5,7 @@
 #ifndef FEWSTEP_RESULTS_H
 #define FEWSTEP_RESULTS_H
 
+#include "harness/config/config.h"
 #include "harness/results/experiment.h"
 #include "harness/results/verdict.h"
 #include "harness/store/store.h"
@@ -159,6 +160,10 @@ void fs_results_free(struct fs_results *results);
  * What sets each apart is all that they say. Free with fs_results_free, also after a failure. */
 fs_status fs_results_of_runs(struct fs_store *store, const struct fs_experiment_name *experiment,
                              struct fs_results *results, struct fs_error *error);
+
+/* The same of trainings that are yet to be made: those of an experiment's file. */
+fs_status fs_results_planned(const struct fs_experiment *experiment, struct fs_results *results,
+                             struct fs_error *error);
 
 /* The section that stands for the experiment: FID where there is one, else FD, else the first; NULL without any. */
 struct fs_result_section *fs_results_main(const struct fs_results *results);

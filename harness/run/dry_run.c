@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "harness/data/dataset.h"
-#include "harness/text/json.h"
+#include "harness/results/results.h"
 #include "harness/text/number.h"
 #include "harness/run/rows.h"
 #include "harness/run/session.h"
@@ -15,7 +15,7 @@
 #include "harness/train/cost.h"
 
 #define DONE_TEXT 64
-#define NAME_TEXT 128
+#define NAME_TEXT 512
 
 /* What is kept from one run to the next. */
 struct dry_run {
@@ -25,6 +25,7 @@ struct dry_run {
     struct fs_extractor extractor;
     struct fs_error unknown; /* why scores are not known; "" */
     double flops, bytes;
+    int width; /* of the names */
 };
 
 /* A teacher's share is trained as a run of its own: what is left is this run's. */
@@ -169,22 +170,14 @@ static fs_status find_done(struct dry_run *all, const struct fs_config *config, 
     return status;
 }
 
-/* The method, and what tells the runs of an ablation apart: "Shortcut model, max_step 1/4". */
-static void name_run(const struct fs_config *config, const char *ablated, char name[NAME_TEXT])
+/* The method, and what sets its trainings apart: "Shortcut model, max_step 1/4". */
+static void name_run(const struct fs_config *config, const struct fs_results *planned, char name[NAME_TEXT])
 {
-    char value[48] = "";
-    const char *dot = ablated ? strrchr(ablated, '.') : NULL;
-    if (ablated) {
-        fs_config_text(config->json, ablated, value, sizeof value);
-    }
-    snprintf(name, NAME_TEXT, "%s%s%s%s%s", config->method->label, ablated ? ", " : "",
-             dot       ? dot + 1
-             : ablated ? ablated
-                       : "",
-             ablated ? " " : "", value);
+    const struct fs_result_row *row = fs_result_training(planned, config->train_hash, "");
+    snprintf(name, NAME_TEXT, "%s%s%s", config->method->label, row->apart[0] ? ", " : "", row->apart);
 }
 
-static fs_status print_run(struct dry_run *all, const struct fs_config *config, const char *ablated,
+static fs_status print_run(struct dry_run *all, const struct fs_config *config, const struct fs_results *planned,
                            struct fs_error *error)
 {
     struct fs_cost cost;
@@ -194,12 +187,12 @@ static fs_status print_run(struct dry_run *all, const struct fs_config *config, 
     FS_TRY(fs_run_cost(config, &shape, &cost, error));
     FS_TRY(find_done(all, config, done, error));
     const double disk_bytes = cost.checkpoint_bytes + cost.pair_bytes;
-    name_run(config, ablated, name);
+    name_run(config, planned, name);
     fs_byte_size((int64_t)cost.memory_bytes, memory);
     fs_byte_size((int64_t)disk_bytes, disk);
-    printf("%-30s %5" PRId64 " %8" PRId64 " %7.1f TF %7.1f TF %7.1f TF %7.1f TF %10s %10s  %s\n", name, config->seed,
-           config->train.updates, cost.student_flops * 1e-12, cost.teacher_flops * 1e-12, cost.pair_flops * 1e-12,
-           cost.score_flops * 1e-12, memory, disk, done);
+    printf("%-*s %5" PRId64 " %8" PRId64 " %7.1f TF %7.1f TF %7.1f TF %7.1f TF %10s %10s  %s\n", all->width, name,
+           config->seed, config->train.updates, cost.student_flops * 1e-12, cost.teacher_flops * 1e-12,
+           cost.pair_flops * 1e-12, cost.score_flops * 1e-12, memory, disk, done);
     all->flops += cost.student_flops + cost.teacher_flops + cost.pair_flops + cost.score_flops;
     all->bytes += disk_bytes;
     return FS_OK;
@@ -207,17 +200,23 @@ static fs_status print_run(struct dry_run *all, const struct fs_config *config, 
 
 fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, const char *db, struct fs_error *error)
 {
-    struct dry_run all = {0};
-    char disk[FS_NUMBER_TEXT];
+    struct dry_run all = {.width = 30};
+    struct fs_results planned;
+    char disk[FS_NUMBER_TEXT], name[NAME_TEXT];
     if (access(db, F_OK) == 0) {
         FS_TRY(fs_store_open(db, FS_STORE_READ, &all.store, error));
     }
-    printf("%-30s %5s %8s %10s %10s %10s %10s %10s %10s  %s\n", "method", "seed", "updates", "train", "teacher",
-           "pairs", "scores", "memory", "disk", "done");
-    fs_status status = FS_OK;
+    fs_status status = fs_results_planned(experiment, &planned, error);
     for (int i = 0; status == FS_OK && i < experiment->run_count; i++) {
-        status = taken[i] ? print_run(&all, &experiment->runs[i], experiment->ablated, error) : FS_OK;
+        name_run(&experiment->runs[i], &planned, name);
+        all.width = (int)strlen(name) > all.width ? (int)strlen(name) : all.width;
     }
+    printf("%-*s %5s %8s %10s %10s %10s %10s %10s %10s  %s\n", all.width, "method", "seed", "updates", "train",
+           "teacher", "pairs", "scores", "memory", "disk", "done");
+    for (int i = 0; status == FS_OK && i < experiment->run_count; i++) {
+        status = taken[i] ? print_run(&all, &experiment->runs[i], &planned, error) : FS_OK;
+    }
+    fs_results_free(&planned);
     close_extractor(&all);
     fs_store_close(all.store);
     if (status == FS_OK) {

@@ -130,6 +130,25 @@ static void test_weights_that_were_not_kept(void **state)
     assert_non_null(strstr(text, "scores, 2 of weights that were not kept"));
 }
 
+/* Two keys that vary: each line says both. */
+static void test_runs_are_named_apart(void **state)
+{
+    static char text[16384];
+    char file[1024];
+    const char *path = test_path("two.yaml");
+
+    (void)state;
+    const int length =
+        snprintf(file, sizeof file, TEXT "matrix: {train.batch: [16, 24], train.learning_rate: [1e-3, 1e-4]}\n",
+                 test_path("data"));
+    test_write(path, file, (size_t)length);
+    assert_int_equal(test_shell(text, sizeof text, "env -u FEWSTEP_DATA HOME=/nowhere %s run %s --out %s --dry-run",
+                                test_program(), path, test_path("none")),
+                     0);
+    assert_non_null(strstr(text, "\nFlow matching (Euler), batch 16, learning_rate 0.001   "));
+    assert_non_null(strstr(text, "\nFlow matching (Euler), batch 24, learning_rate 0.0001  "));
+}
+
 static int setup(void **state)
 {
     static char text[16384];
@@ -153,6 +172,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_key_of_evaluate),
         cmocka_unit_test(test_weights_that_were_not_kept),
+        cmocka_unit_test(test_runs_are_named_apart),
     };
 
     (void)argc;
