@@ -7,6 +7,7 @@
 #include "harness/cli/options.h"
 #include "harness/run/session.h"
 #include "harness/report/page.h"
+#include "harness/text/escape.h"
 #include "kernels/base/file.h"
 
 /* The samples lie beside the database, unless `samples` says otherwise. */
@@ -36,7 +37,14 @@ static fs_status write_page(struct fs_store *store, const struct fs_page_options
         fs_new_file_abandon(&file);
     }
     if (status == FS_OK && notes) {
-        fputs(notes, stderr);
+        FILE *plain = fs_plain_stream(stderr); /* names from the database stand in them */
+        fputs(notes, plain ? plain : stderr);
+        if (plain) {
+            fclose(plain);
+        }
+    }
+    if (status == FS_OK && !to_stdout) {
+        fprintf(stderr, "page: %s\n", path);
     }
     free(notes);
     return status;

@@ -176,8 +176,8 @@ static fs_status run_all(const struct run_options *options, const struct fs_expe
 }
 
 /* The table and where the rest lies; without a score there is neither, where others make them or all failed. */
-static fs_status print_results(const struct fs_experiment *experiment, struct fs_session *session,
-                               const struct outcome *outcome, struct fs_error *error)
+static fs_status print_results(const struct run_options *options, const struct fs_experiment *experiment,
+                               struct fs_session *session, const struct outcome *outcome, struct fs_error *error)
 {
     char pictures[1024];
     if (outcome->taken) {
@@ -188,13 +188,20 @@ static fs_status print_results(const struct fs_experiment *experiment, struct fs
     if (outcome->any_score || !(outcome->taken || outcome->failures.count)) {
         FS_TRY(
             fs_table_print(session->store, &(struct fs_table_request){.experiment = experiment->name}, stdout, error));
-        printf("\n");
+        const struct fs_metric *metric = fs_metric_find(experiment->runs[0].evaluate.metrics[0]);
+        printf("\n%s: %s is better; the data's row is what real pictures of the test split score\n", metric->name,
+               metric->larger_is_better ? "higher" : "lower");
     }
     snprintf(pictures, sizeof pictures, "%s/samples/%s/", session->out, experiment->name);
     if (access(pictures, F_OK) == 0) {
         printf("pictures: %s (a row a step count, the same noise in every column)\n", pictures);
     }
     printf("database: %s\n", session->db);
+    if (outcome->any_score) {
+        const bool usual = !options->db && !options->out;
+        printf("next: `fewstep report%s%s` puts all of it on one page; `fewstep runs%s%s` lists the runs\n",
+               usual ? "" : " --db ", usual ? "" : session->db, usual ? "" : " --db ", usual ? "" : session->db);
+    }
     return FS_OK;
 }
 
@@ -229,7 +236,7 @@ static fs_status run_and_print(const struct run_options *options, const struct f
         status = fs_fail(error, FS_STOPPED,
                          "stopped; nothing that was reported is lost: the same command goes on from here");
     } else if (status == FS_OK) {
-        status = print_results(experiment, &session, &outcome, error);
+        status = print_results(options, experiment, &session, &outcome, error);
         status = status == FS_OK ? tell_failures(&outcome.failures, error) : status;
     }
     fs_failures_free(&outcome.failures);

@@ -1,5 +1,6 @@
 /* fewstep sample: pictures, or raw arrays, from a run or a checkpoint. */
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ struct drawing {
 };
 
 static const int64_t no_label = INT64_MAX;
+static const int64_t default_count = INT64_MAX; /* 64, or the rows of the noise */
 
 /* A name such as grid.gif would otherwise become a folder. */
 static bool is_output(const char *path)
@@ -45,7 +47,7 @@ static fs_status parse(int argc, char **argv, struct sample_options *options, st
 {
     const struct fs_flag flags[] = {
         {"--steps", FS_FLAG_WHOLE, &options->steps, "N", "sampling steps, a power of two (1)"},
-        {"--count", FS_FLAG_WHOLE, &options->count, "N", "how many (64)"},
+        {"--count", FS_FLAG_WHOLE, &options->count, "N", "how many (64, or the rows of --noise)"},
         {"--seed", FS_FLAG_WHOLE, &options->seed, "S", "of the noise bank (0)"},
         {"--noise", FS_FLAG_TEXT, &options->noise, "IN.npy", "float32 [N, H, W, C] noise instead of the bank's"},
         {"--label", FS_FLAG_WHOLE, &options->label, "C", "one class for all (i mod classes)"},
@@ -80,8 +82,9 @@ static fs_status parse(int argc, char **argv, struct sample_options *options, st
                        "fewstep sample: -o: expected OUT.png, OUT.npy or a folder that ends in /, got %s",
                        options->output);
     }
-    if (!options->help && options->count < 1) {
-        return fs_fail(error, FS_USAGE, "fewstep sample: --count: expected 1 or more");
+    if (!options->help && (options->count < 1 || options->steps < 1)) {
+        return fs_fail(error, FS_USAGE, "fewstep sample: %s: expected 1 or more",
+                       options->count < 1 ? "--count" : "--steps");
     }
     return FS_OK;
 }
@@ -101,6 +104,11 @@ static fs_status read_noise(const char *path, const struct fs_dataset *shape, st
         free(array.data);
         return fs_fail(error, FS_USAGE, "%s: expected float32 [N, %d, %d, %d]", path, shape->height, shape->width,
                        shape->channels);
+    }
+    if (drawing->count != default_count && drawing->count != array.shape[0]) {
+        free(array.data);
+        return fs_fail(error, FS_USAGE, "%s: holds the noise of %" PRId64 " samples, and --count asks for %" PRId64,
+                       path, array.shape[0], drawing->count);
     }
     drawing->noise = array.data;
     drawing->count = array.shape[0];
@@ -135,6 +143,8 @@ static fs_status prepare(const struct sample_options *options, const struct fs_c
     *drawing = (struct drawing){.count = options->count, .dim = fs_dataset_dim(shape)};
     if (options->noise) {
         FS_TRY(read_noise(options->noise, shape, drawing, error));
+    } else if (drawing->count == default_count) {
+        drawing->count = 64;
     }
     if (options->label != no_label && options->label > classes) {
         return fs_fail(error, FS_USAGE, "--label: there are 0 … %d, and %d for none", classes - 1, classes);
@@ -188,14 +198,32 @@ static fs_status write_output(const char *path, const struct drawing *drawing, c
                              shape->channels, 2, error);
 }
 
+/* What is written where. */
+static void tell(const struct sample_options *options, const struct fs_source *source, int64_t count)
+{
+    fprintf(stderr, "%" PRId64 " samples of run %.8s at %" PRId64 " step%s: %s\n", count, source->run, options->steps,
+            options->steps == 1 ? "" : "s", options->output);
+}
+
 /* --- the command --- */
+
+/* Steps and guidance must mean something for these weights, as they must for a score. */
+static fs_status check(const struct sample_options *options, struct fs_config *config, struct fs_error *error)
+{
+    config->evaluate.steps[0] = options->steps > INT_MAX ? INT_MAX : (int)options->steps;
+    config->evaluate.step_count = 1;
+    if (options->guidance >= 0) {
+        config->evaluate.guidance_scale = options->guidance;
+    }
+    return fs_config_check_evaluation(config, error);
+}
 
 static fs_status draw(const struct sample_options *options, const struct fs_source *source,
                       const struct fs_dataset *shape, struct drawing *drawing, struct fs_backend *backend,
                       struct fs_error *error)
 {
     struct fs_generator generator;
-    const double guidance = options->guidance >= 0 ? options->guidance : source->config.evaluate.guidance_scale;
+    const double guidance = fs_config_guidance(&source->config, (int)options->steps);
     enum fs_weights_kind kind = FS_WEIGHTS_EMA;
     if (options->weights) {
         FS_TRY(fs_parse_weights(options->weights, &kind, error));
@@ -218,7 +246,7 @@ static fs_status draw(const struct sample_options *options, const struct fs_sour
 
 fs_status fs_command_sample(int argc, char **argv, struct fs_error *error)
 {
-    struct sample_options options = {.steps = 1, .count = 64, .label = no_label, .guidance = -1};
+    struct sample_options options = {.steps = 1, .count = default_count, .label = no_label, .guidance = -1};
     struct fs_source source;
     struct fs_dataset shape = {0};
     struct drawing drawing = {0};
@@ -228,6 +256,9 @@ fs_status fs_command_sample(int argc, char **argv, struct fs_error *error)
         return FS_OK;
     }
     fs_status status = fs_source_open(&source, options.source, options.out, options.db, error);
+    if (status == FS_OK) {
+        status = check(&options, &source.config, error);
+    }
     if (status == FS_OK) {
         status = fs_dataset_shape(&source.config.dataset, &shape, error);
     }
@@ -242,6 +273,9 @@ fs_status fs_command_sample(int argc, char **argv, struct fs_error *error)
     }
     if (status == FS_OK) {
         status = write_output(options.output, &drawing, &shape, error);
+    }
+    if (status == FS_OK) {
+        tell(&options, &source, drawing.count);
     }
     if (backend) {
         backend->destroy(backend);

@@ -123,6 +123,31 @@ static void test_scores_are_printed(void **state)
     assert_ptr_equal(strchr(first, '\n'), first + strlen(first) - 1); /* one object */
 }
 
+/* What is drawn is asked as strictly as what is scored, and it is said what was written. */
+static void test_samples(void **state)
+{
+    (void)state;
+    char id[80], command[4096], text[4096];
+    test_program_query(out, "SELECT id FROM runs WHERE method = 'flow-matching' LIMIT 1", id, sizeof id);
+    snprintf(command, sizeof command, "sample %.8s --count 4 --steps 2 --out %s -o %s/noise.npy", id, out, out);
+    assert_int_equal(test_program_run("", command, text, sizeof text), 0);
+    assert_non_null(strstr(text, "4 samples of run "));
+    assert_non_null(strstr(text, "noise.npy"));
+    snprintf(command, sizeof command, "sample %.8s --noise %s/noise.npy --count 9 --out %s -o %s/x.npy", id, out, out,
+             out);
+    test_program_refuses(2, command, "holds the noise of 4 samples, and --count asks for 9");
+    snprintf(command, sizeof command, "sample %.8s --noise %s/noise.npy --out %s -o %s/x.npy", id, out, out, out);
+    assert_int_equal(test_program_run("", command, text, sizeof text), 0);
+    static const char *const refused[] = {"--guidance 2", "--steps 3", "--steps 16", "--steps 0"};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        for (int eval = 0; eval < 2; eval++) {
+            snprintf(command, sizeof command, "%s %.8s %s --out %s %s%s%s", eval ? "eval" : "sample", id, refused[i],
+                     out, eval ? "" : "-o ", eval ? "" : out, eval ? "" : "/x.npy");
+            test_program_refuses(2, command, "");
+        }
+    }
+}
+
 /* Scores of weights that were not kept cannot be made: the others are, and it is said what to do. */
 static void test_weights_that_were_not_kept(void **state)
 {
@@ -170,6 +195,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_the_command_makes_the_same_run),
         cmocka_unit_test(test_a_label),
         cmocka_unit_test(test_scores_are_printed),
+        cmocka_unit_test(test_samples),
         cmocka_unit_test(test_weights_that_were_not_kept),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
