@@ -40,16 +40,20 @@ static void show_cuda(void)
 
 static void show_datasets(void)
 {
-    for (int i = 0; fs_dataset_name(i); i++) {
+    bool needs_path;
+    for (int i = 0; fs_dataset_kind(i, &needs_path); i++) {
         struct fs_dataset_config config = {0};
         struct fs_dataset data;
         struct fs_error error;
         char text[1200];
-        snprintf(config.name, sizeof config.name, "%s", fs_dataset_name(i));
+        snprintf(config.name, sizeof config.name, "%s", fs_dataset_kind(i, &needs_path));
+        if (needs_path) {
+            continue; /* the user's own, somewhere */
+        }
         const bool good = fs_dataset_open(&config, FS_SPLIT_TEST, &data, &error) == FS_OK;
         if (good) {
-            snprintf(text, sizeof text, "%s: %d×%d×%d, test split SHA-256 %.16s…", data.name, data.height, data.width,
-                     data.channels, data.sha256);
+            snprintf(text, sizeof text, "%s: %d×%d×%d, test split SHA-256 %.16s…", data.name, data.shape.height,
+                     data.shape.width, data.shape.channels, data.sha256);
             fs_dataset_close(&data);
         } else {
             snprintf(text, sizeof text, "%s", error.text);

@@ -1,11 +1,13 @@
 /* fewstep fashion-cnn: the recipe behind the fashion-cnn features. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
 #include "harness/run/session.h"
 #include "harness/data/dataset.h"
+#include "kernels/base/memory.h"
 #include "metrics/train_fashion_cnn.h"
 
 static void show(void *context, int64_t update, int64_t updates, double loss)
@@ -17,15 +19,24 @@ static void show(void *context, int64_t update, int64_t updates, double loss)
     }
 }
 
-static fs_status train(const char *output, bool quiet, const struct fs_dataset *train_data,
-                       const struct fs_dataset *test_data, struct fs_error *error)
+/* The pictures of a split as bytes; the data set keeps the labels. Free the pictures. */
+static fs_status read_split(enum fs_split split, struct fs_dataset *data, struct fs_labelled_pictures *pictures,
+                            struct fs_error *error)
+{
+    const struct fs_dataset_config config = {.name = "fashion-mnist"};
+    FS_TRY(fs_dataset_open(&config, split, data, error));
+    uint8_t *pixels = fs_allocate((size_t)data->shape.count, (size_t)fs_shape_dim(&data->shape), "the pictures", error);
+    *pictures = (struct fs_labelled_pictures){pixels, data->labels, data->shape.count};
+    return pixels ? fs_dataset_bytes(data, 0, data->shape.count, pixels, error) : FS_FAILED;
+}
+
+static fs_status train(const char *output, bool quiet, const struct fs_labelled_pictures *train_pictures,
+                       const struct fs_labelled_pictures *test_pictures, struct fs_error *error)
 {
     struct fs_backend *backend;
     struct fs_progress progress;
     struct fs_fashion_cnn_result result;
     const struct fs_fashion_cnn_recipe recipe = fs_fashion_cnn_recipe();
-    const struct fs_labelled_pictures train_pictures = {train_data->pixels, train_data->labels, train_data->count};
-    const struct fs_labelled_pictures test_pictures = {test_data->pixels, test_data->labels, test_data->count};
     const struct fs_fashion_cnn_watch watch = {show, &progress};
     fs_progress_begin(&progress, quiet);
     backend = fs_cpu_backend(1, error); /* one thread: the same bytes on every machine of its kind */
@@ -33,7 +44,7 @@ static fs_status train(const char *output, bool quiet, const struct fs_dataset *
         return error->status;
     }
     const fs_status status =
-        fs_fashion_cnn_train(backend, &recipe, &train_pictures, &test_pictures, output, &watch, &result, error);
+        fs_fashion_cnn_train(backend, &recipe, train_pictures, test_pictures, output, &watch, &result, error);
     backend->destroy(backend);
     if (status == FS_OK) {
         printf("%s: test accuracy %.2f %%, SHA-256 %s\n", output, 100.0 * result.accuracy, result.sha256);
@@ -67,16 +78,18 @@ fs_status fs_command_fashion_cnn(int argc, char **argv, struct fs_error *error)
     if (!output) {
         return fs_fail(error, FS_USAGE, "fewstep fashion-cnn: -o is missing: the file to write");
     }
-    const struct fs_dataset_config config = {.name = "fashion-mnist"};
-    struct fs_dataset train_data = {0}, test_data = {0};
-    fs_status status = fs_dataset_open(&config, FS_SPLIT_TRAIN, &train_data, error);
+    struct fs_dataset data[2] = {{.name = ""}, {.name = ""}};
+    struct fs_labelled_pictures pictures[2] = {{NULL, NULL, 0}, {NULL, NULL, 0}};
+    fs_status status = read_split(FS_SPLIT_TRAIN, &data[0], &pictures[0], error);
     if (status == FS_OK) {
-        status = fs_dataset_open(&config, FS_SPLIT_TEST, &test_data, error);
+        status = read_split(FS_SPLIT_TEST, &data[1], &pictures[1], error);
     }
     if (status == FS_OK) {
-        status = train(output, quiet, &train_data, &test_data, error);
+        status = train(output, quiet, &pictures[0], &pictures[1], error);
     }
-    fs_dataset_close(&test_data);
-    fs_dataset_close(&train_data);
+    for (int i = 0; i < 2; i++) {
+        free((void *)pictures[i].pixels);
+        fs_dataset_close(&data[i]);
+    }
     return status;
 }

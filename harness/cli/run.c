@@ -107,6 +107,7 @@ static fs_status dry_run(const struct run_options *options, const struct fs_expe
 static bool same_pipeline(const struct fs_config *a, const struct fs_config *b)
 {
     return strcmp(a->dataset.name, b->dataset.name) == 0 && strcmp(a->dataset.path, b->dataset.path) == 0 &&
+           strcmp(a->dataset.kind, b->dataset.kind) == 0 &&
            strcmp(a->evaluate.extractors[0], b->evaluate.extractors[0]) == 0 &&
            a->evaluate.resize == b->evaluate.resize && a->evaluate.samples == b->evaluate.samples &&
            memcmp(a->evaluate.metrics, b->evaluate.metrics, sizeof a->evaluate.metrics) == 0;

@@ -91,7 +91,7 @@ static fs_status parse(int argc, char **argv, struct sample_options *options, st
 
 /* --- inputs --- */
 
-static fs_status read_noise(const char *path, const struct fs_dataset *shape, struct drawing *drawing,
+static fs_status read_noise(const char *path, const struct fs_data_shape *shape, struct drawing *drawing,
                             struct fs_error *error)
 {
     struct fs_array array;
@@ -137,10 +137,10 @@ static fs_status read_labels(const char *path, int classes, struct drawing *draw
 }
 
 static fs_status prepare(const struct sample_options *options, const struct fs_config *config,
-                         const struct fs_dataset *shape, struct drawing *drawing, struct fs_error *error)
+                         const struct fs_data_shape *shape, struct drawing *drawing, struct fs_error *error)
 {
     const int classes = config->model.classes;
-    *drawing = (struct drawing){.count = options->count, .dim = fs_dataset_dim(shape)};
+    *drawing = (struct drawing){.count = options->count, .dim = fs_shape_dim(shape)};
     if (options->noise) {
         FS_TRY(read_noise(options->noise, shape, drawing, error));
     } else if (drawing->count == default_count) {
@@ -164,7 +164,7 @@ static fs_status prepare(const struct sample_options *options, const struct fs_c
 
 /* --- outputs --- */
 
-static fs_status write_folder(const char *folder, const struct drawing *drawing, const struct fs_dataset *shape,
+static fs_status write_folder(const char *folder, const struct drawing *drawing, const struct fs_data_shape *shape,
                               struct fs_error *error)
 {
     FS_TRY(fs_make_folder(folder, error));
@@ -177,7 +177,7 @@ static fs_status write_folder(const char *folder, const struct drawing *drawing,
     return FS_OK;
 }
 
-static fs_status write_output(const char *path, const struct drawing *drawing, const struct fs_dataset *shape,
+static fs_status write_output(const char *path, const struct drawing *drawing, const struct fs_data_shape *shape,
                               struct fs_error *error)
 {
     if (fs_ends_with(path, ".npy")) {
@@ -219,7 +219,7 @@ static fs_status check(const struct sample_options *options, struct fs_config *c
 }
 
 static fs_status draw(const struct sample_options *options, const struct fs_source *source,
-                      const struct fs_dataset *shape, struct drawing *drawing, struct fs_backend *backend,
+                      const struct fs_data_shape *shape, struct drawing *drawing, struct fs_backend *backend,
                       struct fs_error *error)
 {
     struct fs_generator generator;
@@ -248,7 +248,7 @@ fs_status fs_command_sample(int argc, char **argv, struct fs_error *error)
 {
     struct sample_options options = {.steps = 1, .count = default_count, .label = no_label, .guidance = -1};
     struct fs_source source;
-    struct fs_dataset shape = {0};
+    struct fs_data_shape shape = {0};
     struct drawing drawing = {0};
     struct fs_backend *backend = NULL;
     FS_TRY(parse(argc, argv, &options, error));
@@ -260,7 +260,7 @@ fs_status fs_command_sample(int argc, char **argv, struct fs_error *error)
         status = check(&options, &source.config, error);
     }
     if (status == FS_OK) {
-        status = fs_dataset_shape(&source.config.dataset, &shape, error);
+        status = fs_dataset_check(&source.config, &shape, error);
     }
     if (status == FS_OK) {
         status = prepare(&options, &source.config, &shape, &drawing, error);

@@ -38,6 +38,7 @@ static inline int64_t fs_shape_dim(const struct fs_data_shape *shape)
 
 struct fs_dataset_config {
     char name[64];
+    char kind[32];   /* empty: the kind of this name */
     char path[1024]; /* empty: where Debian's package puts it */
 };
 

@@ -25,13 +25,14 @@ static const struct fs_key KEYS[] = {
     {.name = "device", .kind = FS_KEY_CHOICE, FIELD(device), .choices = "auto|cpu|cuda"},
     {.name = "method", .kind = FS_KEY_METHOD, FIELD(method), .name_at = method_name, .trains = true},
 
-    /* Which there are is known where they are opened. */
+    /* Which kinds there are is known where they are opened. What the data are is hashed with the run's id: how they are
+     * read and where they lie moves no number. */
+    {.name = "dataset.kind", .kind = FS_KEY_TEXT, FIELD(dataset.kind), .fallback_text = ""},
     {.name = "dataset.name",
      .kind = FS_KEY_TEXT,
      FIELD(dataset.name),
      .fallback_text = "fashion-mnist",
      .trains = true},
-    /* Where the data lie moves no number; what they are is hashed with the run's id. */
     {.name = "dataset.path", .kind = FS_KEY_TEXT, FIELD(dataset.path), .fallback_text = ""},
 
     /* The preset is a name for the four sizes, which are hashed. */

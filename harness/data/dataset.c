@@ -1,115 +1,191 @@
-/* The data sets there are, and what they share: rows in data scale and the hash of what was decoded. */
+/* The data sets there are, and what they share: checks, rows, bytes and the hash of what was decoded. */
 #include "harness/data/dataset.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/data/sources.h"
+#include "harness/data/png.h"
+#include "harness/data/source.h"
+#include "harness/text/nearest.h"
 #include "kernels/base/hash.h"
+#include "kernels/base/memory.h"
 
-static const struct fs_dataset_source *const sources[] = {&fs_fashion_mnist, &fs_gaussian_mixture};
+static const struct fs_data_source *const sources[] = {&fs_fashion_mnist, &fs_gaussian_mixture, &fs_idx};
 
 #define SOURCE_COUNT ((int)(sizeof sources / sizeof sources[0]))
+#define HASHED_AT_ONCE 256 /* pictures */
 
-const char *fs_dataset_name(int index)
+const char *fs_dataset_kind(int index, bool *needs_path)
 {
-    return index >= 0 && index < SOURCE_COUNT ? sources[index]->name : NULL;
+    const bool there = index >= 0 && index < SOURCE_COUNT;
+    *needs_path = there && sources[index]->needs_path;
+    return there ? sources[index]->kind : NULL;
 }
 
-static const struct fs_dataset_source *find_source(const char *name, struct fs_error *error)
+static const struct fs_data_source *source_of(const char *kind)
 {
-    char names[256] = "";
     for (int i = 0; i < SOURCE_COUNT; i++) {
-        if (strcmp(sources[i]->name, name) == 0) {
+        if (strcmp(sources[i]->kind, kind) == 0) {
             return sources[i];
         }
-        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", sources[i]->name);
     }
-    fs_fail(error, FS_USAGE, "there is no data set '%s'; there are %s", name, names);
     return NULL;
 }
 
-fs_status fs_dataset_shape(const struct fs_dataset_config *config, struct fs_dataset *shape, struct fs_error *error)
+/* A name stands for its data: the name of a kind is not to be had by another. */
+static fs_status find_source(const struct fs_dataset_config *config, const struct fs_data_source **source,
+                             struct fs_error *error)
 {
-    *shape = (struct fs_dataset){0};
-    const struct fs_dataset_source *source = find_source(config->name, error);
-    if (!source) {
-        return FS_USAGE;
+    const char *kind = config->kind[0] ? config->kind : config->name;
+    struct fs_nearest nearest = {.word = kind};
+    char kinds[256] = "";
+    for (int i = 0; i < SOURCE_COUNT; i++) {
+        snprintf(kinds + strlen(kinds), sizeof kinds - strlen(kinds), "%s%s", i ? ", " : "", sources[i]->kind);
+        fs_nearest_try(&nearest, sources[i]->kind);
     }
-    snprintf(shape->name, sizeof shape->name, "%s", source->name);
-    shape->height = source->height;
-    shape->width = source->width;
-    shape->channels = source->channels;
-    shape->classes = source->classes;
+    *source = source_of(kind);
+    if (!*source) {
+        return fs_fail(error, FS_USAGE, "there is no data set '%s'; there are %s%s%s%s", kind, kinds,
+                       nearest.name      ? ": did you mean "
+                       : config->kind[0] ? ""
+                                         : "; data of your own have a dataset.kind",
+                       nearest.name ? nearest.name : "", nearest.name ? "?" : "");
+    }
+    if (config->kind[0] && source_of(config->name) && strcmp(config->name, config->kind) != 0) {
+        return fs_fail(error, FS_USAGE, "%s is the name of other data; data of the kind %s need a name of their own",
+                       config->name, config->kind);
+    }
+    if ((*source)->needs_path && !config->path[0]) {
+        return fs_fail(error, FS_USAGE, "data of the kind %s lie in a folder of yours: dataset.path is missing", kind);
+    }
     return FS_OK;
+}
+
+static fs_status read_shape(const struct fs_data_source *source, const struct fs_dataset_config *config,
+                            enum fs_split split, struct fs_data_shape *shape, struct fs_error *error)
+{
+    *shape = (struct fs_data_shape){0};
+    return source->shape(config->path, split, shape, error);
+}
+
+fs_status fs_dataset_shape(const struct fs_dataset_config *config, struct fs_data_shape *shape, struct fs_error *error)
+{
+    const struct fs_data_source *source;
+    FS_TRY(find_source(config, &source, error));
+    return read_shape(source, config, FS_SPLIT_TRAIN, shape, error);
 }
 
 fs_status fs_dataset_check(const struct fs_config *config, struct fs_data_shape *shape, struct fs_error *error)
 {
-    struct fs_dataset found;
+    const struct fs_data_source *source;
     struct fs_error reason = {.text = ""};
-    const fs_status status = fs_dataset_shape(&config->dataset, &found, &reason);
-    if (status == FS_USAGE) {
-        return fs_config_fail(config, "dataset.name", error, "%s", reason.text);
+    const char *key = config->dataset.kind[0] ? "dataset.kind" : "dataset.name";
+    fs_status status = find_source(&config->dataset, &source, &reason);
+    if (status == FS_OK) {
+        key = config->dataset.path[0] ? "dataset.path" : key;
+        status = read_shape(source, &config->dataset, FS_SPLIT_TRAIN, shape, &reason);
     }
     if (status != FS_OK) {
-        return fs_fail(error, status, "%s", reason.text);
+        return status == FS_USAGE ? fs_config_fail(config, key, error, "%s", reason.text)
+                                  : fs_fail(error, status, "%s", reason.text);
     }
-    *shape = fs_shape_of(&found);
     return fs_config_check_data(config, shape, error);
 }
 
-/* The same picture in another shape is other data, so the shape is hashed too. */
-static void hash_contents(struct fs_dataset *dataset)
+/* --- opening --- */
+
+/* The same pictures in another shape are other data, so the shape is hashed too. */
+static fs_status hash_contents(struct fs_dataset *dataset, struct fs_error *error)
 {
-    const size_t elements = (size_t)dataset->count * (size_t)fs_dataset_dim(dataset);
-    char shape[160];
-    const int length =
-        snprintf(shape, sizeof shape, "%s %lld %d %d %d %d\n", dataset->pixels ? "uint8" : "float32",
-                 (long long)dataset->count, dataset->height, dataset->width, dataset->channels, dataset->classes);
+    const struct fs_data_shape *shape = &dataset->shape;
+    const size_t dim = (size_t)fs_shape_dim(shape), size = dataset->pictures ? 1 : sizeof(float);
+    char text[160];
+    const int length = snprintf(text, sizeof text, "%s %lld %d %d %d %d\n", dataset->pictures ? "uint8" : "float32",
+                                (long long)shape->count, shape->height, shape->width, shape->channels, shape->classes);
+    void *rows = fs_allocate(HASHED_AT_ONCE, dim * size, "pictures", error);
+    if (!rows) {
+        return FS_FAILED;
+    }
     struct fs_sha256 hash;
     fs_sha256_begin(&hash);
-    fs_sha256_add(&hash, shape, (size_t)length);
-    fs_sha256_add(&hash, dataset->labels, (size_t)dataset->count * sizeof *dataset->labels);
-    if (dataset->pixels) {
-        fs_sha256_add(&hash, dataset->pixels, elements);
-    } else {
-        fs_sha256_add(&hash, dataset->values, elements * sizeof *dataset->values);
+    fs_sha256_add(&hash, text, (size_t)length);
+    if (dataset->labels) {
+        fs_sha256_add(&hash, dataset->labels, (size_t)shape->count * sizeof *dataset->labels);
+    }
+    fs_status status = FS_OK;
+    for (int64_t first = 0; status == FS_OK && first < shape->count; first += HASHED_AT_ONCE) {
+        const int64_t n = shape->count - first < HASHED_AT_ONCE ? shape->count - first : HASHED_AT_ONCE;
+        status = dataset->pictures ? fs_dataset_bytes(dataset, first, n, rows, error)
+                                   : fs_dataset_rows(dataset, first, n, rows, error);
+        fs_sha256_add(&hash, rows, (size_t)n * dim * size);
     }
     fs_sha256_end(&hash, dataset->sha256);
+    free(rows);
+    return status;
 }
 
 fs_status fs_dataset_open(const struct fs_dataset_config *config, enum fs_split split, struct fs_dataset *dataset,
                           struct fs_error *error)
 {
-    FS_TRY(fs_dataset_shape(config, dataset, error));
-    const fs_status status = find_source(config->name, error)->read(config->path, split, dataset, error);
+    *dataset = (struct fs_dataset){0};
+    const struct fs_data_source *source;
+    FS_TRY(find_source(config, &source, error));
+    FS_TRY(read_shape(source, config, split, &dataset->shape, error));
+    snprintf(dataset->name, sizeof dataset->name, "%s", config->name);
+    dataset->split = split;
+    dataset->pictures = source->pictures;
+    dataset->source = source;
+    fs_status status = source->open(config->path, split, dataset, error);
+    if (status == FS_OK && !dataset->sha256[0]) {
+        status = hash_contents(dataset, error);
+    }
     if (status != FS_OK) {
         fs_dataset_close(dataset);
-        return status;
     }
-    hash_contents(dataset);
-    return FS_OK;
+    return status;
 }
 
 void fs_dataset_close(struct fs_dataset *dataset)
 {
-    free(dataset->pixels);
-    free(dataset->values);
+    if (dataset->source && dataset->source->close) {
+        dataset->source->close(dataset);
+    } else {
+        free(dataset->state);
+    }
     free(dataset->labels);
     *dataset = (struct fs_dataset){0};
 }
 
-void fs_dataset_row(const struct fs_dataset *dataset, int64_t index, float *out)
+/* --- reading --- */
+
+fs_status fs_dataset_read(const struct fs_dataset *dataset, int64_t index, float *out, struct fs_error *error)
 {
-    const size_t dim = (size_t)fs_dataset_dim(dataset);
-    if (dataset->values) {
-        memcpy(out, dataset->values + (size_t)index * dim, dim * sizeof *out);
-        return;
+    return dataset->source->read(dataset, index, NULL, out, error);
+}
+
+fs_status fs_dataset_rows(const struct fs_dataset *dataset, int64_t first, int64_t n, float *rows,
+                          struct fs_error *error)
+{
+    const int64_t dim = fs_shape_dim(&dataset->shape);
+    for (int64_t i = 0; i < n; i++) {
+        FS_TRY(fs_dataset_read(dataset, first + i, rows + i * dim, error));
     }
-    const uint8_t *pixels = dataset->pixels + (size_t)index * dim;
-    for (size_t i = 0; i < dim; i++) {
-        out[i] = (float)(2 * pixels[i] - 255) / 255.0f;
+    return FS_OK;
+}
+
+fs_status fs_dataset_bytes(const struct fs_dataset *dataset, int64_t first, int64_t n, uint8_t *bytes,
+                           struct fs_error *error)
+{
+    const int64_t dim = fs_shape_dim(&dataset->shape);
+    float *row = fs_allocate((size_t)dim, sizeof *row, "a picture", error);
+    fs_status status = row ? FS_OK : FS_FAILED;
+    for (int64_t i = 0; status == FS_OK && i < n; i++) {
+        status = fs_dataset_read(dataset, first + i, row, error);
+        for (int64_t k = 0; status == FS_OK && k < dim; k++) {
+            bytes[i * dim + k] = fs_pixel(row[k]);
+        }
     }
+    free(row);
+    return status;
 }

@@ -1,8 +1,11 @@
 /* A Gaussian mixture whose exact velocity is known: the truth that the methods are tested against. */
+#include "harness/data/mixture.h"
+
 #include <math.h>
 
-#include "harness/data/sources.h"
+#include "harness/data/source.h"
 #include "kernels/base/memory.h"
+#include "kernels/base/random.h"
 
 #define SIDE 2 /* rows of 2 × 2 × 1, so that a patch of 1 or 2 divides them */
 #define MODES 4
@@ -71,42 +74,68 @@ void fs_mixture_velocity(const struct fs_mixture *mixture, const double *x, doub
 }
 
 /* Row i of the split: its normals stand in the first blocks of the random row, its mode in the one behind them. */
-static int32_t draw_row(const struct fs_mixture *mixture, enum fs_split split, int64_t index, float *row)
+static struct fs_random_key key_of(enum fs_split split)
 {
-    const struct fs_random_key key = {.stream = FS_STREAM_SYNTHETIC_DATA, .step = (uint32_t)split};
+    return (struct fs_random_key){.stream = FS_STREAM_SYNTHETIC_DATA, .step = (uint32_t)split};
+}
+
+static int32_t draw_mode(const struct fs_mixture *mixture, enum fs_split split, int64_t index)
+{
     const uint32_t blocks = (uint32_t)(mixture->dim + 3) / 4;
-    const double u = (double)fs_uniform(key, (uint32_t)index, 4 * blocks);
+    const double u = (double)fs_uniform(key_of(split), (uint32_t)index, 4 * blocks);
     int32_t mode = 0;
     for (double reached = mixture->weight[0]; mode + 1 < mixture->modes && u >= reached;) {
         reached += mixture->weight[++mode];
     }
-    for (uint32_t block = 0; block < blocks; block++) {
-        float normals[4];
-        fs_normals4(key, (uint32_t)index, block, normals);
-        for (int d = 4 * (int)block; d < mixture->dim && d < 4 * (int)block + 4; d++) {
-            row[d] = (float)(mixture->mean[mode][d] + mixture->deviation[mode] * (double)normals[d % 4]);
-        }
-    }
     return mode;
 }
 
-static fs_status gaussian_mixture_read(const char *path, enum fs_split split, struct fs_dataset *dataset,
-                                       struct fs_error *error)
+static void draw_row(const struct fs_mixture *mixture, enum fs_split split, int64_t index, int32_t mode, float *row)
+{
+    for (int d = 0; d < mixture->dim; d += 4) {
+        float normals[4];
+        fs_normals4(key_of(split), (uint32_t)index, (uint32_t)d / 4, normals);
+        for (int i = 0; i < 4 && d + i < mixture->dim; i++) {
+            row[d + i] = (float)(mixture->mean[mode][d + i] + mixture->deviation[mode] * (double)normals[i]);
+        }
+    }
+}
+
+/* --- the data set: nothing lies anywhere, each row is drawn when it is read --- */
+
+static fs_status gaussian_mixture_shape(const char *path, enum fs_split split, struct fs_data_shape *shape,
+                                        struct fs_error *error)
 {
     if (*path) {
-        return fs_fail(error, FS_USAGE, "dataset.path: gaussian-mixture is computed and has no folder, got '%s'", path);
+        return fs_fail(error, FS_USAGE, "gaussian-mixture is computed and has no folder, got '%s'", path);
     }
-    const int dim = standard.dim;
-    dataset->count = split == FS_SPLIT_TRAIN ? TRAIN_COUNT : TEST_COUNT;
-    dataset->values = fs_allocate((size_t)dataset->count * (size_t)dim, sizeof *dataset->values, "mixture", error);
-    dataset->labels = fs_allocate((size_t)dataset->count, sizeof *dataset->labels, "mixture", error);
-    if (!dataset->values || !dataset->labels) {
+    *shape = (struct fs_data_shape){SIDE, SIDE, 1, MODES, split == FS_SPLIT_TRAIN ? TRAIN_COUNT : TEST_COUNT};
+    return FS_OK;
+}
+
+static fs_status gaussian_mixture_open(const char *path, enum fs_split split, struct fs_dataset *dataset,
+                                       struct fs_error *error)
+{
+    (void)path;
+    const int64_t count = dataset->shape.count;
+    dataset->labels = fs_allocate((size_t)count, sizeof *dataset->labels, "mixture", error);
+    if (!dataset->labels) {
         return FS_FAILED;
     }
-    for (int64_t i = 0; i < dataset->count; i++) {
-        dataset->labels[i] = draw_row(&standard, split, i, dataset->values + i * dim);
+    for (int64_t i = 0; i < count; i++) {
+        dataset->labels[i] = draw_mode(&standard, split, i);
     }
     return FS_OK;
 }
 
-const struct fs_dataset_source fs_gaussian_mixture = {"gaussian-mixture", SIDE, SIDE, 1, MODES, gaussian_mixture_read};
+static fs_status gaussian_mixture_read(const struct fs_dataset *dataset, int64_t index, const struct fs_visit *visit,
+                                       float *out, struct fs_error *error)
+{
+    (void)visit, (void)error;
+    draw_row(&standard, dataset->split, index, dataset->labels[index], out);
+    return FS_OK;
+}
+
+const struct fs_data_source fs_gaussian_mixture = {
+    "gaussian-mixture", false, false, gaussian_mixture_shape, gaussian_mixture_open, gaussian_mixture_read, NULL,
+};

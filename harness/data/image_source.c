@@ -36,13 +36,14 @@ static fs_status open_dataset(const char *text, struct fs_image_source *source, 
     }
     memcpy(config.name, text, length);
     FS_TRY(fs_dataset_open(&config, split, &source->dataset, error));
-    if (!source->dataset.pixels) {
+    if (!source->dataset.pictures) {
         return fs_fail(error, FS_USAGE, "dataset:%s: its rows are no pictures", text);
     }
-    source->count = source->dataset.count;
-    source->height = source->dataset.height;
-    source->width = source->dataset.width;
-    source->own_channels = source->dataset.channels;
+    const struct fs_data_shape *shape = &source->dataset.shape;
+    source->count = shape->count;
+    source->height = shape->height;
+    source->width = shape->width;
+    source->own_channels = shape->channels;
     return FS_OK;
 }
 
@@ -302,10 +303,13 @@ static fs_status next_files(struct fs_image_source *source, int64_t max, struct 
     return FS_OK;
 }
 
-/* One picture of an array that is read from the front. */
+/* One picture of a data set, or the next of an array that is read from the front. */
 static fs_status read_row(struct fs_image_source *source, int64_t index, void *row, size_t bytes,
                           struct fs_error *error)
 {
+    if (source->dataset.source) {
+        return fs_dataset_bytes(&source->dataset, index, 1, row, error);
+    }
     if (!source->stream) {
         return fs_npz_member_read(&source->member, row, bytes, error);
     }
@@ -331,15 +335,12 @@ static fs_status next_rows(struct fs_image_source *source, int64_t max, struct f
     const int64_t most = BATCH_BYTES_MAX / converted, left = source->count - source->next;
     const int64_t wanted = max < left ? max : left, count = wanted <= most ? wanted : most < 1 ? 1 : most;
     FS_TRY(reserve(source, (size_t)(count * converted), error));
-    void *own = source->dataset.pixels ? NULL : fs_allocate((size_t)row, size, source->name, error);
-    fs_status status = own || source->dataset.pixels ? FS_OK : FS_FAILED;
+    void *own = fs_allocate((size_t)row, size, source->name, error);
+    fs_status status = own ? FS_OK : FS_FAILED;
     for (int64_t i = 0; status == FS_OK && i < count; i++) {
-        const void *from = own ? own : source->dataset.pixels + (source->next + i) * row;
-        if (own) {
-            status = read_row(source, source->next + i, own, (size_t)row * size, error);
-        }
+        status = read_row(source, source->next + i, own, (size_t)row * size, error);
         if (status == FS_OK) {
-            status = convert(source, source->next + i, from, source->own_channels, pixels, size,
+            status = convert(source, source->next + i, own, source->own_channels, pixels, size,
                              (uint8_t *)source->pixels + i * converted, error);
         }
     }

@@ -53,8 +53,7 @@ fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *sess
     snprintf(cache, sizeof cache, "%s/references", session->out);
     fs_status status = fs_dataset_open(&config->dataset, FS_SPLIT_TRAIN, &pipeline->train, error);
     if (status == FS_OK) {
-        const struct fs_data_shape shape = fs_shape_of(&pipeline->train);
-        status = fs_config_check_data(config, &shape, error);
+        status = fs_config_check_data(config, &pipeline->train.shape, error);
     }
     if (status == FS_OK) {
         status = fs_dataset_open(&config->dataset, FS_SPLIT_TEST, &pipeline->test, error);

@@ -23,7 +23,7 @@ static struct fs_score_setup setup_of(const struct fs_pipeline *pipeline)
     return (struct fs_score_setup){.extractor = &pipeline->extractor,
                                    .reference_sha256 = pipeline->reference.sha256,
                                    .device = pipeline->session->backend->name,
-                                   .test_count = pipeline->test.count};
+                                   .test_count = pipeline->test.shape.count};
 }
 
 /* Missing scores under way. */
@@ -102,7 +102,7 @@ static fs_status make_scores(struct fs_job *job, struct fs_generator *generator,
     const struct fs_scoring scoring = {
         .extractor = &job->pipeline->extractor,
         .reference = &pipeline->reference,
-        .shape = &pipeline->train,
+        .shape = &pipeline->train.shape,
         .stop = &fs_stop,
         .owner = &owner,
         .progress = show_scoring,
@@ -209,7 +209,7 @@ static fs_status score_kept(struct fs_job *job, const struct fs_kept_update *kep
         return FS_OK;
     }
     FS_TRY(fs_checkpoint_row_check(job->pipeline->session->store, job->id, kept->update, checkpoint, true, error));
-    FS_TRY(fs_generator_open(&generator, job->pipeline->session->backend, job->config, &job->pipeline->train,
+    FS_TRY(fs_generator_open(&generator, job->pipeline->session->backend, job->config, &job->pipeline->train.shape,
                              checkpoint, job->config->evaluate.weights, error));
     const fs_status status = score_steps(job, &generator, steps, count, done, error);
     fs_generator_close(&generator);
@@ -245,7 +245,7 @@ fs_status fs_job_score_kept(struct fs_job *job, enum fs_pipeline_end *end, struc
 static fs_status draw_grid(struct fs_job *job, struct fs_generator *generator, const char *path, struct fs_error *error)
 {
     const struct fs_evaluate_config *evaluate = &job->config->evaluate;
-    const struct fs_dataset *shape = &job->pipeline->train;
+    const struct fs_data_shape *shape = &job->pipeline->train.shape;
     const int64_t dim = generator->sampler.dim;
     float *samples = fs_allocate((size_t)(evaluate->step_count * GRID_COLUMNS * dim), sizeof(float), "a grid", error);
     fs_status status = samples ? FS_OK : error->status;
@@ -285,7 +285,7 @@ fs_status fs_job_score(struct fs_job *job, const char *checkpoint, enum fs_pipel
 {
     struct fs_generator generator;
     bool done = false;
-    FS_TRY(fs_generator_open(&generator, job->pipeline->session->backend, job->config, &job->pipeline->train,
+    FS_TRY(fs_generator_open(&generator, job->pipeline->session->backend, job->config, &job->pipeline->train.shape,
                              checkpoint, job->config->evaluate.weights, error));
     const struct fs_evaluate_config *evaluate = &job->config->evaluate;
     fs_status status = score_steps(job, &generator, evaluate->steps, evaluate->step_count, &done, error);

@@ -83,8 +83,7 @@ static fs_status register_run(const struct fs_job *job, const char *teacher, boo
 {
     const struct fs_config *config = job->config;
     struct fs_cost cost;
-    const struct fs_data_shape shape = fs_shape_of(&job->pipeline->train);
-    FS_TRY(fs_run_cost(config, &shape, &cost, error));
+    FS_TRY(fs_run_cost(config, &job->pipeline->train.shape, &cost, error));
     struct fs_run_row row = fs_run_row_of(config, job->pipeline->train.sha256);
     row.id = job->id;
     row.teacher = teacher;
@@ -267,8 +266,8 @@ static fs_status ensure_pairs(struct fs_job *job, const struct fs_job *teacher, 
     char name[FS_HASH_TEXT];
     FS_TRY(fs_pairs_name(teacher->id, job->config, name, error));
     snprintf(folder, 1024, "%s/pairs/%.16s", pipeline->session->out, name);
-    FS_TRY(fs_generator_open(&generator, pipeline->session->backend, teacher->config, &pipeline->train, checkpoint,
-                             FS_WEIGHTS_EMA, error));
+    FS_TRY(fs_generator_open(&generator, pipeline->session->backend, teacher->config, &pipeline->train.shape,
+                             checkpoint, FS_WEIGHTS_EMA, error));
     const fs_status status =
         fs_pairs_make(folder, &generator.sampler, job->config, &fs_stop, show_pairs, job, finished, error);
     fs_generator_close(&generator);

@@ -3,10 +3,10 @@
 
 #include "harness/data/png.h"
 
-fs_status fs_extract_samples(struct fs_extractor *extractor, const struct fs_dataset *shape, const float *samples,
+fs_status fs_extract_samples(struct fs_extractor *extractor, const struct fs_data_shape *shape, const float *samples,
                              int64_t n, uint8_t *pixels, float *const taps[FS_TAPS_MAX], struct fs_error *error)
 {
-    const int64_t dim = fs_dataset_dim(shape);
+    const int64_t dim = fs_shape_dim(shape);
     float *at[FS_TAPS_MAX] = {0};
     for (int64_t done = 0; done < n; done += extractor->batch_max) {
         const int64_t count = n - done < extractor->batch_max ? n - done : extractor->batch_max;
@@ -30,11 +30,4 @@ fs_status fs_extract_samples(struct fs_extractor *extractor, const struct fs_dat
         FS_TRY(extractor->extract(extractor, &batch, at, error));
     }
     return FS_OK;
-}
-
-void fs_dataset_rows(const struct fs_dataset *data, int64_t first, int64_t n, float *rows)
-{
-    for (int64_t i = 0; i < n; i++) {
-        fs_dataset_row(data, first + i, rows + i * fs_dataset_dim(data));
-    }
 }

@@ -10,7 +10,7 @@
 #define TOKENS_AT_ONCE 8192
 #define CAPACITY_MAX 128
 
-static int capacity_of(const struct fs_config *config, const struct fs_dataset *shape)
+static int capacity_of(const struct fs_config *config, const struct fs_data_shape *shape)
 {
     const int patch = config->model.patch;
     const int tokens = (shape->height / patch) * (shape->width / patch);
@@ -48,11 +48,11 @@ static fs_status load_weights(struct fs_generator *generator, struct fs_backend 
 }
 
 static fs_status open_parts(struct fs_generator *generator, struct fs_backend *backend, const struct fs_config *config,
-                            const struct fs_dataset *shape, const char *checkpoint, enum fs_weights_kind kind,
+                            const struct fs_data_shape *shape, const char *checkpoint, enum fs_weights_kind kind,
                             struct fs_error *error)
 {
     const int capacity = capacity_of(config, shape);
-    const int64_t dim = fs_dataset_dim(shape);
+    const int64_t dim = fs_shape_dim(shape);
     const enum fs_type precision = config->train.precision == FS_PRECISION_BF16 ? FS_BF16 : FS_F32;
     generator->dit = fs_dit_create(backend, &config->model, shape->height, shape->width, shape->channels, capacity,
                                    false, precision, error);
@@ -77,7 +77,7 @@ static fs_status open_parts(struct fs_generator *generator, struct fs_backend *b
 }
 
 fs_status fs_generator_open(struct fs_generator *generator, struct fs_backend *backend, const struct fs_config *config,
-                            const struct fs_dataset *shape, const char *checkpoint, enum fs_weights_kind kind,
+                            const struct fs_data_shape *shape, const char *checkpoint, enum fs_weights_kind kind,
                             struct fs_error *error)
 {
     *generator = (struct fs_generator){.sampler = {.backend = backend}};

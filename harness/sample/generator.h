@@ -16,7 +16,7 @@ struct fs_generator {
 /* `config` and `backend` must outlive it; `shape` gives height, width and channels. FS_USAGE for a checkpoint that does
  * not fit. It must not move in memory once opened. */
 fs_status fs_generator_open(struct fs_generator *generator, struct fs_backend *backend, const struct fs_config *config,
-                            const struct fs_dataset *shape, const char *checkpoint, enum fs_weights_kind kind,
+                            const struct fs_data_shape *shape, const char *checkpoint, enum fs_weights_kind kind,
                             struct fs_error *error);
 void fs_generator_close(struct fs_generator *generator);
 

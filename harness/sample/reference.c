@@ -215,7 +215,7 @@ static bool list_missing(const struct parts *parts, const struct fs_reference *r
 
 static int64_t summary_count(const struct fs_dataset *train, const struct fs_picture_sums *kind)
 {
-    const struct fs_picture_shape shape = {train->height, train->width, train->channels};
+    const struct fs_picture_shape shape = {train->shape.height, train->shape.width, train->shape.channels};
     return kind->summary_count(&shape);
 }
 

@@ -32,14 +32,13 @@ static fs_status draw(const struct batch *b, int64_t first, int64_t n, struct fs
         return fs_generate(request->generator, request->noise_seed, first, n, request->steps, request->guidance_scale,
                            b->samples, error);
     }
-    fs_dataset_rows(request->data, first, n, b->samples);
-    return FS_OK;
+    return fs_dataset_rows(request->data, first, n, b->samples, error);
 }
 
 /* Sums are of what the extractor sees: where rounded to 8 bits, of these. */
 static fs_status add_sums(struct batch *b, int64_t n, struct fs_error *error)
 {
-    const int64_t values = n * fs_dataset_dim(b->scoring->shape);
+    const int64_t values = n * fs_shape_dim(b->scoring->shape);
     for (int64_t i = 0; b->pixels && i < values; i++) {
         b->samples[i] = (float)fs_pixel(b->samples[i]) / 127.5F - 1.0F;
     }
@@ -145,8 +144,8 @@ static fs_status evaluate(struct batch *b, bool *stopped, struct fs_error *error
 static fs_status batch_open(struct batch *b, struct fs_error *error)
 {
     const struct fs_scoring *scoring = b->scoring;
-    const struct fs_dataset *shape = scoring->shape;
-    const size_t values = (size_t)(b->at_once * fs_dataset_dim(shape));
+    const struct fs_data_shape *shape = scoring->shape;
+    const size_t values = (size_t)(b->at_once * fs_shape_dim(shape));
     b->samples = fs_allocate(values, sizeof(float), "samples", error);
     b->pixels = b->request->quantize ? fs_allocate(values, 1, "samples", error) : NULL;
     if (!b->samples || (b->request->quantize && !b->pixels)) {

@@ -40,7 +40,7 @@ struct fs_score_result {
 struct fs_scoring {
     struct fs_extractor *extractor;
     const struct fs_reference *reference;
-    const struct fs_dataset *shape;
+    const struct fs_data_shape *shape;
     volatile sig_atomic_t *stop;
     void *owner;
     void (*progress)(void *owner, const struct fs_score_progress *progress); /* may be NULL */

@@ -11,11 +11,10 @@
 /* Bytes of device memory; negative where the network cannot be planned. */
 static double bytes_needed(const struct fs_training *training, int rows, enum fs_type precision)
 {
-    const struct fs_data_shape shape = fs_shape_of(training->data);
     struct fs_error error;
     double bytes;
-    return fs_training_bytes(training->config, &shape, training->backend->real, precision, rows, &bytes, &error) ==
-                   FS_OK
+    return fs_training_bytes(training->config, &training->data->shape, training->backend->real, precision, rows, &bytes,
+                             &error) == FS_OK
                ? bytes + ROUNDING
                : -1;
 }

@@ -54,6 +54,7 @@ struct trainer {
     struct fs_view gradients, moment1, moment2, norm2;
     struct fs_pairs pairs;
     struct rows rows;
+    struct fs_error unread;     /* why rows of this update could not be read */
     struct fs_dealt_rows dealt; /* this process's rows of an update, */
     int mine, micro;            /* how many, and how many go through the network at once */
     int64_t dim, update;
@@ -379,13 +380,13 @@ static fs_status initial_weights(struct trainer *trainer, struct fs_error *error
 static fs_status create_trainer(struct trainer *trainer, const struct fs_training *training, struct fs_error *error)
 {
     const struct fs_config *config = training->config;
-    const struct fs_dataset *data = training->data;
+    const struct fs_data_shape *shape = &training->data->shape;
     *trainer = (struct trainer){.training = training, .backend = training->backend, .saved_update = -1};
     trainer->comm = fs_comm_single();
     trainer->setup = fs_config_method_setup(config);
     trainer->phase_count = config->method->phases(&trainer->setup, trainer->phases);
     trainer->copies = fs_weight_copies(config);
-    trainer->dim = fs_dataset_dim(data);
+    trainer->dim = fs_shape_dim(shape);
     trainer->dealt = fs_deal_rows(&trainer->comm, config->method, &trainer->setup);
     trainer->mine = trainer->dealt.rows;
     trainer->micro = rows_at_once(&config->train, trainer->mine);
@@ -396,7 +397,7 @@ static fs_status create_trainer(struct trainer *trainer, const struct fs_trainin
                        trainer->backend->name, trainer->backend->variant);
     }
     FS_TRY(fs_reserve_memory(training, trainer->micro, error));
-    trainer->dit = fs_dit_create(trainer->backend, &config->model, data->height, data->width, data->channels,
+    trainer->dit = fs_dit_create(trainer->backend, &config->model, shape->height, shape->width, shape->channels,
                                  trainer->micro, true, precision, error);
     if (!trainer->dit) {
         return error->status;
@@ -489,7 +490,8 @@ static void load_data(struct trainer *trainer, struct fs_row_range range)
     struct rows *rows = &trainer->rows;
     const struct fs_config *config = trainer->training->config;
     fs_load_rows(trainer->training->data, (uint32_t)config->seed, trainer->update, config->train.batch, range.global,
-                 range.count, rows->host_data + range.first * trainer->dim, rows->labels + range.first);
+                 range.count, rows->host_data + range.first * trainer->dim, rows->labels + range.first,
+                 &trainer->unread);
     for (int i = 0; config->model.classes == 0 && i < range.count; i++) {
         rows->labels[range.first + i] = 0; /* without classes the null label, number 0, is the only one */
     }
@@ -640,6 +642,10 @@ static fs_status one_update(struct trainer *trainer, double *loss, struct fs_err
         }
         run_update(trainer, phase, phase_begin);
     } while (backend->update_end && !backend->update_end(backend));
+    if (trainer->unread.status != FS_OK) { /* the device went through its operations; what they gave is nothing */
+        *error = trainer->unread;
+        return error->status;
+    }
     *loss = read_losses(trainer);
     FS_TRY(backend->synchronise(backend, error));
     if (!(*loss < LOSS_EXPLODED)) {

@@ -60,12 +60,12 @@ static void folder(const char *name)
 }
 
 /* The first pictures of the test split: as a folder of grey PNG in two levels, and as an .npz of RGB. */
-static void write_pictures(const struct fs_dataset *data)
+static void write_pictures(const uint8_t *pixels)
 {
     uint8_t *rgb = malloc((size_t)COUNT * SIDE * SIDE * 3);
     assert_non_null(rgb);
     for (int i = 0; i < COUNT * SIDE * SIDE; i++) {
-        memset(rgb + 3 * i, data->pixels[i], 3);
+        memset(rgb + 3 * i, pixels[i], 3);
     }
     const char *const names[] = {"arr_0"};
     const struct fs_array array = {FS_ARRAY_U8, 4, {COUNT, SIDE, SIDE, 3}, rgb};
@@ -73,8 +73,8 @@ static void write_pictures(const struct fs_dataset *data)
     for (int i = 0; i < COUNT; i++) {
         const bool deep = i >= COUNT / 2, grey = i % 2 == 0;
         const char *path = file("folder/%s%03d.png", deep ? "more/" : "", i);
-        assert_int_equal(fs_png_write(path, grey ? data->pixels + i * SIDE * SIDE : rgb + i * SIDE * SIDE * 3, SIDE,
-                                      SIDE, grey ? 1 : 3, &error),
+        assert_int_equal(fs_png_write(path, grey ? pixels + i * SIDE * SIDE : rgb + i * SIDE * SIDE * 3, SIDE, SIDE,
+                                      grey ? 1 : 3, &error),
                          FS_OK);
     }
     test_write(test_path("folder/labels.txt"), "no picture", 10);
@@ -82,7 +82,7 @@ static void write_pictures(const struct fs_dataset *data)
     float *floats = malloc((size_t)COUNT * SIDE * SIDE * sizeof *floats);
     assert_non_null(floats);
     for (int i = 0; i < COUNT * SIDE * SIDE; i++) {
-        floats[i] = (float)data->pixels[i] / 127.5f - 1;
+        floats[i] = (float)pixels[i] / 127.5f - 1;
     }
     const struct fs_array drawn = {FS_ARRAY_F32, 4, {COUNT, SIDE, SIDE, 1}, floats};
     assert_int_equal(fs_npy_write(test_path("floats.npy"), &drawn, &error), FS_OK);
@@ -114,7 +114,11 @@ static int set_up(void **state)
     struct fs_dataset data;
     folder("folder/more");
     assert_int_equal(fs_dataset_open(&config, FS_SPLIT_TEST, &data, &error), FS_OK);
-    write_pictures(&data);
+    uint8_t *pixels = malloc((size_t)COUNT * SIDE * SIDE);
+    assert_non_null(pixels);
+    assert_int_equal(fs_dataset_bytes(&data, 0, COUNT, pixels, &error), FS_OK);
+    write_pictures(pixels);
+    free(pixels);
     fs_dataset_close(&data);
     return 0;
 }

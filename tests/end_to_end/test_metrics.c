@@ -20,7 +20,7 @@ static char experiment[256], out[256], data[256];
 
 #define TEXT                                                                                                           \
     "experiment: many\n"                                                                                               \
-    "dataset: {name: fashion-mnist, path: %s}\n"                                                                       \
+    "dataset: {name: few, kind: idx, path: %s}\n"                                                                      \
     "model: {preset: tiny, patch: 14, hidden: 32, depth: 1, heads: 2, classes: 10, finest_steps: 8}\n"                 \
     "train: {updates: 8, batch: 16}\n"                                                                                 \
     "method: flow-matching\n"                                                                                          \

@@ -12,15 +12,17 @@ void fuzz_idx(const uint8_t *data, size_t size)
         return;
     }
     const size_t labels = data[0];
-    struct fs_dataset_config config = {.name = "fashion-mnist"};
+    struct fs_dataset_config config = {.name = "idx"};
     struct fs_dataset dataset;
     struct fs_error error;
     test_write(test_path("train-labels-idx1-ubyte"), data + 1, labels);
     test_write(test_path("train-images-idx3-ubyte"), data + 1 + labels, size - 1 - labels);
     snprintf(config.path, sizeof config.path, "%s", test_folder());
     if (fs_dataset_open(&config, FS_SPLIT_TRAIN, &dataset, &error) == FS_OK) {
-        fuzz_touch(dataset.pixels, (size_t)(dataset.count * fs_dataset_dim(&dataset)));
-        fuzz_touch(dataset.labels, (size_t)dataset.count * sizeof *dataset.labels);
+        fuzz_touch(dataset.state, (size_t)(dataset.shape.count * fs_shape_dim(&dataset.shape)));
+        if (dataset.labels) {
+            fuzz_touch(dataset.labels, (size_t)dataset.shape.count * sizeof *dataset.labels);
+        }
         fs_dataset_close(&dataset);
     }
 }

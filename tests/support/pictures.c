@@ -29,7 +29,9 @@ static void cut_split(enum fs_split split, const char *folder, const char *name,
     assert_non_null(file);
     const uint8_t head[16] = {0, 0, 8, 3, 0, 0, (uint8_t)(count >> 8), (uint8_t)count, 0, 0, 0, 28, 0, 0, 0, 28};
     memcpy(file, head, 16);
-    memcpy(file + 16, whole.pixels, bytes);
+    if (fs_dataset_bytes(&whole, 0, count, file + 16, &error) != FS_OK) {
+        fail_msg("%s", error.text);
+    }
     snprintf(path, sizeof path, "%s/%s-images-idx3-ubyte", folder, name);
     test_write(path, file, 16 + bytes);
     file[3] = 1;

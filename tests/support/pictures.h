@@ -2,8 +2,7 @@
 #ifndef FEWSTEP_TEST_PICTURES_H
 #define FEWSTEP_TEST_PICTURES_H
 
-/* Makes `folder` with the first `train` and `test` pictures of Fashion-MNIST's splits, as IDX files: a value for
- * dataset.path. */
+/* Makes `folder`, a data set of the kind idx, with the first `train` and `test` pictures of Fashion-MNIST's splits. */
 void test_small_fashion_mnist(const char *folder, int train, int test);
 
 #endif

@@ -92,6 +92,7 @@ static void hash_depends_on_training_alone(void **state)
         "model.attention_scale=inv_d",
         "model.finest_steps=128",
         "dataset.path=elsewhere",
+        "dataset.kind=idx",
         "evaluate.samples=100",
         "evaluate.steps=[1]",
         "seed=3",
@@ -207,7 +208,8 @@ static void json_holds_every_key(void **state)
               NULL, NULL, &experiment);
     assert_string_equal(
         experiment.runs[0].json,
-        "{\"config_version\":1,\"dataset\":{\"name\":\"fashion-mnist\",\"path\":\"\"},\"device\":\"auto\",\"evaluate\":"
+        "{\"config_version\":1,\"dataset\":{\"kind\":\"\",\"name\":\"fashion-mnist\",\"path\":\"\"},\"device\":"
+        "\"auto\",\"evaluate\":"
         "{"
         "\"extractors\":[\"fashion-cnn\"],\"guidance_scale\":1,\"metrics\":[\"fd\"],\"quantize\":true,"
         "\"resize\":\"clean\",\"samples\":5000,"

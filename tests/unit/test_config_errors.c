@@ -78,7 +78,8 @@ static const struct {
      "'123456789012345678901234567890123456789012345678…'"},
     /* names */
     {TRAIN "dataset: {name: mnist}\n",
-     ":5: dataset.name: there is no data set 'mnist'; there are fashion-mnist, gaussian-mixture"},
+     ":5: dataset.name: there is no data set 'mnist'; there are fashion-mnist, gaussian-mixture, idx; data of "
+     "your own have a dataset.kind"},
     {TRAIN "matrix: {model.classes: [10, 7]}\n",
      ":5: model.classes: expected the 10 of fashion-mnist, or 0 for no labels, got 7"},
     {TRAIN "dataset: {name: gaussian-mixture}\nmodel: {preset: dit-xs/4, classes: 4}\n",

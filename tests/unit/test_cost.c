@@ -169,7 +169,8 @@ static void prepare(const struct fs_config *config, const char *name, char check
     if (strcmp(config->method->name, "reflow") == 0) {
         snprintf(folder, sizeof folder, "%s-pairs", name);
         snprintf(pairs, 1024, "%s", test_path(folder));
-        must(fs_generator_open(&generator, backend, &teacher, &dataset, checkpoint, FS_WEIGHTS_EMA, &error), &error);
+        must(fs_generator_open(&generator, backend, &teacher, &dataset.shape, checkpoint, FS_WEIGHTS_EMA, &error),
+             &error);
         must(fs_pairs_make(pairs, &generator.sampler, config, &stop, NULL, NULL, &finished, &error), &error);
         fs_generator_close(&generator);
     }
@@ -180,10 +181,9 @@ static void expect_costs(const struct fs_config *config, const char *name)
 {
     struct fs_error error = {.text = ""};
     char teacher[1024], pairs[1024], checkpoint[1024];
-    const struct fs_data_shape shape = fs_shape_of(&dataset);
     const bool taught = config->method->teacher_share(&config->settings) > 0;
     struct fs_cost cost;
-    must(fs_run_cost(config, &shape, &cost, &error), &error);
+    must(fs_run_cost(config, &dataset.shape, &cost, &error), &error);
     if (taught) {
         prepare(config, name, teacher, pairs);
     }

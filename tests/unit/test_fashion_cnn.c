@@ -365,13 +365,17 @@ static void accuracy_on_the_test_pictures(void **state)
         skip();
     }
     expect(fs_dataset_open(&config, FS_SPLIT_TEST, &dataset, &error), FS_OK, &error, NULL);
-    const struct fs_labelled_pictures test = {dataset.pixels, dataset.labels, dataset.count};
+    uint8_t *pixels = calloc((size_t)dataset.shape.count, 784);
+    assert_non_null(pixels);
+    expect(fs_dataset_bytes(&dataset, 0, dataset.shape.count, pixels, &error), FS_OK, &error, NULL);
+    const struct fs_labelled_pictures test = {pixels, dataset.labels, dataset.shape.count};
     expect(fs_fashion_cnn_create(backend, 200, &cnn, &error), FS_OK, &error, NULL);
     expect(fs_fashion_cnn_read(&cnn, "metrics/fashion-cnn.safetensors", &error), FS_OK, &error, NULL);
     expect(fs_fashion_cnn_accuracy(&cnn, &test, &accuracy, &error), FS_OK, &error, NULL);
     print_message("test accuracy %.2f %%\n", 100 * accuracy);
     assert_true(accuracy >= 0.91);
     fs_fashion_cnn_destroy(&cnn);
+    free(pixels);
     fs_dataset_close(&dataset);
 }
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "harness/data/dataset.h"
+#include "harness/data/mixture.h"
 #include "tests/reference/reference.h"
 #include "tests/support/mock_training.h"
 
@@ -61,8 +62,9 @@ static void fill_from_mixture(struct fs_mock_training *mock, int64_t first)
 {
     for (int i = 0; i < mock->setup.batch; i++) {
         float row[DIM];
-        fs_dataset_row(&dataset, (first + i) % dataset.count, row);
-        mock->labels[i] = dataset.labels[(first + i) % dataset.count];
+        struct fs_error error;
+        assert_int_equal(fs_dataset_read(&dataset, (first + i) % dataset.shape.count, row, &error), FS_OK);
+        mock->labels[i] = dataset.labels[(first + i) % dataset.shape.count];
         for (int d = 0; d < DIM; d++) {
             mock->data[i * DIM + d] = (double)row[d];
         }

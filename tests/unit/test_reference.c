@@ -84,7 +84,7 @@ static int set_up(void **state)
     (void)state;
     const struct fs_dataset_config config = {.name = "gaussian-mixture"};
     assert_int_equal(fs_dataset_open(&config, FS_SPLIT_TRAIN, &train, &error), FS_OK);
-    assert_int_equal(train.count, 60000);
+    assert_int_equal(train.shape.count, 60000);
     return 0;
 }
 
@@ -121,7 +121,7 @@ static void stopped_passes_end_with_the_same_bytes(void **state)
     cached_path(unfinished, often, "-unfinished");
     extracted = 0;
     assert_int_equal(open_once(once, everything, 0, &whole), FS_OK);
-    assert_int_equal(extracted, train.count);
+    assert_int_equal(extracted, train.shape.count);
     assert_int_equal(whole.taps[0].count, FS_REFERENCE_ROWS);
     assert_int_equal(whole.taps[1].moments.dim, 2);
     assert_null(whole.taps[1].features);
@@ -134,13 +134,13 @@ static void stopped_passes_end_with_the_same_bytes(void **state)
     }
     assert_int_equal(extracted, 88 * 256);
     assert_int_equal(open_once(often, everything, 0, &parts), FS_OK);
-    assert_int_equal(extracted, train.count);
+    assert_int_equal(extracted, train.shape.count);
     assert_int_not_equal(access(unfinished, R_OK), 0);
     assert_same_file(once, often, "");
     assert_same_file(once, often, "-spatial");
     assert_same_file(once, often, "-features");
     const struct fs_metric *spectrum = fs_metric_find("spectrum");
-    const struct fs_picture_shape shape = {train.height, train.width, train.channels};
+    const struct fs_picture_shape shape = {train.shape.height, train.shape.width, train.shape.channels};
     const struct fs_metric_side sides[] = {fs_reference_side(&whole, spectrum, 0),
                                            fs_reference_side(&parts, spectrum, 0)};
     for (int64_t i = 0; i < spectrum->sums->summary_count(&shape); i++) {
@@ -149,7 +149,7 @@ static void stopped_passes_end_with_the_same_bytes(void **state)
     fs_reference_close(&whole);
     fs_reference_close(&parts);
     assert_int_equal(open_once(often, everything, 1, &parts), FS_OK); /* all of it is there */
-    assert_int_equal(extracted, train.count);
+    assert_int_equal(extracted, train.shape.count);
     fs_reference_close(&parts);
 }
 
@@ -169,7 +169,7 @@ static void what_does_not_fit_is_not_used(void **state)
     test_write(unfinished, "garbage", 7);
     extracted = 0;
     assert_int_equal(open_once(cache, none, 0, &reference), FS_OK);
-    assert_int_equal(extracted, train.count);
+    assert_int_equal(extracted, train.shape.count);
     assert_int_not_equal(access(unfinished, R_OK), 0);
     fs_reference_close(&reference);
 }
@@ -187,7 +187,7 @@ static void another_device_has_its_own(void **state)
     for (int i = 0; i < 6; i++) {
         device = devices[i % 3];
         assert_int_equal(open_once(cache, parts, 0, &reference), FS_OK);
-        assert_int_equal(extracted, (i < 3 ? i + 1 : 3) * train.count);
+        assert_int_equal(extracted, (i < 3 ? i + 1 : 3) * train.shape.count);
         fs_reference_close(&reference);
     }
     device = "cpu";

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "harness/data/dataset.h"
+#include "harness/data/mixture.h"
 #include "harness/sample/sampler.h"
 #include "methods/steps.h"
 #include "tests/support/mock_training.h"

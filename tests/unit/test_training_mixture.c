@@ -11,6 +11,7 @@
 #include <time.h>
 #include <cmocka.h>
 
+#include "harness/data/mixture.h"
 #include "harness/sample/generator.h"
 #include "harness/checkpoint/checkpoint.h"
 #include "harness/train/pairs.h"
@@ -131,7 +132,7 @@ static double relative_error(struct fs_generator *generator, uint32_t seed)
     for (int i = 0; i < ROWS; i++) {
         float data[DIM], noise[4];
         const struct fs_random_key key = {.seed = seed, .stream = FS_STREAM_TRAIN_NOISE};
-        fs_dataset_row(&test, i, data);
+        must(fs_dataset_read(&test, i, data, &error), &error);
         fs_normals4(key, (uint32_t)i, 0, noise);
         labels[i] = test.labels[i];
         t[i] = (float)(i % 16) / 16;
@@ -171,8 +172,9 @@ static double error_after(int updates, uint32_t seed,
     method.loss = loss;
     experiment.runs[0].method = &method;
     train(&experiment.runs[0], test_path(name), checkpoint);
-    must(fs_generator_open(&generator, backend, &experiment.runs[0], &dataset, checkpoint, FS_WEIGHTS_EMA, &error),
-         &error);
+    must(
+        fs_generator_open(&generator, backend, &experiment.runs[0], &dataset.shape, checkpoint, FS_WEIGHTS_EMA, &error),
+        &error);
     const double result = relative_error(&generator, seed);
     fs_generator_close(&generator);
     fs_experiment_free(&experiment);
@@ -262,7 +264,7 @@ static void pairs_are_the_teachers_euler_images(void **state)
     read_experiment("reflow", 120, &experiment);
     must(fs_config_teacher(&experiment.runs[0], &teacher, &error), &error);
     train(&teacher, test_path("teacher"), checkpoint);
-    must(fs_generator_open(&generator, backend, &teacher, &dataset, checkpoint, FS_WEIGHTS_EMA, &error), &error);
+    must(fs_generator_open(&generator, backend, &teacher, &dataset.shape, checkpoint, FS_WEIGHTS_EMA, &error), &error);
     const char *folder = test_path("pairs");
     must(fs_pairs_make(folder, &generator.sampler, &experiment.runs[0], &stop, NULL, NULL, &finished, &error), &error);
     assert_true(finished);
