@@ -26,7 +26,9 @@ void fs_three_digits(double value, char text[FS_NUMBER_TEXT])
 
 void fs_shortest(double value, char text[FS_NUMBER_TEXT])
 {
-    for (int digits = 1; digits <= 17; digits++) {
+    const int least = value == floor(value) ? 15 : 1; /* fewer would put a whole number into an exponent: 5e+02 */
+
+    for (int digits = least; digits <= 17; digits++) {
         snprintf(text, FS_NUMBER_TEXT, "%.*g", digits, value);
         if (strtod(text, NULL) == value) {
             return;
