@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "harness/train/dealt_rows.h"
+#include "methods/steps.h"
 
 static void *room(size_t count, size_t size)
 {
@@ -344,4 +345,15 @@ struct fs_mock_targets fs_mock_make(struct fs_mock_training *mock, const struct 
         }
     }
     return all;
+}
+
+/* --- sampling --- */
+
+void fs_mock_renoise(struct fs_step *step)
+{
+    const struct fs_view end = step->scratch[0], noise = step->scratch[1];
+    step->velocity(step, end, step->x, step->t, step->s);
+    step->mix(step, end, 1, step->x, 1 - step->t, end, FS_MOCK_CLIP);
+    fs_step_noise(step, noise);
+    step->mix(step, step->x, step->next, end, 1 - step->next, noise, 0);
 }

@@ -48,6 +48,11 @@ double fs_mock_option(const struct fs_method *method, const struct fs_method_set
 struct fs_mock_targets fs_mock_make(struct fs_mock_training *mock, const struct fs_phase *phase, int micro);
 void fs_mock_free_targets(struct fs_mock_targets *targets);
 
+/* A step that draws: where the path from x ends, within ±FS_MOCK_CLIP, and from there fresh noise at the next time, as
+ * in consistency sampling (Song et al. 2023, algorithm 1). */
+#define FS_MOCK_CLIP 0.5
+void fs_mock_renoise(struct fs_step *step);
+
 /* "expected flow-matching, … or shortcut": the methods of the registry, as the reader of experiments lists them. */
 void fs_mock_expected_methods(char *text, size_t size);
 

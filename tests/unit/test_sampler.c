@@ -9,7 +9,6 @@
 #include "harness/data/dataset.h"
 #include "harness/data/mixture.h"
 #include "harness/sample/sampler.h"
-#include "methods/steps.h"
 #include "tests/support/mock_training.h"
 
 #define DIM 4
@@ -151,19 +150,6 @@ static void guidance_goes_from_the_null_label(void **state)
 
 /* --- steps of a method's own --- */
 
-#define CLIP 0.5
-
-/* Where the path from x ends, within ±CLIP, and from there fresh noise at the next time: consistency sampling (Song et
- * al. 2023, algorithm 1) with a clip. */
-static void renoise(struct fs_step *step)
-{
-    const struct fs_view end = step->scratch[0], noise = step->scratch[1];
-    step->velocity(step, end, step->x, step->t, step->s);
-    step->mix(step, end, 1, step->x, 1 - step->t, end, CLIP);
-    fs_step_noise(step, noise);
-    step->mix(step, step->x, step->next, end, 1 - step->next, noise, 0);
-}
-
 static void renoise_in_double(double *x, int32_t label, uint32_t seed, uint32_t row, int steps)
 {
     for (int step = 0; step < steps; step++) {
@@ -174,7 +160,7 @@ static void renoise_in_double(double *x, int32_t label, uint32_t seed, uint32_t 
         fs_normals4(key, row, 0, noise);
         exact(x, t, 0, label, velocity);
         for (int d = 0; d < DIM; d++) {
-            const double end = fmin(fmax(x[d] + (1 - t) * velocity[d], -CLIP), CLIP);
+            const double end = fmin(fmax(x[d] + (1 - t) * velocity[d], -FS_MOCK_CLIP), FS_MOCK_CLIP);
             x[d] = next * end + (1 - next) * (double)noise[d];
         }
     }
@@ -187,7 +173,7 @@ static void own_steps_draw_by_the_row_of_the_bank(void **state)
     struct fs_error error;
     create(&setting, "flow-matching", 128);
     struct fs_method own = *setting.config.method;
-    own.step = renoise;
+    own.step = fs_mock_renoise;
     setting.config.method = &own;
     double expected[23 * DIM], drawn[23 * DIM];
     int32_t labels[23];

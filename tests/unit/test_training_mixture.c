@@ -20,6 +20,7 @@
 #include "kernels/base/random.h"
 #include "methods/defaults.h"
 #include "tests/support/folder.h"
+#include "tests/support/mock_training.h"
 
 #define DIM 4
 #define ROWS 512
@@ -210,6 +211,81 @@ static void a_method_chooses_its_loss(void **state)
     assert_true(weighed < 0.8);
 }
 
+/* The trained network's velocities of the first rows of the noise bank, at t = ½. */
+static void velocities_after(const struct fs_config *config, const char *name, float velocity[ROWS * DIM])
+{
+    static float x[ROWS * DIM], t[ROWS];
+    static int32_t labels[ROWS];
+    struct fs_generator generator;
+    struct fs_error error = {.text = ""};
+    char checkpoint[1024];
+    train(config, test_path(name), checkpoint);
+    must(fs_generator_open(&generator, backend, config, &dataset, checkpoint, FS_WEIGHTS_RAW, &error), &error);
+    must(fs_noise_bank(&generator, 1, ROWS, x, &error), &error);
+    for (int i = 0; i < ROWS; i++) {
+        t[i] = 0.5F;
+        labels[i] = i % 4;
+    }
+    network_velocity(&generator, x, t, labels, ROWS, velocity);
+    fs_generator_close(&generator);
+}
+
+/* Self-consistency rows and flow-matching rows in micro-batches that begin in the midst of either. */
+static void micro_batches_train_the_same_network(void **state)
+{
+    (void)state;
+    static float whole[ROWS * DIM], pieces[ROWS * DIM];
+    struct fs_experiment experiment;
+    read_experiment("shortcut", 12, &experiment);
+    velocities_after(&experiment.runs[0], "whole", whole);
+    experiment.runs[0].train.micro_batch = 7;
+    velocities_after(&experiment.runs[0], "pieces", pieces);
+    double difference = 0, square = 0;
+    for (int i = 0; i < ROWS * DIM; i++) {
+        difference += pow((double)whole[i] - (double)pieces[i], 2);
+        square += pow((double)whole[i], 2);
+    }
+    assert_true(square > 0 && difference < 1e-6 * square);
+    fs_experiment_free(&experiment);
+}
+
+/* --- sampling by steps that draw --- */
+
+/* Sample i of a bank is the same, wherever the drawing begins and however many go through the network at once; from
+ * given noise too. */
+static void samples_go_by_their_row_of_the_bank(void **state)
+{
+    (void)state;
+    enum { ALL = 300, FIRST = 190 };
+    static float all[ALL * DIM], part[ALL * DIM], noise[ALL * DIM];
+    int32_t labels[ALL];
+    struct fs_experiment experiment;
+    struct fs_generator generator;
+    struct fs_error error = {.text = ""};
+    char checkpoint[1024];
+    read_experiment("flow-matching", 5, &experiment);
+    struct fs_method method = *experiment.runs[0].method;
+    method.step = fs_mock_renoise;
+    experiment.runs[0].method = &method;
+    train(&experiment.runs[0], test_path("drawing"), checkpoint);
+    must(fs_generator_open(&generator, backend, &experiment.runs[0], &dataset, checkpoint, FS_WEIGHTS_EMA, &error),
+         &error);
+    assert_true(generator.sampler.capacity < FIRST);
+    must(fs_generate(&generator, 3, 0, ALL, 4, 1, all, &error), &error);
+    must(fs_generate(&generator, 3, FIRST, ALL - FIRST, 4, 1, part, &error), &error);
+    assert_memory_equal(part, all + FIRST * DIM, sizeof(float) * (ALL - FIRST) * DIM);
+    must(fs_noise_bank(&generator, 3, ALL, noise, &error), &error);
+    for (int i = 0; i < ALL; i++) {
+        labels[i] = i % 4;
+    }
+    must(fs_generate_from(&generator, noise, labels, 3, ALL, 4, 1, part, &error), &error);
+    assert_memory_equal(part, all, sizeof all);
+    must(fs_generate_from(&generator, noise, labels, 4, ALL, 4, 1, part, &error), &error);
+    assert_true(memcmp(part, all, sizeof all) != 0); /* the same bank, other fresh noise */
+    fs_generator_close(&generator);
+    fs_experiment_free(&experiment);
+}
+
 /* --- Reflow's pairs --- */
 
 /* Euler from the stored noise, written out: x ← x + v(x, i/N)/N. */
@@ -296,6 +372,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flow_matching_learns_the_exact_velocity),
         cmocka_unit_test(a_method_chooses_its_loss),
+        cmocka_unit_test(micro_batches_train_the_same_network),
+        cmocka_unit_test(samples_go_by_their_row_of_the_bank),
         cmocka_unit_test(pairs_are_the_teachers_euler_images),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
