@@ -36,7 +36,7 @@ TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/entry.c,$(wi
 all: $(PROGRAM) ## build the program
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # --- what a fresh machine needs ---
 
@@ -53,8 +53,16 @@ deps-fuzz: ## install what fuzz needs
 	@sh harness/deps.sh $(FUZZ_PACKAGES)
 
 demo: deps ## the main job on real data: four methods, one table, on the CPU in about ten minutes
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$(shell nproc) all
 	$(PROGRAM) run experiments/demo.yaml
+
+# What things are compiled with, rewritten only when that changes: then all of them are compiled again. A file that was
+# not there says nothing of what lies there already, so the first one is old.
+COMPILED_WITH = $(CC) $(CPPFLAGS) $(CFLAGS) $(foreach isa,$(ISAS),$(ISA_FLAGS_$(isa))) $(CXX) $(CUDA_HOST_FLAGS)
+$(BUILD)/flags: FORCE
+	@sh harness/flags.sh $@ '$(COMPILED_WITH)'
+$(BUILD)/cuda/flags: FORCE
+	@sh harness/flags.sh $@ '$(NVCC) $(CUDA_FLAGS) $(CUDA_CODE)'
 
 $(PROGRAM): $(BUILD)/harness/cli/main.o $(LIBRARY)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
@@ -63,12 +71,12 @@ $(LIBRARY): $(OBJECTS)
 	@rm -f $@
 	ar rcs $@ $^
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 define isa_rule
-$(BUILD)/%.$(1).o: %.c
+$(BUILD)/%.$(1).o: %.c $(BUILD)/flags
 	@mkdir -p $$(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -O3 -fno-math-errno -fno-trapping-math $(ISA_FLAGS_$(1)) -DFS_ISA=$(1) -c -o $$@ $$<
 endef
@@ -87,7 +95,7 @@ $(BUILD)/build_info.c: FORCE
 $(BUILD)/page_assets.c: harness/report/page_assets.sh harness/report/page.css harness/report/page.js
 	@mkdir -p $(@D)
 	sh harness/report/page_assets.sh page_css harness/report/page.css page_js harness/report/page.js > $@
-$(BUILD)/build_info.o $(BUILD)/page_assets.o: %.o: %.c
+$(BUILD)/build_info.o $(BUILD)/page_assets.o: %.o: %.c $(BUILD)/flags
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # --- tests ---
@@ -99,7 +107,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_SUPPORT) $(LIBRARY)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 .PRECIOUS: $(BUILD)/tests/%.o $(BUILD)/%.o
 
-test: ## build and run all tests
+test: deps ## build and run all tests
 	@$(MAKE) --no-print-directory -j$(shell nproc) tests-built
 	@sh tests/run.sh $(TESTS)
 .PHONY: tests-built
@@ -207,7 +215,7 @@ CUDA_HOST_FLAGS := -std=c++17 -O1 -g -ffp-contract=off $(CUDA_HOST_SAN) -fsaniti
 CUDA_HOST_OBJECTS := $(patsubst %,$(BUILD)/cuda_host/%.o,$(CUDA_SOURCES) $(wildcard tests/cuda_host/*.cpp))
 CUDA_HOST_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/cuda_host/test_*.c))
 
-$(BUILD)/cuda_host/%.o: %
+$(BUILD)/cuda_host/%.o: % $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) $(CUDA_HOST_FLAGS) -x c++ -c -o $@ $<
 $(CUDA_HOST_TESTS): %: %.o $(CUDA_HOST_OBJECTS) $(TEST_SUPPORT) $(LIBRARY)
@@ -219,8 +227,8 @@ tests-built: $(CUDA_HOST_TESTS)
 test-cuda-host: $(CUDA_HOST_TESTS) ## the CUDA backend's own sources on the host (part of make test)
 	sh tests/run.sh $(CUDA_HOST_TESTS)
 # Puts known mistakes into a copy of the kernels, one at a time: the tests above must see each.
-test-planted-bugs: $(CUDA_HOST_TESTS) ## five minutes: mistakes put into the kernels, each of which must be seen
-	FLAGS="$(CUDA_HOST_FLAGS)" SUPPORT="$(TEST_SUPPORT)" LIBS="$(LDLIBS)" sh tests/cuda_host/planted_bugs.sh $(BUILD)
+test-planted-bugs: $(CUDA_HOST_TESTS) ## mistakes put into the kernels, each of which must be seen (PLANT=1/4: every fourth)
+	PLANT="$(PLANT)" FLAGS="$(CUDA_HOST_FLAGS)" SUPPORT="$(TEST_SUPPORT)" LIBS="$(LDLIBS)" sh tests/cuda_host/planted_bugs.sh $(BUILD)
 
 # With the toolkit: the shared object that is loaded at run time. No contraction (mix and the normals promise bits), and
 # a spilled register is an error.
@@ -248,10 +256,10 @@ CUDA_OBJECTS := $(patsubst %,$(BUILD)/cuda/%.o,$(CUDA_SOURCES) $(CUDNN_SOURCES))
                 $(BUILD)/cuda/kernels/base/error.o $(BUILD)/cuda/kernels/base/memory.o
 CUDA_LIBRARY := $(BUILD)/libfewstep_cuda.so
 
-$(BUILD)/cuda/%.cu.o: %.cu
+$(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/cuda/flags
 	@mkdir -p $(@D)
 	$(NVCC) -I. -MMD -MP $(CUDA_FLAGS) $(CUDA_CODE) -c -o $@ $<
-$(BUILD)/cuda/%.o: %.c
+$(BUILD)/cuda/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
 $(CUDA_LIBRARY): $(CUDA_OBJECTS)
