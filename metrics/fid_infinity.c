@@ -21,7 +21,19 @@ static double *allocate_matrix(int64_t rows, int64_t cols, struct fs_error *erro
 
 /* --- the influence of a row --- */
 
-/* I − R·(RΣR)^−½·R to `difference`, which may not be `sigma`. work: [2·dim + 1, dim]. */
+/* How the distance d² = |μ − μr|² + tr Σ + tr Σr − 2·tr (R Σ R)^½, R = Σr^½, answers to one row more (its influence
+ * function; Hampel 1974). Write M = R·Σ·R. As M^½·M^½ = M, d tr M^½ = ½·tr(M^−½·dM), and dM = R·dΣ·R, so
+ *
+ *     d(d²) = 2·(μ − μr)·dμ + tr(D·dΣ),    D = I − R·M^−½·R.
+ *
+ * A row x that gets a weight of ε moves dμ = ε·(x − μ) and dΣ = ε·((x − μ)(x − μ)ᵀ − Σ), so
+ *
+ *     influence(x) = 2·(μ − μr)·(x − μ) + (x − μ)ᵀ·D·(x − μ) − tr(D·Σ),
+ *
+ * with mean 0 over the rows. To first order d² of n rows errs by the mean of n influences: its variance is theirs over
+ * n. Where M is singular, M^−½ is taken on the rest: in the directions that are left out no row differs from μ.
+ *
+ * D to `difference`, which may not be `sigma`. work: [2·dim + 1, dim]. */
 static fs_status transport_difference(int64_t dim, const double *sigma, const double *root, double *work,
                                       double *difference, struct fs_error *error)
 {
@@ -46,7 +58,8 @@ static fs_status transport_difference(int64_t dim, const double *sigma, const do
     return FS_OK;
 }
 
-/* The variance of what the rows say, whose mean is 0 but for rounding. work: [2·BLOCK_ROWS + 1, dim]. */
+/* The variance of the rows' influences; tr(D·Σ), the same for all, is left out, as it does not move the variance. work:
+ * [2·BLOCK_ROWS + 1, dim]. */
 static double influence_variance(int64_t dim, const float *features, int64_t n, const double *mu,
                                  const double *reference_mu, const double *difference, double *work)
 {
@@ -141,7 +154,12 @@ static fs_status mean_distance(int64_t dim, const float *features, int64_t n, in
     return status;
 }
 
-/* Least squares through (k, distances[k − 1]), 1/n in units of that of all rows: its value at 0. */
+/* μ and Σ of n rows have errors of size 1/√n; those of first order are 0 in the mean, so the distance's bias is of
+ * second order, b/n: E d²_n = d²_∞ + b/n (Chong & Forsyth 2020). distances[k − 1] is the mean over k groups of n/k
+ * rows, at k in units of 1/n: this is the value at 0 of the least-squares line through the four points, which comes to
+ * distances[0] + distances[1]/2 − distances[3]/2. All groups of a k have all rows between them, so to first order each
+ * point errs by the same mean of influences, and as the line's weights add up to 1, so does its value at 0: the
+ * standard error of distances[0] is its own too. */
 static double intercept(const double distances[POINTS])
 {
     double mean_k = 0, mean = 0, slope = 0, squares = 0;

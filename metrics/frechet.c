@@ -119,8 +119,20 @@ fs_status fs_symmetric_root(int64_t dim, const double *sigma, double *root, stru
     return symmetric_root(dim, sigma, largest_element(dim * dim, sigma), root, error);
 }
 
-/* tr (R Σ R)^½ with three matrices of work space. `size`: of the numbers that Σ was computed from, where these
- * cancelled (all rows of a resample are equal: what is left is their rounding); else of Σ's largest element. */
+/* The cross term of the distance between N(μ1, Σ1) and N(μ2, Σ2): with R = Σ1^½,
+ *
+ *     d² = |μ1 − μ2|² + tr Σ1 + tr Σ2 − 2·tr (R Σ2 R)^½
+ *
+ * (Dowson & Landau 1982). d² is the least E|x − y|² over all pairs (x, y) with these two laws: of pairs with cross
+ * covariance C it is |μ1 − μ2|² + tr Σ1 + tr Σ2 − 2·tr C. With S = Σ2^½ their joint covariance is one where C = R·K·S
+ * for some K with ‖K‖ ≤ 1, and the largest tr(R·K·S) = tr(K·S·R) of such K is the sum of the singular values of S·R
+ * (von Neumann). Those are the roots of the eigenvalues of (S·R)ᵀ·(S·R) = R·Σ2·R.
+ *
+ * So the term is Σ √λ_i over the eigenvalues of one symmetric matrix: real and, but for rounding, not negative. The
+ * usual matrix root of the product Σ1·Σ2 has the same eigenvalues, but that product is not symmetric, and its root may
+ * come out complex where a covariance is singular. Three matrices of work space. `size`: of the numbers that Σ was
+ * computed from, where these cancelled (all rows of a resample are equal: what is left is their rounding); else of Σ's
+ * largest element. */
 static fs_status trace_of_root(int64_t dim, const double *root, const double *sigma, double size, double *work,
                                double *result, struct fs_error *error)
 {

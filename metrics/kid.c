@@ -138,6 +138,11 @@ static fs_status over_subsets(int64_t dim, struct pool pools[2], int subsets, in
     return status;
 }
 
+/* The mean over the subsets, and its interval. To first order an estimate from b of n rows is a mean over them: if one
+ * from independent rows has variance v/b, then, given the n rows, one from b that are drawn without putting back has
+ * s² = v/b·(1 − b/n), which is what the subsets show. The error of the estimate from all n rows, v/n, is then
+ * s²·b/(n − b) (subsampling: Politis, Romano & Wolf 1999; the delete-d jackknife of Shao & Wu 1989), and the mean of S
+ * subsets lies s²/S about that one. n is that of the smaller set, b at most half of it. */
 static void summarise(const double *values, int subsets, int64_t rows, int64_t smaller, struct fs_kid *kid)
 {
     const struct fs_estimate mean = fs_estimate_mean(values, subsets);

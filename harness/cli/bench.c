@@ -24,8 +24,9 @@ fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
     const struct fs_usage usage = {
         .command = "bench",
         .arguments = "",
-        .summary = "Time, GFLOP/s, GB/s and share of this machine's peak, which is measured in the same run, for each\n"
-                   "operation, a whole update and a sampling forward.",
+        .summary =
+            "Time, GFLOP/s, GB/s and share of this machine's peak, which is measured before and after, for each\n"
+            "operation, a whole update and a sampling forward.",
         .example = "fewstep bench --model dit-xs/4 --op update",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,

@@ -15,6 +15,17 @@ const char *fs_verdict_name(enum fs_verdict verdict)
 
 /* --- the spread --- */
 
+/* A score errs by a factor rather than by an amount, so it is its logarithm that is compared. Between seeds the
+ * logarithm of a cell's score (a method at a number of steps) varies about the cell's own mean; the variance is taken
+ * to be the same for all cells of a method, since three seeds of one say next to nothing about it:
+ *
+ *     s² = Σ_cells Σ_seeds (log x − mean of the cell)² / Σ_cells (n − 1)
+ *
+ * (the mean square within groups of an analysis of variance; Fisher 1925). A difference of two means of n seeds then
+ * has the standard error s·√(2/n), and divided by it is Student's t. Its degrees of freedom are not Σ (n − 1): the
+ * cells of one training have its seeds' luck in common, so a training counts once, with the largest n − 1 of its cells.
+ */
+
 static bool contains(const struct fs_sample *all, double value)
 {
     for (int i = 0; i < all->n; i++) {

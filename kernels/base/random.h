@@ -42,7 +42,11 @@ struct fs_random_key {
 #define FS_RANDOM_FUNCTION static inline
 #endif
 
-/* One block of Philox4x32-10: 128 random bits from a 128-bit counter and a 64-bit key. */
+/* One block of Philox4x32-10: 128 random bits from a 128-bit counter and a 64-bit key. A round is a bijection of the
+ * counter: the low half of a word's product with an odd constant can be undone, and the high half is only XORed, with a
+ * round's key, into a word that stays as it is otherwise. So different counters never give the same block, and ten
+ * rounds of such mixing pass BigCrush (section 4 there); no state is carried, which is why any thread may draw any
+ * number. */
 FS_RANDOM_FUNCTION void fs_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
@@ -71,7 +75,8 @@ FS_RANDOM_FUNCTION void fs_random_words(struct fs_random_key key, uint32_t row, 
     fs_philox4x32(counter, philox_key, out);
 }
 
-/* ln(u) for a normal u > 0: u = m·2^e with m in [√½, √2), ln m = 2·artanh((m − 1)/(m + 1)) by its series. */
+/* ln(u) for a normal u > 0: u = m·2^e with m in [√½, √2), and with s = (m − 1)/(m + 1), |s| ≤ 0.172,
+ * ln m = 2·artanh(s) = 2·(s + s³/3 + s⁵/5 + …); what is left out behind s⁹/9 is below 2e-9 of it. */
 FS_RANDOM_FUNCTION float fs_random_log(float u)
 {
     const uint32_t root_half = 0x3F3504F3u; /* the bits of √½ */
@@ -106,7 +111,10 @@ FS_RANDOM_FUNCTION void fs_random_sincos(uint32_t turn, float *sine, float *cosi
     *cosine = (quarter + 1u) & 2u ? -swapped_cosine : swapped_cosine;
 }
 
-/* Two standard normals from two words (Box–Muller): at most 6.7 in size, as u ≥ 2⁻³². */
+/* Two standard normals from two words (Box & Muller 1958). The density of a pair of them, exp(−r²/2)/2π, knows only the
+ * distance r from 0: the direction is uniform, a turn of word1/2³², and P(distance > r) = ∫_r^∞ ρ·exp(−ρ²/2) dρ =
+ * exp(−r²/2). That probability is itself uniform on (0, 1), so r = √(−2·ln u) with u = (⌊word0/2⌋ + ½)/2³¹. As
+ * u ≥ 2⁻³², no number is beyond √(64·ln 2) = 6.66. */
 FS_RANDOM_FUNCTION void fs_random_box_muller(uint32_t word0, uint32_t word1, float *normal0, float *normal1)
 {
     /* A signed conversion, as that is what all instruction sets have. */

@@ -55,7 +55,8 @@ static __global__ void __launch_bounds__(FS_THREADS)
     }
 }
 
-/* p = exp(s − lse), ds = p·(dp − Σ p·dp); p may be s, ds may be dp. */
+/* p = exp(s − lse), ds = p·(dp − Σ p·dp), derived in kernels/cpu/isa/attention.c (there the sum is do·o; here dp lies
+ * in memory anyway, and the sum of it needs no `out`); p may be s, ds may be dp. */
 static __global__ void __launch_bounds__(FS_THREADS)
     softmax_rows_backward(struct span p, struct span ds, struct span s, struct span dp, struct span lse, unsigned rows,
                           unsigned tokens, unsigned heads)

@@ -86,10 +86,12 @@ bool fs_cuda_put(struct fs_cuda *cuda, void *device, const void *host, size_t by
 /* A copy of an operation's numbers in device memory, until the next operation; NULL when there is nothing to launch. */
 #define FS_CUDA_NUMBERS 256 /* bytes at most */
 void *fs_cuda_numbers(struct fs_cuda *cuda, const void *host, size_t bytes);
-/* An operation of an update began. */
+/* An operation of an update began: it goes into the sequence that a replay is compared with. */
 void fs_cuda_count(struct fs_cuda *cuda, const char *operation);
 /* Memory that a graph may use is given back. */
 void fs_cuda_disturb(struct fs_cuda *cuda);
+/* Device memory for an operation's numbers: FS_FAILED when there is none. fs_cuda_end_update gives it back, with the
+ * staging memory and the graph that updates have made since. */
 fs_status fs_cuda_start_update(struct fs_cuda *cuda, struct fs_error *error);
 void fs_cuda_end_update(struct fs_cuda *cuda);
 /* 256-byte aligned device memory until the next operation; NULL (and a fault) when there is none. */
@@ -144,6 +146,8 @@ struct fs_cuda_product {
     struct fs_view aux;
 };
 
+/* A cuBLASLt handle, its workspace and what was chosen for each shape so far; NULL and `error` on failure. Owned by the
+ * caller, given back with fs_gemm_destroy (which takes NULL). */
 struct fs_gemm *fs_gemm_create(struct fs_error *error);
 void fs_gemm_destroy(struct fs_gemm *gemm);
 /* False when cuBLASLt has no algorithm for it, or on a fault. */

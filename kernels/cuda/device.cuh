@@ -98,7 +98,17 @@ static __device__ inline void store_piece(struct span to, int64_t row, int64_t c
     }
 }
 
-/* The sum over a warp's lanes, in all of them, in an order that is always the same. */
+/* Sums. Each is taken in an order that is fixed, so that the same call gives the same bits, however blocks and warps
+ * are scheduled: no atomic additions. First every lane adds its own elements, from front to back; then the lanes of a
+ * warp (warp_sum); then the warps of a block, over shared memory, with a barrier between its writes and reads
+ * (sum_over_warps, and by halves in optimiser.cu); and where there are several blocks a second kernel adds their sums
+ * in turn. Pairs instead of one long chain also let the rounding error grow with log n instead of n (Higham 1993, "The
+ * accuracy of floating point summation"). */
+
+/* The sum over a warp's lanes, in all of them: lane l adds the value of lane l XOR distance. Before the step of a
+ * distance a lane holds the sum over the lanes that agree with it in the bits below 2·distance, after it over those
+ * that agree below `distance`: after 16, 8, 4, 2 and 1 over all 32. Partners add the same two numbers, and a + b has
+ * the bits of b + a, so all lanes end with the same bits. */
 static __device__ inline float warp_sum(float value)
 {
     for (int distance = FS_WARP / 2; distance > 0; distance /= 2) {

@@ -62,7 +62,8 @@ static void norm_forward(struct fs_backend *backend, struct fs_view y, struct fs
     }
 }
 
-/* With g = dy·(1 + scale): dx += (g − mean(g) − x̂·mean(g·x̂))/√(var + ε). */
+/* With g = dy·(1 + scale): dx += (g − mean(g) − x̂·mean(g·x̂))/√(var + ε), derived in kernels/cpu/isa/norm.c; a warp has
+ * a row. dshift and dscale are sums over tokens, by column: column_sums has them. */
 static __global__ void __launch_bounds__(FS_THREADS)
     norm_rows_backward(struct span dx, struct span dy, struct span x, struct span statistics, struct span scale,
                        int64_t rows, int64_t cols, int64_t tokens)

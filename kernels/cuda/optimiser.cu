@@ -5,7 +5,9 @@
 
 #define CHUNK (FS_THREADS * FS_PIECE * 8) /* elements of one block; fixed, so the sum does not depend on the device */
 
-/* The block's sum, in thread 0; `partial` is shared, of FS_THREADS. */
+/* The block's sum, in thread 0, by halves: thread i adds what thread i + half has, for half = FS_THREADS/2 … 1. A
+ * barrier stands behind each step, outside the branch, as all threads must reach it. `partial` is shared, of
+ * FS_THREADS. */
 static __device__ double block_sum(double *partial, double value)
 {
     partial[threadIdx.x] = value;
@@ -79,7 +81,8 @@ struct adamw_numbers {
     float ema_decay[2];
 };
 
-/* Flat buffers of floats; `wide` when each begins on 16 bytes. An average may be not given. */
+/* The formulas of kernels/cpu/isa/optimiser.c. Flat buffers of floats; `wide` when each begins on 16 bytes. An average
+ * may be not given. */
 struct adamw_operation {
     float *parameters, *gradients, *moment1, *moment2, *averages[2];
     const float *norm2; /* stays on the device: an update waits for nothing */

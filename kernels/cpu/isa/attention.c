@@ -36,6 +36,13 @@ struct matrix {
     int64_t stride;
 };
 
+/* One tile of C (+)= A·B, `rows` × `vectors`·W numbers that stay in registers over the whole depth: each k adds the
+ * outer product of a column of A's rows and a row of B, rows·vectors multiply-adds for rows broadcasts and `vectors`
+ * loads. At 6 × 2 that is 12 sums, 2 vectors of B and 1 broadcast: 15 of AVX2's 16 registers, and more independent
+ * chains than the 8 (latency 4, two a cycle) that keep the units busy. C's numbers are read and written once for a
+ * whole depth; the depth goes in blocks, so that B's part of it stays in the first cache (Goto & van de Geijn 2008,
+ * "Anatomy of high-performance matrix multiplication"). `rows` and `vectors` are constants wherever it is inlined, so
+ * the loops are unrolled. */
 FS_INLINE void tile(const int rows, const int vectors, int64_t depth, struct factor a, struct matrix b, struct matrix c,
                     bool add)
 {
@@ -301,6 +308,20 @@ static void attention_forward(struct fs_backend *backend, struct fs_view out, st
 }
 
 /* --- backward --- */
+
+/* Forward, for query i of one head: s_ij = scale·q_i·k_j, p_ij = exp(s_ij)/Σ_l exp(s_il) = exp(s_ij − lse_i),
+ * o_i = Σ_j p_ij·v_j. Write dx for the loss's derivative by x; do comes in. From the last,
+ *
+ *     dv_j = Σ_i p_ij·do_i,    dp_ij = do_i·v_j.
+ *
+ * Softmax: ∂p_il/∂s_ij = p_il·(δ_lj − p_ij), so ds_ij = Σ_l dp_il·∂p_il/∂s_ij = p_ij·(dp_ij − Σ_l p_il·dp_il). The sum
+ * needs no row of the square: Σ_l p_il·dp_il = do_i·Σ_l p_il·v_l = do_i·o_i = delta_i, as wide as a head. Then
+ *
+ *     dq_i = scale·Σ_j ds_ij·k_j,    dk_j = scale·Σ_i ds_ij·q_i.
+ *
+ * (Dao et al. 2022, FlashAttention, appendix B.2.) A block of queries at a time has its logits again from q and k, its
+ * probabilities from those and lse, then dp and ds; it finishes its own dq, and adds to dk and dv of all keys. q is
+ * packed as scale·q: so the logits have their scale, and dk too; dq gets it when it is written. */
 
 /* In place, a block of rows: logits → p = exp(logit − lse), dp → ds = p·(dp − delta). */
 static void gradient_of_logits(float *logits, float *dp, int64_t count, float lse, float delta)

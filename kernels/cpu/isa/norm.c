@@ -59,7 +59,23 @@ struct norm_gradient {
     struct fs_view dx, dy, x, statistics, scale;
 };
 
-/* One token: dx += (g − mean(g) − x̂·mean(g·x̂))/σ with g = dy·(1 + scale); dshift += dy, dscale += dy·x̂. */
+/* One token of the backward pass of layer norm (Ba, Kiros & Hinton 2016) with modulation (Peebles & Xie 2023, DiT).
+ *
+ * Forward, over the D numbers of a row: μ = mean(x), σ = √(mean((x − μ)²) + ε), x̂ = (x − μ)/σ, y = x̂·(1 + scale) +
+ * shift. Write dv for the loss's derivative by v. shift and scale are shared by the tokens of a sample, so
+ *
+ *     dshift = Σ_tokens dy,    dscale = Σ_tokens dy·x̂,    and dx̂ = g = dy·(1 + scale).
+ *
+ * Each x̂_j depends on every x_i of its row, through μ and σ: ∂μ/∂x_i = 1/D, and
+ * 2σ·∂σ/∂x_i = ∂σ²/∂x_i = 2/D·Σ_j (x_j − μ)·(δ_ij − 1/D) = 2(x_i − μ)/D, since Σ_j (x_j − μ) = 0; so ∂σ/∂x_i = x̂_i/D
+ * and
+ *
+ *     ∂x̂_j/∂x_i = (δ_ij − 1/D)/σ − (x_j − μ)/σ²·x̂_i/D = (δ_ij − 1/D − x̂_i·x̂_j/D)/σ,
+ *     dx_i = Σ_j g_j·∂x̂_j/∂x_i = (g_i − mean(g) − x̂_i·mean(g·x̂))/σ.
+ *
+ * In words: normalisation takes a row's mean and its length away, so the gradient loses its parts along 1 and along x̂.
+ * The first loop takes both means, and adds to dshift and dscale as it passes; the second writes. dx is added to, as x
+ * also goes on beside the norm, in the residual stream. */
 static void norm_backward_row(const struct norm_gradient *op, int64_t i, struct span times, float *dshift,
                               float *dscale)
 {

@@ -74,6 +74,20 @@ static struct rates rates_of(const struct fs_adamw *adamw)
     return rates;
 }
 
+/* AdamW (Loshchilov & Hutter 2019, algorithm 2; the decay times the learning rate, as PyTorch has it) on some elements,
+ * g the gradient times the clipping factor min(1, clip_norm/‖gradients‖) (Pascanu et al. 2013):
+ *
+ *     m ← β1·m + (1 − β1)·g  = m + (1 − β1)·(g − m)
+ *     v ← β2·v + (1 − β2)·g² = v + (1 − β2)·(g² − v)
+ *
+ * Both began as 0, so after t updates they hold Σ_k β^(t−k)·(1 − β) = 1 − β^t of a whole mean: m̂ = m/(1 − β1^t) and
+ * v̂ = v/(1 − β2^t) are without that bias (Kingma & Ba 2015, section 3); `step` and `correction2` have it. Then
+ *
+ *     w ← w − rate·m̂/(√v̂ + ε) − rate·weight_decay·w,
+ *
+ * where the decay, unlike one that is part of g, is not divided by √v̂. Each average follows the new weights,
+ * a ← decay·a + (1 − decay)·w: weights of k updates ago count (1 − decay)·decay^k. All of it is one pass, as an update
+ * of this kind is as long as its memory traffic. */
 static void adamw_chunk(const struct rates *rates, struct span parameters, struct span gradients, struct span moment1,
                         struct span moment2, const struct span averages[2], int64_t count)
 {
