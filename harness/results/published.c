@@ -172,6 +172,7 @@ static fs_status read_setting(const struct fs_node *node, struct fs_results *pub
                                                        .metric = setting.metric,
                                                        .reference = "",
                                                        .weights = "",
+                                                       .resize = "",
                                                        .samples = setting.samples},
                                   &section, error));
     section->name = fs_results_keep(published, setting.name, error);

@@ -17,7 +17,8 @@
 #define SCORED                                                                                                         \
     "WITH scored AS (SELECT s.number, r.method, r.dataset, r.model, s.metric, s.extractor, s.tap, s.reference, "       \
     "s.weights, r.train_hash, r.data_sha256, "                                                                         \
-    "r.config_json, s.steps, s.samples, s.guidance_scale, s.quantize, r.source_hash AS source, r.seed, s.value, "      \
+    "r.config_json, s.steps, s.samples, s.guidance_scale, s.quantize, s.resize, r.source_hash AS source, r.seed, "     \
+    "s.value, "                                                                                                        \
     "dense_rank() OVER (ORDER BY r.method, r.dataset, r.model, s.metric, s.extractor, s.tap) - 1 AS spread, "          \
     "dense_rank() OVER (ORDER BY r.train_hash, r.data_sha256, %s, %s) - 1 AS cell, "                                   \
     "dense_rank() OVER (ORDER BY r.train_hash, r.data_sha256, r.source_hash) - 1 AS training "                         \
@@ -35,12 +36,12 @@ static const char all_samples[] = "SELECT spread, cell, training, value FROM sco
 
 static const char matched[] =
     "SELECT b.dataset, b.model, b.extractor, b.tap, b.metric, b.reference, b.weights, b.samples, b.quantize, "
-    "b.guidance_scale, b.method, b.train_hash, b.data_sha256, b.config_json, "
+    "b.guidance_scale, b.resize, b.method, b.train_hash, b.data_sha256, b.config_json, "
     "(SELECT max(m.label) FROM experiment_runs m JOIN runs l ON l.number = m.run WHERE l.train_hash = b.train_hash), "
     "b.steps, b.spread, b.cell, b.value, h.value FROM scored b JOIN scored h USING (cell, seed) "
     "WHERE b.source = ?1 AND h.source = ?2 AND " OF_EXPERIMENT
     "ORDER BY b.dataset, b.model, b.metric, b.extractor, b.samples, b.weights, b.guidance_scale, b.quantize, b.tap, "
-    "b.reference, b.method, b.train_hash, b.data_sha256, b.steps, b.cell, b.seed";
+    "b.resize, b.reference, b.method, b.train_hash, b.data_sha256, b.steps, b.cell, b.seed";
 
 /* Scores of base without a counterpart at head, and those whose run failed there. */
 static const char lost[] =
@@ -178,9 +179,9 @@ static fs_status add_cell(sqlite3_stmt *query, struct fs_regression *regression,
     regression->cells[regression->count++] = (struct fs_regress_cell){
         .section = results->section_count - 1,
         .row = section->row_count - 1,
-        .steps = sqlite3_column_int64(query, 15),
-        .spread = sqlite3_column_int(query, 16),
-        .cell = sqlite3_column_int(query, 17),
+        .steps = sqlite3_column_int64(query, 16),
+        .spread = sqlite3_column_int(query, 17),
+        .cell = sqlite3_column_int(query, 18),
         .first = pairs,
     };
     return FS_OK;
@@ -193,13 +194,13 @@ static fs_status read_cells(sqlite3_stmt *query, struct fs_regression *regressio
 
     FS_TRY(fs_query_next(query, &row, error));
     for (; row; pairs++) {
-        if (pairs == 0 || sqlite3_column_int(query, 17) != regression->cells[regression->count - 1].cell) {
+        if (pairs == 0 || sqlite3_column_int(query, 18) != regression->cells[regression->count - 1].cell) {
             FS_TRY(add_cell(query, regression, pairs, error));
         }
         FS_TRY(fs_grow((void **)&regression->base, pairs, sizeof(double), error));
         FS_TRY(fs_grow((void **)&regression->head, pairs, sizeof(double), error));
-        regression->base[pairs] = sqlite3_column_double(query, 18);
-        regression->head[pairs] = sqlite3_column_double(query, 19);
+        regression->base[pairs] = sqlite3_column_double(query, 19);
+        regression->head[pairs] = sqlite3_column_double(query, 20);
         regression->cells[regression->count - 1].seeds++;
         FS_TRY(fs_query_next(query, &row, error));
     }

@@ -81,14 +81,14 @@ bool fs_measure_equal(const struct fs_measure *a, const struct fs_measure *b)
            strcmp(a->extractor, b->extractor) == 0 && strcmp(a->tap, b->tap) == 0 &&
            strcmp(a->metric, b->metric) == 0 && strcmp(a->reference, b->reference) == 0 &&
            strcmp(a->weights, b->weights) == 0 && a->samples == b->samples && a->quantize == b->quantize &&
-           a->guidance_scale == b->guidance_scale;
+           a->guidance_scale == b->guidance_scale && strcmp(a->resize, b->resize) == 0;
 }
 
 static fs_status name_section(struct fs_results *results, struct fs_result_section *section, struct fs_error *error)
 {
     const struct fs_measure *of = &section->measure;
     const struct fs_metric *metric = fs_metric_find(of->metric);
-    char label[96], guidance[64] = "", about[1024];
+    char label[96], guidance[64] = "", resize[64] = "", about[1024];
 
     if (metric && metric->fid_name && strcmp(metric->fid_name, of->metric) == 0) {
         snprintf(label, sizeof(label), "%s", metric->fid_label);
@@ -98,9 +98,13 @@ static fs_status name_section(struct fs_results *results, struct fs_result_secti
     if (of->guidance_scale != 1) {
         snprintf(guidance, sizeof(guidance), ", guidance %g", of->guidance_scale);
     }
-    snprintf(about, sizeof(about), "%s, %s, %s to %s, %" PRId64 " samples, %s weights%s%s", of->dataset, of->model,
+    if (strcmp(of->resize, fs_resize_name(FS_RESIZE_NONE)) != 0 &&
+        strcmp(of->resize, fs_resize_name(FS_RESIZE_CLEAN)) != 0) {
+        snprintf(resize, sizeof(resize), ", resized as %s", of->resize);
+    }
+    snprintf(about, sizeof(about), "%s, %s, %s to %s, %" PRId64 " samples, %s weights%s%s%s", of->dataset, of->model,
              label, of->reference, of->samples, strcmp(of->weights, "ema") == 0 ? "EMA" : "raw", guidance,
-             of->quantize ? "" : ", not rounded to 8 bits");
+             of->quantize ? "" : ", not rounded to 8 bits", resize);
     section->better = !metric ? 0 : metric->larger_is_better ? 1 : -1;
     section->metric_label = fs_results_keep(results, label, error);
     section->about = fs_results_keep(results, about, error);
@@ -115,7 +119,7 @@ fs_status fs_results_add_section(struct fs_results *results, const struct fs_mea
     *section = &results->sections[results->section_count++];
     struct fs_measure *of = &(*section)->measure;
     const char **const texts[] = {&of->dataset, &of->model,     &of->extractor, &of->tap,
-                                  &of->metric,  &of->reference, &of->weights};
+                                  &of->metric,  &of->reference, &of->weights,   &of->resize};
     *of = *measure;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         *texts[i] = fs_results_keep(results, *texts[i], error);
@@ -239,7 +243,8 @@ static const char run_scores[] =
     "  JOIN newest USING (number) LEFT JOIN runs t ON t.id = r.teacher "
     "  LEFT JOIN experiment_runs m ON m.run = r.number AND m.experiment = ?1) "
     "SELECT r.dataset, r.model, s.extractor, s.tap, s.metric, s.reference, s.weights, s.samples, s.quantize, "
-    "s.guidance_scale, r.method, r.train_hash, r.data_sha256, r.config_json, r.label, s.steps, s.outside, r.id, "
+    "s.guidance_scale, s.resize, r.method, r.train_hash, r.data_sha256, r.config_json, r.label, s.steps, s.outside, "
+    "r.id, "
     "r.config_json, "
     "r.source_hash, " RUN_ORIGINS
     ", '', s.number, r.seed, s.samples, r.before + s.at_update, r.updates, r.before, r.flops, r.teacher_flops, "
@@ -248,18 +253,20 @@ static const char run_scores[] =
     /* weights of a phase or an earlier checkpoint are points of a curve, not the run's score */
     "AND (?2 = 1 OR s.at_update = (SELECT max(at_update) FROM scores WHERE run = r.number)) "
     /* the distance that the others are relatives of comes first */
-    "ORDER BY 1, 2, s.metric NOT IN ('fid', 'fd'), 3, 4, 5, 6, 7, s.samples, s.guidance_scale, s.quantize, r.place, "
+    "ORDER BY 1, 2, s.metric NOT IN ('fid', 'fd'), 3, 4, 5, 6, 7, s.samples, s.guidance_scale, s.quantize, s.resize, "
+    "r.place, "
     "r.train_hash, r.data_sha256, s.steps, "
     "CASE ?2 WHEN 1 THEN s.at_update WHEN 2 THEN r.source_place END, r.seed, s.at_update DESC, s.number DESC";
 
-/* The data's own score by the measure ?2 to ?5 of the data set whose splits begin with ?6: with ?7 samples where there
- * is one, then the newest. */
+/* The data's own score by the measure ?2 to ?5 and ?8 of the data set whose splits begin with ?6: with ?7 samples where
+ * there is one, then the newest. */
 static const char data_score[] =
     "SELECT '', '', s.source_hash, " SCORE_ORIGINS
     ", s.source, s.number, 0, s.samples, 0, 0, 0, 0, 0, 0, 0, 0, s.value, s.low, "
     "s.high FROM scores s JOIN experiment_scores m ON m.score = s.number WHERE m.experiment = ?1 AND s.run IS NULL AND "
     "s.extractor = ?2 AND s.tap = ?3 AND s.metric = ?4 AND s.reference = ?5 AND substr(s.source, 1, length(?6)) = ?6 "
-    "ORDER BY s.samples <> ?7, s.number DESC LIMIT 1";
+    "AND "
+    "s.resize = ?8 ORDER BY s.samples <> ?7, s.number DESC LIMIT 1";
 
 static const char older_runs[] =
     "SELECT count(*) - count(DISTINCT train_hash || ' ' || data_sha256 || ' ' || seed) FROM runs WHERE is_teacher = 0 "
@@ -324,13 +331,14 @@ fs_status fs_results_place(struct fs_results *results, sqlite3_stmt *query, stru
         .samples = sqlite3_column_int64(query, 7),
         .quantize = sqlite3_column_int(query, 8),
         .guidance_scale = sqlite3_column_double(query, 9),
+        .resize = fs_query_text(query, 10),
     };
     const struct fs_result_row training = {
-        .method = fs_query_text(query, 10),
-        .train_hash = fs_query_text(query, 11),
-        .data_sha256 = fs_query_text(query, 12),
-        .config = fs_query_text(query, 13),
-        .label = fs_query_text(query, 14),
+        .method = fs_query_text(query, 11),
+        .train_hash = fs_query_text(query, 12),
+        .data_sha256 = fs_query_text(query, 13),
+        .config = fs_query_text(query, 14),
+        .label = fs_query_text(query, 15),
     };
 
     *section = results->section_count ? &results->sections[results->section_count - 1] : NULL;
@@ -343,17 +351,17 @@ fs_status fs_results_place(struct fs_results *results, sqlite3_stmt *query, stru
 static fs_status read_row(sqlite3_stmt *query, enum fs_result_history history, struct fs_results *results,
                           struct fs_error *error)
 {
-    const enum fs_cell_use use = sqlite3_column_type(query, 16) == SQLITE_NULL ? FS_CELL_USE_UNKNOWN
-                                 : sqlite3_column_int(query, 16)               ? FS_CELL_OUTSIDE
+    const enum fs_cell_use use = sqlite3_column_type(query, 17) == SQLITE_NULL ? FS_CELL_USE_UNKNOWN
+                                 : sqlite3_column_int(query, 17)               ? FS_CELL_OUTSIDE
                                                                                : FS_CELL_INSIDE;
     struct fs_result_section *section;
     struct fs_result_row *row;
     struct fs_result_cell *cell;
     struct fs_result_score score;
 
-    FS_TRY(read_score(query, 17, results, &score, error));
+    FS_TRY(read_score(query, 18, results, &score, error));
     FS_TRY(fs_results_place(results, query, &section, &row, error));
-    FS_TRY(find_cell(row, sqlite3_column_int64(query, 15), use, &score, history, &cell, error));
+    FS_TRY(find_cell(row, sqlite3_column_int64(query, 16), use, &score, history, &cell, error));
     if (cell) {
         FS_TRY(fs_grow((void **)&cell->scores, cell->seeds, sizeof(score), error));
         cell->scores[cell->seeds++] = score;
@@ -388,8 +396,8 @@ static fs_status read_data(struct fs_store *store, struct fs_results *results, s
     bool row;
 
     snprintf(splits, sizeof(splits), "dataset:%.128s:", of->dataset);
-    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, data_score, "ittttti", results->experiment.id,
-                         of->extractor, of->tap, of->metric, of->reference, splits, of->samples));
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, data_score, "itttttit", results->experiment.id,
+                         of->extractor, of->tap, of->metric, of->reference, splits, of->samples, of->resize));
     fs_status status = fs_query_next(query, &row, error);
     if (status == FS_OK && row) {
         section->data = fs_allocate(1, sizeof(*section->data), "the data's score", error);
@@ -525,7 +533,7 @@ fs_status fs_results_read(struct fs_store *store, const struct fs_experiment_nam
 
 /* The columns of fs_results_place; ?1: the experiment's name. */
 static const char trainings[] =
-    "SELECT r.dataset, r.model, '', '', '', '', '', 0, 1, 1, r.method, r.train_hash, r.data_sha256, r.config_json, "
+    "SELECT r.dataset, r.model, '', '', '', '', '', 0, 1, 1, '', r.method, r.train_hash, r.data_sha256, r.config_json, "
     "max(m.label) FROM runs r LEFT JOIN experiment_runs m ON m.run = r.number AND (?1 IS NULL OR m.experiment IN "
     "(SELECT "
     "id FROM experiments WHERE name = ?1)) WHERE r.is_teacher = 0 AND (?1 IS NULL OR m.run IS NOT NULL) "

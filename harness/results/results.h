@@ -73,6 +73,7 @@ struct fs_measure {
     int64_t samples;
     bool quantize;
     double guidance_scale;
+    const char *resize; /* to the extractor's size, as fs_resize_name says it */
 };
 
 /* Two rows at one number of steps, over the seeds that both have. */

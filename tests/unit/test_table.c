@@ -396,6 +396,44 @@ static void test_sections_and_intervals(void **state)
            "from commit c0ffee00c0ff (source 5011ce005011)\n");
 }
 
+/* Pictures that were brought to the extractor's size in another way are another measure: the later score does not stand
+ * in the earlier one's place. */
+static void test_another_resize_is_another_section(void **state)
+{
+    struct place *place = *state;
+    char id[65];
+
+    add_experiment(place, "resized", "a", NULL);
+    add_run(place, "50", "shortcut", "", 0, 140);
+    test_id("50", id);
+    for (int i = 0; i < 2; i++) {
+        struct fs_score_row score = test_score("", id);
+        score.resize = i ? "tf1" : "clean";
+        score.steps = 4;
+        score.value = i ? 40 : 20;
+        score.low = score.high = (double)NAN;
+        add_score_row(place, score);
+    }
+    prints(
+        place, "resized", FS_TABLE_TEXT,
+        "resized: fashion-mnist, dit-xs/4, FD (fashion-cnn) to dataset:fashion-mnist:train, 5000 samples, EMA weights\n"
+        "\n"
+        "method          4 steps  updates  TFLOP\n"
+        "Shortcut model     20.0     4000    140\n"
+        "\n"
+        "updates and TFLOP are of one training, its teacher's share included\n"
+        "from commit c0ffee00c0ff (source 5011ce005011)\n"
+        "\n"
+        "resized: fashion-mnist, dit-xs/4, FD (fashion-cnn) to dataset:fashion-mnist:train, 5000 samples, EMA weights, "
+        "resized as tf1\n"
+        "\n"
+        "method          4 steps  updates  TFLOP\n"
+        "Shortcut model     40.0     4000    140\n"
+        "\n"
+        "updates and TFLOP are of one training, its teacher's share included\n"
+        "from commit c0ffee00c0ff (source 5011ce005011)\n");
+}
+
 static void test_wrong_names_are_said(void **state)
 {
     struct place *place = *state;
@@ -806,6 +844,7 @@ int main(void)
         TEST(test_an_ablation_has_a_row_for_each_value),
         TEST(test_the_newest_run_and_its_last_checkpoint_count),
         TEST(test_sections_and_intervals),
+        TEST(test_another_resize_is_another_section),
         TEST(test_wrong_names_are_said),
         TEST(test_two_varied_keys_are_two_columns),
         TEST(test_what_was_set_sets_rows_apart),
