@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "harness/config/schema.h"
 #include "harness/text/escape.h"
@@ -77,6 +78,18 @@ static fs_status expand(const struct search *search, struct fs_experiment *exper
     return FS_OK;
 }
 
+/* Whether YAML reads a bare word as a text: it begins with a letter and is none of those that stand for something. */
+static bool reads_as_text(const char *word, size_t length)
+{
+    static const char *const others[] = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (strlen(others[i]) == length && strncasecmp(others[i], word, length) == 0) {
+            return false;
+        }
+    }
+    return (word[0] >= 'a' && word[0] <= 'z') || (word[0] >= 'A' && word[0] <= 'Z') || word[0] == '/';
+}
+
 /* "KEY=VALUE" with the wanted value, as YAML reads it: words without their quotation marks. */
 static char *assignment(const struct search *search, const struct fs_key *key, struct fs_error *error)
 {
@@ -88,10 +101,8 @@ static char *assignment(const struct search *search, const struct fs_key *key, s
     const bool safe =
         length > 2 && value[0] == '"' &&
         strspn(value + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-") == length - 2;
-    /* A user's text may read as a number or as true: one with a dash or a slash within does not. */
-    const char *within = safe ? strpbrk(value + 2, "/-") : NULL;
-    const bool word =
-        safe && (key->kind != FS_KEY_TEXT || (within && within[1] != '"' && !strchr("-0123456789.", value[1])));
+    /* A user's text may read as a number or as true; a name of ours does not. */
+    const bool word = safe && (key->kind != FS_KEY_TEXT || reads_as_text(value + 1, length - 2));
     char *text = word ? fs_format(error, "%s=%.*s", key->name, (int)length - 2, value + 1)
                       : fs_format(error, "%s=%s", key->name, value);
     free(value);

@@ -199,12 +199,13 @@ static void test_many_keys(void **state)
 /* A file that is none without its settings, and values that a shell or YAML would take for something else. */
 static void test_hard_values(void **state)
 {
-    static const char *const values[] = {"\"it's\"", "\"$HOME `id` \\\"x\\\" \\\\\"",
-                                         "\"true\"", "\"-1\"",
-                                         "\"1e3\"",  "\"a: b #c\"",
-                                         "\"~\"",    "\"é — 图\"",
-                                         "\" \"",    "/a-b/c",
-                                         "\"-x/y\""};
+    static const char *const values[] = {"\"it's\"",    "\"$HOME `id` \\\"x\\\" \\\\\"",
+                                         "\"true\"",    "\"No\"",
+                                         "\"inf\"",     "\"mine\"",
+                                         "\"-1\"",      "\"1e3\"",
+                                         "\"a: b #c\"", "\"~\"",
+                                         "\"é — 图\"",  "\" \"",
+                                         "/a-b/c",      "\"-x/y\""};
     static const char bare[] = "experiment: bare\n";
 
     (void)state;
