@@ -4,7 +4,7 @@
 
 #include "harness/report/html.h"
 #include "harness/report/page_model.h"
-#include "harness/results/spectra.h"
+#include "harness/results/curves.h"
 #include "kernels/base/memory.h"
 
 static fs_status fill_line(const struct fs_page *page, const struct fs_result_cell *cell, struct fs_chart_line *line,

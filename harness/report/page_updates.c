@@ -5,10 +5,8 @@
 #include <string.h>
 
 #include "harness/report/page_model.h"
-#include "harness/store/query.h"
+#include "harness/results/curves.h"
 #include "kernels/base/memory.h"
-
-#define LOSS_POINTS 60 /* a curve's points are averaged into so many */
 
 /* --- scores --- */
 
@@ -96,45 +94,35 @@ static fs_status draw_updates(struct fs_page *page, const struct fs_result_secti
 
 /* --- the loss --- */
 
-/* The loss of a run, averaged over parts of the updates; its teacher's updates are counted before its own. */
-static fs_status read_loss(struct fs_page *page, const char *run, struct fs_chart_line *line, struct fs_error *error)
+static fs_status fill_loss_line(const struct fs_page *page, const struct fs_result_section *section,
+                                const struct fs_result_row *row, struct fs_chart_line *line, struct fs_error *error)
 {
-    sqlite3_stmt *query;
-    bool row = true;
+    const char *run = row->cells->scores->run;
+    struct fs_loss_point points[FS_LOSS_POINTS];
+    char name[FS_PAGE_NAME];
 
-    FS_TRY(fs_query_open(fs_store_handle(page->store), &query, error,
-                         "WITH run AS (SELECT r.number, coalesce(t.updates, 0) AS before FROM runs r "
-                         "  LEFT JOIN runs t ON t.id = r.teacher WHERE r.id = ?1), "
-                         "points AS (SELECT at_update, value, before, max(at_update) OVER () AS last FROM curves "
-                         "  JOIN run ON run.number = curves.run WHERE name = 'loss' AND value IS NOT NULL) "
-                         "SELECT round(before + avg(at_update)), avg(value) FROM points "
-                         "GROUP BY (at_update - 1) * ?2 / last ORDER BY 1",
-                         "ti", run, (int64_t)LOSS_POINTS));
-    fs_status status = fs_query_next(query, &row, error);
-    while (status == FS_OK && row && line->count < LOSS_POINTS) {
-        line->points[line->count++] = (struct fs_chart_point){
-            .x = fs_query_real(query, 0), .y = fs_query_real(query, 1), .low = (double)NAN, .high = (double)NAN};
-        status = fs_query_next(query, &row, error);
+    snprintf(line->label, sizeof(line->label), "%s", fs_page_name(section, row, name));
+    snprintf(line->link, sizeof(line->link), "run-%.8s", run);
+    line->style = fs_page_style(section, row);
+    FS_TRY(fs_result_loss(page->store, run, points, &line->count, error));
+    for (int i = 0; i < line->count; i++) {
+        line->points[i] = (struct fs_chart_point){
+            .x = points[i].update, .y = points[i].loss, .low = (double)NAN, .high = (double)NAN};
     }
-    sqlite3_finalize(query);
-    return status;
+    return FS_OK;
 }
 
 static fs_status draw_loss(struct fs_page *page, const char *name, const struct fs_result_section *section,
                            struct fs_error *error)
 {
     const int count = section->row_count < FS_CHART_LINES_MAX ? section->row_count : FS_CHART_LINES_MAX;
-    struct fs_chart_line *lines = fs_page_lines(count, LOSS_POINTS, error);
-    char id[32], label[FS_PAGE_NAME];
+    struct fs_chart_line *lines = fs_page_lines(count, FS_LOSS_POINTS, error);
+    char id[32];
     int points = 0;
     fs_status status = lines ? FS_OK : FS_FAILED;
 
     for (int i = 0; i < count && status == FS_OK; i++) {
-        const char *run = section->rows[i].cells->scores->run;
-        snprintf(lines[i].label, sizeof(lines[i].label), "%s", fs_page_name(section, &section->rows[i], label));
-        lines[i].style = fs_page_style(section, &section->rows[i]);
-        snprintf(lines[i].link, sizeof(lines[i].link), "run-%.8s", run);
-        status = read_loss(page, run, &lines[i], error);
+        status = fill_loss_line(page, section, &section->rows[i], &lines[i], error);
         points += lines[i].count;
     }
     if (status == FS_OK && points > 0) {

@@ -1,9 +1,10 @@
-/* The curve behind a cell of the metric spectrum. */
-#include "harness/results/spectra.h"
+/* Curves behind the results. */
+#include "harness/results/curves.h"
 
 #include <math.h>
 #include <stdlib.h>
 
+#include "harness/store/query.h"
 #include "kernels/base/memory.h"
 
 #define NORMAL_QUANTILE 1.96 /* of a 95 % interval */
@@ -50,4 +51,28 @@ fs_status fs_result_spectrum(struct fs_store *store, const struct fs_result_cell
         *point = (struct fs_power_ratio){point->frequency, mean, mean - half, mean + half};
     }
     return FS_OK;
+}
+
+fs_status fs_result_loss(struct fs_store *store, const char *run, struct fs_loss_point points[FS_LOSS_POINTS],
+                         int *count, struct fs_error *error)
+{
+    sqlite3_stmt *query;
+    bool row = true;
+
+    *count = 0;
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error,
+                         "WITH run AS (SELECT r.number, coalesce(t.updates, 0) AS before FROM runs r "
+                         "  LEFT JOIN runs t ON t.id = r.teacher WHERE r.id = ?1), "
+                         "points AS (SELECT at_update, value, before, max(at_update) OVER () AS last FROM curves "
+                         "  JOIN run ON run.number = curves.run WHERE name = 'loss' AND value IS NOT NULL) "
+                         "SELECT round(before + avg(at_update)), avg(value) FROM points "
+                         "GROUP BY (at_update - 1) * ?2 / last ORDER BY 1",
+                         "ti", run, (int64_t)FS_LOSS_POINTS));
+    fs_status status = fs_query_next(query, &row, error);
+    while (status == FS_OK && row && *count < FS_LOSS_POINTS) {
+        points[(*count)++] = (struct fs_loss_point){fs_query_real(query, 0), fs_query_real(query, 1)};
+        status = fs_query_next(query, &row, error);
+    }
+    sqlite3_finalize(query);
+    return status;
 }
