@@ -1,0 +1,71 @@
+/* What bench and doctor print: no number where nothing was counted, shares above the whole explained, one line for what
+ * no test has recorded. No time is looked at. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/bench/cases.h"
+#include "tests/support/program.h"
+#include "tests/support/shell.h"
+
+static char text[1 << 16];
+
+static int count_of(const char *piece)
+{
+    int count = 0;
+    for (const char *at = text; (at = strstr(at, piece)) != NULL; at++) {
+        count++;
+    }
+    return count;
+}
+
+static void test_bench(void **state)
+{
+    (void)state;
+    assert_int_equal(test_shell(text, sizeof text, "OMP_NUM_THREADS=1 %s bench --op fill --model dit-xs/7 --batch 1",
+                                test_program()),
+                     0);
+    assert_non_null(strstr(text, ", 1 thread: "));
+    assert_non_null(strstr(text, "fill"));
+    assert_null(strstr(text, " 0.0 ")); /* a fill has no FLOPs */
+    assert_non_null(strstr(text, "peak measured again: "));
+}
+
+/* Each operation that a model has is a row; a mark has its line at the end. */
+static void test_bench_of_a_model(void **state)
+{
+    (void)state;
+    assert_int_equal(test_shell(text, sizeof text, "%s bench --model dit-xs/7 --batch 1", test_program()), 0);
+    for (int i = 0; fs_operation_at(i) != NULL; i++) {
+        assert_non_null(strstr(text, fs_operation_at(i)->name));
+    }
+    assert_non_null(strstr(text, "linear_forward qkv"));
+    assert_int_equal(count_of("%*") > 0, count_of("\n* above 100%") > 0);
+    test_program_refuses(2, "bench --op nope", "there are fill, copy, linear_forward");
+}
+
+static void test_doctor(void **state)
+{
+    (void)state;
+    assert_int_equal(test_shell(text, sizeof text, "%s doctor", test_program()), 0);
+    assert_int_equal(count_of("CUDA tests"), 1);
+    assert_null(strstr(text, "norm_backward"));
+    assert_int_equal(test_shell(text, sizeof text, "%s doctor --cuda", test_program()), 0);
+    assert_int_equal(count_of("compiled: "), count_of("\n"));
+    assert_non_null(strstr(text, "norm_backward"));
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    test_program_find(argv[0]);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bench), cmocka_unit_test(test_bench_of_a_model),
+                                       cmocka_unit_test(test_doctor)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
