@@ -22,6 +22,4 @@ struct fs_data_source {
     void (*close)(struct fs_dataset *dataset); /* frees `state`; NULL: free() does */
 };
 
-extern const struct fs_data_source fs_fashion_mnist, fs_gaussian_mixture, fs_idx;
-
 #endif
