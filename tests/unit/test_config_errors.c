@@ -77,9 +77,6 @@ static const struct {
      ":1: experiment: expected one line of text shorter than 64 bytes, got "
      "'123456789012345678901234567890123456789012345678…'"},
     /* names */
-    {TRAIN "dataset: {name: mnist}\n",
-     ":5: dataset.name: there is no data set 'mnist'; there are fashion-mnist, gaussian-mixture, idx; data of "
-     "your own have a dataset.kind"},
     {TRAIN "matrix: {model.classes: [10, 7]}\n",
      ":5: model.classes: expected the 10 of fashion-mnist, or 0 for no labels, got 7"},
     {TRAIN "dataset: {name: gaussian-mixture}\nmodel: {preset: dit-xs/4, classes: 4}\n",
@@ -194,6 +191,25 @@ static void files(void **state)
         } else {
             assert_string_equal(error.text, expected);
         }
+    }
+}
+
+/* The kinds that the message names are those of the list. */
+static void unknown_data(void **state)
+{
+    (void)state;
+    static const char text[] = TRAIN "dataset: {name: mnist}\n";
+    const char *path = test_path("x.yaml"), *kind;
+    struct fs_error error = {.text = ""};
+    char begin[512];
+    bool needs_path;
+    test_write(path, text, strlen(text));
+    assert_int_equal(read_all(path, NULL, 0, NULL, 0, &error), FS_USAGE);
+    const int length =
+        snprintf(begin, sizeof begin, "%s:5: dataset.name: there is no data set 'mnist'; there are ", path);
+    assert_memory_equal(error.text, begin, (size_t)length);
+    for (int i = 0; (kind = fs_dataset_kind(i, &needs_path)) != NULL; i++) {
+        assert_non_null(strstr(error.text + length, kind));
     }
 }
 
@@ -353,6 +369,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files),
+        cmocka_unit_test(unknown_data),
         cmocka_unit_test(options),
         cmocka_unit_test(unknown_methods_are_told_those_there_are),
         cmocka_unit_test(missing_and_oversized),

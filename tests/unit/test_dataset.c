@@ -311,7 +311,7 @@ static void kinds_are_known(void **state)
     assert_null(fs_dataset_kind(-1, &needs_path));
     const struct fs_dataset_config unknown = config_of("mnist", ""), near = config_of("fashion-mnits", "");
     assert_int_equal(fs_dataset_open(&unknown, FS_SPLIT_TRAIN, &data, &error), FS_USAGE);
-    assert_non_null(strstr(error.text, "fashion-mnist, gaussian-mixture, idx; data of your own have a dataset.kind"));
+    assert_non_null(strstr(error.text, "; data of your own have a dataset.kind"));
     assert_int_equal(fs_dataset_open(&near, FS_SPLIT_TRAIN, &data, &error), FS_USAGE);
     assert_non_null(strstr(error.text, "did you mean fashion-mnist?"));
 }
