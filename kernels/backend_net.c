@@ -1,10 +1,12 @@
-/* Inference networks by a backend's table: a list of operations over one planned buffer of activations. */
-#include "kernels/backend_net.h"
+/* Inference networks by a backend's table, for any backend: batches of images as [batch, height·width·channels] in its
+ * memory, a layer an operation, and a copy where a layer reads or writes only a part of an image's channels.
+ *
+ * All activations lie in one buffer; images that are not needed at the same time share their place. */
+#include "kernels/net_kind.h"
 
 #include <stdlib.h>
 
 #include "kernels/base/memory.h"
-#include "kernels/net_kind.h"
 
 enum operation { COPY, CONVOLUTION, POOLING };
 

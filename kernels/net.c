@@ -1,9 +1,6 @@
 /* Inference networks: what holds for each kind of them. */
 #include "kernels/net_kind.h"
 
-#include "kernels/backend_net.h"
-#include "kernels/cpu/onednn_net.h"
-
 struct fs_net *fs_net_create(struct fs_backend *backend, int64_t batch_max, int64_t height, int64_t width,
                              int64_t channels, struct fs_error *error)
 {

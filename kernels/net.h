@@ -1,5 +1,5 @@
 /* Inference networks of convolutions and poolings: described once, layer by layer, then run on any number of float32
- * images. On the CPU by oneDNN (cpu/onednn_net.h), elsewhere by the backend's table (backend_net.h). */
+ * images. On the CPU by oneDNN (cpu/onednn_net.c), elsewhere by the backend's table (backend_net.c). */
 #ifndef FEWSTEP_NET_H
 #define FEWSTEP_NET_H
 

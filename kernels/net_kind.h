@@ -46,6 +46,12 @@ struct fs_net {
     bool finished;
 };
 
+/* The two kinds there are, without images yet; NULL and `error` on failure. By oneDNN (cpu/onednn_net.c), one image a
+ * thread; by a backend's table (backend_net.c): the backend outlives it, batch_max ≥ 1, FS_USAGE for a backend that
+ * does not compute in float32. */
+struct fs_net *fs_onednn_net_create(int threads, struct fs_error *error);
+struct fs_net *fs_backend_net_create(struct fs_backend *backend, int64_t batch_max, struct fs_error *error);
+
 /* A copy of `image` that no layer writes yet. */
 fs_status fs_net_add_image(struct fs_net *net, struct fs_net_image image, int *index, struct fs_error *error);
 /* Layer net->layer_count, which it counts, reads image `in` and writes image `out`. */

@@ -38,9 +38,6 @@ END
 # nothing needs is a fault.
 exceptions() {
     cat <<'END'
-harness/run harness/cli
-harness/run harness/report
-kernels kernels/cpu
 END
 }
 

@@ -163,12 +163,6 @@ fs_status fs_parse_numbers(const char *option, const char *text, int *numbers, i
     }
 }
 
-bool fs_ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 fs_status fs_parse_weights(const char *text, enum fs_weights_kind *kind, struct fs_error *error)
 {
     const bool ema = strcmp(text, "ema") == 0;

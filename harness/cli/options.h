@@ -51,9 +51,6 @@ fs_status fs_options_parse(const struct fs_usage *usage, int argc, char **argv, 
 fs_status fs_parse_numbers(const char *option, const char *text, int *numbers, int max, int *count,
                            struct fs_error *error);
 
-/* Whether a path has this ending: ".png". */
-bool fs_ends_with(const char *text, const char *end);
-
 /* "ema" or "raw" of --weights. */
 fs_status fs_parse_weights(const char *text, enum fs_weights_kind *kind, struct fs_error *error);
 

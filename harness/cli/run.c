@@ -11,6 +11,7 @@
 #include "harness/run/pipeline.h"
 #include "harness/run/run_at.h"
 #include "harness/report/table.h"
+#include "harness/results/regress.h"
 #include "harness/store/query.h"
 #include "harness/text/escape.h"
 #include "kernels/base/memory.h"
@@ -281,6 +282,44 @@ static void collect_options(const struct run_options *options, const char *list[
     list[count] = NULL;
 }
 
+/* The experiment that a source's runs were made for last: in our database another one may be newer. */
+static fs_status last_experiment(struct fs_store *store, const char *source, char name[256], struct fs_error *error)
+{
+    sqlite3_stmt *query;
+    bool row;
+    name[0] = '\0';
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error,
+                         "SELECT e.name FROM experiments e JOIN experiment_runs x ON x.experiment = e.id JOIN runs r "
+                         "ON r.number = x.run WHERE r.source_hash = ?1 ORDER BY e.used DESC, e.id DESC LIMIT 1",
+                         "t", source));
+    const fs_status status = fs_query_next(query, &row, error);
+    if (status == FS_OK && row) {
+        snprintf(name, 256, "%s", fs_query_text(query, 0));
+    }
+    sqlite3_finalize(query);
+    return status;
+}
+
+/* The table of the commit's own runs. */
+static fs_status print_commit(const char *revision, const char *db, struct fs_error *error)
+{
+    struct fs_store *store;
+    struct fs_revision found;
+    char name[256];
+    FS_TRY(fs_store_open(db, FS_STORE_READ, &store, error));
+    fs_status status = fs_revision_find(store, revision, true, &found, error);
+    status = status == FS_OK ? last_experiment(store, found.source_hash, name, error) : status;
+    if (status == FS_OK) {
+        const struct fs_table_request request = {
+            .experiment = name[0] ? name : NULL,
+            .filter = {.source = found.source_hash, .revision = revision},
+        };
+        status = fs_table_print(store, &request, stdout, error);
+    }
+    fs_store_close(store);
+    return status;
+}
+
 static fs_status run_at(const struct run_options *options, struct fs_error *error)
 {
     const char *more[OPTIONS_MAX];
@@ -290,7 +329,13 @@ static fs_status run_at(const struct run_options *options, struct fs_error *erro
                                  .out = options->out ? options->out : "out",
                                  .db = options->db,
                                  .more = more};
-    return fs_run_at(&at, error);
+    char db[1024];
+    bool added;
+    struct fs_error none;
+    const fs_status status = fs_run_at(&at, &added, error);
+    fs_database_path(at.out, at.db, db);
+    const fs_status printed = added ? print_commit(at.revision, db, status == FS_OK ? error : &none) : FS_OK;
+    return status == FS_OK ? printed : status;
 }
 
 /* The name becomes a folder of pictures and an argument of other commands. */

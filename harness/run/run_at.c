@@ -11,10 +11,7 @@
 #include "harness/run/session.h"
 #include "harness/config/yaml.h"
 #include "harness/git/worktree.h"
-#include "harness/results/regress.h"
-#include "harness/report/table.h"
 #include "harness/store/merge.h"
-#include "harness/store/query.h"
 #include "harness/text/escape.h"
 #include "kernels/base/file.h"
 
@@ -60,44 +57,6 @@ static fs_status import(const struct fs_revision_run *other, const char *db, str
     return status;
 }
 
-/* The experiment that a source's runs were made for last: in our database another one may be newer. */
-static fs_status last_experiment(struct fs_store *store, const char *source, char name[256], struct fs_error *error)
-{
-    sqlite3_stmt *query;
-    bool row;
-    name[0] = '\0';
-    FS_TRY(fs_query_open(fs_store_handle(store), &query, error,
-                         "SELECT e.name FROM experiments e JOIN experiment_runs x ON x.experiment = e.id JOIN runs r "
-                         "ON r.number = x.run WHERE r.source_hash = ?1 ORDER BY e.used DESC, e.id DESC LIMIT 1",
-                         "t", source));
-    const fs_status status = fs_query_next(query, &row, error);
-    if (status == FS_OK && row) {
-        snprintf(name, 256, "%s", fs_query_text(query, 0));
-    }
-    sqlite3_finalize(query);
-    return status;
-}
-
-/* The table of the commit's own runs. */
-static fs_status print_commit(const char *revision, const char *db, struct fs_error *error)
-{
-    struct fs_store *store;
-    struct fs_revision found;
-    char name[256];
-    FS_TRY(fs_store_open(db, FS_STORE_READ, &store, error));
-    fs_status status = fs_revision_find(store, revision, true, &found, error);
-    status = status == FS_OK ? last_experiment(store, found.source_hash, name, error) : status;
-    if (status == FS_OK) {
-        const struct fs_table_request request = {
-            .experiment = name[0] ? name : NULL,
-            .filter = {.source = found.source_hash, .revision = revision},
-        };
-        status = fs_table_print(store, &request, stdout, error);
-    }
-    fs_store_close(store);
-    return status;
-}
-
 /* Whether a database that is there can take what comes. */
 static fs_status check_database(const char *db, struct fs_error *error)
 {
@@ -110,8 +69,9 @@ static fs_status check_database(const char *db, struct fs_error *error)
     return FS_OK;
 }
 
-fs_status fs_run_at(const struct fs_run_at *at, struct fs_error *error)
+fs_status fs_run_at(const struct fs_run_at *at, bool *added, struct fs_error *error)
 {
+    *added = false;
     struct fs_revision_run other = {.more = at->more};
     char db[1024], *text;
     size_t size;
@@ -132,15 +92,13 @@ fs_status fs_run_at(const struct fs_run_at *at, struct fs_error *error)
     status = status == FS_OK ? fs_revision_run(&other, error) : status;
     free(text);
     if (status == FS_FAILED && other.result == FS_FAILED) { /* of several runs some failed: the others are made */
-        struct fs_error reason = *error, none;
-        if (import(&other, db, &none) == FS_OK) {
-            (void)print_commit(at->revision, db, &none);
-        }
-        *error = reason;
+        struct fs_error none;
+        *added = import(&other, db, &none) == FS_OK;
         return FS_FAILED;
     }
     if (status == FS_OK) {
         status = import(&other, db, error);
+        *added = status == FS_OK;
     }
-    return status == FS_OK ? print_commit(at->revision, db, error) : status;
+    return status;
 }

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/cli/options.h"
 #include "harness/run/checkpoint_row.h"
 #include "harness/run/pipeline.h"
 #include "harness/checkpoint/checkpoint.h"
+#include "kernels/base/file.h"
 
 static fs_status from_checkpoint(struct fs_source *source, const char *path, char **json, int64_t *update,
                                  struct fs_error *error)

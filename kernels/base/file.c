@@ -15,6 +15,12 @@
 
 /* --- paths --- */
 
+bool fs_ends_with(const char *path, const char *end)
+{
+    const size_t n = strlen(path), m = strlen(end);
+    return n >= m && strcmp(path + n - m, end) == 0;
+}
+
 fs_status fs_path(char path[FS_PATH_ROOM], struct fs_error *error, const char *format, ...)
 {
     va_list arguments;

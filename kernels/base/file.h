@@ -2,6 +2,7 @@
 #ifndef FEWSTEP_FILE_H
 #define FEWSTEP_FILE_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "kernels/base/error.h"
@@ -12,6 +13,9 @@ fs_status fs_path(char path[FS_PATH_ROOM], struct fs_error *error, const char *f
     __attribute__((format(printf, 3, 4)));
 /* The folder of the running program, "." where the system does not say. */
 void fs_program_folder(char folder[FS_PATH_ROOM]);
+
+/* Whether a path has this ending: ".png". */
+bool fs_ends_with(const char *path, const char *end);
 
 /* A file that is written under a temporary name beside its own; commit fsyncs, renames and fsyncs the folder. */
 struct fs_new_file {

@@ -1,5 +1,9 @@
-/* Inference networks by oneDNN: a list of layers over a planned arena of activations, one arena a thread. */
-#include "kernels/cpu/onednn_net.h"
+/* Inference networks by oneDNN: a list of layers over a planned arena of activations, one arena a thread.
+ *
+ * Every image goes through the whole network on one thread, as a batch of one. In oneDNN's blocked layouts a range of
+ * channels of one image is contiguous, so layers write straight into the concatenation that follows them; activations
+ * stay in the core's cache; and an image's results do not depend on its batch or on the number of threads. */
+#include "kernels/net_kind.h"
 
 #include <omp.h>
 #include <stdlib.h>
@@ -7,7 +11,6 @@
 
 #include "kernels/base/memory.h"
 #include "kernels/cpu/onednn_api.h"
-#include "kernels/net_kind.h"
 
 #define ARGUMENTS_MAX 5
 

@@ -220,7 +220,7 @@ static void velocities_after(const struct fs_config *config, const char *name, f
     struct fs_error error = {.text = ""};
     char checkpoint[1024];
     train(config, test_path(name), checkpoint);
-    must(fs_generator_open(&generator, backend, config, &dataset, checkpoint, FS_WEIGHTS_RAW, &error), &error);
+    must(fs_generator_open(&generator, backend, config, &dataset.shape, checkpoint, FS_WEIGHTS_RAW, &error), &error);
     must(fs_noise_bank(&generator, 1, ROWS, x, &error), &error);
     for (int i = 0; i < ROWS; i++) {
         t[i] = 0.5F;
@@ -268,7 +268,7 @@ static void samples_go_by_their_row_of_the_bank(void **state)
     method.step = fs_mock_renoise;
     experiment.runs[0].method = &method;
     train(&experiment.runs[0], test_path("drawing"), checkpoint);
-    must(fs_generator_open(&generator, backend, &experiment.runs[0], &dataset, checkpoint, FS_WEIGHTS_EMA, &error),
+    must(fs_generator_open(&generator, backend, &experiment.runs[0], &dataset.shape, checkpoint, FS_WEIGHTS_EMA, &error),
          &error);
     assert_true(generator.sampler.capacity < FIRST);
     must(fs_generate(&generator, 3, 0, ALL, 4, 1, all, &error), &error);
