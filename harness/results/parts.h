@@ -21,7 +21,7 @@ const char *fs_results_keep(struct fs_results *results, const char *text, struct
 /* Room for one more element of `size` bytes behind `count` that were added by this alone; it is zeroed. */
 fs_status fs_grow(void **list, int count, size_t size, struct fs_error *error);
 
-/* A new section of this measure, with its names. */
+/* A new section of this measure, with its names; texts that are not given are empty. */
 fs_status fs_results_add_section(struct fs_results *results, const struct fs_measure *measure,
                                  struct fs_result_section **section, struct fs_error *error);
 /* The last row of the section if it is of this training, else a new one behind it, named but for what varies. */

@@ -122,7 +122,7 @@ fs_status fs_results_add_section(struct fs_results *results, const struct fs_mea
                                   &of->metric,  &of->reference, &of->weights,   &of->resize};
     *of = *measure;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        *texts[i] = fs_results_keep(results, *texts[i], error);
+        *texts[i] = fs_results_keep(results, *texts[i] ? *texts[i] : "", error);
         if (!*texts[i]) {
             return FS_FAILED;
         }
