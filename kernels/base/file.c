@@ -28,8 +28,8 @@ fs_status fs_path(char path[FS_PATH_ROOM], struct fs_error *error, const char *f
     const int length = vsnprintf(path, FS_PATH_ROOM, format, arguments);
     va_end(arguments);
     if (length < 0 || length >= FS_PATH_ROOM) {
-        return fs_fail(error, FS_USAGE, "%.200s…: a path of %d bytes; %d is the most: put the folder elsewhere", path,
-                       length, FS_PATH_ROOM - 1);
+        return fs_fail(error, FS_USAGE, "%.100s…: the path is too long: %d bytes, %d is the most", path, length,
+                       FS_PATH_ROOM - 1);
     }
     return FS_OK;
 }
@@ -90,9 +90,7 @@ static int open_locked(const char *temporary)
 fs_status fs_new_file_open(struct fs_new_file *file, const char *path, struct fs_error *error)
 {
     *file = (struct fs_new_file){0};
-    if (strlen(path) >= sizeof file->path) {
-        return fs_fail(error, FS_USAGE, "%.100s…: the file name is too long", path);
-    }
+    FS_TRY(fs_path(file->path, error, "%s", path));
     if (!*path) {
         return fs_fail(error, FS_USAGE, "the name of the file to write is empty");
     }
@@ -101,7 +99,6 @@ fs_status fs_new_file_open(struct fs_new_file *file, const char *path, struct fs
         return fs_fail(error, FS_USAGE, "%s: cannot be written: it is %s", path,
                        S_ISDIR(there.st_mode) ? "a folder" : "no ordinary file");
     }
-    snprintf(file->path, sizeof file->path, "%s", path);
     snprintf(file->temporary, sizeof file->temporary, "%s.tmp", path);
     const int fd = open_locked(file->temporary);
     if (fd < 0) {

@@ -36,9 +36,7 @@ fs_status fs_npz_open(const char *path, struct fs_npz *npz, struct fs_error *err
 {
     int code = 0;
     *npz = (struct fs_npz){0};
-    if (snprintf(npz->path, sizeof npz->path, "%s", path) >= (int)sizeof npz->path) {
-        return fs_fail(error, FS_USAGE, "%.100s…: the file name is too long", path);
-    }
+    FS_TRY(fs_path(npz->path, error, "%s", path));
     FS_TRY(fs_file_require_ordinary(path, error));
     npz->archive = zip_open(path, ZIP_RDONLY, &code);
     if (!npz->archive) {

@@ -3,10 +3,11 @@
 #ifndef FEWSTEP_NPZ_H
 #define FEWSTEP_NPZ_H
 
+#include "kernels/base/file.h"
 #include "kernels/base/npy.h"
 
 struct fs_npz {
-    char path[1024];
+    char path[FS_PATH_ROOM];
     void *archive;
 };
 
