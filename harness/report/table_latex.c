@@ -89,7 +89,7 @@ static void print_data(const struct fs_result_section *section, int names, FILE 
     fputs(ROW_END, stream);
 }
 
-void fs_table_latex_scores(const struct fs_results *results, const struct fs_result_section *section, FILE *stream)
+static void print_scores(const struct fs_results *results, const struct fs_result_section *section, FILE *stream)
 {
     const int names = name_columns(results, section), steps = section->step_count;
 
@@ -123,7 +123,7 @@ void fs_table_latex_scores(const struct fs_results *results, const struct fs_res
 
 /* --- cost --- */
 
-void fs_table_latex_cost(const struct fs_results *results, const struct fs_result_section *section, FILE *stream)
+static void print_cost(const struct fs_results *results, const struct fs_result_section *section, FILE *stream)
 {
     const int names = name_columns(results, section);
     char all[FS_NUMBER_TEXT], teacher[FS_NUMBER_TEXT];
@@ -192,7 +192,7 @@ static void print_published(const struct fs_results *results, const struct fs_re
             fs_all_confirmed(setting) ? "" : " $\\dagger$: as reported, not confirmed in a second place.");
     fs_put_latex_label(setting->name, stream);
     fputs("}\n", stream);
-    fs_table_latex_scores(results, setting, stream);
+    print_scores(results, setting, stream);
     fputs("\\end{table}\n", stream);
 }
 
@@ -222,9 +222,9 @@ fs_status fs_table_latex(const struct fs_results *results, const struct fs_resul
         fprintf(stream, "-%d", (int)(section - results->sections) + 1);
     }
     fputs("}\n", stream);
-    fs_table_latex_scores(results, section, stream);
+    print_scores(results, section, stream);
     fputs("\n\\medskip\n", stream);
-    fs_table_latex_cost(results, section, stream);
+    print_cost(results, section, stream);
     fputs("\\end{table}\n", stream);
     return FS_OK;
 }

@@ -27,11 +27,8 @@ void fs_table_csv_heading(const struct fs_results *results, FILE *stream);
 fs_status fs_table_csv(const struct fs_results *results, const struct fs_result_section *section, FILE *stream,
                        struct fs_error *error);
 
-/* For LaTeX with the package booktabs: methods × steps, and what the methods cost, each one tabular. A failed write is
- * found by ferror(). */
-void fs_table_latex_scores(const struct fs_results *results, const struct fs_result_section *section, FILE *stream);
-void fs_table_latex_cost(const struct fs_results *results, const struct fs_result_section *section, FILE *stream);
-/* Both in one floating table with a caption that says what they are; of published numbers the first alone. */
+/* For LaTeX with the package booktabs: a floating table of methods × steps, then what the methods cost, with a caption
+ * that says what they are; of published numbers the first alone. A failed write is found by ferror(). */
 fs_status fs_table_latex(const struct fs_results *results, const struct fs_result_section *section, FILE *stream,
                          struct fs_error *error);
 

@@ -197,26 +197,18 @@ static void find_power(struct fs_result_section *section)
 
 /* --- the order of a column --- */
 
-const struct fs_result_comparison *fs_result_compared(const struct fs_result_section *section, int row, int other,
-                                                      int column)
-{
-    const int rows = section->row_count, a = row < other ? row : other, b = row < other ? other : row;
-
-    if (row == other || section->comparison_count == 0) {
-        return NULL;
-    }
-    /* before row a stand rows − 1 + rows − 2 + … pairs */
-    return &section->comparisons[(a * (2 * rows - a - 1) / 2 + b - a - 1) * section->step_count + column];
-}
-
+/* `row` to another one, whichever of them the comparison has first. */
 static enum fs_relation relation_of(const struct fs_result_section *section, int row, int other, int column)
 {
-    const struct fs_result_comparison *compared = fs_result_compared(section, row, other, column);
+    const int rows = section->row_count, a = row < other ? row : other, b = row < other ? other : row;
+    /* before row a stand rows − 1 + rows − 2 + … pairs */
+    const int pair = a * (2 * rows - a - 1) / 2 + b - a - 1;
+    const enum fs_relation relation = section->comparisons[pair * section->step_count + column].relation;
 
-    if (compared->row == row || compared->relation == FS_RELATION_UNDECIDED) {
-        return compared->relation;
+    if (a == row || relation == FS_RELATION_UNDECIDED) {
+        return relation;
     }
-    return compared->relation == FS_RELATION_LOWER ? FS_RELATION_HIGHER : FS_RELATION_LOWER;
+    return relation == FS_RELATION_LOWER ? FS_RELATION_HIGHER : FS_RELATION_LOWER;
 }
 
 /* The row of a column that is better than all others that have a score there, `except` left out; −1: none. */

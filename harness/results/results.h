@@ -177,9 +177,5 @@ bool fs_measure_equal(const struct fs_measure *a, const struct fs_measure *b);
 /* The row of the same training; NULL: none. */
 const struct fs_result_row *fs_result_row_like(const struct fs_result_section *section,
                                                const struct fs_result_row *row);
-/* How `row` and `other` compare at the column; NULL where row == other. Its row may be `other`: then all is the other
- * way round. */
-const struct fs_result_comparison *fs_result_compared(const struct fs_result_section *section, int row, int other,
-                                                      int column);
 
 #endif
