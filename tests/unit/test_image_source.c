@@ -127,7 +127,7 @@ static void archives_and_data_sets_are_streamed(void **state)
     fs_dataset_close(&data);
 }
 
-/* What cannot be decoded ends the walk where it is, under its own name. */
+/* What cannot be decoded ends the stream where it is, under its own name. */
 static void the_first_broken_picture_is_named(void **state)
 {
     (void)state;

@@ -133,7 +133,7 @@ static void prints(struct place *place, const char *experiment, enum fs_table_fo
     assert_string_equal(place->output, expected);
 }
 
-/* Flow matching at two seeds, the shortcut model at three, and the floor. */
+/* Flow matching at two seeds, the shortcut model at three, and the data's row. */
 static void fill_small(struct place *place)
 {
     add_experiment(place, "small", "a", NULL);
