@@ -23,6 +23,8 @@ struct dry_run {
     const struct fs_config *opened; /* whose backend and extractor these are; NULL: none */
     struct fs_backend *backend;
     struct fs_extractor extractor;
+    const struct fs_config *read; /* whose training data these are; NULL: none */
+    struct fs_dataset data;
     struct fs_error unknown; /* why scores are not known; "" */
     double flops, bytes;
     int width; /* of the names */
@@ -41,6 +43,19 @@ static void close_extractor(struct dry_run *all)
         all->backend->destroy(all->backend);
         all->opened = NULL;
     }
+}
+
+/* The hash of the training data is part of what a run is; runs of the same data read them once. */
+static fs_status open_data(struct dry_run *all, const struct fs_config *config, struct fs_error *error)
+{
+    if (all->read && memcmp(&all->read->dataset, &config->dataset, sizeof config->dataset) == 0) {
+        return FS_OK;
+    }
+    fs_dataset_close(&all->data);
+    all->read = NULL;
+    FS_TRY(fs_dataset_open(&config->dataset, FS_SPLIT_TRAIN, &all->data, error));
+    all->read = config;
+    return FS_OK;
 }
 
 /* The device and the extractor are part of what a score is. */
@@ -149,24 +164,22 @@ static fs_status describe_done(struct dry_run *all, const struct fs_config *conf
 static fs_status find_done(struct dry_run *all, const struct fs_config *config, char text[DONE_TEXT],
                            struct fs_error *error)
 {
-    struct fs_dataset data;
     struct fs_error missing;
     if (!all->store && !config->dataset.path[0]) {
         snprintf(text, DONE_TEXT, "nothing");
         return FS_OK;
     }
-    fs_status status = fs_dataset_open(&config->dataset, FS_SPLIT_TRAIN, &data, &missing);
+    fs_status status = open_data(all, config, &missing);
     if (status != FS_OK) {
         snprintf(text, DONE_TEXT, "unknown without the data set");
         *error = config->dataset.path[0] ? missing : *error; /* a folder that was named must be there */
         return config->dataset.path[0] ? status : FS_OK;
     }
     if (all->store) {
-        status = describe_done(all, config, data.sha256, text, error);
+        status = describe_done(all, config, all->data.sha256, text, error);
     } else {
         snprintf(text, DONE_TEXT, "nothing");
     }
-    fs_dataset_close(&data);
     return status;
 }
 
@@ -218,6 +231,7 @@ fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, 
     }
     fs_results_free(&planned);
     close_extractor(&all);
+    fs_dataset_close(&all.data);
     fs_store_close(all.store);
     if (status == FS_OK) {
         fs_byte_size((int64_t)all.bytes, disk);
