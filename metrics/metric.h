@@ -17,7 +17,7 @@
 /* What a metric needs of a side, bit by bit. */
 enum fs_metric_need {
     FS_NEED_FEATURES = 1, /* of each picture, by the metric's tap */
-    FS_NEED_MOMENTS = 2,  /* mean and covariance of these features */
+    FS_NEED_MOMENTS = 2,  /* mean and covariance of these features; of the reference, as samples have their features */
     FS_NEED_PICTURES = 4, /* the pictures themselves: `sums` */
 };
 enum { FS_OF_SAMPLES, FS_OF_REFERENCE, FS_SIDES };

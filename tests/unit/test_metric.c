@@ -368,6 +368,7 @@ static void every_metric_is_described(void **state)
     for (int i = 0; (metric = fs_metric_at(i)) != NULL; i++) {
         const unsigned needs = metric->needs[FS_OF_SAMPLES] | metric->needs[FS_OF_REFERENCE];
         assert_true(metric->needs[FS_OF_SAMPLES] != 0 && !(needs & ~all));
+        assert_false(metric->needs[FS_OF_SAMPLES] & FS_NEED_MOMENTS);
         assert_true((needs & FS_NEED_PICTURES) == 0 || metric->sums != NULL);
         assert_true((metric->fid_name != NULL) == (metric->fid_label != NULL));
         assert_true(*metric->label && *metric->bias && metric->minimum >= 2);
