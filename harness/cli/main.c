@@ -87,10 +87,16 @@ static fs_status filter_output(struct fs_error *error)
     return FS_OK;
 }
 
-/* The exit status, once what was printed is known to have arrived; the error, if any, goes to stderr. */
-static int finish(fs_status status, struct fs_error *error)
+/* The exit status, once what was printed is known to have arrived; the error, if any, goes to stderr. The filter ends
+ * here, and stdout is `plain` again, what it was before. */
+static int finish(fs_status status, FILE *plain, struct fs_error *error)
 {
-    const bool written = fflush(stdout) == 0 && !ferror(stdout);
+    FILE *filtered = stdout;
+    bool written = fflush(filtered) == 0 && !ferror(filtered);
+    if (filtered != plain) {
+        stdout = plain;
+        written = fclose(filtered) == 0 && written;
+    }
     if (!error->text[0] && !written) {
         status = fs_fail(error, FS_FAILED, "standard output: cannot be written: disk full, or closed?");
     }
@@ -107,32 +113,33 @@ static int finish(fs_status status, struct fs_error *error)
 int main(int argc, char **argv)
 {
     struct fs_error error = {0};
+    FILE *const plain = stdout;
     let_threads_sleep(argv);
     if (fs_blas_memory_check(&error) != FS_OK) {
         fprintf(stderr, "fewstep: %s\n", error.text);
         _exit(FS_FAILED);
     }
     if (filter_output(&error) != FS_OK) {
-        return finish(FS_FAILED, &error);
+        return finish(FS_FAILED, plain, &error);
     }
     if (argc < 2) {
         print_help(stderr);
-        return FS_USAGE;
+        return finish(FS_USAGE, plain, &error);
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         print_help(stdout);
-        return finish(FS_OK, &error);
+        return finish(FS_OK, plain, &error);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("fewstep, commit %.12s%s, source %.12s\n", *fs_build_info.commit ? fs_build_info.commit : "unknown",
                fs_build_info.dirty ? " (changed)" : "", fs_build_info.source_hash);
-        return finish(FS_OK, &error);
+        return finish(FS_OK, plain, &error);
     }
     for (int i = 0; i < ENTRIES; i++) {
         if (strcmp(argv[1], entries[i].name) == 0) {
             const fs_status status = entries[i].run(argc - 2, argv + 2, &error);
-            return finish(status, &error);
+            return finish(status, plain, &error);
         }
     }
-    return finish(unknown_command(argv[1], &error), &error);
+    return finish(unknown_command(argv[1], &error), plain, &error);
 }
