@@ -145,13 +145,14 @@ struct fs_method {
      * process is dealt a slice of each. Returns how many groups. */
     int (*row_groups)(const struct fs_method_setup *setup, int counts[FS_ROW_GROUPS_MAX]);
     void (*make_targets)(struct fs_method_context *context, struct fs_targets *targets);
-    /* What the network's error is weighed by in that phase. */
+    /* How the network's error of a row counts in that phase, besides the row's weight. */
     struct fs_loss (*loss)(const struct fs_method_setup *setup, const struct fs_phase *phase);
     /* Forward passes without gradient, a sample and update of the phase (shortcut at share f: 2·f). */
     double (*extra_forwards)(const struct fs_method_setup *setup, const struct fs_phase *phase);
 
     /* The conditioning s that the sampler feeds at `steps` steps. */
     float (*conditioning)(const struct fs_method_setup *setup, int steps);
+    /* One step of sampling: Euler, or the method's own. */
     void (*step)(struct fs_step *step);
     /* True where the weights learn guided velocities: guidance_scale is then part of what is trained, and scores ask
      * for explicit guidance only where it is allowed besides. */
