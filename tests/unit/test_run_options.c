@@ -97,21 +97,36 @@ static void test_a_matrix(void **state)
     fs_experiment_free(&experiment);
 }
 
+/* The i-th value to try: one of the key's own choices, then some of every kind; NULL past the last. */
+static const char *value_to_try(const struct fs_key *key, size_t i, char choice[64])
+{
+    static const char *const tried[] = {"1",     "3",   "2",        "5",         "0.5", "0.25",   "64",      "true",
+                                        "false", "[2]", "[8, 16]",  "[kid, fd]", "1/4", "random", "dit-b/2", "authors",
+                                        "torch", "tf1", "'a text'", "idx",       "256", "uniform"};
+    for (const char *word = key->choices; word != NULL; i--) {
+        const size_t length = strcspn(word, "|");
+        if (i == 0) {
+            snprintf(choice, 64, "%.*s", (int)length, word);
+            return choice;
+        }
+        word = word[length] == '|' ? word + length + 1 : NULL;
+    }
+    return i < sizeof tried / sizeof *tried ? tried[i] : NULL;
+}
+
 /* Tries values until one is valid and another than the default; false where none is. */
 static bool change(const char *text, const struct fs_key *key, const char *method, char value[200])
 {
-    static const char *const tried[] = {"1",       "3",       "2",     "5",       "0.5",       "0.25",    "64",
-                                        "true",    "false",   "[2]",   "[8, 16]", "[kid, fd]", "raw",     "cpu",
-                                        "cosine",  "bf16",    "1/4",   "random",  "scratch",   "dit-b/2", "inv_sqrt_d",
-                                        "uniform", "authors", "torch", "tf1",     "'a text'",  "idx",     "256"};
+    const char *attempt;
+    char choice[64];
     char set[2][200];
     const char *const sets[] = {set[0], set[1]};
     struct fs_experiment base, changed;
 
     snprintf(set[0], sizeof set[0], "method=%s", method);
     assert_int_equal(fs_experiment_parse("p", text, sets, 1, NULL, 0, &base, &error), FS_OK);
-    for (size_t i = 0; i < sizeof tried / sizeof *tried; i++) {
-        snprintf(set[1], sizeof set[1], "%s=%s", key->name, tried[i]);
+    for (size_t i = 0; (attempt = value_to_try(key, i, choice)) != NULL; i++) {
+        snprintf(set[1], sizeof set[1], "%s=%s", key->name, attempt);
         if (fs_experiment_parse("p", text, sets, 2, NULL, 0, &changed, &error) != FS_OK) {
             continue;
         }
