@@ -53,7 +53,7 @@ plant 'a column too many' kernels/cuda/device.cuh 's/&& col < cols; row += FS_WA
 plant 'a pixel too many' kernels/cuda/group_norm.cu 's/if (pixel >= in.pixels) {/if (pixel > in.pixels) {/' 'group_norm'
 plant 'a wrong leading dimension' kernels/cuda/gemm_lt.cu 's/shape.ldb = b->stride;/shape.ldb = b->cols;/' 'linear_'
 plant 'a swapped transpose' kernels/cuda/gemm_lt.cu 's/shape.transpose_a = product->transpose_b;/shape.transpose_a = !product->transpose_b;/' 'linear_forward'
-plant 'an alignment that is not there' kernels/cuda/gemm_lt.cu 's/shape.align_b = alignment_of(b->data);/shape.align_b = 256;/' 'linear_'
+plant 'an alignment that is not there' kernels/cuda/gemm_lt.cu 's/shape.align_b = alignment_of(b->data);/shape.align_b = 256;/' 'linear_ test_network'
 plant 'a wrong step between batches' kernels/cuda/attention.cu 's/op->tokens \* view.stride}/op->tokens * op->head_width}/' 'attention_'
 plant 'memory that nothing wrote' kernels/cuda/memory.cu 's/cudaMemsetAsync(memory, 0, bytes, cuda->stream)/cudaSuccess/' 'test_reserved_memory'
 plant 'shared memory that nothing wrote' kernels/cuda/optimiser.cu '/^    partial\[threadIdx.x\] = value;/d' 'sum_squares'
