@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "harness/data/mixture.h"
+#include "harness/data/source.h"
 #include "harness/sample/generator.h"
 #include "harness/checkpoint/checkpoint.h"
 #include "harness/train/pairs.h"
@@ -98,6 +99,50 @@ static void train(const struct fs_config *config, const char *folder, char check
     assert_int_equal(end, FS_TRAIN_FINISHED);
     must(fs_checkpoint_newest(folder, checkpoint, &update, &error), &error);
     assert_int_equal(update, config->train.updates);
+}
+
+/* The mixture from a disk that fails at the fourth update; and who reads is told for which row. */
+static fs_status read_broken(const struct fs_dataset *data, int64_t index, const struct fs_visit *visit, float *out,
+                             struct fs_error *error)
+{
+    assert_true(visit && visit->seed == 0 && visit->row >= 0 && visit->row < 128);
+    if (visit->update >= 3) {
+        return fs_fail(error, FS_USAGE, "picture %lld: the disk fails", (long long)index);
+    }
+    return dataset.source->read(data, index, visit, out, error);
+}
+
+static void what_cannot_be_read_ends_the_training(void **state)
+{
+    (void)state;
+    struct fs_error error = {.text = ""};
+    struct fs_experiment experiment;
+    struct fs_data_source source = *dataset.source;
+    struct fs_dataset broken = dataset;
+    enum fs_train_end end = FS_TRAIN_FINISHED;
+    char path[1024];
+    int64_t update = 0;
+    source.read = read_broken;
+    broken.source = &source;
+    read_experiment("shortcut", 8, &experiment);
+    const char *folder = test_path("broken");
+    const struct fs_training training = {.backend = backend,
+                                         .config = &experiment.runs[0],
+                                         .data = &broken,
+                                         .run = "broken",
+                                         .source_hash = "test",
+                                         .folder = folder,
+                                         .stop = &stop,
+                                         .progress = no_progress,
+                                         .measured = no_curve,
+                                         .checkpointed = no_note};
+    must(fs_make_folder(folder, &error), &error);
+    assert_int_equal(fs_train(&training, &end, &error), FS_USAGE);
+    assert_int_equal(end, FS_TRAIN_STOPPED);
+    assert_non_null(strstr(error.text, "the disk fails"));
+    must(fs_checkpoint_newest(folder, path, &update, &error), &error);
+    assert_int_equal(update, -1); /* nothing is kept of the update whose rows are not there */
+    fs_experiment_free(&experiment);
 }
 
 /* The network's velocity [n, DIM] at x, through the same door as the sampler's. */
@@ -268,8 +313,9 @@ static void samples_go_by_their_row_of_the_bank(void **state)
     method.step = fs_mock_renoise;
     experiment.runs[0].method = &method;
     train(&experiment.runs[0], test_path("drawing"), checkpoint);
-    must(fs_generator_open(&generator, backend, &experiment.runs[0], &dataset.shape, checkpoint, FS_WEIGHTS_EMA, &error),
-         &error);
+    must(
+        fs_generator_open(&generator, backend, &experiment.runs[0], &dataset.shape, checkpoint, FS_WEIGHTS_EMA, &error),
+        &error);
     assert_true(generator.sampler.capacity < FIRST);
     must(fs_generate(&generator, 3, 0, ALL, 4, 1, all, &error), &error);
     must(fs_generate(&generator, 3, FIRST, ALL - FIRST, 4, 1, part, &error), &error);
@@ -371,6 +417,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flow_matching_learns_the_exact_velocity),
+        cmocka_unit_test(what_cannot_be_read_ends_the_training),
         cmocka_unit_test(a_method_chooses_its_loss),
         cmocka_unit_test(micro_batches_train_the_same_network),
         cmocka_unit_test(samples_go_by_their_row_of_the_bank),
