@@ -11,7 +11,7 @@ static int smaller(int a, int b)
 
 int fs_edit_distance(const char *a, const char *b)
 {
-    int before[FS_WORD_MAX + 1], last[FS_WORD_MAX + 1], row[FS_WORD_MAX + 1];
+    int before[FS_WORD_MAX + 1], last[FS_WORD_MAX + 1] = {0}, row[FS_WORD_MAX + 1];
     const size_t length = strlen(b);
     if (length > FS_WORD_MAX || strlen(a) > FS_WORD_MAX) {
         return INT_MAX;
