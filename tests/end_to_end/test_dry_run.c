@@ -17,7 +17,7 @@
 
 #define TEXT                                                                                                           \
     "experiment: small\n"                                                                                              \
-    "dataset: {name: few, kind: idx, path: %s}\n"                                                                       \
+    "dataset: {name: few, kind: idx, path: %s}\n"                                                                      \
     "model: {preset: tiny, patch: 14, hidden: 32, depth: 1, heads: 2, classes: 10, finest_steps: 8}\n"                 \
     "train: {updates: 8, batch: 16, label_dropout: 0.1}\n"                                                             \
     "method: flow-matching\n"                                                                                          \
