@@ -18,9 +18,9 @@ static const char *const prefixes[FS_COPIES] = {"", "ema.", "target.", "teacher.
 #define NAME_MAX_LENGTH 64
 #define SHAPE_TEXT (FS_TENSOR_RANK_MAX * 24)
 
-void fs_checkpoint_path(const char *folder, int64_t update, char path[1024])
+fs_status fs_checkpoint_path(const char *folder, int64_t update, char path[FS_PATH_ROOM], struct fs_error *error)
 {
-    snprintf(path, 1024, "%s/checkpoint-%" PRId64 ".safetensors", folder, update);
+    return fs_path(path, error, "%s/checkpoint-%" PRId64 ".safetensors", folder, update);
 }
 
 /* --- writing --- */
@@ -44,11 +44,11 @@ static fs_status write_tensors(const char *path, const struct fs_dit *dit, const
 }
 
 fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, const struct fs_config *config,
-                              const struct fs_checkpoint *checkpoint, char path[1024], struct fs_error *error)
+                              const struct fs_checkpoint *checkpoint, char path[FS_PATH_ROOM], struct fs_error *error)
 {
     char update[24];
     snprintf(update, sizeof update, "%" PRId64, checkpoint->update);
-    fs_checkpoint_path(folder, checkpoint->update, path);
+    FS_TRY(fs_checkpoint_path(folder, checkpoint->update, path, error));
     const bool inv_d = config->model.attention_scale == FS_SCALE_INV_D;
     const struct fs_tensor_metadata metadata[] = {
         {"attention_scale", inv_d ? "inv_d" : "inv_sqrt_d"},
@@ -234,7 +234,7 @@ static int64_t update_of(const char *name)
     return update;
 }
 
-fs_status fs_checkpoint_newest(const char *folder, char path[1024], int64_t *update, struct fs_error *error)
+fs_status fs_checkpoint_newest(const char *folder, char path[FS_PATH_ROOM], int64_t *update, struct fs_error *error)
 {
     *update = -1;
     DIR *directory = opendir(folder);
@@ -246,10 +246,7 @@ fs_status fs_checkpoint_newest(const char *folder, char path[1024], int64_t *upd
         *update = found > *update ? found : *update;
     }
     closedir(directory);
-    if (*update >= 0) {
-        fs_checkpoint_path(folder, *update, path);
-    }
-    return FS_OK;
+    return *update >= 0 ? fs_checkpoint_path(folder, *update, path, error) : FS_OK;
 }
 
 void fs_checkpoint_prune(const char *folder, const int64_t *keep, int keep_count)
@@ -264,9 +261,9 @@ void fs_checkpoint_prune(const char *folder, const int64_t *keep, int keep_count
         for (int i = 0; i < keep_count; i++) {
             kept = kept || update == keep[i];
         }
-        if (!kept) {
-            char path[1024];
-            fs_checkpoint_path(folder, update, path);
+        char path[FS_PATH_ROOM];
+        struct fs_error ignored;
+        if (!kept && fs_checkpoint_path(folder, update, path, &ignored) == FS_OK) {
             unlink(path);
         }
     }

@@ -5,6 +5,7 @@
 #define FEWSTEP_CHECKPOINT_H
 
 #include "harness/model/dit.h"
+#include "kernels/base/file.h"
 
 /* The flat buffers of a training, on the host. A NULL one is not part of the checkpoint. */
 enum fs_copy {
@@ -26,7 +27,7 @@ struct fs_checkpoint {
 
 /* Writes OUT/runs/ID/checkpoint-UPDATE.safetensors atomically: `path` [1024] receives its name. */
 fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, const struct fs_config *config,
-                              const struct fs_checkpoint *checkpoint, char path[1024], struct fs_error *error);
+                              const struct fs_checkpoint *checkpoint, char path[FS_PATH_ROOM], struct fs_error *error);
 
 /* Reads the copies that are not NULL in `checkpoint` (each must be there; wrong shapes, missing parameters, another
  * model or a NaN are FS_USAGE) and the update. `run` and `source_hash` are left alone. */
@@ -38,10 +39,10 @@ fs_status fs_checkpoint_read(const char *path, const struct fs_dit *dit, struct 
 fs_status fs_checkpoint_check(const char *path, const char *run, int64_t update, struct fs_error *error);
 
 /* FOLDER/checkpoint-UPDATE.safetensors */
-void fs_checkpoint_path(const char *folder, int64_t update, char path[1024]);
+fs_status fs_checkpoint_path(const char *folder, int64_t update, char path[FS_PATH_ROOM], struct fs_error *error);
 
 /* The newest checkpoint of a folder: its path, or *update = −1 when there is none. */
-fs_status fs_checkpoint_newest(const char *folder, char path[1024], int64_t *update, struct fs_error *error);
+fs_status fs_checkpoint_newest(const char *folder, char path[FS_PATH_ROOM], int64_t *update, struct fs_error *error);
 
 /* Removes all checkpoints of a folder but those at `keep`. */
 void fs_checkpoint_prune(const char *folder, const int64_t *keep, int keep_count);

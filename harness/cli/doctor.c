@@ -45,7 +45,7 @@ static void show_datasets(void)
         struct fs_dataset_config config = {0};
         struct fs_dataset data;
         struct fs_error error;
-        char text[1200];
+        char text[sizeof error.text];
         snprintf(config.name, sizeof config.name, "%s", fs_dataset_kind(i, &needs_path));
         if (needs_path) {
             continue; /* the user's own, somewhere */
@@ -67,10 +67,10 @@ static void show_extractors(struct fs_backend *backend)
     for (int i = 0; fs_extractor_name(i); i++) {
         struct fs_extractor extractor = {0};
         struct fs_error error;
-        char text[1200];
+        char text[FS_PATH_ROOM + 256];
         const bool good = fs_extractor_open(fs_extractor_name(i), backend, &extractor, &error) == FS_OK;
         if (good) {
-            snprintf(text, sizeof text, "%s: %.900s, SHA-256 of the weights %.16s…%s", extractor.label, extractor.path,
+            snprintf(text, sizeof text, "%s: %s, SHA-256 of the weights %.16s…%s", extractor.label, extractor.path,
                      extractor.sha256, extractor.fid ? ": FID" : "");
             fs_extractor_close(&extractor);
         } else {

@@ -81,7 +81,7 @@ fs_status fs_command_export(int argc, char **argv, struct fs_error *error)
         .flag_count = sizeof flags / sizeof *flags,
         .arguments_max = 1,
     };
-    char database[1024];
+    char database[FS_PATH_ROOM];
     int count;
     bool help;
     FS_TRY(fs_options_parse(&usage, argc, argv, &experiment, &count, &help, error));
@@ -91,7 +91,7 @@ fs_status fs_command_export(int argc, char **argv, struct fs_error *error)
     if (strcmp(format, "csv") != 0 && strcmp(format, "json") != 0 && strcmp(format, "tensorboard") != 0) {
         return fs_fail(error, FS_USAGE, "--format: expected csv, json or tensorboard, got '%s'", format);
     }
-    fs_database_path(out, db, database);
+    FS_TRY(fs_database_path(out, db, database, error));
     FS_TRY(path ? fs_check_output(database, path, error) : FS_OK);
     return export_to(database, format, experiment, path, error);
 }

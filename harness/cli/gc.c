@@ -39,12 +39,12 @@ fs_status fs_command_gc(int argc, char **argv, struct fs_error *error)
 {
     struct gc_options options = {0};
     struct fs_store *store;
-    char path[1024];
+    char path[FS_PATH_ROOM];
     FS_TRY(parse(argc, argv, &options, error));
     if (options.help) {
         return FS_OK;
     }
-    fs_database_path(options.out, options.db, path);
+    FS_TRY(fs_database_path(options.out, options.db, path, error));
     FS_TRY(fs_store_open(path, FS_STORE_READ, &store, error));
     const struct fs_gc_request request = {
         .out = options.out ? options.out : "out",

@@ -33,12 +33,12 @@ static fs_status inspect(const struct fs_usage *usage, int argc, char **argv,
 {
     struct inspect_options options = {0};
     struct fs_store *store;
-    char path[1024];
+    char path[FS_PATH_ROOM];
     FS_TRY(parse(usage, argc, argv, &options, error));
     if (options.help) {
         return FS_OK;
     }
-    fs_database_path(options.out, options.db, path);
+    FS_TRY(fs_database_path(options.out, options.db, path, error));
     FS_TRY(fs_store_open(path, FS_STORE_READ, &store, error));
     const fs_status status = print(store, &options, error);
     fs_store_close(store);

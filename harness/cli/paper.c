@@ -75,14 +75,14 @@ static fs_status take_values(const struct paper_command *command, const char *da
 static fs_status write_paper(const struct paper_command *command, const struct fs_results *published,
                              struct fs_error *error)
 {
-    char database[1024], samples[1100], *notes = NULL, *texts[FS_LIST_MAX] = {0};
+    char database[FS_PATH_ROOM], samples[FS_PATH_ROOM], *notes = NULL, *texts[FS_LIST_MAX] = {0};
     struct fs_latex_given values[FS_LIST_MAX + GIVEN];
     struct fs_latex_document document = {.folder = command->folder, .output = command->output, .published = published};
     struct fs_store *store;
 
-    fs_database_path(command->out, command->db, database);
+    FS_TRY(fs_database_path(command->out, command->db, database, error));
     const char *slash = strrchr(database, '/');
-    snprintf(samples, sizeof samples, "%.*ssamples", slash ? (int)(slash + 1 - database) : 0, database);
+    FS_TRY(fs_path(samples, error, "%.*ssamples", slash ? (int)(slash + 1 - database) : 0, database));
     fs_status status = take_values(command, database, samples, values, &document.value_count, texts, error);
     document.values = values;
     status = status == FS_OK ? fs_store_open(database, FS_STORE_READ, &store, error) : status;

@@ -99,9 +99,9 @@ static fs_status compare(const struct regress_options *options, struct fs_store 
 
 static fs_status regress(const struct regress_options *options, enum fs_verdict *verdict, struct fs_error *error)
 {
-    char path[1024];
+    char path[FS_PATH_ROOM];
     struct fs_store *store;
-    fs_database_path(options->out, options->db, path);
+    FS_TRY(fs_database_path(options->out, options->db, path, error));
     FS_TRY(fs_store_open(path, FS_STORE_READ, &store, error));
     const fs_status status = compare(options, store, verdict, error);
     fs_store_close(store);

@@ -11,15 +11,13 @@
 #include "kernels/base/file.h"
 
 /* The samples lie beside the database, unless `samples` says otherwise. */
-static void samples_folder(const char *samples, const char *database, char path[1100])
+static fs_status samples_folder(const char *samples, const char *database, char path[FS_PATH_ROOM],
+                                struct fs_error *error)
 {
     const char *slash = strrchr(database, '/');
 
-    if (samples) {
-        snprintf(path, 1100, "%s", samples);
-    } else {
-        snprintf(path, 1100, "%.*ssamples", slash ? (int)(slash + 1 - database) : 0, database);
-    }
+    return samples ? fs_path(path, error, "%s", samples)
+                   : fs_path(path, error, "%.*ssamples", slash ? (int)(slash + 1 - database) : 0, database);
 }
 
 static fs_status write_page(struct fs_store *store, const struct fs_page_options *options, const char *path,
@@ -70,15 +68,15 @@ fs_status fs_command_report(int argc, char **argv, struct fs_error *error)
         .arguments_max = FS_LIST_MAX,
     };
     struct fs_page_options options = {.experiments = experiments};
-    char database[1024], folder[1100];
+    char database[FS_PATH_ROOM], folder[FS_PATH_ROOM];
     struct fs_store *store;
     bool help;
     FS_TRY(fs_options_parse(&usage, argc, argv, experiments, &options.experiment_count, &help, error));
     if (help) {
         return FS_OK;
     }
-    fs_database_path(out, db, database);
-    samples_folder(samples, database, folder);
+    FS_TRY(fs_database_path(out, db, database, error));
+    FS_TRY(samples_folder(samples, database, folder, error));
     options.database = database;
     options.samples = folder;
     FS_TRY(fs_check_output(database, output, error));

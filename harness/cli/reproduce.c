@@ -44,10 +44,10 @@ static fs_status compare(const struct reproduce_options *options, struct fs_stor
                          const struct fs_revision_run *other, const char *id, enum fs_reproduced *outcome,
                          struct fs_error *error)
 {
-    char theirs[1100], copy[1100];
+    char theirs[FS_PATH_ROOM], copy[FS_PATH_ROOM];
     struct fs_store *again;
-    snprintf(theirs, sizeof theirs, "%s/fewstep.db", other->folder);
-    snprintf(copy, sizeof copy, "%s/compare.db", other->folder);
+    FS_TRY(fs_path(theirs, error, "%s/fewstep.db", other->folder));
+    FS_TRY(fs_path(copy, error, "%s/compare.db", other->folder));
     remove(copy);
     FS_TRY(fs_store_copy(theirs, copy, error)); /* of whatever schema it is */
     FS_TRY(fs_store_open(copy, FS_STORE_READ, &again, error));
@@ -82,8 +82,7 @@ static fs_status reproduce(const struct reproduce_options *options, struct fs_st
     struct fs_revision_run other = {
         .experiment = "experiments/reproduce.yaml", .text = origin->experiment, .more = options->quiet ? quiet : none};
     FS_TRY(fs_git_commit(origin->commit, other.commit, error));
-    snprintf(other.folder, sizeof other.folder, "%.900s/reproduce/%.12s", options->out ? options->out : "out",
-             origin->id);
+    FS_TRY(fs_path(other.folder, error, "%s/reproduce/%.12s", options->out ? options->out : "out", origin->id));
     FS_TRY(fs_revision_run(&other, error));
     FS_TRY(compare(options, store, &other, origin->id, outcome, error));
     clear_away(&other);
@@ -93,10 +92,10 @@ static fs_status reproduce(const struct reproduce_options *options, struct fs_st
 static fs_status find_and_reproduce(const struct reproduce_options *options, enum fs_reproduced *outcome,
                                     struct fs_error *error)
 {
-    char path[1024];
+    char path[FS_PATH_ROOM];
     struct fs_store *store;
     struct fs_origin origin;
-    fs_database_path(options->out, options->db, path);
+    FS_TRY(fs_database_path(options->out, options->db, path, error));
     FS_TRY(fs_store_open(path, FS_STORE_READ, &store, error));
     fs_status status = fs_origin_find(store, options->run, &origin, error);
     status = status == FS_OK ? reproduce(options, store, &origin, outcome, error) : status;

@@ -89,7 +89,8 @@ static bool in_shard(const struct run_options *options, int run)
 static fs_status dry_run(const struct run_options *options, const struct fs_experiment *experiment,
                          struct fs_error *error)
 {
-    char db[1024];
+    char db[FS_PATH_ROOM];
+    FS_TRY(fs_database_path(options->out, options->db, db, error));
     bool *taken = fs_allocate((size_t)experiment->run_count, sizeof *taken, "the list of runs", error);
     if (!taken) {
         return error->status;
@@ -97,7 +98,6 @@ static fs_status dry_run(const struct run_options *options, const struct fs_expe
     for (int i = 0; i < experiment->run_count; i++) {
         taken[i] = in_shard(options, i);
     }
-    fs_database_path(options->out, options->db, db);
     const fs_status status = fs_dry_run(experiment, taken, db, error);
     free(taken);
     return status;
@@ -181,7 +181,7 @@ static fs_status run_all(const struct run_options *options, const struct fs_expe
 static fs_status print_results(const struct run_options *options, const struct fs_experiment *experiment,
                                struct fs_session *session, const struct outcome *outcome, struct fs_error *error)
 {
-    char pictures[1024];
+    char pictures[FS_PATH_ROOM];
     if (outcome->taken) {
         fprintf(stderr, "%d of the runs belong%s to another process at the moment%s\n", outcome->taken,
                 outcome->taken == 1 ? "s" : "",
@@ -194,7 +194,7 @@ static fs_status print_results(const struct run_options *options, const struct f
         printf("\n%s: %s is better; the data's row is what real pictures of the test split score\n", metric->name,
                metric->larger_is_better ? "higher" : "lower");
     }
-    snprintf(pictures, sizeof pictures, "%s/samples/%s/", session->out, experiment->name);
+    FS_TRY(fs_path(pictures, error, "%s/samples/%s/", session->out, experiment->name));
     if (access(pictures, F_OK) == 0) {
         printf("pictures: %s (a row a step count, the same noise in every column)\n", pictures);
     }
@@ -329,11 +329,11 @@ static fs_status run_at(const struct run_options *options, struct fs_error *erro
                                  .out = options->out ? options->out : "out",
                                  .db = options->db,
                                  .more = more};
-    char db[1024];
+    char db[FS_PATH_ROOM];
     bool added;
     struct fs_error none;
+    FS_TRY(fs_database_path(at.out, at.db, db, error));
     const fs_status status = fs_run_at(&at, &added, error);
-    fs_database_path(at.out, at.db, db);
     const fs_status printed = added ? print_commit(at.revision, db, status == FS_OK ? error : &none) : FS_OK;
     return status == FS_OK ? printed : status;
 }

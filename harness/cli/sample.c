@@ -169,8 +169,8 @@ static fs_status write_folder(const char *folder, const struct drawing *drawing,
 {
     FS_TRY(fs_make_folder(folder, error));
     for (int64_t i = 0; i < drawing->count; i++) {
-        char path[1024];
-        snprintf(path, sizeof path, "%s/%06" PRId64 ".png", folder, i);
+        char path[FS_PATH_ROOM];
+        FS_TRY(fs_path(path, error, "%s/%06" PRId64 ".png", folder, i));
         FS_TRY(fs_png_write_grid(path, drawing->samples + i * drawing->dim, 1, 1, shape->height, shape->width,
                                  shape->channels, 1, error));
     }

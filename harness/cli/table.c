@@ -125,9 +125,9 @@ static fs_status print_published(const struct table_options *options, const stru
 static fs_status print_database(const struct table_options *options, const struct fs_results *published,
                                 struct fs_error *error)
 {
-    char path[1024];
+    char path[FS_PATH_ROOM];
     struct fs_store *store;
-    fs_database_path(options->out, options->db, path);
+    FS_TRY(fs_database_path(options->out, options->db, path, error));
     FS_TRY(fs_store_open(path, FS_STORE_READ, &store, error));
     const fs_status status = print(options, store, published, error);
     fs_store_close(store);

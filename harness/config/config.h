@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 #include "methods/method.h"
 #include "metrics/resize.h"
 
@@ -38,8 +38,8 @@ static inline int64_t fs_shape_dim(const struct fs_data_shape *shape)
 
 struct fs_dataset_config {
     char name[64];
-    char kind[32];   /* empty: the kind of this name */
-    char path[1024]; /* empty: where Debian's package puts it */
+    char kind[32];           /* empty: the kind of this name */
+    char path[FS_PATH_ROOM]; /* empty: where Debian's package puts it */
 };
 
 struct fs_model_config {
@@ -100,7 +100,7 @@ struct fs_config {
 /* An experiment: its runs in the order of the matrix (the first key of the matrix varies slowest). */
 struct fs_experiment {
     char name[64];
-    char path[1024];
+    char path[FS_PATH_ROOM];
     char *text; /* the file as it was read */
     struct fs_config *runs;
     int run_count;

@@ -222,7 +222,10 @@ static fs_status take_text(const char *path, char *text, const char *const *sets
                            struct fs_error *error)
 {
     *experiment = (struct fs_experiment){.text = text};
-    snprintf(experiment->path, sizeof experiment->path, "%s", path);
+    if (fs_path(experiment->path, error, "%s", path) != FS_OK) {
+        fs_experiment_free(experiment);
+        return error->status;
+    }
     struct builder builder = {.error = error};
     FS_TRY(fs_schema_create(&builder.schema, error));
     const fs_status status = build(&builder, sets, set_count, only, only_count, experiment);
@@ -240,9 +243,6 @@ fs_status fs_experiment_read(const char *path, const char *const *sets, int set_
     char *text;
     size_t size;
     *experiment = (struct fs_experiment){.runs = NULL};
-    if (strlen(path) >= sizeof experiment->path) {
-        return fs_fail(error, FS_USAGE, "%.80s…: the path is too long", path);
-    }
     FS_TRY(fs_file_read(path, FS_YAML_BYTES_MAX, &text, &size, error));
     if (strlen(text) != size) {
         free(text);

@@ -22,24 +22,28 @@ static fs_status first_line(const char *const *argv, char *line, size_t length, 
     int result;
 
     FS_TRY(fs_capture(argv, -1, &output, &size, &result, error));
-    snprintf(line, length, "%.*s", (int)strcspn(output, "\n"), output);
+    const int whole = snprintf(line, length, "%.*s", (int)strcspn(output, "\n"), output);
     free(output);
+    if (whole >= (int)length) {
+        return fs_fail(error, FS_USAGE, "%.100s…: git's answer is too long: %d bytes, %zu is the most", line, whole,
+                       length - 1);
+    }
     *found = result == 0;
     return FS_OK;
 }
 
-fs_status fs_git_top(char path[1024], struct fs_error *error)
+fs_status fs_git_top(char path[FS_PATH_ROOM], struct fs_error *error)
 {
     const char *const argv[] = {"git", "rev-parse", "--show-toplevel", NULL};
     bool found;
 
-    FS_TRY(first_line(argv, path, 1024, &found, error));
+    FS_TRY(first_line(argv, path, FS_PATH_ROOM, &found, error));
     return found ? FS_OK : fs_fail(error, FS_USAGE, "not in a git repository: go to the source tree of fewstep");
 }
 
 fs_status fs_git_commit(const char *revision, char commit[FS_COMMIT_TEXT], struct fs_error *error)
 {
-    char top[1024];
+    char top[FS_PATH_ROOM];
     bool found = false;
 
     FS_TRY(fs_git_top(top, error));

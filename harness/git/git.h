@@ -2,7 +2,7 @@
 #ifndef FEWSTEP_GIT_H
 #define FEWSTEP_GIT_H
 
-#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 
 #define FS_COMMIT_TEXT 65 /* a commit's hash in hexadecimal, SHA-1 or SHA-256, with its terminator */
 
@@ -15,6 +15,6 @@ fs_status fs_git_commit(const char *revision, char commit[FS_COMMIT_TEXT], struc
 fs_status fs_git_source_hash(const char *commit, char source_hash[65], struct fs_error *error);
 
 /* The first folder of the repository. */
-fs_status fs_git_top(char path[1024], struct fs_error *error);
+fs_status fs_git_top(char path[FS_PATH_ROOM], struct fs_error *error);
 
 #endif

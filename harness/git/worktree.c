@@ -39,16 +39,15 @@ static fs_status make_folder(struct fs_worktree *tree, struct fs_error *error)
 {
     const char *base = getenv("TMPDIR");
 
-    snprintf(tree->folder, sizeof(tree->folder), "%.900s/fewstep-at-XXXXXX", base && *base ? base : "/tmp");
-    if (!mkdtemp(tree->folder)) {
-        const int reason = errno;
-        char name[1024];
-        snprintf(name, sizeof(name), "%s", tree->folder);
-        tree->folder[0] = 0;
-        return fs_fail(error, FS_FAILED, "%s: no temporary folder: %s", name, strerror(reason));
+    char folder[FS_PATH_ROOM];
+
+    FS_TRY(fs_path(folder, error, "%s/fewstep-at-XXXXXX", base && *base ? base : "/tmp"));
+    FS_TRY(fs_path(tree->path, error, "%s/tree", folder)); /* before it is made, whether it has room */
+    if (!mkdtemp(folder)) {
+        return fs_fail(error, FS_FAILED, "%s: no temporary folder: %s", folder, strerror(errno));
     }
-    snprintf(tree->path, sizeof(tree->path), "%s/tree", tree->folder);
-    return FS_OK;
+    FS_TRY(fs_path(tree->folder, error, "%s", folder));
+    return fs_path(tree->path, error, "%s/tree", folder);
 }
 
 fs_status fs_worktree_open(struct fs_worktree *tree, const char *commit, const char *log,
@@ -57,7 +56,7 @@ fs_status fs_worktree_open(struct fs_worktree *tree, const char *commit, const c
     int result = 0;
 
     *tree = (struct fs_worktree){.stop = stop};
-    snprintf(tree->log, sizeof(tree->log), "%s", log);
+    FS_TRY(fs_path(tree->log, error, "%s", log));
     unlink(tree->log);
     FS_TRY(make_folder(tree, error));
     const char *const argv[] = {"git", "worktree", "add", "--detach", tree->path, commit, NULL};

@@ -4,12 +4,12 @@
 
 #include <signal.h>
 
-#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 
 struct fs_worktree {
-    char folder[1024]; /* temporary; "" where nothing is open */
-    char path[1040];   /* the tree in it */
-    char log[1088];    /* what git and make said */
+    char folder[FS_PATH_ROOM]; /* temporary; "" where nothing is open */
+    char path[FS_PATH_ROOM];   /* the tree in it */
+    char log[FS_PATH_ROOM];    /* what git and make said */
     const volatile sig_atomic_t *stop;
 };
 

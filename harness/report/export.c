@@ -172,18 +172,15 @@ static fs_status write_scalars(sqlite3 *database, int64_t run, double wall_time,
 static fs_status write_run(sqlite3 *database, sqlite3_stmt *run, const char *folder, struct fs_error *error)
 {
     struct fs_new_file file;
-    char own[768], path[1024], method[64];
+    char own[FS_PATH_ROOM], path[FS_PATH_ROOM], method[64];
     const int64_t changed = sqlite3_column_int64(run, 4);
 
-    const int length = snprintf(own, sizeof(own), "%s/%s-%.8s-seed%lld", folder,
-                                fs_file_name(fs_query_text(run, 2), method, sizeof(method)), fs_query_text(run, 1),
-                                (long long)sqlite3_column_int64(run, 3));
-    if (length >= (int)sizeof(own)) {
-        return fs_fail(error, FS_USAGE, "%.100s…: the folder's name is too long", folder);
-    }
+    FS_TRY(fs_path(own, error, "%s/%s-%.8s-seed%lld", folder,
+                   fs_file_name(fs_query_text(run, 2), method, sizeof(method)), fs_query_text(run, 1),
+                   (long long)sqlite3_column_int64(run, 3)));
+    FS_TRY(
+        fs_path(path, error, "%s/events.out.tfevents.%010lld.fewstep", own, (long long)sqlite3_column_int64(run, 5)));
     FS_TRY(fs_make_folder(own, error));
-    snprintf(path, sizeof(path), "%s/events.out.tfevents.%010lld.fewstep", own,
-             (long long)sqlite3_column_int64(run, 5));
     FS_TRY(fs_new_file_open(&file, path, error));
     const fs_status status = write_scalars(database, sqlite3_column_int64(run, 0), (double)changed, file.stream, error);
     if (status != FS_OK) {

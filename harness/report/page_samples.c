@@ -9,6 +9,7 @@
 #include "harness/report/table_views.h"
 #include "harness/text/escape.h"
 #include "harness/text/json.h"
+#include "kernels/base/file.h"
 #include "kernels/base/memory.h"
 
 #define GRID_COLUMNS 12             /* samples of one noise bank in a grid of `run` */
@@ -17,7 +18,7 @@
 
 /* A grid as `run` left it, of a run's first samples at several numbers of steps. */
 struct grid_file {
-    char path[1400];
+    char path[FS_PATH_ROOM];
     const struct fs_result_score *of; /* a score of the run; NULL: there is no grid */
     int64_t steps[FS_RESULT_STEPS_MAX];
     int step_count;
@@ -33,9 +34,10 @@ static void find_file(const struct fs_page *page, const struct fs_page_experimen
     for (int c = 0; c < row->cell_count && fs_is_file_name(name) && fs_is_file_name(row->method); c++) {
         for (int i = 0; i < row->cells[c].seeds; i++) {
             const struct fs_result_score *score = &row->cells[c].scores[i];
-            snprintf(file->path, sizeof(file->path), "%s/%s/%s-%.8s-seed%" PRId64 ".png", page->options->samples, name,
-                     row->method, score->run, score->seed);
-            if (access(file->path, R_OK) == 0) {
+            struct fs_error ignored; /* what has no room was never drawn */
+            if (fs_path(file->path, &ignored, "%s/%s/%s-%.8s-seed%" PRId64 ".png", page->options->samples, name,
+                        row->method, score->run, score->seed) == FS_OK &&
+                access(file->path, R_OK) == 0) {
                 file->of = score;
                 return;
             }

@@ -7,9 +7,9 @@
 struct fs_job {
     struct fs_pipeline *pipeline;
     const struct fs_config *config;
-    char id[FS_HASH_TEXT]; /* of the run; empty for data, or a checkpoint whose run is not known */
-    char folder[1024];     /* OUT/runs/ID */
-    char name[96];         /* for progress: "Shortcut model, seed 0" */
+    char id[FS_HASH_TEXT];     /* of the run; empty for data, or a checkpoint whose run is not known */
+    char folder[FS_PATH_ROOM]; /* OUT/runs/ID */
+    char name[96];             /* for progress: "Shortcut model, seed 0" */
     int lock;
 };
 
@@ -22,9 +22,10 @@ fs_status fs_job_lock(struct fs_job *job, bool wait, bool *taken, struct fs_erro
 void fs_job_unlock(struct fs_job *job);
 
 /* Whether the last checkpoint of the whole training is on the disk; its path. */
-bool fs_job_trained(const struct fs_job *job, char checkpoint[1024]);
+bool fs_job_trained(const struct fs_job *job, char checkpoint[FS_PATH_ROOM]);
 /* Trains what is missing: the teacher, its pairs, the run itself. The path of the last checkpoint. */
-fs_status fs_job_train(struct fs_job *job, char checkpoint[1024], enum fs_pipeline_end *end, struct fs_error *error);
+fs_status fs_job_train(struct fs_job *job, char checkpoint[FS_PATH_ROOM], enum fs_pipeline_end *end,
+                       struct fs_error *error);
 
 /* Whether every score that config->evaluate asks of the finished run is in the store. */
 fs_status fs_job_scored(const struct fs_job *job, bool *scored, struct fs_error *error);

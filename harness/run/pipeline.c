@@ -49,8 +49,8 @@ fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *sess
 {
     *pipeline = (struct fs_pipeline){.session = session};
     const struct fs_reference_watch watch = {&fs_stop, &session->progress, show_reference};
-    char cache[1024];
-    snprintf(cache, sizeof cache, "%s/references", session->out);
+    char cache[FS_PATH_ROOM];
+    FS_TRY(fs_path(cache, error, "%s/references", session->out));
     fs_status status = fs_dataset_open(&config->dataset, FS_SPLIT_TRAIN, &pipeline->train, error);
     if (status == FS_OK) {
         status = fs_config_check_data(config, &pipeline->train.shape, error);
@@ -86,10 +86,11 @@ void fs_pipeline_close(struct fs_pipeline *pipeline)
     *pipeline = (struct fs_pipeline){0};
 }
 
-fs_status fs_run_checkpoint(const char *out, const char *run, char path[1024], int64_t *update, struct fs_error *error)
+fs_status fs_run_checkpoint(const char *out, const char *run, char path[FS_PATH_ROOM], int64_t *update,
+                            struct fs_error *error)
 {
-    char folder[1024];
-    snprintf(folder, sizeof folder, "%s/runs/%s", out, run);
+    char folder[FS_PATH_ROOM];
+    FS_TRY(fs_path(folder, error, "%s/runs/%s", out, run));
     FS_TRY(fs_checkpoint_newest(folder, path, update, error));
     if (*update < 0) {
         return fs_fail(error, FS_USAGE, "run %.8s: there is no checkpoint in %s: `fewstep run` trains it again", run,
@@ -138,7 +139,7 @@ void fs_failures_free(struct fs_failures *failures)
 
 static fs_status run_stages(struct fs_job *job, enum fs_pipeline_end *end, struct fs_error *error)
 {
-    char checkpoint[1024];
+    char checkpoint[FS_PATH_ROOM];
     bool scored;
     FS_TRY(fs_job_scored(job, &scored, error));
     if (scored && !fs_job_trained(job, checkpoint)) {

@@ -71,6 +71,7 @@ fs_status fs_pipeline_score(struct fs_pipeline *pipeline, const struct fs_config
                             const char *checkpoint, enum fs_pipeline_end *end, struct fs_error *error);
 
 /* The last checkpoint of a run, OUT/runs/ID/…, and its update; FS_USAGE when there is none. */
-fs_status fs_run_checkpoint(const char *out, const char *run, char path[1024], int64_t *update, struct fs_error *error);
+fs_status fs_run_checkpoint(const char *out, const char *run, char path[FS_PATH_ROOM], int64_t *update,
+                            struct fs_error *error);
 
 #endif

@@ -20,24 +20,16 @@ static fs_status open_folder(struct fs_revision_run *other, struct fs_error *err
     if (!realpath(other->folder, whole)) {
         return fs_fail(error, FS_USAGE, "%s: %s", other->folder, strerror(errno));
     }
-    const size_t length = strlen(whole);
-    if (length + 64 > sizeof(other->folder)) {
-        return fs_fail(error, FS_USAGE, "%s: its name is too long", other->folder);
-    }
-    memcpy(other->folder, whole, length + 1);
-    return FS_OK;
+    return fs_path(other->folder, error, "%s", whole);
 }
 
 static fs_status put_experiment(const struct fs_revision_run *other, const struct fs_worktree *tree,
                                 struct fs_error *error)
 {
     struct fs_new_file file;
-    char path[2100];
+    char path[FS_PATH_ROOM];
 
-    const int length = snprintf(path, sizeof(path), "%s/%s", tree->path, other->experiment);
-    if (length >= 1024) {
-        return fs_fail(error, FS_USAGE, "%s: the name is too long", other->experiment);
-    }
+    FS_TRY(fs_path(path, error, "%s/%s", tree->path, other->experiment));
     char *slash = strrchr(path, '/');
     *slash = 0;
     FS_TRY(fs_make_folder(path, error));
@@ -66,10 +58,10 @@ static fs_status run_there(struct fs_revision_run *other, const struct fs_worktr
 fs_status fs_revision_run(struct fs_revision_run *other, struct fs_error *error)
 {
     struct fs_worktree tree;
-    char log[1088];
+    char log[FS_PATH_ROOM];
 
     FS_TRY(open_folder(other, error));
-    snprintf(log, sizeof(log), "%s/build.log", other->folder);
+    FS_TRY(fs_path(log, error, "%s/build.log", other->folder));
     fs_catch_signals();
     fprintf(stderr, "building commit %.12s (log: %s)\n", other->commit, log);
     FS_TRY(fs_worktree_open(&tree, other->commit, log, &fs_stop, error));

@@ -6,11 +6,11 @@
 
 struct fs_revision_run {
     char commit[FS_COMMIT_TEXT];
-    char folder[1024];       /* where its runs go; made, absolute after fs_revision_run */
-    char experiment[1024];   /* the experiment's path within the tree */
-    const char *text;        /* its contents, put there after the build */
-    const char *const *more; /* options for its `run`, NULL past the last */
-    int result;              /* receives the program's exit status, once it has ended */
+    char folder[FS_PATH_ROOM];     /* where its runs go; made, absolute after fs_revision_run */
+    char experiment[FS_PATH_ROOM]; /* the experiment's path within the tree */
+    const char *text;              /* its contents, put there after the build */
+    const char *const *more;       /* options for its `run`, NULL past the last */
+    int result;                    /* receives the program's exit status, once it has ended */
 };
 
 /* Builds the commit and runs the experiment; what was done before in the same folder is not done again. Catches

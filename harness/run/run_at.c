@@ -16,18 +16,16 @@
 #include "kernels/base/file.h"
 
 /* Where the experiment's file lies within the source tree; experiments/NAME for one from outside. */
-static fs_status path_in_tree(const char *experiment, char path[1024], struct fs_error *error)
+static fs_status path_in_tree(const char *experiment, char path[FS_PATH_ROOM], struct fs_error *error)
 {
-    char top[1024], whole[PATH_MAX];
+    char top[FS_PATH_ROOM], whole[PATH_MAX];
     FS_TRY(fs_git_top(top, error));
     const size_t length = strlen(top);
     const char *slash = strrchr(experiment, '/');
     if (realpath(experiment, whole) && strncmp(whole, top, length) == 0 && whole[length] == '/') {
-        snprintf(path, 1024, "%s", whole + length + 1);
-    } else {
-        snprintf(path, 1024, "experiments/%s", slash ? slash + 1 : experiment);
+        return fs_path(path, error, "%s", whole + length + 1);
     }
-    return FS_OK;
+    return fs_path(path, error, "experiments/%s", slash ? slash + 1 : experiment);
 }
 
 static void print_conflict(void *owner, const char *line)
@@ -41,11 +39,11 @@ static void print_conflict(void *owner, const char *line)
 /* Adds what the other program left to our database, whatever its schema was. */
 static fs_status import(const struct fs_revision_run *other, const char *db, struct fs_error *error)
 {
-    char theirs[1100], copy[1100];
+    char theirs[FS_PATH_ROOM], copy[FS_PATH_ROOM];
     struct fs_store *store;
     struct fs_merge merge = {.conflict = print_conflict};
-    snprintf(theirs, sizeof theirs, "%s/fewstep.db", other->folder);
-    snprintf(copy, sizeof copy, "%s/import.db", other->folder);
+    FS_TRY(fs_path(theirs, error, "%s/fewstep.db", other->folder));
+    FS_TRY(fs_path(copy, error, "%s/import.db", other->folder));
     unlink(copy);
     FS_TRY(fs_store_copy(theirs, copy, error));
     fs_status status = fs_store_open(db, FS_STORE_WRITE, &store, error);
@@ -73,10 +71,10 @@ fs_status fs_run_at(const struct fs_run_at *at, bool *added, struct fs_error *er
 {
     *added = false;
     struct fs_revision_run other = {.more = at->more};
-    char db[1024], *text;
+    char db[FS_PATH_ROOM], *text;
     size_t size;
     int changed;
-    fs_database_path(at->out, at->db, db);
+    FS_TRY(fs_database_path(at->out, at->db, db, error));
     FS_TRY(check_database(db, error)); /* not after hours of work */
     FS_TRY(fs_git_commit(at->revision, other.commit, error));
     FS_TRY(path_in_tree(at->experiment, other.experiment, error));
@@ -85,8 +83,8 @@ fs_status fs_run_at(const struct fs_run_at *at, bool *added, struct fs_error *er
         fprintf(stderr, "note: this tree has changes that are not committed; commit %.12s is run without them\n",
                 other.commit);
     }
+    FS_TRY(fs_path(other.folder, error, "%s/at/%.12s", at->out, other.commit));
     FS_TRY(fs_file_read(at->experiment, FS_YAML_BYTES_MAX, &text, &size, error));
-    snprintf(other.folder, sizeof other.folder, "%.900s/at/%.12s", at->out, other.commit);
     other.text = text;
     fs_status status = fs_make_folder(at->out, error);
     status = status == FS_OK ? fs_revision_run(&other, error) : status;

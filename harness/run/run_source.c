@@ -15,11 +15,7 @@ static fs_status from_checkpoint(struct fs_source *source, const char *path, cha
                                  struct fs_error *error)
 {
     char source_hash[FS_HASH_TEXT];
-    if (strlen(path) >= sizeof source->checkpoint) {
-        return fs_fail(error, FS_USAGE, "%.60s…: a name of more than %zu characters", path,
-                       sizeof source->checkpoint - 1);
-    }
-    snprintf(source->checkpoint, sizeof source->checkpoint, "%s", path);
+    FS_TRY(fs_path(source->checkpoint, error, "%s", path));
     return fs_checkpoint_metadata(path, json, source->run, source_hash, update, error);
 }
 
@@ -41,9 +37,9 @@ fs_status fs_source_open(struct fs_source *source, const char *text, const char 
                          struct fs_error *error)
 {
     struct fs_store *store = NULL;
-    char path[1024], *json = NULL;
+    char path[FS_PATH_ROOM], *json = NULL;
     *source = (struct fs_source){0};
-    fs_database_path(out, db, path);
+    FS_TRY(fs_database_path(out, db, path, error));
     if (!fs_ends_with(text, ".safetensors") || access(path, F_OK) == 0) {
         FS_TRY(fs_store_open(path, FS_STORE_READ, &store, error));
     }

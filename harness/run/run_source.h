@@ -7,7 +7,7 @@
 struct fs_source {
     struct fs_config config;
     char run[FS_HASH_TEXT];
-    char checkpoint[1024];
+    char checkpoint[FS_PATH_ROOM];
 };
 
 /* A path that ends in .safetensors is a checkpoint; anything else the prefix of a run's id in the database at `db`,

@@ -194,7 +194,7 @@ static fs_status score_steps(struct fs_job *job, struct fs_generator *generator,
 static fs_status score_kept(struct fs_job *job, const struct fs_kept_update *kept, bool *done, bool *kept_not,
                             struct fs_error *error)
 {
-    char checkpoint[1024];
+    char checkpoint[FS_PATH_ROOM];
     struct fs_generator generator;
     struct fs_score_tally there = {0, 0};
     int count;
@@ -203,7 +203,7 @@ static fs_status score_kept(struct fs_job *job, const struct fs_kept_update *kep
     if (there.made == there.asked) {
         return FS_OK;
     }
-    fs_checkpoint_path(job->folder, kept->update, checkpoint);
+    FS_TRY(fs_checkpoint_path(job->folder, kept->update, checkpoint, error));
     *kept_not = access(checkpoint, R_OK) != 0;
     if (*kept_not) {
         return FS_OK;
@@ -268,10 +268,10 @@ static fs_status ensure_grid(struct fs_job *job, struct fs_generator *generator,
     if (!pipeline->experiment_name) {
         return FS_OK;
     }
-    char folder[1024], path[1536];
-    snprintf(folder, sizeof folder, "%s/samples/%s", pipeline->session->out, pipeline->experiment_name);
-    snprintf(path, sizeof path, "%s/%s-%.8s-seed%" PRId64 ".png", folder, job->config->method->name, job->id,
-             job->config->seed);
+    char folder[FS_PATH_ROOM], path[FS_PATH_ROOM];
+    FS_TRY(fs_path(folder, error, "%s/samples/%s", pipeline->session->out, pipeline->experiment_name));
+    FS_TRY(fs_path(path, error, "%s/%s-%.8s-seed%" PRId64 ".png", folder, job->config->method->name, job->id,
+                   job->config->seed));
     if (access(path, R_OK) == 0) {
         return FS_OK;
     }

@@ -7,6 +7,8 @@
 #include "harness/store/environment.h"
 #include "kernels/base/file.h"
 
+#define BELOW_OUT 255 /* bytes: runs/ID/checkpoint-…, samples/EXPERIMENT/METHOD-… are shorter */
+
 volatile sig_atomic_t fs_stop;
 
 static void on_signal(int number)
@@ -34,18 +36,18 @@ fs_status fs_open_backend(enum fs_device_kind device, struct fs_backend **backen
     return *backend ? FS_OK : error->status;
 }
 
-void fs_database_path(const char *out, const char *db, char path[1024])
+fs_status fs_database_path(const char *out, const char *db, char path[FS_PATH_ROOM], struct fs_error *error)
 {
-    snprintf(path, 1024, "%s%s", db ? db : out ? out : "out", db ? "" : "/fewstep.db");
+    return fs_path(path, error, "%s%s", db ? db : out ? out : "out", db ? "" : "/fewstep.db");
 }
 
 fs_status fs_check_output(const char *database, const char *output, struct fs_error *error)
 {
     static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
-    char beside[1100];
+    char beside[FS_PATH_ROOM];
 
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        snprintf(beside, sizeof beside, "%.1023s%s", database, ends[i]);
+        FS_TRY(fs_path(beside, error, "%s%s", database, ends[i]));
         if (strcmp(beside, output) == 0 || fs_store_same_file(beside, output)) {
             return fs_fail(error, FS_USAGE, "-o %s: %s; name another file", output,
                            i == 0 ? "that is the database that is read" : "that belongs to the database that is read");
@@ -57,12 +59,12 @@ fs_status fs_check_output(const char *database, const char *output, struct fs_er
 static fs_status open_parts(struct fs_session *session, const char *out, const char *db, enum fs_device_kind device,
                             struct fs_error *error)
 {
-    if (strlen(out) >= sizeof session->out) {
-        return fs_fail(error, FS_USAGE, "--out: the name of the folder is longer than %zu characters",
-                       sizeof session->out - 1);
+    char deepest[FS_PATH_ROOM]; /* refused before anything is made, and not after hours of work */
+    if (fs_path(deepest, error, "%s/%*s", out, BELOW_OUT, "") != FS_OK) {
+        return fs_fail_in(error, "--out, with the names of what lies in it");
     }
-    snprintf(session->out, sizeof session->out, "%s", out);
-    fs_database_path(out, db, session->db);
+    FS_TRY(fs_path(session->out, error, "%s", out));
+    FS_TRY(fs_database_path(out, db, session->db, error));
     FS_TRY(fs_make_folder(out, error));
     FS_TRY(fs_open_backend(device, &session->backend, error));
     FS_TRY(fs_store_open(session->db, FS_STORE_WRITE, &session->store, error));

@@ -13,7 +13,7 @@ struct fs_session {
     struct fs_backend *backend; /* of networks and feature extractors */
     struct fs_store *store;
     int64_t environment; /* its row in the database */
-    char out[768], db[1024];
+    char out[FS_PATH_ROOM], db[FS_PATH_ROOM];
     double peak_flops; /* of this CPU, measured when the session opens; 0 on a GPU */
     struct fs_progress progress;
 };
@@ -31,7 +31,7 @@ extern volatile sig_atomic_t fs_stop;
 void fs_catch_signals(void);
 
 /* OUT/fewstep.db, or `db`. */
-void fs_database_path(const char *out, const char *db, char path[1024]);
+fs_status fs_database_path(const char *out, const char *db, char path[FS_PATH_ROOM], struct fs_error *error);
 /* FS_USAGE where `output` is the database that is read, or SQLite's own file beside it: it would be overwritten. */
 fs_status fs_check_output(const char *database, const char *output, struct fs_error *error);
 

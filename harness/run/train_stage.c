@@ -28,9 +28,9 @@
 
 fs_status fs_job_lock(struct fs_job *job, bool wait, bool *taken, struct fs_error *error)
 {
-    char path[1088];
+    char path[FS_PATH_ROOM];
     FS_TRY(fs_make_folder(job->folder, error));
-    snprintf(path, sizeof path, "%s/lock", job->folder);
+    FS_TRY(fs_path(path, error, "%s/lock", job->folder));
     job->lock = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0644);
     if (job->lock < 0) {
         return fs_fail(error, FS_USAGE, "%s: %s", path, strerror(errno));
@@ -75,8 +75,7 @@ fs_status fs_job_begin(struct fs_job *job, struct fs_pipeline *pipeline, const s
                          "%s: run %.8s is half-trained by another source and left alone; --adopt goes on with it",
                          job->name, other);
     }
-    snprintf(job->folder, sizeof job->folder, "%s/runs/%s", pipeline->session->out, job->id);
-    return FS_OK;
+    return fs_path(job->folder, error, "%s/runs/%s", pipeline->session->out, job->id);
 }
 
 static fs_status register_run(const struct fs_job *job, const char *teacher, bool is_teacher, struct fs_error *error)
@@ -156,7 +155,7 @@ static fs_status refuse_failed(const struct fs_job *job, struct fs_error *error)
 /* The checkpoint that the training would go on from. */
 static fs_status check_newest(const struct fs_job *job, struct fs_error *error)
 {
-    char path[1024];
+    char path[FS_PATH_ROOM];
     int64_t update;
     FS_TRY(fs_checkpoint_newest(job->folder, path, &update, error));
     return update < 0 ? FS_OK
@@ -203,7 +202,7 @@ static fs_status train_here(struct fs_job *job, const char *teacher, const char 
     return status != FS_OK ? status : noted;
 }
 
-bool fs_job_trained(const struct fs_job *job, char path[1024])
+bool fs_job_trained(const struct fs_job *job, char path[FS_PATH_ROOM])
 {
     struct fs_error ignored;
     int64_t update;
@@ -224,7 +223,7 @@ static fs_status register_teacher(struct fs_pipeline *pipeline, const struct fs_
 }
 
 /* Trains the teacher unless it is there. Waits where another process trains it. */
-static fs_status ensure_teacher(struct fs_job *teacher, char checkpoint[1024], enum fs_pipeline_end *end,
+static fs_status ensure_teacher(struct fs_job *teacher, char checkpoint[FS_PATH_ROOM], enum fs_pipeline_end *end,
                                 struct fs_error *error)
 {
     bool locked = false, finished = false;
@@ -259,13 +258,13 @@ static void show_pairs(void *owner, int64_t done, int64_t count)
 
 /* The pairs are drawn by the teacher, so its method says how it is conditioned. */
 static fs_status ensure_pairs(struct fs_job *job, const struct fs_job *teacher, const char *checkpoint,
-                              char folder[1024], bool *finished, struct fs_error *error)
+                              char folder[FS_PATH_ROOM], bool *finished, struct fs_error *error)
 {
     struct fs_pipeline *pipeline = job->pipeline;
     struct fs_generator generator;
     char name[FS_HASH_TEXT];
     FS_TRY(fs_pairs_name(teacher->id, job->config, name, error));
-    snprintf(folder, 1024, "%s/pairs/%.16s", pipeline->session->out, name);
+    FS_TRY(fs_path(folder, error, "%s/pairs/%.16s", pipeline->session->out, name));
     FS_TRY(fs_generator_open(&generator, pipeline->session->backend, teacher->config, &pipeline->train.shape,
                              checkpoint, FS_WEIGHTS_EMA, error));
     const fs_status status =
@@ -279,7 +278,7 @@ static fs_status ensure_pairs(struct fs_job *job, const struct fs_job *teacher, 
 /* What the run is trained on, and the training. `teacher` is NULL for a method without one. */
 static fs_status train_student(struct fs_job *job, struct fs_job *teacher, bool *finished, struct fs_error *error)
 {
-    char checkpoint[1024], pairs[1024];
+    char checkpoint[FS_PATH_ROOM], pairs[FS_PATH_ROOM];
     enum fs_pipeline_end end = FS_PIPELINE_DONE;
     const bool on_pairs = fs_config_pairs(job->config).count > 0;
     *finished = false;
@@ -298,7 +297,8 @@ static fs_status train_student(struct fs_job *job, struct fs_job *teacher, bool 
     return train_here(job, teacher ? checkpoint : NULL, on_pairs ? pairs : NULL, finished, error);
 }
 
-fs_status fs_job_train(struct fs_job *job, char checkpoint[1024], enum fs_pipeline_end *end, struct fs_error *error)
+fs_status fs_job_train(struct fs_job *job, char checkpoint[FS_PATH_ROOM], enum fs_pipeline_end *end,
+                       struct fs_error *error)
 {
     const struct fs_config *config = job->config;
     const bool needs_teacher = config->method->teacher_share(&config->settings) > 0;

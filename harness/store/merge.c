@@ -221,34 +221,34 @@ fs_status fs_store_import(struct fs_store *store, const char *path, const char *
 
 /* A folder beside the output, so that there is room for copies and nothing of them is left. */
 struct workshop {
-    char folder[1024], copy[1040], heap[1040], sorted[1040];
+    char folder[FS_PATH_ROOM], copy[FS_PATH_ROOM], heap[FS_PATH_ROOM], sorted[FS_PATH_ROOM];
 };
 
 static fs_status workshop_open(struct workshop *workshop, const char *output, struct fs_error *error)
 {
-    if (strlen(output) + 16 > sizeof(workshop->folder)) {
-        return fs_fail(error, FS_USAGE, "%.60s…: the name is too long", output);
-    }
-    snprintf(workshop->folder, sizeof(workshop->folder), "%s.merge-XXXXXX", output);
+    char longest[FS_PATH_ROOM]; /* of what SQLite puts there, so that nothing is made that has no room */
+    FS_TRY(fs_path(longest, error, "%s.merge-XXXXXX/sorted.db-journal", output));
+    FS_TRY(fs_path(workshop->folder, error, "%s.merge-XXXXXX", output));
     if (!mkdtemp(workshop->folder)) {
         return fs_fail(error, FS_USAGE, "%s: cannot be written: %s", output, strerror(errno));
     }
-    snprintf(workshop->copy, sizeof(workshop->copy), "%s/copy.db", workshop->folder);
-    snprintf(workshop->heap, sizeof(workshop->heap), "%s/heap.db", workshop->folder);
-    snprintf(workshop->sorted, sizeof(workshop->sorted), "%s/sorted.db", workshop->folder);
-    return FS_OK;
+    FS_TRY(fs_path(workshop->copy, error, "%s/copy.db", workshop->folder));
+    FS_TRY(fs_path(workshop->heap, error, "%s/heap.db", workshop->folder));
+    return fs_path(workshop->sorted, error, "%s/sorted.db", workshop->folder);
 }
 
 static void workshop_close(const struct workshop *workshop)
 {
     const char *const files[] = {workshop->copy, workshop->heap, workshop->sorted};
     static const char *const endings[] = {"", "-wal", "-shm", "-journal"};
-    char path[1056];
+    char path[FS_PATH_ROOM];
+    struct fs_error ignored;
 
     for (int i = 0; i < 3; i++) {
         for (int k = 0; k < 4; k++) {
-            snprintf(path, sizeof(path), "%s%s", files[i], endings[k]);
-            unlink(path);
+            if (fs_path(path, &ignored, "%s%s", files[i], endings[k]) == FS_OK) {
+                unlink(path);
+            }
         }
     }
     rmdir(workshop->folder);

@@ -27,9 +27,10 @@ fs_status fs_pairs_name(const char *teacher_run, const struct fs_config *config,
 }
 
 /* A shard's name carries its number of pairs: the last one is shorter, and another for another total. */
-static void shard_path(const char *folder, int64_t first, int64_t count, char path[1024])
+static fs_status shard_path(const char *folder, int64_t first, int64_t count, char path[FS_PATH_ROOM],
+                            struct fs_error *error)
 {
-    snprintf(path, 1024, "%s/pairs-%06" PRId64 "-%" PRId64 ".safetensors", folder, first, count);
+    return fs_path(path, error, "%s/pairs-%06" PRId64 "-%" PRId64 ".safetensors", folder, first, count);
 }
 
 static int64_t shard_count(int64_t first, int64_t pairs)
@@ -109,10 +110,10 @@ fs_status fs_pairs_make(const char *folder, struct fs_sampler *sampler, const st
     fs_status status = FS_OK;
     int64_t first = 0;
     while (status == FS_OK && first < pairs && !*stop) {
-        char path[1024];
+        char path[FS_PATH_ROOM];
         const int64_t count = shard_count(first, pairs);
-        shard_path(folder, first, count, path);
-        if (access(path, R_OK) != 0) {
+        status = shard_path(folder, first, count, path, error);
+        if (status == FS_OK && access(path, R_OK) != 0) {
             status = make_shard(path, sampler, config, x, first, count, error);
         }
         first += count;
@@ -162,9 +163,9 @@ fs_status fs_pairs_read(const char *folder, int64_t count, int64_t dim, struct f
     pairs->labels = fs_allocate((size_t)count, sizeof(int32_t), "pairs", error);
     fs_status status = pairs->noise && pairs->data && pairs->labels ? FS_OK : error->status;
     for (int64_t first = 0; status == FS_OK && first < count; first += SHARD_PAIRS) {
-        char path[1024];
-        shard_path(folder, first, shard_count(first, count), path);
-        status = read_shard(path, first, shard_count(first, count), pairs, error);
+        char path[FS_PATH_ROOM];
+        status = shard_path(folder, first, shard_count(first, count), path, error);
+        status = status == FS_OK ? read_shard(path, first, shard_count(first, count), pairs, error) : status;
     }
     if (status != FS_OK) {
         fs_pairs_free(pairs);

@@ -292,7 +292,7 @@ static fs_status save(struct trainer *trainer, struct fs_error *error)
     const double begin = fs_seconds();
     struct fs_checkpoint checkpoint = {
         .update = trainer->update, .run = training->run, .source_hash = training->source_hash};
-    char path[1024];
+    char path[FS_PATH_ROOM];
     fs_status status = host_copies(trainer, &checkpoint, error);
     for (int i = 0; status == FS_OK && i < FS_COPIES; i++) {
         if (checkpoint.copies[i]) {
@@ -408,7 +408,7 @@ static fs_status create_trainer(struct trainer *trainer, const struct fs_trainin
     if (pairs > 0) {
         FS_TRY(fs_pairs_read(training->pairs, pairs, trainer->dim, &trainer->pairs, error));
     }
-    char path[1024];
+    char path[FS_PATH_ROOM];
     int64_t update;
     FS_TRY(fs_checkpoint_newest(training->folder, path, &update, error));
     return update >= 0 ? load(trainer, path, error) : initial_weights(trainer, error);

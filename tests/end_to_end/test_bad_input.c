@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -83,6 +84,49 @@ static void test_files(void **state)
     test_program_refuses(2, "sample nowhere.safetensors -o a.png", "nowhere.safetensors: cannot be read");
 }
 
+/* Whatever would have to be cut is refused by name, before anything is made: a folder of nearly PATH_MAX bytes, and one
+ * that itself has room, but not what would lie in it. */
+static void test_paths_without_room(void **state)
+{
+    (void)state;
+    static const struct {
+        int length;
+        const char *format;
+    } tries[] = {
+        {PATH_MAX - 8, "run experiments/demo.yaml --quiet --out %s"},
+        {PATH_MAX - 8, "run experiments/demo.yaml --dry-run --out %s"},
+        {PATH_MAX - 8, "run experiments/demo.yaml --at HEAD --out %s"},
+        {PATH_MAX - 8, "table --out %s"},
+        {PATH_MAX - 8, "gc --out %s"},
+        {PATH_MAX - 8, "report -o - --out %s"},
+        {PATH_MAX - 8, "report -o - --db results/fewstep.db --samples %s"},
+        {PATH_MAX - 8, "sample 0123 -o a.png --out %s"},
+        {PATH_MAX - 8, "sample %s.safetensors -o a.png --db nowhere.db"},
+        {PATH_MAX - 8, "export --format tensorboard -o %s --db results/fewstep.db"},
+        {900, "run experiments/demo.yaml --quiet --out %s"},
+        {1015, "export --format tensorboard -o %s --db results/fewstep.db"},
+    };
+    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
+        const int entries = test_folder_entries();
+        char name[PATH_MAX], arguments[PATH_MAX + 128];
+        for (int at = snprintf(name, sizeof name, "%s", test_folder()); at < tries[i].length; at++) {
+            name[at] = at % 100 == 50 ? '/' : 'a';
+            name[at + 1] = '\0';
+        }
+        snprintf(arguments, sizeof arguments, tries[i].format, name);
+        test_program_refuses(2, arguments, "…: the path is too long: ");
+        assert_int_equal(test_folder_entries(), entries);
+    }
+    char name[PATH_MAX], arguments[2 * PATH_MAX];
+    memset(name, 'a', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    const int entries = test_folder_entries();
+    snprintf(arguments, sizeof arguments, "run experiments/demo.yaml --quiet --out %s/made --db %.1100s", test_folder(),
+             name);
+    test_program_refuses(2, arguments, "…: the path is too long: 1100 bytes, 1023 is the most");
+    assert_int_equal(test_folder_entries(), entries);
+}
+
 static void test_output_that_is_full(void **state)
 {
     (void)state;
@@ -109,7 +153,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages_begin_once), cmocka_unit_test(test_commands_and_options),
         cmocka_unit_test(test_experiments),         cmocka_unit_test(test_files),
-        cmocka_unit_test(test_output_that_is_full),
+        cmocka_unit_test(test_paths_without_room),  cmocka_unit_test(test_output_that_is_full),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

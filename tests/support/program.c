@@ -34,7 +34,7 @@ const char *test_program(void)
 
 int test_program_run(const char *prefix, const char *arguments, char *text, size_t size)
 {
-    char command[4096];
+    char command[8192]; /* with a path of nearly PATH_MAX */
     snprintf(command, sizeof command, "%s %s 2>&1 >/dev/null %s", prefix, program, arguments);
     FILE *pipe = popen(command, "r");
     assert_non_null(pipe);

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "harness/checkpoint/checkpoint.h"
+#include "harness/run/session.h"
 #include "kernels/base/file.h"
 
 static void test_path(void **state)
@@ -24,6 +26,25 @@ static void test_path(void **state)
     assert_non_null(strstr(error.text, "the path is too long: 1024 bytes, 1023 is the most"));
 }
 
+/* The names that lie in a folder are not cut either: a checkpoint's would be another update's. */
+static void test_names_in_a_folder(void **state)
+{
+    (void)state;
+    struct fs_error error;
+    char path[FS_PATH_ROOM], folder[FS_PATH_ROOM];
+    memset(folder, 'a', sizeof folder);
+    folder[FS_PATH_ROOM - 1 - strlen("/checkpoint-12.safetensors")] = '\0';
+    assert_int_equal(fs_checkpoint_path(folder, 12, path, &error), FS_OK);
+    assert_string_equal(path + strlen(folder), "/checkpoint-12.safetensors");
+    assert_int_equal(fs_checkpoint_path(folder, 123, path, &error), FS_USAGE);
+    assert_int_equal(fs_database_path(folder, NULL, path, &error), FS_OK);
+    memset(folder, 'a', sizeof folder - 1);
+    folder[FS_PATH_ROOM - 1] = '\0';
+    assert_int_equal(fs_database_path(folder, NULL, path, &error), FS_USAGE);
+    assert_int_equal(fs_database_path(NULL, folder, path, &error), FS_OK);
+    assert_string_equal(path, folder);
+}
+
 static void test_program_folder(void **state)
 {
     (void)state;
@@ -35,6 +56,7 @@ static void test_program_folder(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_path), cmocka_unit_test(test_program_folder)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_path), cmocka_unit_test(test_names_in_a_folder),
+                                       cmocka_unit_test(test_program_folder)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
