@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "kernels/backend.h"
+#include "kernels/base/file.h"
 #include "metrics/resize.h"
 
 #define FS_TAPS_MAX 16 /* of an extractor */
@@ -19,11 +20,11 @@ struct fs_extractor {
     const char *name; /* "inception-v3" */
     char label[64];   /* the name that scores are told apart by: "inception-v3 weights 0123abcd" of unknown weights */
     char sha256[65];  /* of its weights */
-    char path[1024];  /* of their file */
-    char device[32];  /* that its features come from, in names of files: "cpu", or "cuda-0123abcd", where the digits are
-                       * of the device and of how it goes about its operations */
-    bool fid;         /* a Fréchet distance of its first tap is what the literature calls FID */
-    double flops;     /* multiply-adds of one picture, times two; 0: not said */
+    char path[FS_PATH_ROOM]; /* of their file */
+    char device[32]; /* that its features come from, in names of files: "cpu", or "cuda-0123abcd", where the digits are
+                      * of the device and of how it goes about its operations */
+    bool fid;        /* a Fréchet distance of its first tap is what the literature calls FID */
+    double flops;    /* multiply-adds of one picture, times two; 0: not said */
     const struct fs_tap *taps;
     int tap_count;
     int64_t batch_max;     /* pictures a call */

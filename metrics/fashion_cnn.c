@@ -215,7 +215,7 @@ fs_status fs_fashion_cnn_write(struct fs_fashion_cnn *cnn, const char *path, str
     return status;
 }
 
-fs_status fs_fashion_cnn_find(char path[1024], struct fs_error *error)
+fs_status fs_fashion_cnn_find(char path[FS_PATH_ROOM], struct fs_error *error)
 {
     return fs_weights_file_find("fashion-cnn", FILE_NAME, "set FEWSTEP_DATA to the source tree's metrics folder", path,
                                 error);

@@ -9,6 +9,7 @@
 #define FEWSTEP_FASHION_CNN_H
 
 #include "kernels/backend.h"
+#include "kernels/base/file.h"
 #include "metrics/extractor.h"
 
 /* Of metrics/fashion-cnn.safetensors. The committed file is the extractor, frozen: another one makes other scores. */
@@ -55,7 +56,7 @@ fs_status fs_fashion_cnn_read(struct fs_fashion_cnn *cnn, const char *path, stru
 fs_status fs_fashion_cnn_write(struct fs_fashion_cnn *cnn, const char *path, struct fs_error *error);
 
 /* Where fashion-cnn.safetensors is (weights_file.h). */
-fs_status fs_fashion_cnn_find(char path[1024], struct fs_error *error);
+fs_status fs_fashion_cnn_find(char path[FS_PATH_ROOM], struct fs_error *error);
 
 /* The extractor (extractor.h). FS_USAGE when the weights are missing or not those of FS_FASHION_CNN_SHA256. */
 fs_status fs_fashion_cnn_open(struct fs_backend *backend, struct fs_extractor *extractor, struct fs_error *error);

@@ -2,12 +2,12 @@
 #ifndef FEWSTEP_WEIGHTS_FILE_H
 #define FEWSTEP_WEIGHTS_FILE_H
 
-#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 
 /* The path of the file `name` in the first of: the folder in the environment variable FEWSTEP_DATA, metrics/ below the
  * working directory, ../metrics/ beside the program. FS_USAGE, "extractor: name is neither … nor …: remedy", when it is
  * in none of them. */
-fs_status fs_weights_file_find(const char *extractor, const char *name, const char *remedy, char path[1024],
+fs_status fs_weights_file_find(const char *extractor, const char *name, const char *remedy, char path[FS_PATH_ROOM],
                                struct fs_error *error);
 
 #endif

@@ -195,7 +195,7 @@ static fs_status make_sides(struct fs_comparison *c, struct fs_error *error)
     fs_progress_begin(&c->extraction.progress, request->quiet);
     FS_TRY(fs_extraction_check(request, error));
     for (int side = 0; side < FS_SIDES; side++) {
-        snprintf(c->sides[side].name, sizeof c->sides[side].name, "%s", c->request->sources[side]);
+        FS_TRY(fs_path(c->sides[side].name, error, "%s", c->request->sources[side]));
         FS_TRY(look_at_side(c, side, &pictures[side], &extractor, error));
         FS_TRY(read_published(c, side, error));
         if (pictures[side]) {

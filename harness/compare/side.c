@@ -61,7 +61,7 @@ fs_status fs_side_read(const char *path, const struct fs_metric *metric, struct 
     struct fs_published *read = &side->read[side->read_count++];
     read->suffix = metric->published_suffix ? metric->published_suffix : "";
     side->published = true;
-    snprintf(side->name, sizeof side->name, "%s", path);
+    FS_TRY(fs_path(side->name, error, "%s", path));
     FS_TRY(fs_gaussian_read(path, read->suffix, &read->gaussian, error));
     side->count = read->gaussian.origin.count;
     if (*read->gaussian.origin.extractor) {
@@ -76,7 +76,7 @@ fs_status fs_side_open(const char *text, const struct fs_side_reading *reading, 
                        struct fs_error *error)
 {
     struct fs_image_source *source = &side->source;
-    snprintf(side->name, sizeof side->name, "%s", text);
+    FS_TRY(fs_path(side->name, error, "%s", text));
     FS_TRY(fs_image_source_open(text, 3, source, error));
     FS_TRY(fs_image_source_range(source, reading->range, error));
     side->floats = source->floats && !reading->quantize;
@@ -149,7 +149,7 @@ static fs_status check_size(struct side_builder *builder, const struct fs_image_
                             struct fs_error *error)
 {
     const struct fs_extractor *extractor = builder->request->extractor;
-    char place[1200];
+    char place[FS_IMAGE_PLACE];
     fs_image_source_place(&builder->side->source, first, place);
     if (extractor && extractor->side > 0 && (batch->height != extractor->side || batch->width != extractor->side)) {
         return fs_fail(error, FS_USAGE, "%s: has %lld × %lld pixels, and %s takes %lld × %lld", place,
@@ -232,7 +232,7 @@ static fs_status add_batch(struct side_builder *builder, struct fs_image_batch *
     }
     const fs_status status = !extractor ? FS_OK : extractor->extract(extractor, batch, builder->taps, error);
     if (status != FS_OK) {
-        char place[1200];
+        char place[FS_IMAGE_PLACE];
         fs_image_source_place(&builder->side->source, first, place);
         return fs_fail_in(error, "%s", place);
     }

@@ -27,7 +27,7 @@ struct fs_published {
 };
 
 struct fs_side {
-    char name[1024];
+    char name[FS_PATH_ROOM];
     bool published;                   /* statistics were read */
     bool floats;                      /* its pictures were floats, and not rounded to 8 bits */
     int64_t count;                    /* pictures, or of how many the statistics are; 0: they do not say */

@@ -10,6 +10,7 @@
 
 #include <zlib.h>
 
+#include "kernels/base/file.h"
 #include "kernels/base/hash.h"
 #include "kernels/base/memory.h"
 
@@ -30,7 +31,7 @@ static const struct {
 
 /* A file that is being read; its bytes pass through the hash. */
 struct idx_file {
-    char path[1200];
+    char path[FS_PATH_ROOM];
     const struct fs_idx_folder *folder;
     const char *sha256; /* that it must have, or NULL */
     gzFile stream;
@@ -45,15 +46,16 @@ static fs_status corrupt(const struct idx_file *file, const char *what, struct f
     return fs_fail(error, FS_USAGE, "%s: %s (%s)", file->path, what, file->folder->wrong);
 }
 
-/* NAME.gz, or else NAME; zlib reads both. */
-static bool find_file(const struct fs_idx_folder *folder, const char *name, char *path, size_t size, struct stat *about)
+/* NAME.gz, or else NAME; zlib reads both. FS_USAGE where neither is there. */
+static fs_status find_file(const struct fs_idx_folder *folder, const char *name, char path[FS_PATH_ROOM],
+                           struct stat *about, struct fs_error *error)
 {
-    snprintf(path, size, "%s/%s.gz", folder->path, name);
+    FS_TRY(fs_path(path, error, "%s/%s.gz", folder->path, name));
     if (stat(path, about) == 0) {
-        return true;
+        return FS_OK;
     }
-    snprintf(path, size, "%s/%s", folder->path, name);
-    return stat(path, about) == 0;
+    FS_TRY(fs_path(path, error, "%s/%s", folder->path, name));
+    return stat(path, about) == 0 ? FS_OK : fs_fail(error, FS_USAGE, "%s(.gz): not there; %s", path, folder->missing);
 }
 
 static fs_status idx_read(struct idx_file *file, void *bytes, size_t size, struct fs_error *error)
@@ -100,9 +102,7 @@ static fs_status open_file(const struct fs_idx_folder *folder, enum fs_split spl
 {
     struct stat about;
     *file = (struct idx_file){.folder = folder, .sha256 = folder->sha256[split][kind]};
-    if (!find_file(folder, kinds[kind].names[split], file->path, sizeof file->path, &about)) {
-        return fs_fail(error, FS_USAGE, "%s(.gz): not there; %s", file->path, folder->missing);
-    }
+    FS_TRY(find_file(folder, kinds[kind].names[split], file->path, &about, error));
     file->stored_bytes = (int64_t)about.st_size;
     errno = 0;
     file->stream = S_ISREG(about.st_mode) ? gzopen(file->path, "rbe") : NULL;
@@ -161,11 +161,12 @@ static fs_status read_labels(const struct fs_idx_folder *folder, enum fs_split s
 {
     struct idx_file file;
     struct stat about;
+    struct fs_error missing;
     *labels = NULL;
     *classes = 0;
     if (!folder->sha256[split][LABELS] &&
-        !find_file(folder, kinds[LABELS].names[split], file.path, sizeof file.path, &about)) {
-        return FS_OK;
+        find_file(folder, kinds[LABELS].names[split], file.path, &about, &missing) != FS_OK) {
+        return FS_OK; /* their names are no longer than those of the pictures, which had room */
     }
     uint8_t *bytes = NULL;
     fs_status status = open_file(folder, split, LABELS, &file, error);

@@ -109,9 +109,7 @@ fs_status fs_image_source_open(const char *text, int channels, struct fs_image_s
     static const char prefix[] = "dataset:";
     struct stat about;
     *source = (struct fs_image_source){.channels = channels, .low = -1, .high = 1};
-    if (snprintf(source->name, sizeof source->name, "%s", text) >= (int)sizeof source->name) {
-        return fs_fail(error, FS_USAGE, "%.100s…: the name is too long", text);
-    }
+    FS_TRY(fs_path(source->name, error, "%s", text));
     if (strncmp(text, prefix, sizeof prefix - 1) == 0) {
         return open_dataset(text + sizeof prefix - 1, source, error);
     }
@@ -143,12 +141,12 @@ void fs_image_source_close(struct fs_image_source *source)
     *source = (struct fs_image_source){0};
 }
 
-void fs_image_source_place(const struct fs_image_source *source, int64_t index, char text[1200])
+void fs_image_source_place(const struct fs_image_source *source, int64_t index, char text[FS_IMAGE_PLACE])
 {
     if (source->paths) {
-        snprintf(text, 1200, "%s", source->paths[index]);
+        snprintf(text, FS_IMAGE_PLACE, "%s", source->paths[index]);
     } else {
-        snprintf(text, 1200, "%s: picture %lld", source->name, (long long)index);
+        snprintf(text, FS_IMAGE_PLACE, "%s: picture %lld", source->name, (long long)index);
     }
 }
 
@@ -220,7 +218,7 @@ static fs_status reserve(struct fs_image_source *source, size_t bytes, struct fs
 static fs_status convert(const struct fs_image_source *source, int64_t index, const void *pixels, int channels,
                          int64_t count, size_t size, void *converted, struct fs_error *error)
 {
-    char place[1200];
+    char place[FS_IMAGE_PLACE];
     const char *from = pixels;
     char *to = converted;
     if (channels == source->channels) {

@@ -10,11 +10,12 @@
 #include "kernels/base/npz.h"
 #include "metrics/image_batch.h"
 
-#define FS_IMAGE_WINDOW 8 /* files decoded at once, one a thread */
+#define FS_IMAGE_WINDOW 8                  /* files decoded at once, one a thread */
+#define FS_IMAGE_PLACE (FS_PATH_ROOM + 32) /* a path and a number */
 
 struct fs_image_source {
-    char name[1024]; /* as it was asked for */
-    int channels;    /* of what it gives: 1 or 3 */
+    char name[FS_PATH_ROOM]; /* as it was asked for */
+    int channels;            /* of what it gives: 1 or 3 */
     int64_t count, next;
     int height, width, own_channels; /* of what lies there, where that is all of one size; else 0 */
     bool floats;                     /* in place of bytes */
@@ -56,6 +57,6 @@ fs_status fs_image_source_next(struct fs_image_source *source, int64_t max, stru
                                struct fs_error *error);
 
 /* The name of picture `index` for messages: its path, or "x.npz: picture 7". */
-void fs_image_source_place(const struct fs_image_source *source, int64_t index, char text[1200]);
+void fs_image_source_place(const struct fs_image_source *source, int64_t index, char text[FS_IMAGE_PLACE]);
 
 #endif
