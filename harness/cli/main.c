@@ -78,7 +78,8 @@ static void let_threads_sleep(char **argv)
  * on the terminal. */
 static fs_status filter_output(struct fs_error *error)
 {
-    FILE *filtered = fs_plain_stream(stdout);
+    static struct fs_plain_filter filter; /* the stream outlives main: see finish */
+    FILE *filtered = fs_plain_stream(stdout, &filter);
     if (!filtered) {
         return fs_fail(error, FS_FAILED, "no memory to begin with");
     }
@@ -87,16 +88,13 @@ static fs_status filter_output(struct fs_error *error)
     return FS_OK;
 }
 
-/* The exit status, once what was printed is known to have arrived; the error, if any, goes to stderr. The filter ends
- * here, and stdout is `plain` again, what it was before. */
+/* The exit status, once what was printed is known to have arrived; the error, if any, goes to stderr. stdout is `plain`
+ * again, what it was before. The filter stays open: libraries that took stdout when they were loaded, as cuBLASLt does
+ * for its log, flush it behind main. */
 static int finish(fs_status status, FILE *plain, struct fs_error *error)
 {
-    FILE *filtered = stdout;
-    bool written = fflush(filtered) == 0 && !ferror(filtered);
-    if (filtered != plain) {
-        stdout = plain;
-        written = fclose(filtered) == 0 && written;
-    }
+    const bool written = fflush(stdout) == 0 && !ferror(stdout);
+    stdout = plain;
     if (!error->text[0] && !written) {
         status = fs_fail(error, FS_FAILED, "standard output: cannot be written: disk full, or closed?");
     }

@@ -35,7 +35,8 @@ static fs_status write_page(struct fs_store *store, const struct fs_page_options
         fs_new_file_abandon(&file);
     }
     if (status == FS_OK && notes) {
-        FILE *plain = fs_plain_stream(stderr); /* names from the database stand in them */
+        struct fs_plain_filter filter;
+        FILE *plain = fs_plain_stream(stderr, &filter); /* names from the database stand in them */
         fputs(notes, plain ? plain : stderr);
         if (plain) {
             fclose(plain);

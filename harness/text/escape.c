@@ -108,13 +108,6 @@ void fs_put_markdown(const char *text, FILE *stream)
 
 /* --- a stream --- */
 
-/* A character may come in two writes: its first bytes wait here. */
-struct filter {
-    FILE *to;
-    char waiting[4];
-    size_t waiting_count;
-};
-
 /* How many bytes at the end of `text` begin a character that is not whole. */
 static size_t unfinished(const char *text, size_t length)
 {
@@ -133,7 +126,7 @@ static size_t unfinished(const char *text, size_t length)
 
 static ssize_t filter_write(void *cookie, const char *text, size_t length)
 {
-    struct filter *filter = cookie;
+    struct fs_plain_filter *filter = cookie;
     char *all = malloc(filter->waiting_count + length);
     if (!all) {
         return 0; /* an error of the stream */
@@ -150,24 +143,16 @@ static ssize_t filter_write(void *cookie, const char *text, size_t length)
 
 static int filter_close(void *cookie)
 {
-    struct filter *filter = cookie;
+    struct fs_plain_filter *filter = cookie;
     put_plain(filter->waiting, filter->waiting_count, "", filter->to);
-    const int result = fflush(filter->to);
-    free(filter);
-    return result;
+    return fflush(filter->to);
 }
 
-FILE *fs_plain_stream(FILE *to)
+FILE *fs_plain_stream(FILE *to, struct fs_plain_filter *filter)
 {
-    struct filter *filter = calloc(1, sizeof *filter);
     const cookie_io_functions_t functions = {.write = filter_write, .close = filter_close};
-    FILE *stream = filter ? fopencookie(filter, "w", functions) : NULL;
-    if (!stream) {
-        free(filter);
-        return NULL;
-    }
-    filter->to = to;
-    return stream;
+    *filter = (struct fs_plain_filter){.to = to};
+    return fopencookie(filter, "w", functions);
 }
 
 /* --- formats --- */

@@ -24,8 +24,14 @@ void fs_put_plain(const char *text, FILE *stream);
 void fs_put_markdown(const char *text, FILE *stream);
 
 /* A stream that does this to all that is written to it but newlines and tabs, and passes it on to `to`, which stays the
- * caller's. NULL where there is no memory. */
-FILE *fs_plain_stream(FILE *to);
+ * caller's. What it keeps between writes is in `filter`, the caller's for as long as the stream is open. NULL where
+ * there is no memory. */
+struct fs_plain_filter {
+    FILE *to;
+    char waiting[4]; /* a character may come in two writes: its first bytes */
+    size_t waiting_count;
+};
+FILE *fs_plain_stream(FILE *to, struct fs_plain_filter *filter);
 
 /* One field of comma-separated values (RFC 4180), quoted only where it must be. A text that a spreadsheet would take
  * for a formula (= + - @ first, and no number) gets an apostrophe before it. Controls but newlines become U+FFFD. */

@@ -64,7 +64,8 @@ static void test_stream(void **state)
     for (size_t piece = 1; piece < sizeof text; piece++) {
         char *out;
         size_t size;
-        FILE *to = open_memstream(&out, &size), *stream = fs_plain_stream(to);
+        struct fs_plain_filter filter;
+        FILE *to = open_memstream(&out, &size), *stream = fs_plain_stream(to, &filter);
         setvbuf(stream, NULL, _IONBF, 0);
         for (size_t at = 0; at < sizeof text - 1; at += piece) {
             const size_t left = sizeof text - 1 - at;
@@ -81,7 +82,8 @@ static void test_stream(void **state)
 static void test_stream_fails(void **state)
 {
     (void)state;
-    FILE *full = fopen("/dev/full", "w"), *stream = fs_plain_stream(full);
+    struct fs_plain_filter filter;
+    FILE *full = fopen("/dev/full", "w"), *stream = fs_plain_stream(full, &filter);
 
     fputs("text", stream);
     assert_int_not_equal(fflush(stream), 0);
