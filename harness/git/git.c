@@ -35,7 +35,7 @@ static fs_status first_line(const char *const *argv, char *line, size_t length, 
 fs_status fs_git_top(char path[FS_PATH_ROOM], struct fs_error *error)
 {
     const char *const argv[] = {"git", "rev-parse", "--show-toplevel", NULL};
-    bool found;
+    bool found = false;
 
     FS_TRY(first_line(argv, path, FS_PATH_ROOM, &found, error));
     return found ? FS_OK : fs_fail(error, FS_USAGE, "not in a git repository: go to the source tree of fewstep");
