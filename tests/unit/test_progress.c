@@ -37,7 +37,10 @@ static void show(void)
 static void on_terminal(unsigned short columns, char *text, size_t size)
 {
     const int terminal = posix_openpt(O_RDWR | O_NOCTTY);
-    assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    if (terminal < 0 || grantpt(terminal) != 0 || unlockpt(terminal) != 0) { /* a chroot without devpts */
+        print_message("skipped: there are no pseudo-terminals here\n");
+        skip();
+    }
     const int other = open(ptsname(terminal), O_RDWR | O_NOCTTY);
     const struct winsize window = {.ws_row = 24, .ws_col = columns};
     assert_true(other >= 0);
