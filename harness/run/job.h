@@ -5,7 +5,8 @@
 #include "harness/run/pipeline.h"
 
 struct fs_job {
-    struct fs_pipeline *pipeline;
+    struct fs_pipeline *pipeline; /* data, extractor and reference, which all runs share */
+    struct fs_session *session;   /* backend, database, progress */
     const struct fs_config *config;
     char id[FS_HASH_TEXT];     /* of the run; empty for data, or a checkpoint whose run is not known */
     char folder[FS_PATH_ROOM]; /* OUT/runs/ID */

@@ -148,8 +148,8 @@ static fs_status run_stages(struct fs_job *job, enum fs_pipeline_end *end, struc
     }
     FS_TRY(fs_job_train(job, checkpoint, end, error));
     if (*end == FS_PIPELINE_DONE) {
-        FS_TRY(fs_checkpoint_row_check(job->pipeline->session->store, job->id,
-                                       fs_config_method_setup(job->config).updates, checkpoint, true, error));
+        FS_TRY(fs_checkpoint_row_check(job->session->store, job->id, fs_config_method_setup(job->config).updates,
+                                       checkpoint, true, error));
         FS_TRY(fs_job_score(job, checkpoint, end, error));
     }
     return *end == FS_PIPELINE_DONE ? fs_job_score_kept(job, end, error) : FS_OK;
@@ -184,14 +184,15 @@ fs_status fs_pipeline_run(struct fs_pipeline *pipeline, const struct fs_config *
 fs_status fs_pipeline_baseline(struct fs_pipeline *pipeline, const struct fs_config *config, enum fs_pipeline_end *end,
                                struct fs_error *error)
 {
-    struct fs_job job = {.pipeline = pipeline, .config = config, .lock = -1, .name = "Data (test split)"};
+    struct fs_job job = {
+        .pipeline = pipeline, .session = pipeline->session, .config = config, .lock = -1, .name = "Data (test split)"};
     return fs_job_score_data(&job, end, error);
 }
 
 fs_status fs_pipeline_score(struct fs_pipeline *pipeline, const struct fs_config *config, const char *run,
                             const char *checkpoint, enum fs_pipeline_end *end, struct fs_error *error)
 {
-    struct fs_job job = {.pipeline = pipeline, .config = config, .lock = -1};
+    struct fs_job job = {.pipeline = pipeline, .session = pipeline->session, .config = config, .lock = -1};
     snprintf(job.name, sizeof job.name, "%s, seed %" PRId64, config->method->label, config->seed);
     snprintf(job.id, sizeof job.id, "%s", run);
     return fs_job_score(&job, checkpoint, end, error);

@@ -35,7 +35,7 @@ struct scoring {
 static void show_scoring(void *owner, const struct fs_score_progress *p)
 {
     const struct fs_job *job = ((struct scoring *)owner)->job;
-    struct fs_progress *progress = &job->pipeline->session->progress;
+    struct fs_progress *progress = &job->session->progress;
     if (fs_progress_due(progress, false)) {
         char left[FS_NUMBER_TEXT], steps[32] = "";
         const double rate = p->seconds > 0 ? (double)p->done / p->seconds : 0;
@@ -68,7 +68,7 @@ static fs_status keep_score(void *owner, const struct fs_score_result *result, s
 {
     const struct scoring *scoring = owner;
     const struct fs_job *job = scoring->job;
-    struct fs_session *session = job->pipeline->session;
+    struct fs_session *session = job->session;
     struct fs_score_row row = scoring->missing->rows[result->metric];
     struct fs_spectrum_point *spectrum = copy_spectrum(result->curve, error);
     if (!spectrum) {
@@ -131,8 +131,8 @@ static fs_status tally(const struct fs_job *job, const struct fs_kept_update *we
                        struct fs_error *error)
 {
     const struct fs_score_setup setup = setup_of(job->pipeline);
-    return fs_tally_scores(job->pipeline->session->store, job->pipeline->experiment, job->config, &setup, job->id,
-                           weights, tally, error);
+    return fs_tally_scores(job->session->store, job->pipeline->experiment, job->config, &setup, job->id, weights, tally,
+                           error);
 }
 
 fs_status fs_job_scored(const struct fs_job *job, bool *scored, struct fs_error *error)
@@ -181,7 +181,7 @@ static fs_status score_steps(struct fs_job *job, struct fs_generator *generator,
     *done = true;
     for (int i = 0; *done && i < count; i++) {
         struct fs_missing_scores missing;
-        FS_TRY(fs_missing_of_run(job->pipeline->session->store, job->pipeline->experiment, job->config, &setup, job->id,
+        FS_TRY(fs_missing_of_run(job->session->store, job->pipeline->experiment, job->config, &setup, job->id,
                                  generator->update, steps[i], &missing, error));
         FS_TRY(make_scores(job, generator, &missing, done, error));
         FS_TRY(add_scores(job->pipeline->scores, missing.found, missing.found_count, error));
@@ -208,9 +208,9 @@ static fs_status score_kept(struct fs_job *job, const struct fs_kept_update *kep
     if (*kept_not) {
         return FS_OK;
     }
-    FS_TRY(fs_checkpoint_row_check(job->pipeline->session->store, job->id, kept->update, checkpoint, true, error));
-    FS_TRY(fs_generator_open(&generator, job->pipeline->session->backend, job->config, &job->pipeline->train.shape,
-                             checkpoint, job->config->evaluate.weights, error));
+    FS_TRY(fs_checkpoint_row_check(job->session->store, job->id, kept->update, checkpoint, true, error));
+    FS_TRY(fs_generator_open(&generator, job->session->backend, job->config, &job->pipeline->train.shape, checkpoint,
+                             job->config->evaluate.weights, error));
     const fs_status status = score_steps(job, &generator, steps, count, done, error);
     fs_generator_close(&generator);
     return status;
@@ -285,8 +285,8 @@ fs_status fs_job_score(struct fs_job *job, const char *checkpoint, enum fs_pipel
 {
     struct fs_generator generator;
     bool done = false;
-    FS_TRY(fs_generator_open(&generator, job->pipeline->session->backend, job->config, &job->pipeline->train.shape,
-                             checkpoint, job->config->evaluate.weights, error));
+    FS_TRY(fs_generator_open(&generator, job->session->backend, job->config, &job->pipeline->train.shape, checkpoint,
+                             job->config->evaluate.weights, error));
     const struct fs_evaluate_config *evaluate = &job->config->evaluate;
     fs_status status = score_steps(job, &generator, evaluate->steps, evaluate->step_count, &done, error);
     if (status == FS_OK && done) {

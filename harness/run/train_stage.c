@@ -61,7 +61,7 @@ void fs_job_unlock(struct fs_job *job)
 fs_status fs_job_begin(struct fs_job *job, struct fs_pipeline *pipeline, const struct fs_config *config,
                        struct fs_error *error)
 {
-    *job = (struct fs_job){.pipeline = pipeline, .config = config, .lock = -1};
+    *job = (struct fs_job){.pipeline = pipeline, .session = pipeline->session, .config = config, .lock = -1};
     snprintf(job->name, sizeof job->name, "%s, seed %" PRId64, config->method->label, config->seed);
     FS_TRY(fs_run_id(config, pipeline->train.sha256, job->id, error));
     char other[FS_HASH_TEXT];
@@ -88,8 +88,8 @@ static fs_status register_run(const struct fs_job *job, const char *teacher, boo
     row.teacher = teacher;
     row.is_teacher = is_teacher;
     row.flops = cost.student_flops + cost.teacher_flops + cost.pair_flops;
-    return fs_store_run(job->pipeline->session->store, &row, is_teacher ? 0 : job->pipeline->experiment,
-                        job->pipeline->session->environment, error);
+    return fs_store_run(job->session->store, &row, is_teacher ? 0 : job->pipeline->experiment,
+                        job->session->environment, error);
 }
 
 /* --- training --- */
@@ -97,7 +97,7 @@ static fs_status register_run(const struct fs_job *job, const char *teacher, boo
 static void show_training(void *owner, const struct fs_train_progress *p)
 {
     struct fs_job *job = owner;
-    struct fs_session *session = job->pipeline->session;
+    struct fs_session *session = job->session;
     const bool last = p->update == p->updates;
     if (fs_progress_due(&session->progress, last)) {
         char left[FS_NUMBER_TEXT], share[32] = "";
@@ -122,13 +122,13 @@ static fs_status keep_curve(void *owner, int64_t update, const struct fs_train_v
     for (int i = 0; i < count; i++) {
         points[i] = (struct fs_curve_point){values[i].name, update, values[i].value};
     }
-    return fs_store_curve(job->pipeline->session->store, job->id, points, count, error);
+    return fs_store_curve(job->session->store, job->id, points, count, error);
 }
 
 static fs_status keep_checkpoint(void *owner, int64_t update, const char *path, struct fs_error *error)
 {
     const struct fs_job *job = owner;
-    return fs_checkpoint_row_write(job->pipeline->session->store, job->id, update, path, error);
+    return fs_checkpoint_row_write(job->session->store, job->id, update, path, error);
 }
 
 /* FS_FAILED for a run that diverged, in this call or an earlier one: the same training would diverge again. */
@@ -158,14 +158,13 @@ static fs_status check_newest(const struct fs_job *job, struct fs_error *error)
     char path[FS_PATH_ROOM];
     int64_t update;
     FS_TRY(fs_checkpoint_newest(job->folder, path, &update, error));
-    return update < 0 ? FS_OK
-                      : fs_checkpoint_row_check(job->pipeline->session->store, job->id, update, path, true, error);
+    return update < 0 ? FS_OK : fs_checkpoint_row_check(job->session->store, job->id, update, path, true, error);
 }
 
 static fs_status train_here(struct fs_job *job, const char *teacher, const char *pairs, bool *finished,
                             struct fs_error *error)
 {
-    struct fs_session *session = job->pipeline->session;
+    struct fs_session *session = job->session;
     enum fs_train_end end;
     const struct fs_training training = {
         .backend = session->backend,
@@ -250,7 +249,7 @@ static fs_status ensure_teacher(struct fs_job *teacher, char checkpoint[FS_PATH_
 static void show_pairs(void *owner, int64_t done, int64_t count)
 {
     struct fs_job *job = owner;
-    struct fs_progress *progress = &job->pipeline->session->progress;
+    struct fs_progress *progress = &job->session->progress;
     if (fs_progress_due(progress, done == count)) {
         fs_progress_line(progress, done == count, "%s: pair %" PRId64 "/%" PRId64, job->name, done, count);
     }
