@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/run/checkpoint_row.h"
 #include "harness/run/job.h"
 #include "harness/text/number.h"
 #include "harness/checkpoint/checkpoint.h"
@@ -148,8 +147,6 @@ static fs_status run_stages(struct fs_job *job, enum fs_pipeline_end *end, struc
     }
     FS_TRY(fs_job_train(job, checkpoint, end, error));
     if (*end == FS_PIPELINE_DONE) {
-        FS_TRY(fs_checkpoint_row_check(job->session->store, job->id, fs_config_method_setup(job->config).updates,
-                                       checkpoint, true, error));
         FS_TRY(fs_job_score(job, checkpoint, end, error));
     }
     return *end == FS_PIPELINE_DONE ? fs_job_score_kept(job, end, error) : FS_OK;

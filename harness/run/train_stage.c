@@ -152,7 +152,8 @@ static fs_status refuse_failed(const struct fs_job *job, struct fs_error *error)
     return status;
 }
 
-/* The checkpoint that the training would go on from. */
+/* The checkpoint that the training would go on from, or that is scored. One that this call wrote was hashed for its row
+ * as it was written, and is not read again. */
 static fs_status check_newest(const struct fs_job *job, struct fs_error *error)
 {
     char path[FS_PATH_ROOM];
@@ -230,13 +231,10 @@ static fs_status ensure_teacher(struct fs_job *teacher, char checkpoint[FS_PATH_
     fs_status status = FS_OK;
     if (locked) {
         finished = fs_job_trained(teacher, checkpoint);
-        status = finished ? FS_OK : train_here(teacher, NULL, NULL, &finished, error);
+        status = finished ? check_newest(teacher, error) : train_here(teacher, NULL, NULL, &finished, error);
     }
     if (status == FS_OK && finished && !fs_job_trained(teacher, checkpoint)) {
         status = fs_fail(error, FS_FAILED, "%s: the teacher's checkpoint is gone", teacher->folder);
-    }
-    if (status == FS_OK && finished) {
-        status = check_newest(teacher, error);
     }
     fs_job_unlock(teacher);
     if (status == FS_FAILED || status == FS_USAGE) {
@@ -309,8 +307,9 @@ fs_status fs_job_train(struct fs_job *job, char checkpoint[FS_PATH_ROOM], enum f
     if (status == FS_OK) {
         status = register_run(job, needs_teacher ? teacher.id : NULL, false, error);
     }
-    if (status == FS_OK && !finished) {
-        status = train_student(job, needs_teacher ? &teacher : NULL, &finished, error);
+    if (status == FS_OK) {
+        status =
+            finished ? check_newest(job, error) : train_student(job, needs_teacher ? &teacher : NULL, &finished, error);
     }
     fs_config_free(&teacher_config);
     *end = finished && fs_job_trained(job, checkpoint) ? FS_PIPELINE_DONE : FS_PIPELINE_STOPPED;
