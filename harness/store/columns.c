@@ -14,9 +14,11 @@ static const void *field(const struct fs_column *column, const void *row)
     return (const char *)row + column->offset;
 }
 
+/* A row that does not say has what is left out of the hash: what was done before there was the column. */
 static const char *text_of(const struct fs_column *column, const void *row)
 {
-    return *(const char *const *)field(column, row);
+    const char *text = *(const char *const *)field(column, row);
+    return text ? text : column->left_out;
 }
 
 /* --- the hash --- */

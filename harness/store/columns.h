@@ -11,7 +11,7 @@
 #include "kernels/base/error.h"
 
 enum fs_sql_type {
-    FS_SQL_TEXT,  /* const char *; NULL is NULL, and "" in the hash */
+    FS_SQL_TEXT,  /* const char *; NULL is `left_out` where there is that, else NULL, and "" in the hash */
     FS_SQL_WHOLE, /* int64_t */
     FS_SQL_REAL,  /* double; NAN is NULL */
     FS_SQL_BOOL,  /* bool; 0 or 1, and true or false in the hash */
@@ -63,6 +63,10 @@ struct fs_spectrum_point {
     double power, standard_error, reference_power;
 };
 
+/* What scores had before there was a choice. */
+#define FS_SCORE_SAMPLER "method"
+#define FS_SCORE_TIME_GRID "uniform"
+
 /* A row of `scores`. */
 struct fs_score_row {
     const char *score_hash;
@@ -78,7 +82,10 @@ struct fs_score_row {
     const char *resize; /* "none" */
     const char *extractor, *extractor_sha256, *tap, *reference, *reference_sha256, *metric, *precision, *device;
     const char *source_hash;
-    double value, low, high; /* low, high: interval over samples; NAN when there is none */
+    const char *sampler;                            /* of a step; NULL: FS_SCORE_SAMPLER, the method's own */
+    const char *time_grid;                          /* NULL: FS_SCORE_TIME_GRID, all steps alike */
+    const char *decoder_sha256, *decoder_precision; /* of latents' decoder; NULL: none */
+    double value, low, high;                        /* low, high: interval over samples; NAN when there is none */
     double seconds;
     const struct fs_spectrum_point *spectrum; /* of the metric spectrum, by frequency; else NULL */
     int spectrum_count;

@@ -154,7 +154,8 @@ static const char *const updates[] = {
     "JOIN temp.moved e ON e.parent = 'experiments' AND e.old = o.experiment "
     "JOIN temp.moved r ON r.parent = 'runs' AND r.old = o.run WHERE m.experiment = e.new AND m.run = r.new",
     "UPDATE main.runs AS m SET is_teacher = min(m.is_teacher, o.is_teacher), seconds = max(m.seconds, o.seconds), "
-    "peak_bytes = max(m.peak_bytes, o.peak_bytes), created = min(m.created, o.created), "
+    "peak_bytes = max(m.peak_bytes, o.peak_bytes), restarts = max(m.restarts, o.restarts), created = min(m.created, "
+    "o.created), "
     "changed = max(m.changed, o.changed), state = iif(" PROGRESS("o") " > " PROGRESS(
         "m") ", o.state, m.state), "
              "message = iif(" PROGRESS("o") " > " PROGRESS(

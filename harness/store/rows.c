@@ -32,6 +32,9 @@ static void environment_hash(const struct fs_environment *environment, char text
         fs_sha256_add(&hash, field, strlen(field) + 1);
     }
     fs_sha256_add(&hash, numbers, sizeof(numbers));
+    if (environment->ranks > 1) { /* so that rows of one process keep their hash */
+        fs_sha256_add(&hash, &environment->ranks, sizeof(environment->ranks));
+    }
     fs_sha256_end(&hash, text);
 }
 
@@ -44,11 +47,12 @@ static fs_status write_environment(sqlite3 *database, const struct fs_environmen
     environment_hash(environment, hash);
     FS_TRY(fs_execute(database, error,
                       "INSERT INTO environments (hash, commit_hash, dirty, source_hash, compiler, flags, libraries, "
-                      "cpu, isa, device, host, threads, created) "
-                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, " NOW ") ON CONFLICT DO NOTHING",
-                      "ttitttttttti", hash, commit, (int64_t)environment->dirty, environment->source_hash,
+                      "cpu, isa, device, host, threads, ranks, created) "
+                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, " NOW ") ON CONFLICT DO NOTHING",
+                      "ttittttttttii", hash, commit, (int64_t)environment->dirty, environment->source_hash,
                       environment->compiler, environment->flags, environment->libraries, environment->cpu,
-                      environment->isa, environment->device, environment->host, (int64_t)environment->threads));
+                      environment->isa, environment->device, environment->host, (int64_t)environment->threads,
+                      (int64_t)(environment->ranks > 1 ? environment->ranks : 1)));
     return fs_query_whole(database, id, 0, error, "SELECT id FROM environments WHERE hash = ?1", "t", hash);
 }
 
@@ -170,6 +174,16 @@ fs_status fs_store_run_state(struct fs_store *store, const char *run, const char
 
     FS_TRY(fs_write_begin(database, error));
     return fs_write_end(database, write_state(database, run, state, message, seconds, peak_bytes, error), error);
+}
+
+fs_status fs_store_run_restarts(struct fs_store *store, const char *run, int64_t restarts, struct fs_error *error)
+{
+    sqlite3 *database = fs_store_handle(store);
+
+    FS_TRY(fs_write_begin(database, error));
+    return fs_write_end(database,
+                        fs_execute(database, error, "UPDATE runs SET restarts = ?2 WHERE id = ?1", "ti", run, restarts),
+                        error);
 }
 
 static fs_status write_checkpoint(sqlite3 *database, const char *run, int64_t update, const char *path,

@@ -162,12 +162,29 @@ static const char *const version_3[] = {
     NULL,
 };
 
+/* Each default is what was done before there was the column, and the value at which it enters no hash. */
+static const char *const version_4[] = {
+    "ALTER TABLE scores ADD COLUMN sampler TEXT /* of a step: method (the method's own; Euler for most), heun, "
+    "midpoint */ NOT NULL DEFAULT 'method'",
+    "ALTER TABLE scores ADD COLUMN time_grid TEXT /* the times between steps: uniform, or shifted by a number */ NOT "
+    "NULL DEFAULT 'uniform'",
+    "ALTER TABLE scores ADD COLUMN decoder_sha256 TEXT /* of the autoencoder that made pictures of latents; empty: "
+    "none */ NOT NULL DEFAULT ''",
+    "ALTER TABLE scores ADD COLUMN decoder_precision TEXT /* fp32 or bf16; empty: none */ NOT NULL DEFAULT ''",
+    "ALTER TABLE environments ADD COLUMN ranks INTEGER /* processes that shared the work */ NOT NULL DEFAULT 1",
+    "ALTER TABLE runs ADD COLUMN restarts INTEGER /* how often training diverged and began again at a lower rate */ "
+    "NOT NULL DEFAULT 0",
+
+    NULL,
+};
+
 static fs_status fill_outside(sqlite3 *database, struct fs_error *error)
 {
     return fs_outside_fill(database, 0, error);
 }
 
-static const struct fs_migration migrations[] = {{version_1, NULL}, {version_2, NULL}, {version_3, fill_outside}};
+static const struct fs_migration migrations[] = {
+    {version_1, NULL}, {version_2, NULL}, {version_3, fill_outside}, {version_4, NULL}};
 
 const struct fs_migration *fs_store_migrations(int *count)
 {

@@ -36,6 +36,7 @@ struct fs_environment {
     const char *compiler, *flags, *libraries; /* "oneDNN 2.6.3, OpenBLAS 0.3.21, SQLite 3.40.1" */
     const char *cpu, *isa, *device, *host;
     int threads;
+    int ranks; /* processes that share the work; 0: one */
 };
 
 /* All writes are one transaction each and durable when they return; safe between processes (busy ones wait). */
@@ -57,6 +58,8 @@ fs_status fs_store_label(struct fs_store *store, const char *run, int64_t experi
  * peak resident set. */
 fs_status fs_store_run_state(struct fs_store *store, const char *run, const char *state, const char *message,
                              double seconds, double peak_bytes, struct fs_error *error);
+/* How often training has diverged and begun again at a lower rate (train.on_divergence). */
+fs_status fs_store_run_restarts(struct fs_store *store, const char *run, int64_t restarts, struct fs_error *error);
 fs_status fs_store_checkpoint(struct fs_store *store, const char *run, int64_t update, const char *path,
                               const char *sha256, int64_t bytes, struct fs_error *error);
 /* A point of a curve ("loss", "loss/level/3", "gradient_norm", "weight_norm", "updates_per_second", "peak_share"). */

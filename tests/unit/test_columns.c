@@ -105,8 +105,10 @@ static void test_later_columns_are_left_out_at_their_default(void **state)
     assert_hash_of(&columns, &other, "{\"always\":0,\"real\":0.0}");
     other = usual, other.yes = false;
     assert_hash_of(&columns, &other, "{\"always\":0,\"yes\":false}");
-    other = usual, other.text = NULL;
+    other = usual, other.text = "";
     assert_hash_of(&columns, &other, "{\"always\":0,\"text\":\"\"}");
+    other = usual, other.text = NULL; /* a row that does not say is as before */
+    assert_hash_of(&columns, &other, "{\"always\":0}");
 
     char *text = fs_columns_join(&columns, FS_ROLE_WHAT | FS_ROLE_RESULT, "a.$ = b.$", " AND ", &error);
     assert_string_equal(text, "a.always = b.always AND a.whole = b.whole AND a.yes = b.yes AND a.text = b.text");
@@ -172,7 +174,8 @@ static void test_tables_have_these_columns(void **state)
     const struct fs_migration *migrations = fs_store_migrations(&count);
     good(fs_store_migrate(database, migrations, count, &error));
     compare_with_table(database, &fs_score_columns, " number score_hash environment created outside ");
-    compare_with_table(database, &fs_run_columns, " number id state message seconds peak_bytes created changed ");
+    compare_with_table(database, &fs_run_columns,
+                       " number id state message seconds peak_bytes restarts created changed ");
     sqlite3_close(database);
 }
 

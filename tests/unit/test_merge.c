@@ -88,11 +88,11 @@ static void make(const char *path, int first, int last, const char *host, const 
 
 /* What is in a database, without the numbers of its rows: sorted, so that two files can be compared. */
 static const char *const contents[] = {
-    "SELECT hash, commit_hash, dirty, source_hash, compiler, flags, libraries, cpu, isa, device, host, threads "
+    "SELECT hash, commit_hash, dirty, source_hash, compiler, flags, libraries, cpu, isa, device, host, threads, ranks "
     "FROM environments",
     "SELECT name, path, text, hash, ablated FROM experiments",
     "SELECT id, method, dataset, model, config_json, train_hash, seed, data_sha256, source_hash, teacher, is_teacher, "
-    "updates, flops, state, message, seconds, peak_bytes FROM runs",
+    "updates, flops, state, message, seconds, peak_bytes, restarts FROM runs",
     "SELECT e.name, r.id FROM experiment_runs m JOIN experiments e ON e.id = m.experiment JOIN runs r ON r.number = "
     "m.run",
     "SELECT r.id, e.hash FROM run_environments m JOIN environments e ON e.id = m.environment JOIN runs r ON r.number = "
@@ -214,8 +214,9 @@ static void test_every_column(void **state)
     (void)state;
     fresh("a.db", a), fresh("copy.db", copy);
     make(a, 1, 5, "one", "table");
-    execute(a, "UPDATE runs SET message = 'a message', teacher = id; UPDATE scores SET outside = steps = 1; "
-               "UPDATE experiment_runs SET label = 'run ' || run");
+    execute(a,
+            "UPDATE runs SET message = 'a message', teacher = id, restarts = 2; UPDATE scores SET outside = steps = 1; "
+            "UPDATE experiment_runs SET label = 'run ' || run");
     good(merge(a, NULL, copy, &how));
     good(fs_store_open(a, FS_STORE_READ, &left, &error));
     good(fs_store_open(copy, FS_STORE_READ, &right, &error));
@@ -252,6 +253,7 @@ static void test_rows_are_known_by_what_they_are(void **state)
     make(a, 7, 7, "one", "table");
     make(b, 6, 8, "two", "ablation");
     execute(a, "UPDATE runs SET state = 'failed', message = 'disk', seconds = 3, is_teacher = 1");
+    execute(b, "UPDATE runs SET restarts = 1");
     good(merge(a, b, c, &how));
     assert_int_equal(whole(c, "SELECT count(*) FROM runs"), 3);
     assert_int_equal(whole(c, "SELECT count(*) FROM scores"), 6);
@@ -259,7 +261,7 @@ static void test_rows_are_known_by_what_they_are(void **state)
     assert_int_equal(whole(c, "SELECT count(*) FROM experiment_scores"), 8);
     assert_int_equal(whole(c, "SELECT count(*) FROM run_environments"), 4);
     assert_int_equal(whole(c, "SELECT count(*) FROM runs WHERE state = 'trained' AND message IS NULL AND seconds = 10 "
-                              "AND is_teacher = 0"),
+                              "AND is_teacher = 0 AND restarts = 1"),
                      3);
 }
 

@@ -112,6 +112,14 @@ static void test_environments_and_experiments_are_stored_once(void **state)
 
     good(fs_store_environment(store, &about, &first, &place->error), &place->error);
     good(fs_store_environment(store, &about, &again, &place->error), &place->error);
+    about.ranks = 1; /* one process says so, or says nothing */
+    good(fs_store_environment(store, &about, &again, &place->error), &place->error);
+    assert_int_equal(first, again);
+    about.ranks = 4;
+    good(fs_store_environment(store, &about, &other, &place->error), &place->error);
+    assert_int_not_equal(first, other);
+    assert_int_equal(whole(store, "SELECT ranks FROM environments ORDER BY id DESC"), 4);
+    about.ranks = 0;
     about.dirty = true;
     good(fs_store_environment(store, &about, &other, &place->error), &place->error);
     assert_int_equal(first, again);
@@ -123,7 +131,7 @@ static void test_environments_and_experiments_are_stored_once(void **state)
     assert_int_equal(whole(store, "SELECT count(*) FROM environments WHERE commit_hash LIKE 'c0ffee%' AND host = 'here'"
                                   " AND threads = 2 AND device = 'cpu' AND cpu = 'a processor' AND isa = 'avx2'"
                                   " AND flags = '-O2' AND compiler = 'gcc 12.2.0' AND libraries = 'oneDNN 2.6.3'"),
-                     2);
+                     3);
 
     good(fs_store_experiment(store, "t", "t.yaml", "a: 1", NULL, &first, &place->error), &place->error);
     good(fs_store_experiment(store, "t", "moved.yaml", "a: 1", "train.batch", &again, &place->error), &place->error);
@@ -158,6 +166,9 @@ static void test_runs(void **state)
     assert_int_equal(whole(store, "SELECT count(*) FROM runs"), 2);
     assert_int_equal(whole(store, "SELECT count(*) FROM run_environments"), 2);
 
+    good(fs_store_run_restarts(store, id, 2, &place->error), &place->error);
+    assert_int_equal(whole(store, "SELECT group_concat(restarts, '') FROM (SELECT restarts FROM runs ORDER BY number)"),
+                     20);
     good(fs_store_run_state(store, id, "training", NULL, 2, 1e9, &place->error), &place->error);
     good(fs_store_run_state(store, id, "failed", "loss is NaN", 3, 5e8, &place->error), &place->error);
     assert_int_equal(whole(store, "SELECT count(*) FROM runs WHERE seconds = 5 AND peak_bytes = 1e9 AND state = "
@@ -702,6 +713,11 @@ static void test_an_older_schema_is_read_and_migrated(void **state)
     fs_store_close(store);
 }
 
+#define ENVIRONMENTS_2                                                                                                 \
+    "id, hash, commit_hash, dirty, source_hash, compiler, flags, libraries, cpu, isa, device, host, threads, created"
+#define RUNS_2                                                                                                         \
+    "number, id, method, dataset, model, config_json, train_hash, seed, data_sha256, source_hash, teacher, "           \
+    "is_teacher, updates, flops, state, message, seconds, peak_bytes, created, changed"
 #define SCORES_2                                                                                                       \
     "number, score_hash, run, source, at_update, weights, steps, guidance_scale, labels, noise_seed, samples, "        \
     "quantize, resize, extractor, extractor_sha256, tap, reference, reference_sha256, metric, precision, device, "     \
@@ -720,8 +736,9 @@ static void test_outside_is_filled_by_the_migration(void **state)
     assert_int_equal(sqlite3_open(place->path, &database), SQLITE_OK);
     good(fs_store_migrate(database, fs_store_migrations(&count), 2, &place->error), &place->error);
     if (sqlite3_exec(database,
-                     "ATTACH 'results/fewstep.db' AS other; INSERT INTO environments SELECT * FROM other.environments; "
-                     "INSERT INTO runs SELECT * FROM other.runs; INSERT INTO scores (" SCORES_2 ") SELECT " SCORES_2
+                     "ATTACH 'results/fewstep.db' AS other; INSERT INTO environments (" ENVIRONMENTS_2 ") "
+                     "SELECT " ENVIRONMENTS_2 " FROM other.environments; INSERT INTO runs (" RUNS_2 ") SELECT " RUNS_2
+                     " FROM other.runs; INSERT INTO scores (" SCORES_2 ") SELECT " SCORES_2
                      " FROM other.scores; UPDATE runs SET config_json = 'not known' WHERE number = 1",
                      NULL, NULL, NULL) != SQLITE_OK) {
         fail_msg("%s", sqlite3_errmsg(database));
