@@ -26,6 +26,14 @@ struct fs_option {
         .minimum = 0.01, .maximum = 0.99                                                                               \
     }
 
+/* The key `target_ema` of a method whose targets come from a moving average: the decay of that one, where it is another
+ * than train.ema (−1). */
+#define FS_TARGET_EMA_OPTION(type)                                                                                     \
+    {                                                                                                                  \
+        .key = "target_ema", .kind = FS_OPTION_REAL, FS_SETTING(type, target_ema), .fallback = -1, .minimum = -1,      \
+        .maximum = 0.999999                                                                                            \
+    }
+
 /* A number into a field of the kind, and out of it. A choice is its index, a step its level, false and true 0 and 1;
  * `size` tells int64_t from int. */
 void fs_number_store(void *field, enum fs_option_kind kind, size_t size, double value);

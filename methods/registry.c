@@ -1,4 +1,4 @@
-/* The methods there are. A new one is a line here. */
+/* The methods there are. A new one is a line here, the last: pages give a method its colour by its place. */
 #include "methods/method.h"
 
 #include <string.h>
@@ -8,7 +8,8 @@
     X(fs_flow_matching) \
     X(fs_progressive_distillation) \
     X(fs_reflow) \
-    X(fs_shortcut)
+    X(fs_shortcut) \
+    X(fs_consistency_distillation)
 /* clang-format on */
 
 #define DECLARATION(method) extern const struct fs_method method;

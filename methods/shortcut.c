@@ -22,12 +22,7 @@ static const struct fs_option options[] = {
      .minimum = 0,
      .maximum = 1},
     {.key = "max_step", .kind = FS_OPTION_STEP, FS_SETTING(struct settings, max_step_level), .fallback = 0},
-    {.key = "target_ema",
-     .kind = FS_OPTION_REAL,
-     FS_SETTING(struct settings, target_ema),
-     .fallback = -1, /* train.ema */
-     .minimum = -1,
-     .maximum = 0.999999},
+    FS_TARGET_EMA_OPTION(struct settings),
     {.key = "bootstrap_guidance",
      .kind = FS_OPTION_BOOL,
      FS_SETTING(struct settings, bootstrap_guidance),

@@ -40,15 +40,21 @@ void fs_draw_grid_times(struct fs_method_context *context, struct fs_targets *ta
     }
 }
 
+void fs_mix_noise_and_data(struct fs_method_context *context, struct fs_view out, struct fs_view noise, const float *t,
+                           struct fs_view data)
+{
+    float *const left = context->numbers[0];
+    for (int64_t i = 0; i < out.rows; i++) {
+        left[i] = (float)(1 - (1 - FS_SIGMA) * (double)t[i]);
+    }
+    context->mix(context, out, left, noise, t, data, 0);
+}
+
 void fs_mix_at_times(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
                      struct fs_view noise)
 {
-    float *const left = context->numbers[0];
-    const float *t = targets->t + range.first;
-    for (int i = 0; i < range.count; i++) {
-        left[i] = (float)(1 - (1 - FS_SIGMA) * (double)t[i]);
-    }
-    context->mix(context, rows_of(targets->x, range), left, noise, t, rows_of(context->data, range), 0);
+    fs_mix_noise_and_data(context, rows_of(targets->x, range), noise, targets->t + range.first,
+                          rows_of(context->data, range));
 }
 
 void fs_mix_evenly(struct fs_method_context *context, struct fs_view out, double a, struct fs_view x, double c,
@@ -60,6 +66,21 @@ void fs_mix_evenly(struct fs_method_context *context, struct fs_view out, double
         right[i] = (float)c;
     }
     context->mix(context, out, left, x, right, y, clip);
+}
+
+void fs_guided_velocity(struct fs_method_context *context, enum fs_network network, int64_t guided, struct fs_view out,
+                        struct fs_view x, const float *t, const float *s, const int32_t *labels)
+{
+    context->evaluate(context, network, out, x, t, s, labels);
+    if (guided == 0) {
+        return;
+    }
+    const struct fs_view null = fs_view_rows(context->scratch[3], 0, guided), mixed = fs_view_rows(out, 0, guided);
+    for (int64_t i = 0; i < guided; i++) {
+        context->spare_labels[i] = context->null_label;
+    }
+    context->evaluate(context, network, null, fs_view_rows(x, 0, guided), t, s, context->spare_labels);
+    fs_mix_evenly(context, mixed, context->guidance_scale, mixed, 1 - context->guidance_scale, null, 0);
 }
 
 /* --- flow matching --- */
@@ -107,23 +128,6 @@ static void draw_bootstrap(struct fs_method_context *context, struct fs_targets 
     fs_mix_at_times(context, targets, range, fs_draw_noise(context, range, FS_STREAM_BOOTSTRAP_NOISE));
 }
 
-/* out = v(x, t, s, label), in the first `guided` rows v_null + scale·(v_label − v_null). Uses scratch[3]. */
-static void half_step_velocity(struct fs_method_context *context, const struct fs_half_steps *how, struct fs_view out,
-                               struct fs_view x, const float *t, const float *s, const int32_t *labels)
-{
-    const int64_t n = how->guided;
-    context->evaluate(context, how->network, out, x, t, s, labels);
-    if (n == 0) {
-        return;
-    }
-    const struct fs_view null = fs_view_rows(context->scratch[3], 0, n), guided = fs_view_rows(out, 0, n);
-    for (int64_t i = 0; i < n; i++) {
-        context->spare_labels[i] = context->null_label;
-    }
-    context->evaluate(context, how->network, null, fs_view_rows(x, 0, n), t, s, context->spare_labels);
-    fs_mix_evenly(context, guided, context->guidance_scale, guided, 1 - context->guidance_scale, null, 0);
-}
-
 void fs_half_step_rows(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
                        const struct fs_half_steps *how)
 {
@@ -142,13 +146,32 @@ void fs_half_step_rows(struct fs_method_context *context, struct fs_targets *tar
         half_level[i] = how->conditioned ? (float)(level[i] + 1) : 0;
         later[i] = t[i] + ldexpf(1, -level[i] - 1);
     }
-    half_step_velocity(context, how, v1, x, t, half_level, labels);
+    fs_guided_velocity(context, how->network, how->guided, v1, x, t, half_level, labels);
     float *const one = context->numbers[0], *const half = context->numbers[1];
     for (int i = 0; i < range.count; i++) {
         one[i] = 1;
         half[i] = ldexpf(1, -level[i] - 1); /* d/2 */
     }
     context->mix(context, middle, one, x, half, v1, FS_CLIP);
-    half_step_velocity(context, how, v2, middle, later, half_level, labels);
+    fs_guided_velocity(context, how->network, how->guided, v2, middle, later, half_level, labels);
     fs_mix_evenly(context, rows_of(targets->target, range), 0.5, v1, 0.5, v2, how->clip);
+}
+
+/* --- consistency --- */
+
+void fs_consistency_target(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
+                           struct fs_view later, const float *later_t)
+{
+    const struct fs_view difference = fs_view_rows(context->scratch[0], 0, range.count);
+    const struct fs_view velocity = fs_view_rows(context->scratch[2], 0, range.count);
+    const float *t = targets->t + range.first;
+    float *const left = context->numbers[0], *const right = context->numbers[1];
+    context->evaluate(context, FS_NETWORK_AVERAGE, velocity, later, later_t, targets->s + range.first,
+                      targets->labels + range.first);
+    fs_mix_evenly(context, difference, 1, later, -1, rows_of(targets->x, range), 0);
+    for (int i = 0; i < range.count; i++) {
+        left[i] = (float)(1 / (1 - (double)t[i]));
+        right[i] = (float)((1 - (double)later_t[i]) / (1 - (double)t[i]));
+    }
+    context->mix(context, rows_of(targets->target, range), left, difference, right, velocity, 0);
 }

@@ -20,12 +20,20 @@ struct fs_view fs_draw_noise(struct fs_method_context *context, struct fs_row_ra
 void fs_draw_labels(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range);
 /* t uniform on {0 … M−1}/M. */
 void fs_draw_grid_times(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range);
-/* The rows of targets->x: x_t = (1 − (1 − σ)·t)·noise + t·data at targets->t. Uses numbers[0]. */
+/* out = x_t = (1 − (1 − σ)·t)·noise + t·data, a time a row of `out`. Uses numbers[0]. */
+void fs_mix_noise_and_data(struct fs_method_context *context, struct fs_view out, struct fs_view noise, const float *t,
+                           struct fs_view data);
+/* The rows of targets->x: that of the given noise and the range's data at targets->t. Uses numbers[0]. */
 void fs_mix_at_times(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
                      struct fs_view noise);
 /* out = a·x + c·y with these coefficients in every row, within ±clip unless that is 0. Uses numbers[0] and [1]. */
 void fs_mix_evenly(struct fs_method_context *context, struct fs_view out, double a, struct fs_view x, double c,
                    struct fs_view y, double clip);
+
+/* out = v(x, t, s, label) of the network, in the first `guided` rows v_null + scale·(v_label − v_null) with the
+ * context's guidance scale. Arrays have one value a row of x. Uses scratch[3], spare_labels, numbers[0] and [1]. */
+void fs_guided_velocity(struct fs_method_context *context, enum fs_network network, int64_t guided, struct fs_view out,
+                        struct fs_view x, const float *t, const float *s, const int32_t *labels);
 
 /* --- whole rows --- */
 
@@ -52,5 +60,15 @@ struct fs_half_steps {
  * 2022 with a teacher in place of the average. Uses all scratch and numbers. */
 void fs_half_step_rows(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
                        const struct fs_half_steps *how);
+
+/* The range's targets of a consistency model in velocity form, of states `later` [count, dim] at times `later_t`, after
+ * targets->t and at most 1. The average network says where the path from a later state ends,
+ * x̂1 = x' + (1 − t')·v(x', t'), and the target is the velocity that leads from x_t there in the time that is left:
+ *   (x̂1 − x_t)/(1 − t) = (x' − x_t)/(1 − t) + (1 − t')/(1 − t)·v(x', t').
+ * The second form takes the difference of two near states, which is exact, before it divides by a small 1 − t.
+ * Song, Dhariwal, Chen, Sutskever 2023, equations 8 and 10, with the prediction of x1 written as a velocity. `later` is
+ * in scratch[1] or [3]; uses scratch[0] and [2], numbers[0] and [1]. */
+void fs_consistency_target(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range,
+                           struct fs_view later, const float *later_t);
 
 #endif

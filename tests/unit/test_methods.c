@@ -285,7 +285,23 @@ static void check_option(const struct fs_method *method, const struct fs_option 
     }
 }
 
-/* At its defaults, with 128 rows and M = 128, every method may be used as it is. */
+/* Whether guidance is learned at these settings, or may be asked for at some number of steps; where it may not, there
+ * is a reason. */
+static bool knows_guidance(const struct fs_mock_training *mock)
+{
+    const struct fs_method *method = mock->method;
+    bool known = method->trains_guided(&mock->settings);
+    for (int steps = 1; steps <= mock->setup.finest_steps; steps *= 2) {
+        const char *reason = NULL;
+        const bool allowed = method->guidance_allowed(&mock->setup, steps, &reason);
+        assert_true(allowed || (reason && strlen(reason) > 0));
+        known = known || allowed;
+    }
+    return known;
+}
+
+/* At its defaults, with 128 rows and M = 128, every method may be used as it is; guidance it knows there, or with some
+ * value of some option. */
 static void table_is_complete(void **state)
 {
     (void)state;
@@ -294,9 +310,6 @@ static void table_is_complete(void **state)
         assert_ptr_equal(fs_method_find(method->name), method);
         assert_true(strlen(method->label) > 0 && strlen(method->citation) > 0);
         assert_true(method->settings_size <= FS_SETTINGS_MAX);
-        for (int k = 0; k < method->option_count; k++) {
-            check_option(method, &method->options[k]);
-        }
         struct fs_mock_training mock;
         struct fs_error error;
         fs_mock_create(&mock, backend, method, 7, 128, 1, waves);
@@ -304,18 +317,22 @@ static void table_is_complete(void **state)
         const double share = method->teacher_share(&mock.settings);
         assert_true(share >= 0 && share < 1);
         assert_true(method->target_ema(&mock.settings) < 1);
-        bool inside = false, guided = method->trains_guided(&mock.settings);
+        bool inside = false, guided = knows_guidance(&mock);
         for (int steps = 1; steps <= 128; steps *= 2) {
-            const char *reason = NULL;
-            const float s = method->conditioning(&mock.setup, steps);
-            assert_true(isfinite(s));
+            assert_true(isfinite(method->conditioning(&mock.setup, steps)));
             inside = inside || !method->outside_training(&mock.setup, steps);
-            const bool allowed = method->guidance_allowed(&mock.setup, steps, &reason);
-            assert_true(allowed || (reason && strlen(reason) > 0));
-            guided = guided || allowed;
         }
         assert_true(inside);
-        assert_true(guided); /* learned, or asked for somewhere */
+        for (int k = 0; k < method->option_count; k++) {
+            const struct fs_option *option = &method->options[k];
+            check_option(method, option);
+            for (int value = 0; value < values_of(option); value++) {
+                fs_mock_set_option(method, &mock.settings, option->key, value);
+                guided = knows_guidance(&mock) || guided;
+            }
+            fs_mock_set_option(method, &mock.settings, option->key, option->fallback);
+        }
+        assert_true(guided);
         fs_mock_destroy(&mock);
     }
     assert_null(fs_method_find("no-such-method"));
