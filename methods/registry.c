@@ -9,7 +9,8 @@
     X(fs_progressive_distillation) \
     X(fs_reflow) \
     X(fs_shortcut) \
-    X(fs_consistency_distillation)
+    X(fs_consistency_distillation) \
+    X(fs_consistency_training)
 /* clang-format on */
 
 #define DECLARATION(method) extern const struct fs_method method;
