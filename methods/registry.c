@@ -11,7 +11,8 @@
     X(fs_shortcut) \
     X(fs_consistency_distillation) \
     X(fs_consistency_training) \
-    X(fs_live_reflow)
+    X(fs_live_reflow) \
+    X(fs_diffusion)
 /* clang-format on */
 
 #define DECLARATION(method) extern const struct fs_method method;
