@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -15,7 +16,6 @@
 #include "kernels/base/memory.h"
 
 #define HEADER_SIZE_MAX (100u << 20) /* the format's own bound */
-#define SUM_KEY "data_sha256"
 #define METADATA_KEY "__metadata__"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are copied as they lie in memory");
@@ -23,7 +23,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are copied as
 static const struct {
     const char *name;
     enum fs_type type;
-} type_names[] = {{"F64", FS_F64}, {"F32", FS_F32}, {"BF16", FS_BF16}};
+} type_names[] = {{"F64", FS_F64},   {"F32", FS_F32}, {"I32", FS_I32},
+                  {"BF16", FS_BF16}, {"F16", FS_F16}, {"U8", FS_U8}}; /* from the widest to the narrowest */
 
 #define TYPE_COUNT (sizeof type_names / sizeof type_names[0])
 
@@ -69,8 +70,8 @@ static fs_status parse_type(const char *path, const char *name, const json_t *in
             return FS_OK;
         }
     }
-    return fs_fail(error, FS_USAGE, "%s: tensor '%.200s' has dtype %.20s; F32, BF16 and F64 can be read", path, name,
-                   text);
+    return fs_fail(error, FS_USAGE, "%s: tensor '%.200s' has dtype %.20s; F32, F16, BF16, F64, I32 and U8 can be read",
+                   path, name, text);
 }
 
 static fs_status parse_extent(const char *path, const char *name, const json_t *info, struct extent *extent,
@@ -218,6 +219,14 @@ static fs_status parse_header(const char *path, uint64_t data_size, struct fs_te
     return check_extents(path, *extents, file->tensor_count, data_size, error);
 }
 
+static void describe_tensors(const struct extent *extents, uint64_t data_begin, struct fs_tensor_file *file)
+{
+    for (int i = 0; i < file->tensor_count; i++) {
+        file->tensors[i] = extents[i].tensor;
+        file->tensors[i].begin = (int64_t)(data_begin + extents[i].begin);
+    }
+}
+
 /* The extents follow each other in the file; in memory each begins at a multiple of 64 bytes. */
 static fs_status read_tensors(const char *path, FILE *stream, const struct extent *extents, struct fs_tensor_file *file,
                               struct fs_error *error)
@@ -237,14 +246,14 @@ static fs_status read_tensors(const char *path, FILE *stream, const struct exten
         if (size > 0 && fread(place, 1, size, stream) != size) {
             return bad(path, extents[i].tensor.name, "it could not be read to its end", error);
         }
-        file->tensors[i] = extents[i].tensor;
         file->tensors[i].data = place;
         place += (size + 63) / 64 * 64;
     }
     return FS_OK;
 }
 
-static fs_status read_stream(const char *path, FILE *stream, struct fs_tensor_file *file, struct fs_error *error)
+static fs_status read_stream(const char *path, FILE *stream, bool with_contents, struct fs_tensor_file *file,
+                             struct fs_error *error)
 {
     struct stat about;
     if (fstat(fileno(stream), &about) != 0 || !S_ISREG(about.st_mode)) {
@@ -260,6 +269,9 @@ static fs_status read_stream(const char *path, FILE *stream, struct fs_tensor_fi
     struct extent *extents = NULL;
     fs_status status = parse_header(path, file_size - 8 - header_size, file, &extents, error);
     if (status == FS_OK) {
+        describe_tensors(extents, 8 + header_size, file);
+    }
+    if (status == FS_OK && with_contents) {
         status = read_tensors(path, stream, extents, file, error);
     }
     free(extents);
@@ -283,9 +295,47 @@ static void sum_tensors(const struct fs_tensor *tensors, int tensor_count, char 
     fs_sha256_end(&hash, sha256);
 }
 
+/* Adds `bytes` of a file to a hash. */
+static fs_status sum_piece(const char *path, int fd, int64_t begin, uint64_t bytes, struct fs_sha256 *hash,
+                           struct fs_error *error)
+{
+    char buffer[1 << 16];
+    while (bytes > 0) {
+        const ssize_t got = pread(fd, buffer, bytes < sizeof buffer ? (size_t)bytes : sizeof buffer, (off_t)begin);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            return fs_fail(error, FS_USAGE, "%s: cannot be read: %s", path, got ? strerror(errno) : "ends too early");
+        }
+        fs_sha256_add(hash, buffer, (size_t)got);
+        begin += got;
+        bytes -= (uint64_t)got;
+    }
+    return FS_OK;
+}
+
+fs_status fs_tensor_file_sum(const char *path, int fd, const struct fs_tensor *tensors, int tensor_count, char sum[65],
+                             struct fs_error *error)
+{
+    struct fs_sha256 hash;
+    fs_sha256_begin(&hash);
+    for (size_t type = 0; type < TYPE_COUNT; type++) {
+        for (int i = 0; i < tensor_count; i++) {
+            uint64_t bytes;
+            if (tensors[i].type == type_names[type].type && tensor_bytes(&tensors[i], &bytes)) {
+                fs_sha256_add(&hash, tensors[i].name, strlen(tensors[i].name) + 1);
+                FS_TRY(sum_piece(path, fd, tensors[i].begin, bytes, &hash, error));
+            }
+        }
+    }
+    fs_sha256_end(&hash, sum);
+    return FS_OK;
+}
+
 static fs_status check_sum(const char *path, const struct fs_tensor_file *file, struct fs_error *error)
 {
-    const char *written = fs_tensor_metadata_find(file, SUM_KEY);
+    const char *written = fs_tensor_metadata_find(file, FS_TENSOR_SUM_KEY);
     char sha256[65];
     if (!written) {
         return FS_OK;
@@ -306,11 +356,33 @@ fs_status fs_tensor_file_read(const char *path, struct fs_tensor_file *file, str
     if (!stream) {
         return fs_fail(error, FS_USAGE, "%s: cannot be read: %s", path, strerror(errno));
     }
-    fs_status status = read_stream(path, stream, file, error);
+    fs_status status = read_stream(path, stream, true, file, error);
     fclose(stream);
     if (status == FS_OK) {
         status = check_sum(path, file, error);
     }
+    if (status != FS_OK) {
+        fs_tensor_file_free(file);
+    }
+    return status;
+}
+
+fs_status fs_tensor_file_describe(const char *path, int fd, struct fs_tensor_file *file, struct fs_error *error)
+{
+    *file = (struct fs_tensor_file){0};
+    const int copy = dup(fd);
+    FILE *stream = copy >= 0 ? fdopen(copy, "rb") : NULL;
+    if (!stream || fseek(stream, 0, SEEK_SET) != 0) {
+        const int number = errno;
+        if (stream) {
+            fclose(stream);
+        } else if (copy >= 0) {
+            close(copy);
+        }
+        return fs_fail(error, FS_USAGE, "%s: cannot be read: %s", path, strerror(number));
+    }
+    const fs_status status = read_stream(path, stream, false, file, error);
+    fclose(stream);
     if (status != FS_OK) {
         fs_tensor_file_free(file);
     }
@@ -406,13 +478,39 @@ static fs_status build_header(const char *path, json_t *header, const struct fs_
     return FS_OK;
 }
 
-/* What fails here sticks to the stream, and commit reports it. */
-static void write_stream(FILE *stream, const char *header, const struct fs_tensor *tensors, int tensor_count)
+/* All that stands before the first tensor: the header's length, then the header, filled up to a multiple of 8. Owned by
+ * the caller; NULL without memory. */
+static char *make_header(const char *path, const struct fs_tensor *tensors, int tensor_count,
+                         const struct fs_tensor_metadata *metadata, int metadata_count, size_t *size,
+                         struct fs_error *error)
 {
-    const uint64_t length = strlen(header), padded = (length + 7) / 8 * 8;
-    fwrite(&padded, sizeof padded, 1, stream);
-    fwrite(header, 1, (size_t)length, stream);
-    fwrite("        ", 1, (size_t)(padded - length), stream);
+    json_t *header = json_object();
+    const fs_status status = build_header(path, header, tensors, tensor_count, metadata, metadata_count, error);
+    char *text = status == FS_OK ? json_dumps(header, JSON_COMPACT) : NULL;
+    json_decref(header);
+    if (!text) {
+        if (status == FS_OK) {
+            fs_fail(error, FS_FAILED, "%s: no memory for its header", path);
+        }
+        return NULL;
+    }
+    const uint64_t length = strlen(text), padded = (length + 7) / 8 * 8;
+    *size = sizeof padded + (size_t)padded;
+    char *bytes = fs_allocate(*size, 1, path, error);
+    if (bytes) {
+        memcpy(bytes, &padded, sizeof padded);
+        memcpy(bytes + sizeof padded, text, (size_t)length);
+        memset(bytes + sizeof padded + length, ' ', (size_t)(padded - length));
+    }
+    free(text);
+    return bytes;
+}
+
+/* What fails here sticks to the stream, and commit reports it. */
+static void write_stream(FILE *stream, const char *header, size_t header_size, const struct fs_tensor *tensors,
+                         int tensor_count)
+{
+    fwrite(header, 1, header_size, stream);
     for (size_t type = 0; type < TYPE_COUNT; type++) {
         for (int i = 0; i < tensor_count; i++) {
             uint64_t bytes;
@@ -426,24 +524,33 @@ static void write_stream(FILE *stream, const char *header, const struct fs_tenso
 fs_status fs_tensor_file_write(const char *path, const struct fs_tensor *tensors, int tensor_count,
                                const struct fs_tensor_metadata *metadata, int metadata_count, struct fs_error *error)
 {
-    json_t *header = json_object();
-    const fs_status status = build_header(path, header, tensors, tensor_count, metadata, metadata_count, error);
-    char *text = status == FS_OK ? json_dumps(header, JSON_COMPACT) : NULL;
-    json_decref(header);
-    if (status != FS_OK) {
-        return status;
-    }
-    if (!text) {
-        return fs_fail(error, FS_FAILED, "%s: no memory for its header", path);
+    size_t size;
+    char *header = make_header(path, tensors, tensor_count, metadata, metadata_count, &size, error);
+    if (!header) {
+        return error->status;
     }
     struct fs_new_file file;
-    fs_status written = fs_new_file_open(&file, path, error);
-    if (written == FS_OK) {
-        write_stream(file.stream, text, tensors, tensor_count);
-        written = fs_new_file_commit(&file, error);
+    fs_status status = fs_new_file_open(&file, path, error);
+    if (status == FS_OK) {
+        write_stream(file.stream, header, size, tensors, tensor_count);
+        status = fs_new_file_commit(&file, error);
     }
-    free(text);
-    return written;
+    free(header);
+    return status;
+}
+
+/* The metadata and the sum behind them; owned by the caller, NULL without memory. */
+static struct fs_tensor_metadata *with_sum(const char *path, const struct fs_tensor_metadata *metadata,
+                                           int metadata_count, const char *sum, struct fs_error *error)
+{
+    struct fs_tensor_metadata *all = fs_allocate((size_t)metadata_count + 1, sizeof *all, path, error);
+    for (int i = 0; all && i < metadata_count; i++) {
+        all[i] = metadata[i];
+    }
+    if (all) {
+        all[metadata_count] = (struct fs_tensor_metadata){FS_TENSOR_SUM_KEY, sum};
+    }
+    return all;
 }
 
 fs_status fs_tensor_file_write_summed(const char *path, const struct fs_tensor *tensors, int tensor_count,
@@ -451,16 +558,35 @@ fs_status fs_tensor_file_write_summed(const char *path, const struct fs_tensor *
                                       struct fs_error *error)
 {
     char sha256[65];
-    struct fs_tensor_metadata *all = fs_allocate((size_t)metadata_count + 1, sizeof *all, path, error);
+    sum_tensors(tensors, tensor_count, sha256);
+    struct fs_tensor_metadata *all = with_sum(path, metadata, metadata_count, sha256, error);
     if (!all) {
         return FS_FAILED;
     }
-    sum_tensors(tensors, tensor_count, sha256);
-    for (int i = 0; i < metadata_count; i++) {
-        all[i] = metadata[i];
-    }
-    all[metadata_count] = (struct fs_tensor_metadata){SUM_KEY, sha256};
     const fs_status status = fs_tensor_file_write(path, tensors, tensor_count, all, metadata_count + 1, error);
     free(all);
     return status;
+}
+
+fs_status fs_tensor_file_layout(const char *path, struct fs_tensor *tensors, int tensor_count,
+                                const struct fs_tensor_metadata *metadata, int metadata_count, const char *sum,
+                                char **header, size_t *size, struct fs_error *error)
+{
+    const char room[] = "0000000000000000000000000000000000000000000000000000000000000000";
+    struct fs_tensor_metadata *all = with_sum(path, metadata, metadata_count, sum ? sum : room, error);
+    *header = all ? make_header(path, tensors, tensor_count, all, metadata_count + 1, size, error) : NULL;
+    free(all);
+    if (!*header) {
+        return error->status;
+    }
+    uint64_t position = *size, bytes;
+    for (size_t type = 0; type < TYPE_COUNT; type++) {
+        for (int i = 0; i < tensor_count; i++) {
+            if (tensors[i].type == type_names[type].type && tensor_bytes(&tensors[i], &bytes)) {
+                tensors[i].begin = (int64_t)position;
+                position += bytes;
+            }
+        }
+    }
+    return FS_OK;
 }

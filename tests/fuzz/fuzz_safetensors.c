@@ -13,7 +13,7 @@ void fuzz_safetensors(const uint8_t *data, size_t size)
     }
     for (int i = 0; i < file.tensor_count; i++) {
         const struct fs_tensor *tensor = &file.tensors[i];
-        size_t bytes = tensor->type == FS_F64 ? 8 : tensor->type == FS_F32 ? 4 : 2;
+        size_t bytes = fs_type_size(tensor->type);
         for (int d = 0; d < tensor->rank; d++) {
             bytes *= (size_t)tensor->shape[d];
         }

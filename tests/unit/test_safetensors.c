@@ -1,4 +1,5 @@
 /* safetensors: what was written comes back, and nothing that a file says is believed. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -19,9 +21,14 @@ static const double moments[3] = {7, 8, 1e300};
 static const uint16_t halves[5] = {0x3f80, 0xbf80, 0, 0x7f80, 1};
 static const float scalar = 42;
 static const struct fs_tensor tensors[] = {
-    {"halves", FS_BF16, 3, {1, 5, 1}, halves}, {"weights", FS_F32, 2, {2, 3}, weights},
-    {"empty", FS_F32, 2, {0, 7}, weights},     {"moments \"é\"", FS_F64, 1, {3}, moments},
-    {"scalar", FS_F32, 0, {0}, &scalar},
+    {.name = "halves", .type = FS_BF16, .rank = 3, .shape = {1, 5, 1}, .data = halves},
+    {.name = "weights", .type = FS_F32, .rank = 2, .shape = {2, 3}, .data = weights},
+    {.name = "empty", .type = FS_F32, .rank = 2, .shape = {0, 7}, .data = weights},
+    {.name = "moments \"é\"", .type = FS_F64, .rank = 1, .shape = {3}, .data = moments},
+    {.name = "scalar", .type = FS_F32, .rank = 0, .data = &scalar},
+    {.name = "bytes", .type = FS_U8, .rank = 1, .shape = {3}, .data = halves},
+    {.name = "labels", .type = FS_I32, .rank = 1, .shape = {2}, .data = weights},
+    {.name = "float16", .type = FS_F16, .rank = 1, .shape = {5}, .data = halves},
 };
 #define TENSOR_COUNT ((int)(sizeof tensors / sizeof tensors[0]))
 static const struct fs_tensor_metadata metadata[] = {{"method", "shortcut"}, {"config", "{\"a\": 1}\n"}};
@@ -50,7 +57,7 @@ static void a_changed_file_is_refused(void **state)
     assert_string_equal(fs_tensor_metadata_find(&file, "method"), "shortcut");
     fs_tensor_file_free(&file);
     read_bytes(path, &bytes, &size);
-    const size_t begin = size - sizeof moments - sizeof weights - sizeof scalar - sizeof halves;
+    const size_t begin = size - sizeof moments - sizeof weights - sizeof scalar - 2 * sizeof halves - 3 - 8;
     for (size_t at = begin; at < size; at += 3) {
         bytes[at] ^= 4;
         test_write(path, bytes, size);
@@ -62,6 +69,50 @@ static void a_changed_file_is_refused(void **state)
     assert_int_equal(fs_tensor_file_read(path, &file, &error), FS_OK);
     fs_tensor_file_free(&file);
     free(bytes);
+}
+
+/* Written in pieces, anywhere, and the sum last: the bytes of a file written at once. Described, its contents are read
+ * where it says that they begin. */
+static void a_file_in_pieces_is_the_same(void **state)
+{
+    (void)state;
+    struct fs_tensor laid[TENSOR_COUNT];
+    struct fs_tensor_file file;
+    char *header, *whole, *pieces, sum[65];
+    size_t size, whole_size, pieces_size;
+    assert_int_equal(fs_tensor_file_write_summed(test_path("at-once"), tensors, TENSOR_COUNT, metadata, 2, &error),
+                     FS_OK);
+    memcpy(laid, tensors, sizeof laid);
+    const int fd = open(test_path("in-pieces"), O_RDWR | O_CREAT | O_TRUNC, 0666);
+    assert_true(fd >= 0);
+    assert_int_equal(fs_tensor_file_layout("x", laid, TENSOR_COUNT, metadata, 2, NULL, &header, &size, &error), FS_OK);
+    free(header);
+    for (int i = TENSOR_COUNT - 1; i >= 0; i--) {
+        size_t bytes = fs_type_size(laid[i].type);
+        for (int k = 0; k < laid[i].rank; k++) {
+            bytes *= (size_t)laid[i].shape[k];
+        }
+        assert_true(pwrite(fd, laid[i].data, bytes, laid[i].begin) == (ssize_t)bytes);
+    }
+    assert_int_equal(fs_tensor_file_sum("x", fd, laid, TENSOR_COUNT, sum, &error), FS_OK);
+    assert_int_equal(fs_tensor_file_layout("x", laid, TENSOR_COUNT, metadata, 2, sum, &header, &size, &error), FS_OK);
+    assert_true(pwrite(fd, header, size, 0) == (ssize_t)size);
+    free(header);
+    read_bytes(test_path("at-once"), &whole, &whole_size);
+    read_bytes(test_path("in-pieces"), &pieces, &pieces_size);
+    assert_int_equal(whole_size, pieces_size);
+    assert_memory_equal(whole, pieces, whole_size);
+    assert_int_equal(fs_tensor_file_describe("x", fd, &file, &error), FS_OK);
+    const struct fs_tensor *found = fs_tensor_find(&file, "weights");
+    float values[2][3];
+    assert_null(found->data);
+    assert_true(pread(fd, values, sizeof values, found->begin) == (ssize_t)sizeof values);
+    assert_memory_equal(values, weights, sizeof values);
+    assert_string_equal(fs_tensor_metadata_find(&file, FS_TENSOR_SUM_KEY), sum);
+    fs_tensor_file_free(&file);
+    close(fd);
+    free(whole);
+    free(pieces);
 }
 
 static void tensors_come_back(void **state)
@@ -108,7 +159,7 @@ static void the_same_tensors_give_the_same_bytes(void **state)
     uint64_t header;
     memcpy(&header, bytes[0], sizeof header);
     assert_int_equal(header % 8, 0);
-    assert_int_equal(size[0], 8 + header + sizeof weights + sizeof moments + sizeof halves + sizeof scalar);
+    assert_int_equal(size[0], 8 + header + sizeof weights + sizeof moments + 2 * sizeof halves + sizeof scalar + 3 + 8);
     assert_int_equal(bytes[0][8], '{');
     free(bytes[0]);
     free(bytes[1]);
@@ -272,8 +323,8 @@ static void what_cannot_be_written_is_refused(void **state)
     (void)state;
     const int entries = test_folder_entries();
     const struct fs_tensor twice[] = {tensors[1], tensors[1]};
-    const struct fs_tensor reserved = {"__metadata__", FS_F32, 0, {0}, &scalar};
-    const struct fs_tensor no_text = {"\xff", FS_F32, 0, {0}, &scalar};
+    const struct fs_tensor reserved = {.name = "__metadata__", .type = FS_F32, .data = &scalar};
+    const struct fs_tensor no_text = {.name = "\xff", .type = FS_F32, .data = &scalar};
     const struct fs_tensor_metadata keys[] = {{"a", "b"}, {"a", "c"}};
     const char *path = test_path("refused");
     assert_int_equal(fs_tensor_file_write(path, twice, 2, NULL, 0, &error), FS_FAILED);
@@ -291,6 +342,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_changed_file_is_refused),
+        cmocka_unit_test(a_file_in_pieces_is_the_same),
         cmocka_unit_test(tensors_come_back),
         cmocka_unit_test(the_same_tensors_give_the_same_bytes),
         cmocka_unit_test(headers_by_other_writers_are_read),
