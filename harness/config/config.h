@@ -22,6 +22,8 @@ enum fs_attention_scale { FS_SCALE_INV_D, FS_SCALE_INV_SQRT_D };
 enum fs_schedule { FS_SCHEDULE_CONSTANT, FS_SCHEDULE_COSINE };
 enum fs_precision { FS_PRECISION_FP32, FS_PRECISION_BF16 };
 enum fs_weights_kind { FS_WEIGHTS_EMA, FS_WEIGHTS_RAW };
+enum fs_crop { FS_CROP_CENTER, FS_CROP_NONE };
+enum fs_background { FS_BACKGROUND_WHITE, FS_BACKGROUND_BLACK, FS_BACKGROUND_GREY };
 enum fs_device_kind { FS_DEVICE_AUTO, FS_DEVICE_CPU, FS_DEVICE_CUDA };
 
 /* What a network and a configuration must fit: the pictures of a data set. */
@@ -40,6 +42,13 @@ struct fs_dataset_config {
     char name[64];
     char kind[32];           /* empty: the kind of this name */
     char path[FS_PATH_ROOM]; /* empty: where Debian's package puts it */
+    bool mirror;             /* half of all visits of a training see the picture mirrored */
+
+    /* What pictures of all sizes are made into; only for kinds whose pictures have no size of their own. */
+    int size, channels; /* height and width (0: not given); 1 or 3 */
+    enum fs_crop crop;
+    enum fs_background background; /* behind transparent pixels, and beside what is not cropped to a square */
+    double test_share;             /* of the pictures, where no folder says which are for testing */
 };
 
 struct fs_model_config {

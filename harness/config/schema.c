@@ -34,6 +34,23 @@ static const struct fs_key KEYS[] = {
      .fallback_text = "fashion-mnist",
      .trains = true},
     {.name = "dataset.path", .kind = FS_KEY_TEXT, FIELD(dataset.path), .fallback_text = ""},
+    {.name = "dataset.mirror", .kind = FS_KEY_BOOL, FIELD(dataset.mirror), .trains = true},
+    /* What these make of a picture is in the hash of the data. 0: not given */
+    {.name = "dataset.size", .kind = FS_KEY_WHOLE, FIELD(dataset.size), .maximum = 4096},
+    {.name = "dataset.channels",
+     .kind = FS_KEY_WHOLE,
+     FIELD(dataset.channels),
+     .fallback = 3,
+     .minimum = 1,
+     .maximum = 3},
+    {.name = "dataset.crop", .kind = FS_KEY_CHOICE, FIELD(dataset.crop), .choices = "center|none"},
+    {.name = "dataset.background", .kind = FS_KEY_CHOICE, FIELD(dataset.background), .choices = "white|black|grey"},
+    {.name = "dataset.test_share",
+     .kind = FS_KEY_REAL,
+     FIELD(dataset.test_share),
+     .fallback = 0.1,
+     .maximum = 1,
+     .below_maximum = true},
 
     /* The preset is a name for the four sizes, which are hashed. */
     {.name = "model.preset", .kind = FS_KEY_TEXT, FIELD(model.preset), .fallback_text = "dit-xs/4"},

@@ -10,6 +10,7 @@
 #include "harness/text/nearest.h"
 #include "kernels/base/hash.h"
 #include "kernels/base/memory.h"
+#include "kernels/base/random.h"
 
 /* The kinds there are. A new one is a line here. */
 /* clang-format off */
@@ -70,6 +71,18 @@ static fs_status find_source(const struct fs_dataset_config *config, const struc
     if ((*source)->needs_path && !config->path[0]) {
         return fs_fail(error, FS_USAGE, "data of the kind %s lie in a folder of yours: dataset.path is missing", kind);
     }
+    if ((*source)->resized && config->size == 0) {
+        return fs_fail(error, FS_USAGE,
+                       "pictures of the kind %s are all brought to one size: dataset.size, in pixels, is missing",
+                       kind);
+    }
+    if (!(*source)->resized && config->size != 0) {
+        return fs_fail(error, FS_USAGE, "pictures of the kind %s stay as they are: they have no dataset.size", kind);
+    }
+    if (config->mirror && !(*source)->mirrors) {
+        return fs_fail(error, FS_USAGE, "what is no picture has no mirror image: no dataset.mirror for the kind %s",
+                       kind);
+    }
     return FS_OK;
 }
 
@@ -77,7 +90,7 @@ static fs_status read_shape(const struct fs_data_source *source, const struct fs
                             enum fs_split split, struct fs_data_shape *shape, struct fs_error *error)
 {
     *shape = (struct fs_data_shape){0};
-    return source->shape(config->path, split, shape, error);
+    return source->shape(config, split, shape, error);
 }
 
 fs_status fs_dataset_shape(const struct fs_dataset_config *config, struct fs_data_shape *shape, struct fs_error *error)
@@ -139,6 +152,13 @@ static fs_status hash_contents(struct fs_dataset *dataset, struct fs_error *erro
 fs_status fs_dataset_open(const struct fs_dataset_config *config, enum fs_split split, struct fs_dataset *dataset,
                           struct fs_error *error)
 {
+    const struct fs_data_access nothing_kept = {.cache = NULL};
+    return fs_dataset_open_with(config, &nothing_kept, split, dataset, error);
+}
+
+fs_status fs_dataset_open_with(const struct fs_dataset_config *config, const struct fs_data_access *access,
+                               enum fs_split split, struct fs_dataset *dataset, struct fs_error *error)
+{
     *dataset = (struct fs_dataset){0};
     const struct fs_data_source *source;
     FS_TRY(find_source(config, &source, error));
@@ -147,8 +167,9 @@ fs_status fs_dataset_open(const struct fs_dataset_config *config, enum fs_split 
     dataset->split = split;
     dataset->pictures = source->pictures;
     dataset->source = source;
-    fs_status status = source->open(config->path, split, dataset, error);
-    if (status == FS_OK && !dataset->sha256[0]) {
+    dataset->mirror = config->mirror;
+    fs_status status = source->open(config, access, dataset, error);
+    if (status == FS_OK && !dataset->sha256[0] && !access->only_kept) {
         status = hash_contents(dataset, error);
     }
     if (status != FS_OK) {
@@ -173,6 +194,38 @@ void fs_dataset_close(struct fs_dataset *dataset)
 fs_status fs_dataset_read(const struct fs_dataset *dataset, int64_t index, float *out, struct fs_error *error)
 {
     return dataset->source->read(dataset, index, NULL, out, error);
+}
+
+/* Half of all visits, each by itself. */
+static bool is_mirrored(const struct fs_visit *visit)
+{
+    const struct fs_random_key key = {visit->seed, FS_STREAM_MIRROR, (uint32_t)visit->update, 0};
+    return fs_random_word(key, (uint32_t)visit->row, 0) >> 31;
+}
+
+static void mirror_picture(const struct fs_data_shape *shape, float *pixels)
+{
+    const int width = shape->width, channels = shape->channels;
+    for (int y = 0; y < shape->height; y++) {
+        float *row = pixels + (int64_t)y * width * channels;
+        for (int left = 0, right = width - 1; left < right; left++, right--) {
+            for (int c = 0; c < channels; c++) {
+                const float spare = row[left * channels + c];
+                row[left * channels + c] = row[right * channels + c];
+                row[right * channels + c] = spare;
+            }
+        }
+    }
+}
+
+fs_status fs_dataset_visit(const struct fs_dataset *dataset, int64_t index, const struct fs_visit *visit, float *out,
+                           struct fs_error *error)
+{
+    FS_TRY(dataset->source->read(dataset, index, visit, out, error));
+    if (dataset->mirror && dataset->pictures && is_mirrored(visit)) {
+        mirror_picture(&dataset->shape, out);
+    }
+    return FS_OK;
 }
 
 fs_status fs_dataset_rows(const struct fs_dataset *dataset, int64_t first, int64_t n, float *rows,

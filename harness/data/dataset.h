@@ -3,6 +3,8 @@
 #ifndef FEWSTEP_DATASET_H
 #define FEWSTEP_DATASET_H
 
+#include <signal.h>
+
 #include "harness/config/config.h"
 
 enum fs_split { FS_SPLIT_TRAIN, FS_SPLIT_TEST };
@@ -14,6 +16,7 @@ struct fs_dataset {
     int32_t *labels;           /* [count], from 0 to classes − 1; NULL: without labels */
     char sha256[FS_HASH_TEXT]; /* over the decoded contents and shape */
     bool pictures;             /* 8 bits a number, or any real numbers */
+    bool mirror;               /* pictures that a training visits are mirrored at random */
     const struct fs_data_source *source;
     void *state; /* the source's own */
 };
@@ -25,10 +28,23 @@ struct fs_visit {
     int64_t row; /* of the global batch */
 };
 
+/* Where a data set that has to be decoded keeps what it has decoded, and whom it tells. All zero: it keeps nothing
+ * longer than it is open, and tells nobody. */
+struct fs_data_access {
+    const char *cache;                 /* the folder, OUT/data, or NULL */
+    bool verify;                       /* compare the contents of files with what was decoded, not only size and time */
+    bool only_kept;                    /* decode nothing: what is not in the cache has no sha256 and cannot be read */
+    const volatile sig_atomic_t *stop; /* set: FS_STOPPED. NULL: nobody stops it */
+    void *owner;
+    void (*progress)(void *owner, int64_t done, int64_t of); /* files decoded; NULL: nobody wants to know */
+};
+
 /* The data set that `config` names, of the kind dataset.kind (empty: the kind of its name). FS_USAGE for an unknown
  * kind and for files that are missing or corrupt (wrong magic, short, wrong hash: what, where, what to do). */
 fs_status fs_dataset_open(const struct fs_dataset_config *config, enum fs_split split, struct fs_dataset *dataset,
                           struct fs_error *error);
+fs_status fs_dataset_open_with(const struct fs_dataset_config *config, const struct fs_data_access *access,
+                               enum fs_split split, struct fs_dataset *dataset, struct fs_error *error);
 void fs_dataset_close(struct fs_dataset *dataset);
 /* Kinds there are, NULL past the last; whether there is nothing to open without a path. */
 const char *fs_dataset_kind(int index, bool *needs_path);
@@ -41,6 +57,9 @@ fs_status fs_dataset_check(const struct fs_config *config, struct fs_data_shape 
 
 /* Picture `index` in data scale (8 bits: [−1, 1]) to out [H·W·C], as it lies there. From any thread. */
 fs_status fs_dataset_read(const struct fs_dataset *dataset, int64_t index, float *out, struct fs_error *error);
+/* The same as row `visit` of a training sees it: mirrored, or with whatever else its source draws at each visit. */
+fs_status fs_dataset_visit(const struct fs_dataset *dataset, int64_t index, const struct fs_visit *visit, float *out,
+                           struct fs_error *error);
 /* Pictures first … first + n − 1 to rows [n, H·W·C]. */
 fs_status fs_dataset_rows(const struct fs_dataset *dataset, int64_t first, int64_t n, float *rows,
                           struct fs_error *error);

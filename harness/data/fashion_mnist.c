@@ -19,21 +19,27 @@ static struct fs_idx_folder published(const char *path)
     };
 }
 
-static fs_status fashion_mnist_shape(const char *path, enum fs_split split, struct fs_data_shape *shape,
-                                     struct fs_error *error)
+static fs_status fashion_mnist_shape(const struct fs_dataset_config *config, enum fs_split split,
+                                     struct fs_data_shape *shape, struct fs_error *error)
 {
-    (void)path, (void)error;
+    (void)config, (void)error;
     *shape = (struct fs_data_shape){28, 28, 1, 10, split == FS_SPLIT_TRAIN ? 60000 : 10000};
     return FS_OK;
 }
 
-static fs_status fashion_mnist_open(const char *path, enum fs_split split, struct fs_dataset *dataset,
-                                    struct fs_error *error)
+static fs_status fashion_mnist_open(const struct fs_dataset_config *config, const struct fs_data_access *access,
+                                    struct fs_dataset *dataset, struct fs_error *error)
 {
-    const struct fs_idx_folder folder = published(path);
-    return fs_idx_open(&folder, split, dataset, error);
+    (void)access;
+    const struct fs_idx_folder folder = published(config->path);
+    return fs_idx_open(&folder, dataset, error);
 }
 
 const struct fs_data_source fs_fashion_mnist = {
-    "fashion-mnist", true, false, fashion_mnist_shape, fashion_mnist_open, fs_idx_read, NULL,
+    .kind = "fashion-mnist",
+    .pictures = true,
+    .mirrors = true,
+    .shape = fashion_mnist_shape,
+    .open = fashion_mnist_open,
+    .read = fs_idx_read,
 };

@@ -103,27 +103,27 @@ static void draw_row(const struct fs_mixture *mixture, enum fs_split split, int6
 
 /* --- the data set: nothing lies anywhere, each row is drawn when it is read --- */
 
-static fs_status gaussian_mixture_shape(const char *path, enum fs_split split, struct fs_data_shape *shape,
-                                        struct fs_error *error)
+static fs_status gaussian_mixture_shape(const struct fs_dataset_config *config, enum fs_split split,
+                                        struct fs_data_shape *shape, struct fs_error *error)
 {
-    if (*path) {
-        return fs_fail(error, FS_USAGE, "gaussian-mixture is computed and has no folder, got '%s'", path);
+    if (*config->path) {
+        return fs_fail(error, FS_USAGE, "gaussian-mixture is computed and has no folder, got '%s'", config->path);
     }
     *shape = (struct fs_data_shape){SIDE, SIDE, 1, MODES, split == FS_SPLIT_TRAIN ? TRAIN_COUNT : TEST_COUNT};
     return FS_OK;
 }
 
-static fs_status gaussian_mixture_open(const char *path, enum fs_split split, struct fs_dataset *dataset,
-                                       struct fs_error *error)
+static fs_status gaussian_mixture_open(const struct fs_dataset_config *config, const struct fs_data_access *access,
+                                       struct fs_dataset *dataset, struct fs_error *error)
 {
-    (void)path;
+    (void)config, (void)access;
     const int64_t count = dataset->shape.count;
     dataset->labels = fs_allocate((size_t)count, sizeof *dataset->labels, "mixture", error);
     if (!dataset->labels) {
         return FS_FAILED;
     }
     for (int64_t i = 0; i < count; i++) {
-        dataset->labels[i] = draw_mode(&standard, split, i);
+        dataset->labels[i] = draw_mode(&standard, dataset->split, i);
     }
     return FS_OK;
 }
@@ -137,5 +137,8 @@ static fs_status gaussian_mixture_read(const struct fs_dataset *dataset, int64_t
 }
 
 const struct fs_data_source fs_gaussian_mixture = {
-    "gaussian-mixture", false, false, gaussian_mixture_shape, gaussian_mixture_open, gaussian_mixture_read, NULL,
+    .kind = "gaussian-mixture",
+    .shape = gaussian_mixture_shape,
+    .open = gaussian_mixture_open,
+    .read = gaussian_mixture_read,
 };

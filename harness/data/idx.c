@@ -204,9 +204,9 @@ fs_status fs_idx_shape(const struct fs_idx_folder *folder, enum fs_split split, 
     return status;
 }
 
-fs_status fs_idx_open(const struct fs_idx_folder *folder, enum fs_split split, struct fs_dataset *dataset,
-                      struct fs_error *error)
+fs_status fs_idx_open(const struct fs_idx_folder *folder, struct fs_dataset *dataset, struct fs_error *error)
 {
+    const enum fs_split split = dataset->split;
     const struct fs_data_shape *shape = &dataset->shape;
     struct idx_file file;
     fs_status status = open_file(folder, split, PICTURES, &file, error);
@@ -256,16 +256,27 @@ static struct fs_idx_folder any_folder(const char *path)
     };
 }
 
-static fs_status idx_shape(const char *path, enum fs_split split, struct fs_data_shape *shape, struct fs_error *error)
+static fs_status idx_shape(const struct fs_dataset_config *config, enum fs_split split, struct fs_data_shape *shape,
+                           struct fs_error *error)
 {
-    const struct fs_idx_folder folder = any_folder(path);
+    const struct fs_idx_folder folder = any_folder(config->path);
     return fs_idx_shape(&folder, split, shape, error);
 }
 
-static fs_status idx_open(const char *path, enum fs_split split, struct fs_dataset *dataset, struct fs_error *error)
+static fs_status idx_open(const struct fs_dataset_config *config, const struct fs_data_access *access,
+                          struct fs_dataset *dataset, struct fs_error *error)
 {
-    const struct fs_idx_folder folder = any_folder(path);
-    return fs_idx_open(&folder, split, dataset, error);
+    (void)access;
+    const struct fs_idx_folder folder = any_folder(config->path);
+    return fs_idx_open(&folder, dataset, error);
 }
 
-const struct fs_data_source fs_idx = {"idx", true, true, idx_shape, idx_open, fs_idx_read, NULL};
+const struct fs_data_source fs_idx = {
+    .kind = "idx",
+    .pictures = true,
+    .needs_path = true,
+    .mirrors = true,
+    .shape = idx_shape,
+    .open = idx_open,
+    .read = fs_idx_read,
+};

@@ -17,8 +17,7 @@ struct fs_idx_folder {
 fs_status fs_idx_shape(const struct fs_idx_folder *folder, enum fs_split split, struct fs_data_shape *shape,
                        struct fs_error *error);
 /* As a source's open and read. All pictures are in memory, one byte a pixel: gzip knows no other order. */
-fs_status fs_idx_open(const struct fs_idx_folder *folder, enum fs_split split, struct fs_dataset *dataset,
-                      struct fs_error *error);
+fs_status fs_idx_open(const struct fs_idx_folder *folder, struct fs_dataset *dataset, struct fs_error *error);
 fs_status fs_idx_read(const struct fs_dataset *dataset, int64_t index, const struct fs_visit *visit, float *out,
                       struct fs_error *error);
 

@@ -93,6 +93,10 @@ static void hash_depends_on_training_alone(void **state)
         "model.finest_steps=128",
         "dataset.path=elsewhere",
         "dataset.kind=idx",
+        "dataset.mirror=false",
+        "dataset.size=32",
+        "dataset.crop=none",
+        "dataset.background=black",
         "evaluate.samples=100",
         "evaluate.steps=[1]",
         "seed=3",
@@ -102,14 +106,23 @@ static void hash_depends_on_training_alone(void **state)
         "evaluate.weights=raw",
     };
     static const char *const different[] = {
-        "train.batch=64",          "train.learning_rate=0.002",
-        "train.updates=11",        "train.schedule=cosine",
-        "train.ema=0.99",          "train.ema_warmup=false",
-        "train.weight_decay=0",    "train.clip_norm=1",
-        "train.warmup=0",          "model.classes=0",
-        "train.label_dropout=0.1", "train.precision=bf16",
-        "model.preset=dit-xs/7",   "model.attention_scale=inv_sqrt_d",
-        "method=reflow",           "train.beta1=0.8",
+        "train.batch=64",
+        "train.learning_rate=0.002",
+        "train.updates=11",
+        "train.schedule=cosine",
+        "train.ema=0.99",
+        "train.ema_warmup=false",
+        "train.weight_decay=0",
+        "train.clip_norm=1",
+        "train.warmup=0",
+        "model.classes=0",
+        "train.label_dropout=0.1",
+        "train.precision=bf16",
+        "dataset.mirror=true",
+        "model.preset=dit-xs/7",
+        "model.attention_scale=inv_sqrt_d",
+        "method=reflow",
+        "train.beta1=0.8",
         "train.beta2=0.99",
     };
     for (size_t i = 0; i < sizeof same / sizeof *same + sizeof different / sizeof *different; i++) {
@@ -208,7 +221,8 @@ static void json_holds_every_key(void **state)
               NULL, NULL, &experiment);
     assert_string_equal(
         experiment.runs[0].json,
-        "{\"config_version\":1,\"dataset\":{\"kind\":\"\",\"name\":\"fashion-mnist\",\"path\":\"\"},\"device\":"
+        "{\"config_version\":1,\"dataset\":{\"background\":\"white\",\"channels\":3,\"crop\":\"center\",\"kind\":\"\","
+        "\"mirror\":false,\"name\":\"fashion-mnist\",\"path\":\"\",\"size\":0,\"test_share\":0.1},\"device\":"
         "\"auto\",\"evaluate\":"
         "{"
         "\"extractors\":[\"fashion-cnn\"],\"guidance_scale\":1,\"metrics\":[\"fd\"],\"quantize\":true,"

@@ -482,6 +482,43 @@ static void the_loader_gives_rows_and_labels_in_that_order(void **state)
     fs_dataset_close(&data);
 }
 
+/* Half of the visits see a picture mirrored, each by itself, and always the same ones. */
+static void visits_are_mirrored_at_random(void **state)
+{
+    (void)state;
+    const struct idx images = make_images(), labels = make_labels();
+    write_plain(&images, &labels);
+    struct fs_dataset_config config = config_of("idx", test_path("mnist"));
+    struct fs_dataset plain, mirrored;
+    config.mirror = true;
+    assert_int_equal(fs_dataset_open(&config, FS_SPLIT_TRAIN, &mirrored, &error), FS_OK);
+    config.mirror = false;
+    assert_int_equal(fs_dataset_open(&config, FS_SPLIT_TRAIN, &plain, &error), FS_OK);
+    assert_string_equal(plain.sha256, mirrored.sha256); /* the data are the same; how they are visited is not */
+    int count = 0, changes = 0, last = 0;
+    for (int i = 0; i < 4000; i++) {
+        const struct fs_visit visit = {7, i / 50, i % 50};
+        float row[784], seen[784], again[784];
+        assert_int_equal(fs_dataset_visit(&plain, i % 3, &visit, row, &error), FS_OK);
+        assert_int_equal(fs_dataset_visit(&mirrored, i % 3, &visit, seen, &error), FS_OK);
+        assert_int_equal(fs_dataset_visit(&mirrored, i % 3, &visit, again, &error), FS_OK);
+        assert_memory_equal(seen, again, sizeof seen);
+        const int turned = memcmp(row, seen, sizeof row) != 0;
+        for (int k = 0; turned && k < 784; k++) {
+            assert_true(seen[k] == row[k / 28 * 28 + 27 - k % 28]);
+        }
+        count += turned;
+        changes += turned != last;
+        last = turned;
+    }
+    assert_true(abs(count - 2000) < 150 && abs(changes - 2000) < 150); /* 4.7 standard deviations */
+    fs_dataset_close(&plain);
+    fs_dataset_close(&mirrored);
+    struct fs_dataset_config mixture = config_of("gaussian-mixture", "");
+    mixture.mirror = true;
+    assert_int_equal(fs_dataset_open(&mixture, FS_SPLIT_TRAIN, &plain, &error), FS_USAGE);
+}
+
 /* --- the Gaussian mixture --- */
 
 static void the_mixture_is_what_it_says(void **state)
@@ -656,6 +693,7 @@ int main(void)
         cmocka_unit_test(orders_differ_between_epochs_and_seeds),
         cmocka_unit_test(first_places_are_uniform),
         cmocka_unit_test(the_loader_gives_rows_and_labels_in_that_order),
+        cmocka_unit_test(visits_are_mirrored_at_random),
         cmocka_unit_test(the_mixture_is_what_it_says),
         cmocka_unit_test(the_velocity_is_the_integral),
         cmocka_unit_test(the_velocity_is_finite_everywhere),
