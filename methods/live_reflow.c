@@ -6,8 +6,6 @@
 #include "methods/steps.h"
 #include "methods/targets.h"
 
-#include <math.h>
-
 struct settings {
     double reflow_fraction;
     int reflow_steps;
@@ -28,11 +26,10 @@ static const struct fs_option options[] = {
      .maximum = 1024},
 };
 
-/* floor, but a product that should be whole and is not by rounding counts as whole. */
 static int reflow_rows(const struct fs_method_setup *setup)
 {
     const struct settings *settings = setup->settings;
-    return (int)floor(setup->batch * settings->reflow_fraction + 1e-9);
+    return fs_share_of_rows(setup->batch, settings->reflow_fraction);
 }
 
 static fs_status check(const struct fs_method_setup *setup, struct fs_error *error)

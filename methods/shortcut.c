@@ -38,18 +38,12 @@ struct layout {
     int guided; /* rows whose half steps are guided: those of level K − 1 */
 };
 
-/* floor, but a product that should be whole and is not by rounding (0.29 · 100) counts as whole. */
-static int bootstrap_rows(int batch, double fraction)
-{
-    return (int)floor(batch * fraction + 1e-9);
-}
-
 static struct layout layout_of(const struct fs_method_setup *setup)
 {
     const struct settings *settings = setup->settings;
     struct layout layout = {.levels = setup->levels - settings->max_step_level};
     if (layout.levels > 0) {
-        layout.rows = bootstrap_rows(setup->batch, settings->bootstrap_fraction);
+        layout.rows = fs_share_of_rows(setup->batch, settings->bootstrap_fraction);
         layout.share = layout.rows / layout.levels;
     }
     if (settings->bootstrap_guidance && setup->guidance_scale != 1) {
@@ -77,7 +71,7 @@ static fs_status too_few_rows(const struct fs_method_setup *setup, const struct 
         snprintf(larger_batch, sizeof larger_batch, ", or train.batch at least %.0f", batch);
     }
     const double enough = ceil(1e4 * layout->levels / setup->batch) / 1e4;
-    if (bootstrap_rows(setup->batch, enough) >= setup->batch) {
+    if (fs_share_of_rows(setup->batch, enough) >= setup->batch) {
         return fs_fail(error, FS_USAGE,
                        "train.batch: %d rows are too few for %d levels of self-consistency and a row of "
                        "flow matching: take a larger batch, or a smaller methods.shortcut.max_step%s",

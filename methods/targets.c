@@ -8,6 +8,11 @@ static struct fs_view rows_of(struct fs_view view, struct fs_row_range range)
     return fs_view_rows(view, range.first, range.count);
 }
 
+int fs_share_of_rows(int batch, double share)
+{
+    return (int)floor(batch * share + 1e-9);
+}
+
 /* --- parts of a row --- */
 
 struct fs_random_key fs_target_key(const struct fs_method_context *context, uint32_t stream)

@@ -5,6 +5,10 @@
 
 #include "methods/method.h"
 
+/* How many rows a share of the batch is: rounded down, but a product that should be whole and is not by rounding
+ * (0.29 · 100) counts as whole. */
+int fs_share_of_rows(int batch, double share);
+
 /* --- parts of a row --- */
 
 /* Where the draws of a stream stand at this update; with it the row of fs_global_row. */

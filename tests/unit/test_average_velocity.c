@@ -1,0 +1,441 @@
+/* The methods of average velocities against the Gaussian mixture, whose exact average velocity stands in the network's
+ * place: a target that is consistent equals it. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <cmocka.h>
+
+#include "harness/data/dataset.h"
+#include "harness/data/mixture.h"
+#include "methods/intervals.h"
+#include "tests/reference/reference.h"
+#include "tests/support/mock_training.h"
+
+#define DIM 4
+#define NULL_LABEL 4 /* the velocity of the whole mixture */
+#define LEVELS 5
+#define BATCH 96
+#define FINEST (1 << LEVELS)
+
+static struct fs_backend *backend;
+static struct fs_dataset dataset;
+static uint32_t seed;
+
+static int open_backend(void **state)
+{
+    (void)state;
+    struct fs_error error;
+    const struct fs_dataset_config config = {.name = "gaussian-mixture"};
+    backend = fs_reference_backend(&error);
+    seed = (uint32_t)time(NULL);
+    return backend && fs_dataset_open(&config, FS_SPLIT_TRAIN, &dataset, &error) == FS_OK ? 0 : 1;
+}
+
+static int close_backend(void **state)
+{
+    (void)state;
+    fs_dataset_close(&dataset);
+    backend->destroy(backend);
+    return 0;
+}
+
+static void close_to(double value, double expected, double tolerance)
+{
+    if (!(fabs(value - expected) <= tolerance * fmax(1, fabs(expected)))) {
+        fail_msg("%.9g is not %.9g (seed %u)", value, expected, seed);
+    }
+}
+
+/* --- the truth --- */
+
+static void velocity_at(const double *x, double t, int32_t label, double *velocity)
+{
+    fs_mixture_velocity(fs_mixture_standard(), x, t, label, velocity);
+}
+
+static void move(const double *x, double a, const double *v, double *out)
+{
+    for (int d = 0; d < DIM; d++) {
+        out[d] = x[d] + a * v[d];
+    }
+}
+
+/* The mean velocity along the path from x at t over a time of d: (x_{t+d} − x)/d, the path by Runge and Kutta's
+ * fourth-order rule in steps of 1/256 or less, which is exact to 1e-7 here. */
+static void average_velocity(const double *x, double t, double length, int32_t label, double *u)
+{
+    const int steps = 4 + (int)(length * 256);
+    const double h = length / steps;
+    double at[DIM], k1[DIM], k2[DIM], k3[DIM], k4[DIM], probe[DIM];
+    memcpy(at, x, sizeof at);
+    if (length <= 0) {
+        velocity_at(x, t, label, u);
+        return;
+    }
+    for (int step = 0; step < steps; step++) {
+        const double begin = t + step * h;
+        velocity_at(at, begin, label, k1);
+        move(at, h / 2, k1, probe);
+        velocity_at(probe, begin + h / 2, label, k2);
+        move(at, h / 2, k2, probe);
+        velocity_at(probe, begin + h / 2, label, k3);
+        move(at, h, k3, probe);
+        velocity_at(probe, begin + h, label, k4);
+        for (int d = 0; d < DIM; d++) {
+            at[d] += h / 6 * (k1[d] + 2 * k2[d] + 2 * k3[d] + k4[d]);
+        }
+    }
+    for (int d = 0; d < DIM; d++) {
+        u[d] = (at[d] - x[d]) / length;
+    }
+}
+
+/* The network that has learned it, asked with s = d. */
+static void exact_average(const double *x, double t, double s, int32_t label, enum fs_network network, int dim,
+                          double *velocity)
+{
+    (void)network;
+    assert_int_equal(dim, DIM);
+    average_velocity(x, t, s, label, velocity);
+}
+
+/* The same, asked with a level as the shortcut model is. */
+static void exact_average_of_level(const double *x, double t, double s, int32_t label, enum fs_network network, int dim,
+                                   double *velocity)
+{
+    exact_average(x, t, s == LEVELS ? 0 : exp2(-s), label, network, dim, velocity);
+}
+
+/* A network that has learned nothing: different for each argument, and consistent with nothing. */
+static void untrained(const double *x, double t, double s, int32_t label, enum fs_network network, int dim,
+                      double *velocity)
+{
+    for (int d = 0; d < dim; d++) {
+        velocity[d] = sin(x[d] + 2 * x[(d + 1) % dim] + t) + cos(3 * s) + 0.2 * label + 0.3 * (double)network;
+    }
+}
+
+static void untrained_of_level(const double *x, double t, double s, int32_t label, enum fs_network network, int dim,
+                               double *velocity)
+{
+    untrained(x, t, exp2(-s), label, network, dim, velocity);
+}
+
+/* --- a training of it --- */
+
+static void create(struct fs_mock_training *mock, const char *name, fs_mock_velocity velocity)
+{
+    fs_mock_create(mock, backend, fs_method_find(name), LEVELS, BATCH, DIM, velocity);
+    mock->null_label = NULL_LABEL;
+    mock->seed = seed;
+    for (int i = 0; i < BATCH; i++) {
+        float row[DIM];
+        struct fs_error error;
+        const int64_t index = (seed + (uint32_t)i) % dataset.shape.count;
+        assert_int_equal(fs_dataset_read(&dataset, index, row, &error), FS_OK);
+        mock->labels[i] = dataset.labels[index];
+        for (int d = 0; d < DIM; d++) {
+            mock->data[i * DIM + d] = (double)row[d];
+        }
+    }
+}
+
+static void set(struct fs_mock_training *mock, const char *key, double value)
+{
+    fs_mock_set_option(mock->method, &mock->settings, key, value);
+}
+
+static struct fs_mock_targets make(struct fs_mock_training *mock, int phase)
+{
+    struct fs_phase phases[FS_PHASES_MAX];
+    assert_in_range(phase, 0, mock->method->phases(&mock->setup, phases) - 1);
+    return fs_mock_make(mock, &phases[phase], 31);
+}
+
+/* --- consistency with the exact average --- */
+
+static bool within(const double *x, double bound)
+{
+    for (int d = 0; d < DIM; d++) {
+        if (fabs(x[d]) > bound) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The first `rows` targets equal the exact average velocity over d of each; how many were compared: states beyond
+ * `bound` are left out. */
+static int check_exact(const struct fs_mock_targets *targets, int rows, bool levels, double bound)
+{
+    int checked = 0;
+    for (int i = 0; i < rows; i++) {
+        double u[DIM];
+        const double *x = targets->x + i * DIM;
+        const double length = levels ? exp2(-(double)targets->s[i]) : (double)targets->s[i];
+        average_velocity(x, (double)targets->t[i], length, targets->labels[i], u);
+        for (int d = 0; d < DIM && within(x, bound); d++) {
+            close_to(targets->target[i * DIM + d], u[d], 2e-5);
+            checked++;
+        }
+    }
+    return checked / DIM;
+}
+
+static void split_targets_are_the_exact_average(void **state)
+{
+    (void)state;
+    for (int sampler = FS_TIMES_LOGIT_NORMAL; sampler <= FS_TIMES_GRID; sampler++) {
+        for (int split = 0; split < 2; split++) {
+            struct fs_mock_training mock;
+            create(&mock, "split-mean-flow", exact_average);
+            set(&mock, "flow_matching_share", 0.25);
+            set(&mock, "time_sampler", sampler);
+            set(&mock, "split", split);
+            mock.label_dropout = 0.5; /* must not touch these rows */
+            struct fs_mock_targets targets = make(&mock, 0);
+            for (int i = 0; i < 72; i++) {
+                assert_int_equal(targets.labels[i], mock.labels[i]);
+                assert_true(targets.s[i] > 0 && targets.t[i] + targets.s[i] <= 1.000001F);
+            }
+            for (int i = 72; i < BATCH; i++) {
+                assert_true(targets.s[i] == 0);
+            }
+            assert_int_equal(check_exact(&targets, 72, false, INFINITY), 72);
+            fs_mock_free_targets(&targets);
+            fs_mock_destroy(&mock);
+        }
+    }
+}
+
+/* Its states are clipped to ±4 and its targets too: rows that come near are left out. */
+static void shortcut_targets_are_the_exact_average(void **state)
+{
+    (void)state;
+    struct fs_mock_training mock;
+    create(&mock, "shortcut", exact_average_of_level);
+    set(&mock, "bootstrap_fraction", 0.75);
+    struct fs_mock_targets targets = make(&mock, 0);
+    /* The finest half steps ask at level K, whose network says the velocity at a time, not the average over 1/M. */
+    for (int i = 0; i < 72; i++) {
+        targets.x[i * DIM] = targets.level[i] == LEVELS - 1 ? INFINITY : targets.x[i * DIM];
+    }
+    assert_true(check_exact(&targets, 72, true, 2.5) > 30);
+    fs_mock_free_targets(&targets);
+    fs_mock_destroy(&mock);
+}
+
+/* --- on the grid, in half: the shortcut model --- */
+
+/* The mean of two half steps from the row's x, of a network that is asked with d. */
+static void check_two_half_steps(const struct fs_mock_targets *targets, int row, double length, enum fs_network network)
+{
+    double v1[DIM], v2[DIM], middle[DIM];
+    const double *x = targets->x + row * DIM, t = (double)targets->t[row];
+    untrained(x, t, length / 2, targets->labels[row], network, DIM, v1);
+    move(x, length / 2, v1, middle);
+    untrained(middle, t + length / 2, length / 2, targets->labels[row], network, DIM, v2);
+    for (int d = 0; d < DIM && within(x, 3); d++) {
+        close_to(targets->target[row * DIM + d], (v1[d] + v2[d]) / 2, 1e-6);
+    }
+}
+
+static void split_in_half_on_the_grid_is_the_shortcut(void **state)
+{
+    (void)state;
+    struct fs_mock_training split, shortcut;
+    create(&split, "split-mean-flow", untrained);
+    set(&split, "flow_matching_share", 0.25);
+    set(&split, "time_sampler", FS_TIMES_GRID);
+    set(&split, "split", 1);
+    set(&split, "target_network", FS_TARGET_AVERAGE);
+    create(&shortcut, "shortcut", untrained_of_level);
+    set(&shortcut, "bootstrap_fraction", 0.75);
+    struct fs_mock_targets a = make(&split, 0), b = make(&shortcut, 0);
+    int levels[LEVELS] = {0};
+    for (int i = 0; i < 72; i++) {
+        const double length = exp2(-a.level[i]);
+        assert_in_range(a.level[i], 0, LEVELS - 1);
+        assert_true((double)a.s[i] == length);
+        assert_true(fmod((double)a.t[i], length) == 0 && a.t[i] < 1);
+        levels[a.level[i]]++;
+        check_two_half_steps(&a, i, length, FS_NETWORK_AVERAGE);
+        check_two_half_steps(&b, i, exp2(-b.level[i]), FS_NETWORK_AVERAGE);
+    }
+    for (int level = 0; level < LEVELS; level++) {
+        assert_in_range(levels[level], 3, 40); /* of 72, uniform on 5 levels: 14 ± 3.4 */
+    }
+    for (int i = 72; i < BATCH; i++) {
+        assert_true(fmod((double)a.t[i] * FINEST, 1) == 0 && a.s[i] == 0);
+    }
+    fs_mock_free_targets(&a);
+    fs_mock_free_targets(&b);
+    fs_mock_destroy(&split);
+    fs_mock_destroy(&shortcut);
+}
+
+static void split_is_clipped_where_asked(void **state)
+{
+    (void)state;
+    struct fs_mock_training mock;
+    create(&mock, "split-mean-flow", exact_average);
+    set(&mock, "flow_matching_share", 0.25);
+    set(&mock, "clip", 0.5);
+    struct fs_mock_targets targets = make(&mock, 0);
+    int beyond = 0;
+    for (int i = 0; i < BATCH * DIM; i++) {
+        beyond += i < 72 * DIM ? 0 : fabs(targets.target[i]) > 0.5;
+        assert_true(i >= 72 * DIM || fabs(targets.target[i]) <= 0.5);
+    }
+    assert_true(beyond > 0); /* rows of r = t are as they are */
+    fs_mock_free_targets(&targets);
+    fs_mock_destroy(&mock);
+}
+
+/* --- times --- */
+
+/* Mean and deviation of the normals behind the times: t and r together are two draws. */
+static void times_follow_their_sampler(void **state)
+{
+    (void)state;
+    struct fs_mock_training mock;
+    create(&mock, "split-mean-flow", untrained);
+    set(&mock, "time_mean", -0.7);
+    set(&mock, "time_deviation", 1.3);
+    set(&mock, "flow_matching_share", 0.25);
+    for (int sampler = FS_TIMES_LOGIT_NORMAL; sampler <= FS_TIMES_UNIFORM; sampler++) {
+        double sum = 0, square = 0, instant = 0;
+        int n = 0, m = 0;
+        set(&mock, "time_sampler", sampler);
+        for (mock.update = 0; mock.update < 100; mock.update++) {
+            struct fs_mock_targets targets = make(&mock, 0);
+            for (int i = 0; i < BATCH; i++) {
+                const double ends[2] = {(double)targets.t[i], (double)targets.t[i] + (double)targets.s[i]};
+                for (int k = 0; k < 2 && i < 72; k++, n++) {
+                    const double z = sampler == FS_TIMES_UNIFORM ? ends[k] : log(ends[k] / (1 - ends[k]));
+                    sum += z;
+                    square += z * z;
+                }
+                instant += i < 72 ? 0 : (double)targets.t[i];
+                m += i >= 72;
+            }
+            fs_mock_free_targets(&targets);
+        }
+        const double mean = sum / n, variance = square / n - mean * mean;
+        const double want = sampler == FS_TIMES_UNIFORM ? 0.5 : -0.7;
+        const double deviation = sampler == FS_TIMES_UNIFORM ? sqrt(1.0 / 12) : 1.3;
+        assert_true(fabs(mean - want) < 5 * deviation / sqrt(n));
+        assert_true(fabs(variance / (deviation * deviation) - 1) < 0.1);
+        /* The smaller of two uniform numbers has a mean of 1/3. */
+        assert_true(sampler != FS_TIMES_UNIFORM || fabs(instant / m - 1.0 / 3) < 5 * sqrt(1.0 / 18 / m));
+    }
+    fs_mock_destroy(&mock);
+}
+
+/* --- guidance in the target --- */
+
+/* Rows of r = t: ω·ṽ + κ·u_label + (1 − ω − κ)·u_null with ω = w·(1 − κ) inside the window, ṽ outside it and where the
+ * label was dropped. The same rows without guidance say what ṽ is. */
+static void check_guided(const char *name, double kappa, double scale)
+{
+    struct fs_mock_training mock;
+    create(&mock, name, untrained);
+    set(&mock, "flow_matching_share", 0.75);
+    mock.label_dropout = 0.3;
+    struct fs_mock_targets plain = make(&mock, 0);
+    set(&mock, "guided_target", true);
+    set(&mock, "kappa", kappa);
+    set(&mock, "guidance_begin", 0.2);
+    set(&mock, "guidance_end", 0.6);
+    mock.setup.guidance_scale = scale;
+    struct fs_mock_targets guided = make(&mock, 0);
+    int count[2] = {0};
+    for (int i = 24; i < BATCH; i++) {
+        double label[DIM], null[DIM];
+        const double *x = guided.x + i * DIM, t = (double)guided.t[i];
+        const bool inside = guided.labels[i] != NULL_LABEL && t >= 0.2 && t <= 0.6;
+        untrained(x, t, 0, guided.labels[i], FS_NETWORK_CURRENT, DIM, label);
+        untrained(x, t, 0, NULL_LABEL, FS_NETWORK_CURRENT, DIM, null);
+        count[inside]++;
+        for (int d = 0; d < DIM; d++) {
+            const double data = plain.target[i * DIM + d], omega = scale * (1 - kappa);
+            const double want = omega * data + kappa * label[d] + (1 - omega - kappa) * null[d];
+            close_to(guided.target[i * DIM + d], inside ? want : data, 2e-6);
+        }
+    }
+    assert_true(count[0] > 10 && count[1] > 10);
+    assert_true(mock.method->trains_guided(&mock.settings));
+    fs_mock_free_targets(&plain);
+    fs_mock_free_targets(&guided);
+    fs_mock_destroy(&mock);
+}
+
+static void targets_are_guided_in_their_window(void **state)
+{
+    (void)state;
+    check_guided("split-mean-flow", 0, 1.5);
+    check_guided("split-mean-flow", 0.5, 2);
+    check_guided("split-mean-flow", 0.5, 1);
+}
+
+/* --- the table --- */
+
+static void samplers_ask_with_the_step(void **state)
+{
+    (void)state;
+    const char *names[] = {"split-mean-flow"};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        struct fs_mock_training mock;
+        create(&mock, names[k], untrained);
+        for (int steps = 1; steps <= 128; steps++) {
+            assert_true(mock.method->conditioning(&mock.setup, steps) == 1.0F / (float)steps);
+        }
+        const struct fs_phase phase = {.level = LEVELS};
+        set(&mock, "loss_power", 0);
+        assert_int_equal(mock.method->loss(&mock.setup, &phase).kind, FS_LOSS_MEAN_SQUARE);
+        set(&mock, "loss_power", 0.75);
+        set(&mock, "loss_constant", 0.01);
+        const struct fs_loss loss = mock.method->loss(&mock.setup, &phase);
+        assert_true(loss.kind == FS_LOSS_ADAPTIVE && loss.power == 0.75F && loss.c == 0.01F);
+        set(&mock, "target_ema", 0.9);
+        assert_true(mock.method->target_ema(&mock.settings) < 0); /* of an average that nothing asks */
+        set(&mock, "target_network", FS_TARGET_AVERAGE);
+        assert_true(mock.method->target_ema(&mock.settings) == 0.9);
+        fs_mock_destroy(&mock);
+    }
+}
+
+static void split_needs_rows_of_both_kinds(void **state)
+{
+    (void)state;
+    struct fs_mock_training mock;
+    struct fs_error error;
+    const double bad[] = {0, 0.01, 1}, good[] = {1.0 / BATCH, 0.5, (BATCH - 1.0) / BATCH};
+    create(&mock, "split-mean-flow", untrained);
+    for (int k = 0; k < 3; k++) {
+        set(&mock, "flow_matching_share", good[k]);
+        assert_int_equal(mock.method->check(&mock.setup, &error), FS_OK);
+        set(&mock, "flow_matching_share", bad[k]);
+        assert_int_equal(mock.method->check(&mock.setup, &error), FS_USAGE);
+        assert_non_null(strstr(error.text, "methods.split-mean-flow.flow_matching_share: "));
+    }
+    fs_mock_destroy(&mock);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(split_targets_are_the_exact_average),
+        cmocka_unit_test(shortcut_targets_are_the_exact_average),
+        cmocka_unit_test(split_in_half_on_the_grid_is_the_shortcut),
+        cmocka_unit_test(split_is_clipped_where_asked),
+        cmocka_unit_test(times_follow_their_sampler),
+        cmocka_unit_test(targets_are_guided_in_their_window),
+        cmocka_unit_test(samplers_ask_with_the_step),
+        cmocka_unit_test(split_needs_rows_of_both_kinds),
+    };
+    return cmocka_run_group_tests(tests, open_backend, close_backend);
+}
