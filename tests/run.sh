@@ -1,35 +1,54 @@
 #!/bin/sh
-# Runs test programs one after the other and adds up what cmocka says: run.sh PROGRAM…
-# A program that fails is shown whole; skips are said aloud; the last line is "N passed, N failed".
+# Runs test programs, as many at once as there are processors (JOBS=1: one after the other), and adds up what cmocka
+# says: run.sh PROGRAM…
+# The last named are begun first, for the long ones (end_to_end, cuda_host) stand there, and nothing should wait for one
+# of them at the end. A program that fails is shown whole; skips are said aloud; the last line is "N passed, N failed".
 set -u
 # Threads that wait asleep: see let_threads_sleep in harness/cli/main.c.
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
-passed=0
-failed=0
-skipped=0
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-for program in "$@"; do
+
+# How many tests of a log ended so: count LOG WORD
+count() { sed -n "s/^\[  *$2  *\] \([0-9]*\) test.*/\1/p" "$1" | awk '{ n += $1 } END { print n + 0 }'; }
+
+# One program: what is said of it goes out in one write, its sums to LOGS/N.sums.
+if [ "$1" = --one ]; then
+    logs=$2 number=${3%%:*} program=${3#*:}
+    log=$logs/$number.log
     begin=$(date +%s)
     "$program" >"$log" 2>&1
     status=$?
-    ok=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
-    bad=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test.*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
-    skip=$(sed -n 's/^\[  SKIPPED \] \([0-9]*\) test.*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
-    if [ "$status" -ne 0 ]; then
-        [ "$bad" -gt 0 ] || bad=1
-        printf '\n%s ended with status %s:\n' "$program" "$status"
-        cat "$log"
-    fi
-    printf '%-52s %4d passed' "${program#build/}" "$ok"
-    [ "$bad" -eq 0 ] || printf ', %d FAILED' "$bad"
-    [ "$skip" -eq 0 ] || printf ', %d skipped' "$skip"
-    printf ' (%d s)\n' $(($(date +%s) - begin))
-    [ "$skip" -eq 0 ] || grep -i 'skip' "$log" | grep -v '^\[' | sed 's/^/    /'
-    passed=$((passed + ok))
-    failed=$((failed + bad))
-    skipped=$((skipped + skip))
-done
-[ "$skipped" -eq 0 ] || printf '%d tests were skipped: see above\n' "$skipped"
-printf '%d passed, %d failed\n' "$passed" "$failed"
-[ "$failed" -eq 0 ]
+    ok=$(count "$log" PASSED)
+    bad=$(count "$log" FAILED)
+    skip=$(count "$log" SKIPPED)
+    [ "$status" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+    echo "$ok $bad $skip" >"$logs/$number.sums"
+    said=$(
+        if [ "$status" -ne 0 ]; then
+            printf '\n%s ended with status %s:\n' "$program" "$status"
+            cat "$log"
+        fi
+        printf '%-52s %4d passed' "${program#build/}" "$ok"
+        [ "$bad" -eq 0 ] || printf ', %d FAILED' "$bad"
+        [ "$skip" -eq 0 ] || printf ', %d skipped' "$skip"
+        printf ' (%d s)\n' $(($(date +%s) - begin))
+        [ "$skip" -eq 0 ] || grep -i 'skip' "$log" | grep -v '^\[' | sed 's/^/    /'
+    )
+    printf '%s\n' "$said"
+    exit 0
+fi
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+number=0
+for program in "$@"; do
+    number=$((number + 1))
+    echo "$number:$program"
+done | sort -rn | xargs -n 1 -P "${JOBS:-$(nproc)}" sh "$0" --one "$logs"
+cat "$logs"/*.sums | awk -v programs=$# '
+    { passed += $1; failed += $2; skipped += $3 }
+    END {
+        failed += programs - NR # one that left no sums was ended from outside
+        if (skipped) printf "%d tests were skipped: see above\n", skipped
+        printf "%d passed, %d failed\n", passed, failed
+        exit failed != 0
+    }'
