@@ -112,17 +112,24 @@ struct fs_step {
     struct fs_view x;          /* [n, dim], in and out */
     struct fs_view scratch[2]; /* [n, dim] each, free to use */
     int step, steps;           /* `step` from 0 */
-    double t, next;            /* step/steps and (step + 1)/steps */
+    double t, next;            /* its times: step/steps and (step + 1)/steps, where the grid is uniform */
     float s;                   /* the method's conditioning at `steps` */
     uint32_t seed, first_row;
 
-    /* out [n, dim] = network(x, t, s, labels), guided where that was asked for; `out` is not `x`. To be called once a
-     * step: N steps are N evaluations in all tables. */
+    /* out [n, dim] = network(x, t, s, labels), guided where that was asked for; `out` is not `x`. A method's own step
+     * calls it once: N steps are N evaluations in all tables. */
     void (*velocity)(struct fs_step *step, struct fs_view out, struct fs_view x, double t, float s);
     /* out = a·x + c·y, the same coefficients in every row, within ±clip unless that is 0. `out` may be `x` or `y`. */
     void (*mix)(struct fs_step *step, struct fs_view out, double a, struct fs_view x, double c, struct fs_view y,
                 double clip);
     void *owner; /* the sampler's, or the test's */
+};
+
+/* How freely a method may be sampled, beside N equal steps of its own for a power of two N: a set of these. */
+enum fs_freedom {
+    FS_ANY_STEPS = 1,  /* N any number up to M: what it is asked with says nothing of the step's size, or says any */
+    FS_ANY_TIMES = 2,  /* steps of other sizes: it is asked for the velocity at a time, not over a step */
+    FS_ANY_SOLVER = 4, /* that velocity is an ordinary differential equation's, whatever solves it */
 };
 
 struct fs_method {
@@ -152,6 +159,7 @@ struct fs_method {
 
     /* The conditioning s that the sampler feeds at `steps` steps. */
     float (*conditioning)(const struct fs_method_setup *setup, int steps);
+    unsigned freedom; /* set of enum fs_freedom */
     /* One step of sampling: Euler, or the method's own. */
     void (*step)(struct fs_step *step);
     /* True where the weights learn guided velocities: guidance_scale is then part of what is trained, and scores ask
@@ -163,6 +171,9 @@ struct fs_method {
     /* True where the method is used outside what it was trained for: parentheses in tables. */
     bool (*outside_training)(const struct fs_method_setup *setup, int steps);
 };
+
+/* Whether it may be sampled in `steps` steps: a power of two up to M, or any number up to M where it is free to. */
+bool fs_method_takes_steps(const struct fs_method *method, int finest_steps, int steps);
 
 /* By YAML name; NULL when there is none. */
 const struct fs_method *fs_method_find(const char *name);

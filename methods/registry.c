@@ -21,6 +21,12 @@
 METHODS(DECLARATION)
 static const struct fs_method *const methods[] = {METHODS(ADDRESS)};
 
+bool fs_method_takes_steps(const struct fs_method *method, int finest_steps, int steps)
+{
+    const bool power = (steps & (steps - 1)) == 0;
+    return steps >= 1 && steps <= finest_steps && (power || (method->freedom & FS_ANY_STEPS));
+}
+
 const struct fs_method *fs_method_at(int index)
 {
     const int count = sizeof methods / sizeof *methods;

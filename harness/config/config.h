@@ -7,6 +7,7 @@
 
 #include "kernels/base/file.h"
 #include "methods/method.h"
+#include "methods/steps.h"
 #include "metrics/resize.h"
 
 /* Raised when a default changes: it is hashed, so that old numbers keep their meaning. */
@@ -82,6 +83,8 @@ struct fs_evaluate_config {
     int64_t samples;
     enum fs_weights_kind weights;
     double guidance_scale;
+    enum fs_solver sampler;
+    double time_shift; /* of the grid of times, as fs_shifted_time; 1: uniform */
     bool quantize;
     enum fs_resize resize;
     char extractors[FS_NAMES_MAX][32];

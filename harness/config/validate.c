@@ -138,18 +138,37 @@ static fs_status check_guidance(const struct fs_config *config, int steps, struc
     return FS_OK;
 }
 
+static fs_status check_steps(const struct fs_config *config, struct fs_error *error)
+{
+    const struct fs_evaluate_config *evaluate = &config->evaluate;
+    const struct fs_method *method = config->method;
+    const int finest = config->model.finest_steps;
+    for (int i = 0; i < evaluate->step_count; i++) {
+        if (!fs_method_takes_steps(method, finest, evaluate->steps[i])) {
+            const bool any = method->freedom & FS_ANY_STEPS;
+            return fs_config_fail(config, "evaluate.steps", error,
+                                  "expected %s up to model.finest_steps %d for %s, got %d",
+                                  any ? "numbers" : "powers of two", finest, method->name, evaluate->steps[i]);
+        }
+        FS_TRY(check_guidance(config, evaluate->steps[i], error));
+    }
+    if (evaluate->sampler != FS_SOLVER_METHOD && !(method->freedom & FS_ANY_SOLVER)) {
+        return fs_config_fail(config, "evaluate.sampler", error,
+                              "expected method for %s, whose steps are its own, got %s", method->name,
+                              fs_solver_name(evaluate->sampler));
+    }
+    if (evaluate->time_shift != 1 && !(method->freedom & FS_ANY_TIMES)) {
+        return fs_config_fail(config, "evaluate.time_shift", error,
+                              "expected 1 for %s, whose steps are all alike, got %g", method->name,
+                              evaluate->time_shift);
+    }
+    return FS_OK;
+}
+
 static fs_status check_evaluation(const struct fs_config *config, struct fs_error *error)
 {
     const struct fs_evaluate_config *evaluate = &config->evaluate;
-    const int finest = config->model.finest_steps;
-    for (int i = 0; i < evaluate->step_count; i++) {
-        const int steps = evaluate->steps[i];
-        if (!is_power_of_two(steps) || steps > finest) {
-            return fs_config_fail(config, "evaluate.steps", error,
-                                  "expected powers of two up to model.finest_steps %d, got %d", finest, steps);
-        }
-        FS_TRY(check_guidance(config, steps, error));
-    }
+    FS_TRY(check_steps(config, error));
     for (int i = 0; i < evaluate->update_count; i++) {
         if (evaluate->updates[i] >= config->train.updates) {
             return fs_config_fail(config, "evaluate.updates", error,

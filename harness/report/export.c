@@ -149,7 +149,8 @@ static const char scalars[] =
     "SELECT name, at_update, value FROM (SELECT 0 AS part, name, at_update, value, 0 AS number FROM curves "
     "  WHERE run = ?1 AND value IS NOT NULL "
     "UNION ALL SELECT 1, metric || ' ' || extractor || '/' || steps || iif(steps = 1, ' step', ' steps') || "
-    "  iif(weights = 'ema', '', ' ' || weights) || iif(guidance_scale = 1, '', ' guidance ' || guidance_scale), "
+    "  iif(weights = 'ema', '', ' ' || weights) || iif(guidance_scale = 1, '', ' guidance ' || guidance_scale) || "
+    "  iif(sampler = 'method', '', ' ' || sampler) || iif(time_grid = 'uniform', '', ' ' || time_grid), "
     "  at_update, value, number FROM scores WHERE run = ?1) ORDER BY part, name, at_update, number";
 
 static fs_status write_scalars(sqlite3 *database, int64_t run, double wall_time, FILE *stream, struct fs_error *error)

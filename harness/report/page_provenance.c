@@ -30,6 +30,7 @@ static const char measure_terms[] =
     "SELECT metric, extractor AS features, extractor_sha256 AS \"features’ SHA-256\", tap, reference AS \"compared "
     "with\", reference_sha256 AS \"its SHA-256\", samples, labels, iif(noise_seed = (SELECT seed FROM runs WHERE "
     "runs.number = run), 'the run’s own', noise_seed) AS \"noise bank’s seed\", weights, guidance_scale AS guidance, "
+    "sampler, time_grid AS \"time grid\", "
     "iif(quantize, 'yes', 'no') AS \"rounded to 8 bits\", resize, precision, device FROM scores "
     "WHERE number = CAST(?1 AS INTEGER)";
 

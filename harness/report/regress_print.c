@@ -33,6 +33,12 @@ static void print_measure(const struct fs_measure *measure, FILE *stream)
     if (measure->guidance_scale != 1) {
         fprintf(stream, ", guidance %g", measure->guidance_scale);
     }
+    if (strcmp(measure->sampler, FS_SCORE_SAMPLER) != 0) {
+        fprintf(stream, ", %s sampler", measure->sampler);
+    }
+    if (strcmp(measure->time_grid, FS_SCORE_TIME_GRID) != 0) {
+        fprintf(stream, ", time grid %s", measure->time_grid);
+    }
     fputc('\n', stream);
 }
 
@@ -202,18 +208,18 @@ static json_t *cell_json(const struct fs_regression *all, const struct fs_regres
 
     print_varied(&all->results, row, varied);
     return json_pack(
-        "{s:o, s:o, s:o, s:s, s:o, s:s, s:o, s:o, s:I, s:I, s:f, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "{s:o, s:o, s:o, s:s, s:o, s:s, s:o, s:o, s:I, s:I, s:f, s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
         "s:f, s:f, s:b, s:s, s:o}",
         "method", fs_json_string(row->method), "dataset", fs_json_string(measure->dataset), "model",
         fs_json_string(measure->model), "metric", measure->metric, "extractor", fs_json_string(measure->extractor),
         "weights", measure->weights, "train_hash", fs_json_string(row->train_hash), "ablated", fs_json_string(varied),
         "steps", (json_int_t)cell->steps, "samples", (json_int_t)measure->samples, "guidance_scale",
-        measure->guidance_scale, "seeds", cell->seeds, "base", scores_json(all->base, cell), "head",
-        scores_json(all->head, cell), "log_ratio", number(outcome->effect), "low", number(outcome->low), "high",
-        number(outcome->high), "p", number(outcome->p), "level", number(outcome->equal ? (double)NAN : outcome->level),
-        "spread", spread->deviation, "degrees_of_freedom", spread->dof, "equal", outcome->equal, "verdict",
-        fs_verdict_name(outcome->verdict), "seeds_needed",
-        cell->seeds_needed ? json_integer(cell->seeds_needed) : json_null());
+        measure->guidance_scale, "sampler", measure->sampler, "time_grid", measure->time_grid, "seeds", cell->seeds,
+        "base", scores_json(all->base, cell), "head", scores_json(all->head, cell), "log_ratio",
+        number(outcome->effect), "low", number(outcome->low), "high", number(outcome->high), "p", number(outcome->p),
+        "level", number(outcome->equal ? (double)NAN : outcome->level), "spread", spread->deviation,
+        "degrees_of_freedom", spread->dof, "equal", outcome->equal, "verdict", fs_verdict_name(outcome->verdict),
+        "seeds_needed", cell->seeds_needed ? json_integer(cell->seeds_needed) : json_null());
 }
 
 static json_t *revision_json(const struct fs_revision *revision)

@@ -25,7 +25,8 @@ static const struct {
      "FROM run_environments m JOIN environments e ON e.id = m.environment WHERE m.run" OF_RUN " ORDER BY m.position"},
     {"checkpoints",
      "SELECT at_update AS \"update\", path, bytes, sha256 FROM checkpoints WHERE run" OF_RUN " ORDER BY at_update"},
-    {"scores", "SELECT metric, extractor, steps, value, low, high, samples, guidance_scale, weights, reference, "
+    {"scores", "SELECT metric, extractor, steps, value, low, high, samples, guidance_scale, sampler, time_grid, "
+               "weights, reference, "
                "at_update AS \"update\", score_hash FROM scores WHERE run" OF_RUN
                " ORDER BY metric, extractor, at_update, steps, number"},
     {"last_points",

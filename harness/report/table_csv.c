@@ -9,10 +9,11 @@
 #include "harness/text/escape.h"
 #include "harness/text/number.h"
 
-static const char *const columns[] = {
-    "experiment", "dataset",     "model",   "method",          "steps",         "guidance_scale", "extractor",
-    "metric",     "n_seeds",     "mean",    "std_error",       "samples",       "train_updates",  "train_flops",
-    "commit",     "source_hash", "run_ids", "teacher_updates", "teacher_flops", "wall_seconds",   "peak_bytes"};
+static const char *const columns[] = {"experiment",     "dataset",   "model",           "method",        "steps",
+                                      "guidance_scale", "extractor", "metric",          "n_seeds",       "mean",
+                                      "std_error",      "samples",   "train_updates",   "train_flops",   "commit",
+                                      "source_hash",    "run_ids",   "teacher_updates", "teacher_flops", "wall_seconds",
+                                      "peak_bytes",     "sampler",   "time_grid"};
 
 /* Each field but the first begins with its comma. */
 static void put_text(const char *text, FILE *stream)
@@ -89,6 +90,8 @@ static void print_cell(const struct fs_results *results, const struct fs_result_
     put_number(training ? training->teacher_flops : (double)NAN, stream);
     put_number(training ? cell->seconds : (double)NAN, stream);
     put_number(training ? cell->peak_bytes : (double)NAN, stream);
+    put_text(training ? section->measure.sampler : "", stream);
+    put_text(training ? section->measure.time_grid : "", stream);
     if (results->labelled) {
         put_text(row ? row->label : "", stream);
     }

@@ -28,7 +28,7 @@ fs_status fs_results_add_section(struct fs_results *results, const struct fs_mea
 fs_status fs_results_row(struct fs_results *results, struct fs_result_section *section,
                          const struct fs_result_row *training, struct fs_result_row **row, struct fs_error *error);
 
-/* The section and the row that the next score of a query belongs to: the last ones, or new ones. Its columns 0 to 15:
+/* The section and the row that the next score of a query belongs to: the last ones, or new ones. Its columns 0 to 17:
  * the members of struct fs_measure, method, train_hash, data_sha256, configuration, label. */
 fs_status fs_results_place(struct fs_results *results, sqlite3_stmt *query, struct fs_result_section **section,
                            struct fs_result_row **row, struct fs_error *error);

@@ -17,7 +17,8 @@
 #define SCORED                                                                                                         \
     "WITH scored AS (SELECT s.number, r.method, r.dataset, r.model, s.metric, s.extractor, s.tap, s.reference, "       \
     "s.weights, r.train_hash, r.data_sha256, "                                                                         \
-    "r.config_json, s.steps, s.samples, s.guidance_scale, s.quantize, s.resize, r.source_hash AS source, r.seed, "     \
+    "r.config_json, s.steps, s.samples, s.guidance_scale, s.quantize, s.resize, s.sampler, s.time_grid, "              \
+    "r.source_hash AS source, r.seed, "                                                                                \
     "s.value, "                                                                                                        \
     "dense_rank() OVER (ORDER BY r.method, r.dataset, r.model, s.metric, s.extractor, s.tap) - 1 AS spread, "          \
     "dense_rank() OVER (ORDER BY r.train_hash, r.data_sha256, %s, %s) - 1 AS cell, "                                   \
@@ -36,12 +37,13 @@ static const char all_samples[] = "SELECT spread, cell, training, value FROM sco
 
 static const char matched[] =
     "SELECT b.dataset, b.model, b.extractor, b.tap, b.metric, b.reference, b.weights, b.samples, b.quantize, "
-    "b.guidance_scale, b.resize, b.method, b.train_hash, b.data_sha256, b.config_json, "
+    "b.guidance_scale, b.resize, b.sampler, b.time_grid, b.method, b.train_hash, b.data_sha256, b.config_json, "
     "(SELECT max(m.label) FROM experiment_runs m JOIN runs l ON l.number = m.run WHERE l.train_hash = b.train_hash), "
     "b.steps, b.spread, b.cell, b.value, h.value FROM scored b JOIN scored h USING (cell, seed) "
     "WHERE b.source = ?1 AND h.source = ?2 AND " OF_EXPERIMENT
     "ORDER BY b.dataset, b.model, b.metric, b.extractor, b.samples, b.weights, b.guidance_scale, b.quantize, b.tap, "
-    "b.resize, b.reference, b.method, b.train_hash, b.data_sha256, b.steps, b.cell, b.seed";
+    "b.resize, b.reference, b.sampler <> 'method', b.sampler, b.time_grid <> 'uniform', b.time_grid, b.method, "
+    "b.train_hash, b.data_sha256, b.steps, b.cell, b.seed";
 
 /* Scores of base without a counterpart at head, and those whose run failed there. */
 static const char lost[] =
@@ -179,9 +181,9 @@ static fs_status add_cell(sqlite3_stmt *query, struct fs_regression *regression,
     regression->cells[regression->count++] = (struct fs_regress_cell){
         .section = results->section_count - 1,
         .row = section->row_count - 1,
-        .steps = sqlite3_column_int64(query, 16),
-        .spread = sqlite3_column_int(query, 17),
-        .cell = sqlite3_column_int(query, 18),
+        .steps = sqlite3_column_int64(query, 18),
+        .spread = sqlite3_column_int(query, 19),
+        .cell = sqlite3_column_int(query, 20),
         .first = pairs,
     };
     return FS_OK;
@@ -194,13 +196,13 @@ static fs_status read_cells(sqlite3_stmt *query, struct fs_regression *regressio
 
     FS_TRY(fs_query_next(query, &row, error));
     for (; row; pairs++) {
-        if (pairs == 0 || sqlite3_column_int(query, 18) != regression->cells[regression->count - 1].cell) {
+        if (pairs == 0 || sqlite3_column_int(query, 20) != regression->cells[regression->count - 1].cell) {
             FS_TRY(add_cell(query, regression, pairs, error));
         }
         FS_TRY(fs_grow((void **)&regression->base, pairs, sizeof(double), error));
         FS_TRY(fs_grow((void **)&regression->head, pairs, sizeof(double), error));
-        regression->base[pairs] = sqlite3_column_double(query, 19);
-        regression->head[pairs] = sqlite3_column_double(query, 20);
+        regression->base[pairs] = sqlite3_column_double(query, 21);
+        regression->head[pairs] = sqlite3_column_double(query, 22);
         regression->cells[regression->count - 1].seeds++;
         FS_TRY(fs_query_next(query, &row, error));
     }

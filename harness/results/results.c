@@ -81,7 +81,23 @@ bool fs_measure_equal(const struct fs_measure *a, const struct fs_measure *b)
            strcmp(a->extractor, b->extractor) == 0 && strcmp(a->tap, b->tap) == 0 &&
            strcmp(a->metric, b->metric) == 0 && strcmp(a->reference, b->reference) == 0 &&
            strcmp(a->weights, b->weights) == 0 && a->samples == b->samples && a->quantize == b->quantize &&
-           a->guidance_scale == b->guidance_scale && strcmp(a->resize, b->resize) == 0;
+           a->guidance_scale == b->guidance_scale && strcmp(a->resize, b->resize) == 0 &&
+           strcmp(a->sampler, b->sampler) == 0 && strcmp(a->time_grid, b->time_grid) == 0;
+}
+
+/* How samples were drawn, where that is not the methods' own N equal steps, and what N of them cost. */
+static void name_sampling(const struct fs_measure *of, char *about, size_t size)
+{
+    const bool heun = strcmp(of->sampler, fs_solver_name(FS_SOLVER_HEUN)) == 0;
+    const size_t length = strlen(about);
+
+    if (*of->sampler && strcmp(of->sampler, FS_SCORE_SAMPLER) != 0) {
+        snprintf(about + length, size - length, ", %s sampler (N steps are %s evaluations of the network)", of->sampler,
+                 heun ? "2N − 1" : "2N");
+    }
+    if (*of->time_grid && strcmp(of->time_grid, FS_SCORE_TIME_GRID) != 0) {
+        snprintf(about + strlen(about), size - strlen(about), ", time grid %s", of->time_grid);
+    }
 }
 
 static fs_status name_section(struct fs_results *results, struct fs_result_section *section, struct fs_error *error)
@@ -105,6 +121,7 @@ static fs_status name_section(struct fs_results *results, struct fs_result_secti
     snprintf(about, sizeof(about), "%s, %s, %s to %s, %" PRId64 " samples, %s weights%s%s%s", of->dataset, of->model,
              label, of->reference, of->samples, strcmp(of->weights, "ema") == 0 ? "EMA" : "raw", guidance,
              of->quantize ? "" : ", not rounded to 8 bits", resize);
+    name_sampling(of, about, sizeof(about));
     section->better = !metric ? 0 : metric->larger_is_better ? 1 : -1;
     section->metric_label = fs_results_keep(results, label, error);
     section->about = fs_results_keep(results, about, error);
@@ -118,8 +135,8 @@ fs_status fs_results_add_section(struct fs_results *results, const struct fs_mea
     FS_TRY(fs_grow((void **)&results->sections, results->section_count, sizeof(**section), error));
     *section = &results->sections[results->section_count++];
     struct fs_measure *of = &(*section)->measure;
-    const char **const texts[] = {&of->dataset, &of->model,     &of->extractor, &of->tap,
-                                  &of->metric,  &of->reference, &of->weights,   &of->resize};
+    const char **const texts[] = {&of->dataset,   &of->model,   &of->extractor, &of->tap,     &of->metric,
+                                  &of->reference, &of->weights, &of->resize,    &of->sampler, &of->time_grid};
     *of = *measure;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         *texts[i] = fs_results_keep(results, *texts[i] ? *texts[i] : "", error);
@@ -243,7 +260,8 @@ static const char run_scores[] =
     "  JOIN newest USING (number) LEFT JOIN runs t ON t.id = r.teacher "
     "  LEFT JOIN experiment_runs m ON m.run = r.number AND m.experiment = ?1) "
     "SELECT r.dataset, r.model, s.extractor, s.tap, s.metric, s.reference, s.weights, s.samples, s.quantize, "
-    "s.guidance_scale, s.resize, r.method, r.train_hash, r.data_sha256, r.config_json, r.label, s.steps, s.outside, "
+    "s.guidance_scale, s.resize, s.sampler, s.time_grid, r.method, r.train_hash, r.data_sha256, r.config_json, "
+    "r.label, s.steps, s.outside, "
     "r.id, "
     "r.config_json, "
     "r.source_hash, " RUN_ORIGINS
@@ -254,7 +272,7 @@ static const char run_scores[] =
     "AND (?2 = 1 OR s.at_update = (SELECT max(at_update) FROM scores WHERE run = r.number)) "
     /* the distance that the others are relatives of comes first */
     "ORDER BY 1, 2, s.metric NOT IN ('fid', 'fd'), 3, 4, 5, 6, 7, s.samples, s.guidance_scale, s.quantize, s.resize, "
-    "r.place, "
+    "s.sampler <> 'method', s.sampler, s.time_grid <> 'uniform', s.time_grid, r.place, "
     "r.train_hash, r.data_sha256, s.steps, "
     "CASE ?2 WHEN 1 THEN s.at_update WHEN 2 THEN r.source_place END, r.seed, s.at_update DESC, s.number DESC";
 
@@ -332,13 +350,15 @@ fs_status fs_results_place(struct fs_results *results, sqlite3_stmt *query, stru
         .quantize = sqlite3_column_int(query, 8),
         .guidance_scale = sqlite3_column_double(query, 9),
         .resize = fs_query_text(query, 10),
+        .sampler = fs_query_text(query, 11),
+        .time_grid = fs_query_text(query, 12),
     };
     const struct fs_result_row training = {
-        .method = fs_query_text(query, 11),
-        .train_hash = fs_query_text(query, 12),
-        .data_sha256 = fs_query_text(query, 13),
-        .config = fs_query_text(query, 14),
-        .label = fs_query_text(query, 15),
+        .method = fs_query_text(query, 13),
+        .train_hash = fs_query_text(query, 14),
+        .data_sha256 = fs_query_text(query, 15),
+        .config = fs_query_text(query, 16),
+        .label = fs_query_text(query, 17),
     };
 
     *section = results->section_count ? &results->sections[results->section_count - 1] : NULL;
@@ -351,17 +371,17 @@ fs_status fs_results_place(struct fs_results *results, sqlite3_stmt *query, stru
 static fs_status read_row(sqlite3_stmt *query, enum fs_result_history history, struct fs_results *results,
                           struct fs_error *error)
 {
-    const enum fs_cell_use use = sqlite3_column_type(query, 17) == SQLITE_NULL ? FS_CELL_USE_UNKNOWN
-                                 : sqlite3_column_int(query, 17)               ? FS_CELL_OUTSIDE
+    const enum fs_cell_use use = sqlite3_column_type(query, 19) == SQLITE_NULL ? FS_CELL_USE_UNKNOWN
+                                 : sqlite3_column_int(query, 19)               ? FS_CELL_OUTSIDE
                                                                                : FS_CELL_INSIDE;
     struct fs_result_section *section;
     struct fs_result_row *row;
     struct fs_result_cell *cell;
     struct fs_result_score score;
 
-    FS_TRY(read_score(query, 18, results, &score, error));
+    FS_TRY(read_score(query, 20, results, &score, error));
     FS_TRY(fs_results_place(results, query, &section, &row, error));
-    FS_TRY(find_cell(row, sqlite3_column_int64(query, 16), use, &score, history, &cell, error));
+    FS_TRY(find_cell(row, sqlite3_column_int64(query, 18), use, &score, history, &cell, error));
     if (cell) {
         FS_TRY(fs_grow((void **)&cell->scores, cell->seeds, sizeof(score), error));
         cell->scores[cell->seeds++] = score;
@@ -533,7 +553,8 @@ fs_status fs_results_read(struct fs_store *store, const struct fs_experiment_nam
 
 /* The columns of fs_results_place; ?1: the experiment's name. */
 static const char trainings[] =
-    "SELECT r.dataset, r.model, '', '', '', '', '', 0, 1, 1, '', r.method, r.train_hash, r.data_sha256, r.config_json, "
+    "SELECT r.dataset, r.model, '', '', '', '', '', 0, 1, 1, '', '', '', r.method, r.train_hash, r.data_sha256, "
+    "r.config_json, "
     "max(m.label) FROM runs r LEFT JOIN experiment_runs m ON m.run = r.number AND (?1 IS NULL OR m.experiment IN "
     "(SELECT "
     "id FROM experiments WHERE name = ?1)) WHERE r.is_teacher = 0 AND (?1 IS NULL OR m.run IS NOT NULL) "

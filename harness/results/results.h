@@ -74,6 +74,7 @@ struct fs_measure {
     bool quantize;
     double guidance_scale;
     const char *resize; /* to the extractor's size, as fs_resize_name says it */
+    const char *sampler, *time_grid;
 };
 
 /* Two rows at one number of steps, over the seeds that both have. */

@@ -90,7 +90,9 @@ fs_status fs_missing_of_run(struct fs_store *store, int64_t experiment, const st
                             const struct fs_score_setup *setup, const char *run, int64_t update, int steps,
                             struct fs_missing_scores *missing, struct fs_error *error)
 {
+    const double shift = config->evaluate.time_shift;
     missing->count = missing->found_count = 0;
+    snprintf(missing->time_grid, sizeof missing->time_grid, shift == 1 ? FS_SCORE_TIME_GRID : "shifted %.6g", shift);
     for (int i = 0; i < config->evaluate.metric_count; i++) {
         struct fs_score_row row;
         FS_TRY(score_row(config, setup, i, &row, error));
@@ -100,6 +102,8 @@ fs_status fs_missing_of_run(struct fs_store *store, int64_t experiment, const st
         row.steps = steps;
         row.guidance_scale = fs_config_guidance(config, steps);
         row.noise_seed = config->seed;
+        row.sampler = fs_solver_name(config->evaluate.sampler);
+        row.time_grid = missing->time_grid;
         FS_TRY(look_up(store, experiment, &row, missing, error));
     }
     return FS_OK;

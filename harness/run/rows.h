@@ -24,7 +24,7 @@ struct fs_score_setup {
  * setup's, or its own: not to be copied. */
 struct fs_missing_scores {
     struct fs_score_row rows[FS_METRICS_MAX];
-    char hashes[FS_METRICS_MAX][FS_HASH_TEXT], source[96];
+    char hashes[FS_METRICS_MAX][FS_HASH_TEXT], source[96], time_grid[32];
     int count;
     char found[FS_METRICS_MAX][FS_HASH_TEXT]; /* of those that are there */
     int found_count;

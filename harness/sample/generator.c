@@ -111,6 +111,19 @@ static fs_status sample_rows(struct fs_generator *generator, const struct fs_dra
     return backend->synchronise(backend, error);
 }
 
+/* By the sampler and the grid of the configuration. */
+static struct fs_drawing drawing_of(const struct fs_sampler *sampler, const int32_t *labels, int steps,
+                                    double guidance_scale, uint32_t seed, uint32_t first_row)
+{
+    return (struct fs_drawing){.labels = labels,
+                               .steps = steps,
+                               .guidance_scale = guidance_scale,
+                               .seed = seed,
+                               .first_row = first_row,
+                               .solver = sampler->config->evaluate.sampler,
+                               .time_shift = sampler->config->evaluate.time_shift};
+}
+
 fs_status fs_generate(struct fs_generator *generator, uint32_t seed, int64_t first, int64_t n, int steps,
                       double guidance_scale, float *samples, struct fs_error *error)
 {
@@ -123,7 +136,8 @@ fs_status fs_generate(struct fs_generator *generator, uint32_t seed, int64_t fir
             labels[i] = classes ? (int32_t)((first + done + i) % classes) : 0;
         }
         fs_evaluation_noise(sampler->backend, fs_view_rows(generator->x, 0, count), seed, (uint32_t)(first + done));
-        const struct fs_drawing drawing = {labels, steps, guidance_scale, seed, (uint32_t)(first + done)};
+        const struct fs_drawing drawing =
+            drawing_of(sampler, labels, steps, guidance_scale, seed, (uint32_t)(first + done));
         FS_TRY(sample_rows(generator, &drawing, count, samples + done * sampler->dim, error));
     }
     return FS_OK;
@@ -137,7 +151,8 @@ fs_status fs_generate_from(struct fs_generator *generator, const float *noise, c
         const int64_t count = n - done < sampler->capacity ? n - done : sampler->capacity;
         sampler->backend->upload(sampler->backend, generator->x.data, noise + done * sampler->dim,
                                  (size_t)(count * sampler->dim) * sizeof(float));
-        const struct fs_drawing drawing = {labels + done, steps, guidance_scale, seed, (uint32_t)done};
+        const struct fs_drawing drawing =
+            drawing_of(sampler, labels + done, steps, guidance_scale, seed, (uint32_t)done);
         FS_TRY(sample_rows(generator, &drawing, count, samples + done * sampler->dim, error));
     }
     return FS_OK;

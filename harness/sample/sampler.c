@@ -42,14 +42,26 @@ void fs_sampler_destroy(struct fs_sampler *sampler)
     sampler->null_labels = NULL;
 }
 
-static fs_status check_request(const struct fs_sampler *sampler, const struct fs_method_setup *setup, int steps,
-                               double guidance_scale, struct fs_error *error)
+static bool is_shifted(const struct fs_drawing *drawing)
+{
+    return drawing->time_shift != 0 && drawing->time_shift != 1;
+}
+
+static fs_status check_request(const struct fs_sampler *sampler, const struct fs_method_setup *setup,
+                               const struct fs_drawing *drawing, struct fs_error *error)
 {
     const struct fs_method *method = sampler->config->method;
+    const int steps = drawing->steps;
+    const double guidance_scale = drawing->guidance_scale;
     const char *reason = "";
-    if (steps < 1 || steps > setup->finest_steps || (steps & (steps - 1)) != 0) {
-        return fs_fail(error, FS_USAGE, "steps: expected a power of two up to model.finest_steps, %d, got %d",
-                       setup->finest_steps, steps);
+    if (!fs_method_takes_steps(method, setup->finest_steps, steps)) {
+        return fs_fail(error, FS_USAGE, "steps: expected a %s up to model.finest_steps, %d, got %d",
+                       method->freedom & FS_ANY_STEPS ? "number" : "power of two", setup->finest_steps, steps);
+    }
+    if ((drawing->solver != FS_SOLVER_METHOD && !(method->freedom & FS_ANY_SOLVER)) ||
+        (is_shifted(drawing) && !(method->freedom & FS_ANY_TIMES))) {
+        return fs_fail(error, FS_USAGE, "%s: %s has steps of its own, all alike; take sampler method and time_shift 1",
+                       is_shifted(drawing) ? "time_shift" : "sampler", method->name);
     }
     if (guidance_scale != 1 && !method->guidance_allowed(setup, steps, &reason)) {
         return fs_fail(error, FS_USAGE, "guidance: %g means nothing for %s at %d %s: %s; take 1", guidance_scale,
@@ -100,7 +112,7 @@ fs_status fs_sample(struct fs_sampler *sampler, struct fs_view x, const struct f
     const struct fs_method_setup setup = fs_config_method_setup(sampler->config);
     const struct fs_method *method = sampler->config->method;
     const int steps = drawing->steps;
-    FS_TRY(check_request(sampler, &setup, steps, drawing->guidance_scale, error));
+    FS_TRY(check_request(sampler, &setup, drawing, error));
     if (x.rows > sampler->capacity || x.cols != sampler->dim) {
         return fs_fail(error, FS_FAILED, "sampler: %lld rows of %lld are more than its %d rows of %lld",
                        (long long)x.rows, (long long)x.cols, sampler->capacity, (long long)sampler->dim);
@@ -120,9 +132,10 @@ fs_status fs_sample(struct fs_sampler *sampler, struct fs_view x, const struct f
         .owner = &drawn,
     };
     for (; step.step < steps; step.step++) {
-        step.t = (double)step.step / steps;
-        step.next = (step.step + 1.0) / steps;
-        method->step(&step);
+        const double shift = is_shifted(drawing) ? drawing->time_shift : 1;
+        step.t = fs_shifted_time((double)step.step / steps, shift);
+        step.next = fs_shifted_time((step.step + 1.0) / steps, shift);
+        fs_solver_step(drawing->solver, method, &step);
     }
     return FS_OK;
 }

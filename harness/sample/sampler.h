@@ -32,10 +32,12 @@ struct fs_drawing {
     int steps;
     double guidance_scale; /* other than 1: v = v_null + scale·(v_label − v_null) */
     uint32_t seed, first_row;
+    enum fs_solver solver; /* 0: the method's own step */
+    double time_shift;     /* of the grid of times; 0 and 1: uniform */
 };
 
-/* x [n, dim], n ≤ capacity: noise in, samples out, by the method's step at t = 0, 1/steps, … FS_USAGE where the method
- * has no meaning for that guidance (with its reason) or `steps` is no power of two ≤ M. */
+/* x [n, dim], n ≤ capacity: noise in, samples out, by the method's step (or the solver's) at t = 0, 1/steps, … FS_USAGE
+ * where the method has no meaning for that guidance (with its reason), number of steps, solver or grid. */
 fs_status fs_sample(struct fs_sampler *sampler, struct fs_view x, const struct fs_drawing *drawing,
                     struct fs_error *error);
 

@@ -17,19 +17,21 @@ static double training_flops(const struct fs_config *config, double forward_flop
     return forwards * forward_flops;
 }
 
-/* Guided, a step asks the network twice: with the label and without. */
+/* Guided, an evaluation asks the network twice: with the label and without. */
 static double scoring_forwards(const struct fs_config *config)
 {
     double all_steps = 0;
     for (int i = 0; i < config->evaluate.step_count; i++) {
         const int steps = config->evaluate.steps[i];
-        all_steps += steps * (fs_config_guidance(config, steps) == 1 ? 1.0 : 2.0);
+        all_steps += (double)fs_solver_evaluations(config->evaluate.sampler, steps) *
+                     (fs_config_guidance(config, steps) == 1 ? 1.0 : 2.0);
     }
     struct fs_kept_update kept[FS_KEPT_MAX];
     const int kept_count = fs_config_kept_updates(config, kept);
     double forwards = all_steps;
     for (int i = 0; i < kept_count; i++) {
-        forwards += kept[i].steps > 0 ? kept[i].steps : all_steps;
+        forwards +=
+            kept[i].steps > 0 ? (double)fs_solver_evaluations(config->evaluate.sampler, kept[i].steps) : all_steps;
     }
     return forwards * (double)config->evaluate.samples;
 }

@@ -61,7 +61,11 @@ static fs_status draw_pairs(struct fs_sampler *sampler, const struct fs_config *
             ids[i] = classes ? (int32_t)fs_random_below(key, (uint32_t)(first + done + i), 0, (uint32_t)classes) : 0;
             labels[done + i] = (float)ids[i];
         }
-        const struct fs_drawing drawing = {ids, steps, config->evaluate.guidance_scale, seed, (uint32_t)(first + done)};
+        const struct fs_drawing drawing = {.labels = ids,
+                                           .steps = steps,
+                                           .guidance_scale = config->evaluate.guidance_scale,
+                                           .seed = seed,
+                                           .first_row = (uint32_t)(first + done)};
         FS_TRY(fs_sample(sampler, rows, &drawing, error));
         backend->download(backend, data + done * sampler->dim, rows.data, bytes);
         FS_TRY(backend->synchronise(backend, error));

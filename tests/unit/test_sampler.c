@@ -81,7 +81,8 @@ static fs_status draw(struct setting *setting, int rows, const int32_t *labels, 
                       uint32_t first, struct fs_error *error)
 {
     const struct fs_view view = fs_view_rows(setting->x, 0, rows);
-    const struct fs_drawing drawing = {labels, steps, scale, seed, first};
+    const struct fs_drawing drawing = {
+        .labels = labels, .steps = steps, .guidance_scale = scale, .seed = seed, .first_row = first};
     fs_evaluation_noise(setting->backend, view, seed, first);
     return fs_sample(&setting->sampler, view, &drawing, error);
 }
