@@ -105,6 +105,7 @@ const struct fs_method fs_consistency_distillation = {
     .loss = fs_mean_square,
     .extra_forwards = extra_forwards,
     .conditioning = fs_unconditioned,
+    .freedom = FS_ANY_STEPS,
     .step = fs_euler_step,
     .trains_guided = trains_guided,
     .guidance_allowed = guidance_allowed,

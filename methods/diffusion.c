@@ -176,6 +176,7 @@ const struct fs_method fs_diffusion = {
     .loss = fs_mean_square,
     .extra_forwards = fs_no_extra_forwards,
     .conditioning = fs_unconditioned,
+    .freedom = FS_ANY_STEPS | FS_ANY_TIMES,
     .step = step,
     .trains_guided = fs_never_guided,
     .guidance_allowed = guidance_allowed,

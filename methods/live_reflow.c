@@ -145,6 +145,7 @@ const struct fs_method fs_live_reflow = {
     .loss = fs_mean_square,
     .extra_forwards = extra_forwards,
     .conditioning = conditioning,
+    .freedom = FS_ANY_STEPS | FS_ANY_TIMES | FS_ANY_SOLVER,
     .step = fs_euler_step,
     .trains_guided = fs_always_guided,
     .guidance_allowed = guidance_allowed,

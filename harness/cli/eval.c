@@ -10,9 +10,9 @@
 #include "harness/text/number.h"
 
 struct eval_options {
-    const char *source, *steps, *weights, *metrics, *out, *db;
+    const char *source, *steps, *weights, *sampler, *metrics, *out, *db;
     int64_t samples;
-    double guidance;
+    double guidance, time_shift;
     bool json, quiet, help;
 };
 
@@ -23,6 +23,10 @@ static fs_status parse(int argc, char **argv, struct eval_options *options, stru
         {"--samples", FS_FLAG_WHOLE, &options->samples, "N", "samples a score (those of the configuration)"},
         {"--guidance", FS_FLAG_REAL, &options->guidance, "S", "guidance scale (that of the configuration)"},
         {"--weights", FS_FLAG_TEXT, &options->weights, "ema|raw", "which weights (those of the configuration)"},
+        {"--sampler", FS_FLAG_TEXT, &options->sampler, FS_SOLVER_NAMES,
+         "what takes a step (that of the configuration)"},
+        {"--time-shift", FS_FLAG_REAL, &options->time_shift, "S",
+         "shift of the time grid; 1: uniform (the configuration's)"},
         {"--metrics", FS_FLAG_TEXT, &options->metrics, "M,M,…", "fd,kid,is … (those of the configuration)"},
         {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
         {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where the runs are (out)"},
@@ -62,6 +66,12 @@ static fs_status apply(const struct eval_options *options, struct fs_config *con
     if (options->weights) {
         FS_TRY(fs_parse_weights(options->weights, &evaluate->weights, error));
     }
+    if (options->sampler) {
+        FS_TRY(fs_parse_solver(options->sampler, &evaluate->sampler, error));
+    }
+    if (options->time_shift > 0) {
+        evaluate->time_shift = options->time_shift;
+    }
     if (options->metrics) {
         const struct fs_metric *metrics[FS_METRICS_MAX];
         FS_TRY(fs_parse_metrics(options->metrics, metrics, &evaluate->metric_count, error));
@@ -96,6 +106,10 @@ static void print_text(const json_t *row)
     const char *extractor = json_string_value(json_object_get(row, "extractor"));
     const char *metric = json_string_value(json_object_get(row, "metric"));
     const json_t *end = json_object_get(row, "low");
+    const char *sampler = json_string_value(json_object_get(row, "sampler"));
+    const char *grid = json_string_value(json_object_get(row, "time_grid"));
+    const bool usual_sampler = strcmp(sampler, FS_SCORE_SAMPLER) == 0,
+               usual_grid = strcmp(grid, FS_SCORE_TIME_GRID) == 0;
     fs_three_digits(json_number_value(json_object_get(row, "value")), value);
     snprintf(measure, sizeof measure, "%s (%s)", metric, extractor);
     if (json_is_number(end)) {
@@ -103,10 +117,12 @@ static void print_text(const json_t *row)
         fs_three_digits(json_number_value(json_object_get(row, "high")), high);
         snprintf(interval, sizeof interval, "%s – %s", low, high);
     }
-    printf("%5lld  %-26s  %9s  %-18s  %8lld  %-7s  %g\n", (long long)json_integer_value(json_object_get(row, "steps")),
-           measure, value, *interval ? interval : "-", (long long)json_integer_value(json_object_get(row, "samples")),
+    printf("%5lld  %-26s  %9s  %-18s  %8lld  %-7s  %g%s%s%s%s\n",
+           (long long)json_integer_value(json_object_get(row, "steps")), measure, value, *interval ? interval : "-",
+           (long long)json_integer_value(json_object_get(row, "samples")),
            json_string_value(json_object_get(row, "weights")),
-           json_number_value(json_object_get(row, "guidance_scale")));
+           json_number_value(json_object_get(row, "guidance_scale")), usual_sampler ? "" : ", ",
+           usual_sampler ? "" : sampler, usual_grid ? "" : ", ", usual_grid ? "" : grid);
 }
 
 static fs_status print_scores(struct fs_store *store, const struct fs_score_list *scores, bool json,
@@ -114,16 +130,16 @@ static fs_status print_scores(struct fs_store *store, const struct fs_score_list
 {
     if (!json && scores->count > 0) {
         printf("%5s  %-26s  %9s  %-18s  %8s  %-7s  %s\n", "steps", "metric", "value", "95 % interval", "samples",
-               "weights", "guidance");
+               "weights", "guidance, sampler and grid");
     }
     for (int i = 0; i < scores->count; i++) {
         json_t *rows;
-        FS_TRY(
-            fs_rows_json(store, &rows, error,
-                         "SELECT r.id AS run, s.at_update AS \"update\", s.steps, s.metric, s.extractor, s.value, "
-                         "s.low, s.high, s.samples, s.weights, s.guidance_scale, s.score_hash FROM scores s LEFT JOIN "
-                         "runs r ON r.number = s.run WHERE s.score_hash = ?1",
-                         "t", scores->hashes[i]));
+        FS_TRY(fs_rows_json(store, &rows, error,
+                            "SELECT r.id AS run, s.at_update AS \"update\", s.steps, s.metric, s.extractor, s.value, "
+                            "s.low, s.high, s.samples, s.weights, s.guidance_scale, s.sampler, s.time_grid, "
+                            "s.score_hash FROM scores s LEFT JOIN "
+                            "runs r ON r.number = s.run WHERE s.score_hash = ?1",
+                            "t", scores->hashes[i]));
         const json_t *row = json_array_get(rows, 0);
         if (row && json) {
             json_dumpf(row, stdout, JSON_COMPACT);

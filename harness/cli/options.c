@@ -173,6 +173,17 @@ fs_status fs_parse_weights(const char *text, enum fs_weights_kind *kind, struct 
     return FS_OK;
 }
 
+fs_status fs_parse_solver(const char *text, enum fs_solver *solver, struct fs_error *error)
+{
+    for (int i = FS_SOLVER_METHOD; i <= FS_SOLVER_MIDPOINT; i++) {
+        if (strcmp(fs_solver_name(i), text) == 0) {
+            *solver = i;
+            return FS_OK;
+        }
+    }
+    return fs_fail(error, FS_USAGE, "--sampler: expected method, heun or midpoint, got '%s'", text);
+}
+
 fs_status fs_parse_device(const char *text, enum fs_device_kind *kind, struct fs_error *error)
 {
     static const char *const names[] = {[FS_DEVICE_AUTO] = "auto", [FS_DEVICE_CPU] = "cpu", [FS_DEVICE_CUDA] = "cuda"};

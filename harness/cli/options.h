@@ -54,6 +54,9 @@ fs_status fs_parse_numbers(const char *option, const char *text, int *numbers, i
 /* "ema" or "raw" of --weights. */
 fs_status fs_parse_weights(const char *text, enum fs_weights_kind *kind, struct fs_error *error);
 
+/* "method", "heun" or "midpoint" of --sampler. */
+fs_status fs_parse_solver(const char *text, enum fs_solver *solver, struct fs_error *error);
+
 /* "0..255" to ends[0] < ends[1], and *range to `ends`; NULL: *range is NULL. FS_USAGE for anything else. */
 fs_status fs_parse_range(const char *text, double ends[2], const double **range, struct fs_error *error);
 

@@ -18,9 +18,9 @@
 #include "kernels/base/npy.h"
 
 struct sample_options {
-    const char *source, *noise, *labels, *weights, *output, *out, *db;
+    const char *source, *noise, *labels, *weights, *sampler, *output, *out, *db;
     int64_t steps, count, seed, label;
-    double guidance;
+    double guidance, time_shift;
     bool help;
 };
 
@@ -46,7 +46,8 @@ static bool is_output(const char *path)
 static fs_status parse(int argc, char **argv, struct sample_options *options, struct fs_error *error)
 {
     const struct fs_flag flags[] = {
-        {"--steps", FS_FLAG_WHOLE, &options->steps, "N", "sampling steps, a power of two (1)"},
+        {"--steps", FS_FLAG_WHOLE, &options->steps, "N",
+         "sampling steps, a power of two where the method needs that (1)"},
         {"--count", FS_FLAG_WHOLE, &options->count, "N", "how many (64, or the rows of --noise)"},
         {"--seed", FS_FLAG_WHOLE, &options->seed, "S", "of the noise bank (0)"},
         {"--noise", FS_FLAG_TEXT, &options->noise, "IN.npy", "float32 [N, H, W, C] noise instead of the bank's"},
@@ -55,6 +56,10 @@ static fs_status parse(int argc, char **argv, struct sample_options *options, st
          "whole numbers [N]; the number of classes is the null label"},
         {"--guidance", FS_FLAG_REAL, &options->guidance, "S", "guidance scale (that of the configuration)"},
         {"--weights", FS_FLAG_TEXT, &options->weights, "ema|raw", "which weights (ema)"},
+        {"--sampler", FS_FLAG_TEXT, &options->sampler, FS_SOLVER_NAMES,
+         "what takes a step (that of the configuration)"},
+        {"--time-shift", FS_FLAG_REAL, &options->time_shift, "S",
+         "shift of the time grid; 1: uniform (the configuration's)"},
         {"-o", FS_FLAG_TEXT, &options->output, "OUTPUT",
          "OUT.png: a grid; OUT.npy: raw float32 NHWC; DIR/: a PNG each"},
         {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
@@ -214,6 +219,12 @@ static fs_status check(const struct sample_options *options, struct fs_config *c
     config->evaluate.step_count = 1;
     if (options->guidance >= 0) {
         config->evaluate.guidance_scale = options->guidance;
+    }
+    if (options->sampler) {
+        FS_TRY(fs_parse_solver(options->sampler, &config->evaluate.sampler, error));
+    }
+    if (options->time_shift > 0) {
+        config->evaluate.time_shift = options->time_shift;
     }
     return fs_config_check_evaluation(config, error);
 }

@@ -9,11 +9,10 @@
 #include "harness/text/escape.h"
 #include "harness/text/number.h"
 
-static const char *const columns[] = {"experiment",     "dataset",   "model",           "method",        "steps",
-                                      "guidance_scale", "extractor", "metric",          "n_seeds",       "mean",
-                                      "std_error",      "samples",   "train_updates",   "train_flops",   "commit",
-                                      "source_hash",    "run_ids",   "teacher_updates", "teacher_flops", "wall_seconds",
-                                      "peak_bytes",     "sampler",   "time_grid"};
+static const char *const columns[] = {
+    "experiment", "dataset",     "model",   "method",          "steps",         "guidance_scale", "extractor",
+    "metric",     "n_seeds",     "mean",    "std_error",       "samples",       "train_updates",  "train_flops",
+    "commit",     "source_hash", "run_ids", "teacher_updates", "teacher_flops", "wall_seconds",   "peak_bytes"};
 
 /* Each field but the first begins with its comma. */
 static void put_text(const char *text, FILE *stream)
@@ -33,11 +32,25 @@ static void put_number(double value, FILE *stream)
     fprintf(stream, ",%s", text);
 }
 
+/* Whether a section's samples were not drawn by the methods' own N equal steps: then all say how. */
+static bool is_sampled_otherwise(const struct fs_results *results)
+{
+    bool otherwise = false;
+
+    for (int i = 0; i < results->section_count; i++) {
+        const struct fs_measure *of = &results->sections[i].measure;
+        otherwise = otherwise || (*of->sampler && strcmp(of->sampler, FS_SCORE_SAMPLER) != 0) ||
+                    (*of->time_grid && strcmp(of->time_grid, FS_SCORE_TIME_GRID) != 0);
+    }
+    return otherwise;
+}
+
 void fs_table_csv_heading(const struct fs_results *results, FILE *stream)
 {
     for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
         fprintf(stream, "%s%s", i ? "," : "", columns[i]);
     }
+    fputs(is_sampled_otherwise(results) ? ",sampler,time_grid" : "", stream);
     fputs(results->labelled ? ",label" : "", stream);
     for (int i = 0; i < results->varied_count; i++) { /* without them rows could not be told apart */
         put_text(results->varied[i], stream);
@@ -90,8 +103,10 @@ static void print_cell(const struct fs_results *results, const struct fs_result_
     put_number(training ? training->teacher_flops : (double)NAN, stream);
     put_number(training ? cell->seconds : (double)NAN, stream);
     put_number(training ? cell->peak_bytes : (double)NAN, stream);
-    put_text(training ? section->measure.sampler : "", stream);
-    put_text(training ? section->measure.time_grid : "", stream);
+    if (is_sampled_otherwise(results)) {
+        put_text(training ? section->measure.sampler : "", stream);
+        put_text(training ? section->measure.time_grid : "", stream);
+    }
     if (results->labelled) {
         put_text(row ? row->label : "", stream);
     }

@@ -153,11 +153,29 @@ static bool same_training(const struct fs_result_row *a, const struct fs_result_
            strcmp(a->method, b->method) == 0;
 }
 
+/* "Flow matching (Euler)" is not what a section of another sampler shows. */
+static const char *method_label(struct fs_results *results, const struct fs_measure *of, const char *name,
+                                struct fs_error *error)
+{
+    static const char euler[] = " (Euler)";
+    const struct fs_method *method = fs_method_find(name);
+    const char *label = method ? method->label : name;
+    const size_t length = strlen(label), end = sizeof(euler) - 1;
+    char solved[96];
+
+    if (!method || !*of->sampler || strcmp(of->sampler, FS_SCORE_SAMPLER) == 0 || length < end ||
+        strcmp(label + length - end, euler) != 0) {
+        return method ? label : fs_results_keep(results, label, error);
+    }
+    const bool heun = strcmp(of->sampler, fs_solver_name(FS_SOLVER_HEUN)) == 0;
+    snprintf(solved, sizeof(solved), "%.*s (%s)", (int)(length - end), label, heun ? "Heun" : of->sampler);
+    return fs_results_keep(results, solved, error);
+}
+
 fs_status fs_results_row(struct fs_results *results, struct fs_result_section *section,
                          const struct fs_result_row *training, struct fs_result_row **row, struct fs_error *error)
 {
     struct fs_result_row *last = section->row_count ? &section->rows[section->row_count - 1] : NULL;
-    const struct fs_method *method = fs_method_find(training->method);
 
     if (last && same_training(last, training)) {
         *row = last;
@@ -167,7 +185,7 @@ fs_status fs_results_row(struct fs_results *results, struct fs_result_section *s
     *row = &section->rows[section->row_count++];
     **row = (struct fs_result_row){
         .method = fs_results_keep(results, training->method, error),
-        .method_label = method ? method->label : fs_results_keep(results, training->method, error),
+        .method_label = method_label(results, &section->measure, training->method, error),
         .label = fs_results_keep(results, training->label, error),
         .train_hash = fs_results_keep(results, training->train_hash, error),
         .data_sha256 = fs_results_keep(results, training->data_sha256, error),

@@ -207,12 +207,13 @@ static void test_questions(void **state)
     static const struct {
         const char *command, *options, *piece;
     } questions[] = {
-        {"eval", "--steps 3", "powers of two"},
-        {"eval", "--steps 16", "powers of two"},
+        {"eval", "--steps 9", "finest_steps 8"},
+        {"eval", "--steps 16", "finest_steps 8"},
+        {"eval", "--sampler euler", "method, heun or midpoint"},
         {"eval", "--steps 1,x", "--steps"},
         {"eval", "--guidance 2", "label_dropout"},
         {"eval", "--weights mean", "mean"},
-        {"sample", "--steps 3 -o never.png", "power"},
+        {"sample", "--steps 9 -o never.png", "finest_steps 8"},
         {"sample", "--label 11 -o never.png", "label"},
         {"sample", "--noise nowhere.npy -o never.npy", "nowhere.npy"},
         {"sample", "-o never.gif", "never.gif"},

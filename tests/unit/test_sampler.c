@@ -149,6 +149,127 @@ static void guidance_goes_from_the_null_label(void **state)
     destroy(&setting);
 }
 
+/* --- any number of steps, other solvers, another grid --- */
+
+/* One step of each solver in double. */
+static void solve_in_double(enum fs_solver solver, bool last, double *x, double t, double next, int32_t label)
+{
+    double v[DIM], w[DIM], ahead[DIM];
+    const double h = next - t, reach = solver == FS_SOLVER_MIDPOINT ? h / 2 : h;
+    exact(x, t, 0, label, v);
+    for (int d = 0; d < DIM; d++) {
+        ahead[d] = x[d] + reach * v[d];
+    }
+    if (solver != FS_SOLVER_METHOD && !(solver == FS_SOLVER_HEUN && last)) {
+        exact(ahead, t + reach, 0, label, w);
+        for (int d = 0; d < DIM; d++) {
+            v[d] = solver == FS_SOLVER_HEUN ? (v[d] + w[d]) / 2 : w[d];
+        }
+    }
+    for (int d = 0; d < DIM; d++) {
+        x[d] += h * v[d];
+    }
+}
+
+/* What the sampler draws so, against the same in double at `fine` times as many steps; the root mean square. */
+static double distance_to_double(struct setting *setting, enum fs_solver solver, double shift, int steps, int fine)
+{
+    struct fs_error error = {.text = ""};
+    const int rows = 47;
+    double expected[47 * DIM], drawn[47 * DIM], squares = 0;
+    int32_t labels[47];
+    const struct fs_view view = fs_view_rows(setting->x, 0, rows);
+    const struct fs_drawing drawing = {.labels = labels,
+                                       .steps = steps,
+                                       .guidance_scale = 1,
+                                       .seed = 11,
+                                       .first_row = 3,
+                                       .solver = solver,
+                                       .time_shift = shift};
+    fs_evaluation_noise(setting->backend, view, 11, 3);
+    fs_mock_read(setting->backend, view, expected);
+    for (int i = 0; i < rows; i++) {
+        labels[i] = i % 5; /* the last is the null label */
+        for (int step = 0; step < steps * fine; step++) {
+            const double t = (double)step / (steps * fine), next = (step + 1.0) / (steps * fine);
+            solve_in_double(solver, step + 1 == steps * fine, expected + i * DIM, t / (t + shift * (1 - t)),
+                            next / (next + shift * (1 - next)), labels[i]);
+        }
+    }
+    setting->rows_asked = 0;
+    if (fs_sample(&setting->sampler, view, &drawing, &error) != FS_OK) {
+        fail_msg("%s", error.text);
+    }
+    assert_int_equal(setting->rows_asked, rows * fs_solver_evaluations(solver, steps));
+    fs_mock_read(setting->backend, view, drawn);
+    for (int i = 0; i < rows * DIM; i++) {
+        squares += (drawn[i] - expected[i]) * (drawn[i] - expected[i]);
+    }
+    return sqrt(squares / (rows * DIM));
+}
+
+static void solvers_equal_double_precision(void **state)
+{
+    (void)state;
+    const int steps[] = {1, 2, 3, 7, 100, 128};
+    const double shifts[] = {1, 3, 0.4};
+    struct setting setting;
+    create(&setting, "flow-matching", 128);
+    for (int solver = FS_SOLVER_METHOD; solver <= FS_SOLVER_MIDPOINT; solver++) {
+        for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+            for (size_t k = 0; k < sizeof shifts / sizeof *shifts; k++) {
+                assert_true(distance_to_double(&setting, solver, shifts[k], steps[i], 1) < 2e-5);
+            }
+        }
+    }
+    assert_int_equal(fs_solver_evaluations(FS_SOLVER_METHOD, 7), 7);
+    assert_int_equal(fs_solver_evaluations(FS_SOLVER_HEUN, 7), 13);
+    assert_int_equal(fs_solver_evaluations(FS_SOLVER_MIDPOINT, 7), 14);
+    destroy(&setting);
+}
+
+/* Twice the steps: half of Euler's error against the exact solution, a quarter of the others'. */
+static void errors_fall_with_the_order_of_the_solver(void **state)
+{
+    (void)state;
+    struct setting setting;
+    create(&setting, "flow-matching", 512);
+    for (int solver = FS_SOLVER_METHOD; solver <= FS_SOLVER_MIDPOINT; solver++) {
+        const double coarse = distance_to_double(&setting, solver, 1, 48, 64);
+        const double fine = distance_to_double(&setting, solver, 1, 96, 32);
+        const double order = log2(coarse / fine);
+        assert_true(solver == FS_SOLVER_METHOD ? order > 0.7 && order < 1.3 : order > 1.5);
+    }
+    destroy(&setting);
+}
+
+static void only_a_free_method_is_sampled_so(void **state)
+{
+    (void)state;
+    struct setting setting;
+    struct fs_error error;
+    const int32_t labels[2] = {0, 1};
+    struct fs_drawing drawing = {.labels = labels, .steps = 4, .guidance_scale = 1, .solver = FS_SOLVER_HEUN};
+    create(&setting, "shortcut", 128);
+    const struct fs_view view = fs_view_rows(setting.x, 0, 2);
+    assert_int_equal(fs_sample(&setting.sampler, view, &drawing, &error), FS_USAGE);
+    assert_non_null(strstr(error.text, "sampler: shortcut"));
+    drawing.solver = FS_SOLVER_METHOD;
+    drawing.time_shift = 3;
+    assert_int_equal(fs_sample(&setting.sampler, view, &drawing, &error), FS_USAGE);
+    assert_non_null(strstr(error.text, "time_shift: shortcut"));
+    drawing.time_shift = 1;
+    assert_int_equal(fs_sample(&setting.sampler, view, &drawing, &error), FS_OK);
+    destroy(&setting);
+    create(&setting, "flow-matching", 128);
+    const int wrong[] = {0, -3, 129};
+    for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+        assert_int_equal(draw(&setting, 2, labels, wrong[k], 1, 1, 0, &error), FS_USAGE);
+        assert_non_null(strstr(error.text, "expected a number up to"));
+    }
+    destroy(&setting);
+}
+
 /* --- steps of a method's own --- */
 
 static void renoise_in_double(double *x, int32_t label, uint32_t seed, uint32_t row, int steps)
@@ -219,8 +340,11 @@ static void no_method_samples_by_the_batch(void **state)
     for (int k = 0; (method = fs_method_at(k)) != NULL; k++) {
         struct setting setting;
         create(&setting, method->name, 128);
-        for (int steps = 1; steps <= 16; steps *= 4) {
+        for (int steps = 1; steps <= 16; steps += steps < 4 ? 1 : 6) { /* 1, 2, 3, 4, 10, 16 */
             double whole[61 * DIM], pieces[61 * DIM];
+            if (!fs_method_takes_steps(method, 128, steps)) {
+                continue;
+            }
             draw_in_pieces(&setting, 61, steps, whole);
             draw_in_pieces(&setting, 13, steps, pieces);
             for (int i = 0; i < 61 * DIM; i++) {
@@ -352,13 +476,11 @@ static void noise_bank_is_one_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(euler_equals_double_precision),
-        cmocka_unit_test(guidance_goes_from_the_null_label),
-        cmocka_unit_test(own_steps_draw_by_the_row_of_the_bank),
-        cmocka_unit_test(no_method_samples_by_the_batch),
-        cmocka_unit_test(noise_is_carried_to_the_mixture),
-        cmocka_unit_test(wrong_requests_are_refused),
-        cmocka_unit_test(noise_bank_is_one_table),
+        cmocka_unit_test(euler_equals_double_precision),    cmocka_unit_test(guidance_goes_from_the_null_label),
+        cmocka_unit_test(solvers_equal_double_precision),   cmocka_unit_test(errors_fall_with_the_order_of_the_solver),
+        cmocka_unit_test(only_a_free_method_is_sampled_so), cmocka_unit_test(own_steps_draw_by_the_row_of_the_bank),
+        cmocka_unit_test(no_method_samples_by_the_batch),   cmocka_unit_test(noise_is_carried_to_the_mixture),
+        cmocka_unit_test(wrong_requests_are_refused),       cmocka_unit_test(noise_bank_is_one_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

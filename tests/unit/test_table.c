@@ -496,6 +496,34 @@ static void has_all(struct place *place, const char *const *lines, size_t count)
 #define HAS_ALL(place, ...)                                                                                            \
     has_all(place, (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
+/* Samples of other samplers and grids are other measures, behind the methods' own, and say what a step costs. */
+static void test_samplers_stand_apart(void **state)
+{
+    static const char *const samplers[] = {NULL, "heun", "midpoint", NULL}, *const grids[] = {NULL, NULL, "shifted 3",
+                                                                                              "shifted 3"};
+    struct place *place = *state;
+    char id[65];
+
+    add_experiment(place, "solved", "a", NULL);
+    add_run(place, "51", "flow-matching", "", 0, 140);
+    test_id("51", id);
+    for (int i = 0; i < 4; i++) {
+        struct fs_score_row score = test_score("", id);
+        score.steps = 3;
+        score.sampler = samplers[i];
+        score.time_grid = grids[i];
+        score.value = 10 + i;
+        score.low = score.high = (double)NAN;
+        add_score_row(place, score);
+    }
+    print_table(place, FS_TABLE_TEXT);
+    HAS_ALL(place, "5000 samples, EMA weights\n\n", "EMA weights, time grid shifted 3\n",
+            "EMA weights, heun sampler (N steps are 2N − 1 evaluations of the network)\n",
+            "EMA weights, midpoint sampler (N steps are 2N evaluations of the network), time grid shifted 3\n",
+            "Flow matching (Euler)   (10.0)", "Flow matching (Euler)   (13.0)", "Flow matching (Heun)   (11.0)",
+            "Flow matching (midpoint)   (12.0)");
+}
+
 /* Two varied keys, of which the matrix's own comes first; keys that move no training, and those that are the same in
  * all rows, are no columns. Rates that differ in the seventh digit differ in the table. */
 static void test_two_varied_keys_are_two_columns(void **state)
@@ -843,6 +871,7 @@ int main(void)
         TEST(test_csv),
         TEST(test_an_ablation_has_a_row_for_each_value),
         TEST(test_the_newest_run_and_its_last_checkpoint_count),
+        TEST(test_samplers_stand_apart),
         TEST(test_sections_and_intervals),
         TEST(test_another_resize_is_another_section),
         TEST(test_wrong_names_are_said),
