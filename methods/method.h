@@ -48,12 +48,14 @@ enum fs_start { FS_START_FRESH, FS_START_TEACHER, FS_START_CONTINUE };
 struct fs_phase {
     int64_t updates;
     enum fs_start start;      /* whose weights it begins with; CONTINUE keeps weights and moments */
+    bool averages_continue;   /* with CONTINUE: the averages go on too, as in one phase */
     bool teacher_is_previous; /* at its begin the teacher becomes the EMA of the phase before */
     bool asks_teacher;        /* its targets ask FS_NETWORK_TEACHER, whose weights are kept for it */
     /* (x0, x1) come from these, not from the data set; all phases that ask for pairs ask for the same. */
     struct fs_pairs_request pairs;
     int level; /* progressive distillation: the student's level; others: K */
     bool keep; /* the weights at its end are kept, and scored at 2^level steps */
+    int part;  /* the method's own number for what this phase trains; others: 0 */
 };
 
 enum fs_network {

@@ -445,14 +445,15 @@ static void mix(struct fs_method_context *context, struct fs_view out, const flo
     backend->mix(backend, out, a_view, x, c_view, y, clip);
 }
 
-/* The phase that `trainer->update` lies in, and its first update. */
-static const struct fs_phase *current_phase(const struct trainer *trainer, int64_t *begin)
+/* The phase that `trainer->update` lies in, its first update, and the one at which its averages began. */
+static const struct fs_phase *current_phase(const struct trainer *trainer, int64_t *begin, int64_t *averages_begin)
 {
-    *begin = 0;
+    *begin = *averages_begin = 0;
     int i = 0;
     while (i + 1 < trainer->phase_count && trainer->update >= *begin + trainer->phases[i].updates) {
         *begin += trainer->phases[i].updates;
         i++;
+        *averages_begin = trainer->phases[i].averages_continue ? *averages_begin : *begin;
     }
     return &trainer->phases[i];
 }
@@ -463,6 +464,9 @@ static void begin_phase(struct trainer *trainer, const struct fs_phase *phase)
 {
     if (phase->teacher_is_previous) {
         copy_weights(trainer, &trainer->teacher, &trainer->ema);
+    }
+    if (phase->averages_continue) {
+        return;
     }
     copy_weights(trainer, &trainer->ema, &trainer->model);
     copy_weights(trainer, &trainer->target, &trainer->model);
@@ -589,11 +593,11 @@ static double read_losses(struct trainer *trainer)
     return total;
 }
 
-static void optimise(struct trainer *trainer, int64_t phase_begin)
+static void optimise(struct trainer *trainer, int64_t averages_begin)
 {
     const struct fs_config *config = trainer->training->config;
     const struct fs_train_config *train = &config->train;
-    const int64_t phase_update = trainer->update - phase_begin;
+    const int64_t averaged = trainer->update - averages_begin;
     const double target_ema = config->method->target_ema(&config->settings);
     const struct fs_adamw adamw = {
         .learning_rate = (float)fs_learning_rate(train, trainer->update, trainer->setup.updates),
@@ -604,8 +608,8 @@ static void optimise(struct trainer *trainer, int64_t phase_begin)
         .update = trainer->update + 1,
         .clip_norm = (float)train->clip_norm,
         .norm2 = trainer->norm2,
-        .ema_decay = {(float)fs_ema_decay(train->ema, train->ema_warmup, phase_update),
-                      (float)fs_ema_decay(target_ema, train->ema_warmup, phase_update)},
+        .ema_decay = {(float)fs_ema_decay(train->ema, train->ema_warmup, averaged),
+                      (float)fs_ema_decay(target_ema, train->ema_warmup, averaged)},
     };
     const struct fs_view averages[2] = {trainer->ema.values, trainer->target.values};
     trainer->backend->adamw(trainer->backend, &adamw, trainer->model.values, trainer->gradients, trainer->moment1,
@@ -616,7 +620,8 @@ static void optimise(struct trainer *trainer, int64_t phase_begin)
 }
 
 /* The operations of an update: the same in each of a phase. */
-static void run_update(struct trainer *trainer, const struct fs_phase *phase, int64_t phase_begin)
+static void run_update(struct trainer *trainer, const struct fs_phase *phase, int64_t phase_begin,
+                       int64_t averages_begin)
 {
     trainer->backend->fill(trainer->backend, trainer->gradients, 0);
     for (int done = 0; done < trainer->mine; done += trainer->micro) {
@@ -625,14 +630,14 @@ static void run_update(struct trainer *trainer, const struct fs_phase *phase, in
     }
     trainer->comm.all_reduce_sum(&trainer->comm, trainer->gradients);
     trainer->backend->sum_squares(trainer->backend, trainer->norm2, trainer->gradients);
-    optimise(trainer, phase_begin);
+    optimise(trainer, averages_begin);
 }
 
 static fs_status one_update(struct trainer *trainer, double *loss, struct fs_error *error)
 {
     struct fs_backend *backend = trainer->backend;
-    int64_t phase_begin;
-    const struct fs_phase *phase = current_phase(trainer, &phase_begin);
+    int64_t phase_begin, averages_begin;
+    const struct fs_phase *phase = current_phase(trainer, &phase_begin, &averages_begin);
     if (trainer->update == phase_begin) {
         begin_phase(trainer, phase);
     }
@@ -640,7 +645,7 @@ static fs_status one_update(struct trainer *trainer, double *loss, struct fs_err
         if (backend->update_begin) {
             backend->update_begin(backend, (uint64_t)phase_begin);
         }
-        run_update(trainer, phase, phase_begin);
+        run_update(trainer, phase, phase_begin, averages_begin);
     } while (backend->update_end && !backend->update_end(backend));
     if (trainer->unread.status != FS_OK) { /* the device went through its operations; what they gave is nothing */
         *error = trainer->unread;
