@@ -92,6 +92,12 @@ static int32_t level_of(float d, int levels)
     return (int32_t)(level < 0 ? 0 : level > levels ? levels : level);
 }
 
+void fs_interval_set(const struct fs_method_setup *setup, struct fs_targets *targets, int row, float d)
+{
+    targets->s[row] = d;
+    targets->level[row] = level_of(d, setup->levels);
+}
+
 static void fill_interval_rows(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range)
 {
     const struct fs_random_key key = fs_target_key(context, FS_STREAM_TRAIN_TIME);
@@ -103,8 +109,7 @@ static void fill_interval_rows(struct fs_method_context *context, struct fs_targ
     for (int i = range.first; i < range.first + range.count; i++) {
         float t, r;
         draw_interval(&context->setup, key, fs_global_row(range, i), &t, &r);
-        targets->s[i] = r - t;
-        targets->level[i] = level_of(r - t, context->setup.levels);
+        fs_interval_set(&context->setup, targets, i, r - t);
     }
 }
 

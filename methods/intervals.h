@@ -73,6 +73,9 @@ enum fs_network fs_interval_network(const struct fs_method_context *context);
  * multiple of d, and where r = t, t is uniform on the multiples of 1/M: the shortcut model's times. */
 void fs_interval_rows(struct fs_method_context *context, struct fs_targets *targets);
 
+/* Row `row` spans [t, t + d] instead: its d and its level. */
+void fs_interval_set(const struct fs_method_setup *setup, struct fs_targets *targets, int row, float d);
+
 /* Guidance in the target (Geng et al. 2025, equation 21): in the range's rows
  *   ṽ ← ω·ṽ + κ·u(x_t, t, 0 | label) + (1 − ω − κ)·u(x_t, t, 0 | null label),
  * but for rows whose label was dropped and times outside guidance_begin … guidance_end. What is learned is the velocity

@@ -13,7 +13,8 @@
     X(fs_consistency_training) \
     X(fs_live_reflow) \
     X(fs_diffusion) \
-    X(fs_split_mean_flow)
+    X(fs_split_mean_flow) \
+    X(fs_transition_model)
 /* clang-format on */
 
 #define DECLARATION(method) extern const struct fs_method method;

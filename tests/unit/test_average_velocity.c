@@ -93,6 +93,40 @@ static void average_velocity(const double *x, double t, double length, int32_t l
     }
 }
 
+/* Given the label the path is a straight stretch of a normal: x_t stays at the same quantile, so that with
+ * variance_t = noise² + t²·deviation², x_r = r·mean + √(variance_r/variance_t)·(x_t − t·mean). */
+static void average_velocity_of_mode(const double *x, double t, double length, int32_t label, double *u)
+{
+    const struct fs_mixture *mixture = fs_mixture_standard();
+    const double r = t + length, s = mixture->deviation[label];
+    const double noise_t = 1 - (1 - 1e-5) * t, noise_r = 1 - (1 - 1e-5) * r;
+    const double ratio = sqrt((noise_r * noise_r + r * r * s * s) / (noise_t * noise_t + t * t * s * s));
+    for (int d = 0; d < DIM; d++) {
+        const double mean = mixture->mean[label][d];
+        u[d] = (r * mean + ratio * (x[d] - t * mean) - x[d]) / length;
+    }
+}
+
+static void both_forms_of_the_truth_agree(void **state)
+{
+    (void)state;
+    const struct fs_random_key key = {.seed = seed, .stream = FS_STREAM_TEST};
+    for (uint32_t i = 0; i < 200; i++) {
+        float normals[4];
+        double x[DIM], path[DIM], closed[DIM];
+        const double t = (double)fs_uniform(key, i, 8), length = 0.01 + (1 - t - 0.01) * (double)fs_uniform(key, i, 9);
+        fs_normals4(key, i, 0, normals);
+        for (int d = 0; d < DIM; d++) {
+            x[d] = 2 * (double)normals[d];
+        }
+        average_velocity(x, t, length, (int32_t)(i % 4), path);
+        average_velocity_of_mode(x, t, length, (int32_t)(i % 4), closed);
+        for (int d = 0; d < DIM && length > 0; d++) {
+            close_to(path[d], closed[d], 1e-6);
+        }
+    }
+}
+
 /* The network that has learned it, asked with s = d. */
 static void exact_average(const double *x, double t, double s, int32_t label, enum fs_network network, int dim,
                           double *velocity)
@@ -126,21 +160,27 @@ static void untrained_of_level(const double *x, double t, double s, int32_t labe
 
 /* --- a training of it --- */
 
-static void create(struct fs_mock_training *mock, const char *name, fs_mock_velocity velocity)
+/* Rows first, first + 1 … of the data set as the global batch. */
+static void fill_from_mixture(struct fs_mock_training *mock, int64_t first)
 {
-    fs_mock_create(mock, backend, fs_method_find(name), LEVELS, BATCH, DIM, velocity);
-    mock->null_label = NULL_LABEL;
-    mock->seed = seed;
     for (int i = 0; i < BATCH; i++) {
         float row[DIM];
         struct fs_error error;
-        const int64_t index = (seed + (uint32_t)i) % dataset.shape.count;
+        const int64_t index = (first + i) % dataset.shape.count;
         assert_int_equal(fs_dataset_read(&dataset, index, row, &error), FS_OK);
         mock->labels[i] = dataset.labels[index];
         for (int d = 0; d < DIM; d++) {
             mock->data[i * DIM + d] = (double)row[d];
         }
     }
+}
+
+static void create(struct fs_mock_training *mock, const char *name, fs_mock_velocity velocity)
+{
+    fs_mock_create(mock, backend, fs_method_find(name), LEVELS, BATCH, DIM, velocity);
+    mock->null_label = NULL_LABEL;
+    mock->seed = seed;
+    fill_from_mixture(mock, seed);
 }
 
 static void set(struct fs_mock_training *mock, const char *key, double value)
@@ -295,6 +335,160 @@ static void split_is_clipped_where_asked(void **state)
     fs_mock_destroy(&mock);
 }
 
+/* --- the derivative by a difference: transition models --- */
+
+/* Rows to the end of the path, and the authors' weight of a row: 1/√(1 + tan t' − tan r') in times with noise at 1. */
+static void transition_rows_are_weighted(void **state)
+{
+    (void)state;
+    struct fs_mock_training mock;
+    create(&mock, "transition-model", untrained);
+    set(&mock, "consistency_share", 0.25);
+    struct fs_mock_targets targets = make(&mock, 0);
+    int within_interval = 0;
+    for (int i = 0; i < BATCH; i++) {
+        const double t = 1 - (double)targets.t[i], r = t - (double)targets.s[i];
+        close_to((double)targets.weight[i], i < 48 ? 1 / sqrt(1 + tan(t) - tan(r)) : 1, 1e-6);
+        assert_true(i >= 24 || fabs(r) < 1e-7);
+        assert_true(i < 48 || targets.s[i] == 0);
+        within_interval += i >= 24 && i < 48 && r > 1e-3;
+    }
+    assert_true(within_interval > 12);
+    set(&mock, "interval_weight", 1);
+    fs_mock_free_targets(&targets);
+    targets = make(&mock, 0);
+    for (int i = 0; i < BATCH; i++) {
+        assert_true(targets.weight[i] == 1);
+    }
+    fs_mock_free_targets(&targets);
+    fs_mock_destroy(&mock);
+}
+
+/* The row's noise and data at time t. */
+static void state_at(const struct fs_mock_training *mock, int row, double t, double *x)
+{
+    const struct fs_random_key key = {mock->seed, FS_STREAM_TRAIN_NOISE, (uint32_t)mock->update, 0};
+    float noise[4];
+    fs_normals4(key, (uint32_t)row, 0, noise);
+    for (int d = 0; d < DIM; d++) {
+        x[d] = (1 - (1 - 1e-5) * t) * (double)noise[d] + t * mock->data[row * DIM + d];
+    }
+}
+
+/* ṽ + d times the difference quotient of u along the row's path, r kept, between t ± ε; no further than 0 and r. */
+static void transition_targets_are_difference_quotients(void **state)
+{
+    (void)state;
+    struct fs_mock_training mock;
+    int one_sided = 0;
+    create(&mock, "transition-model", untrained);
+    set(&mock, "epsilon", 0.1);
+    set(&mock, "flow_matching_share", 0.25);
+    struct fs_mock_targets targets = make(&mock, 0);
+    for (int i = 0; i < 72; i++) {
+        const double t = (double)targets.t[i], r = t + (double)targets.s[i];
+        const double a = fmax(t - 0.1, 0), b = fmin(t + 0.1, r);
+        double x[DIM], begin[DIM], end[DIM], u_a[DIM], u_b[DIM];
+        state_at(&mock, i, 0, begin);
+        state_at(&mock, i, 1, end);
+        state_at(&mock, i, a, x);
+        untrained(x, a, r - a, targets.labels[i], FS_NETWORK_CURRENT, DIM, u_a);
+        state_at(&mock, i, b, x);
+        untrained(x, b, r - b, targets.labels[i], FS_NETWORK_CURRENT, DIM, u_b);
+        one_sided += b - a < 0.19;
+        for (int d = 0; d < DIM; d++) {
+            const double want = end[d] - begin[d] + (r - t) * (u_b[d] - u_a[d]) / (b - a);
+            close_to(targets.target[i * DIM + d], want, 1e-4);
+        }
+    }
+    assert_true(one_sided > 5 && one_sided < 67);
+    fs_mock_free_targets(&targets);
+    fs_mock_destroy(&mock);
+}
+
+/* --- in the posterior mean --- */
+
+#define PROBES 8
+
+/* Functions of what the network sees that the error of an exact average has to be uncorrelated with. */
+static void probes(const double *x, double t, double length, double *g)
+{
+    const double values[PROBES] = {1, t, length, x[0], x[1] * x[2], sin(3 * x[3]), length * x[1], cos(6 * t)};
+    memcpy(g, values, sizeof values);
+}
+
+/* The exact average where the label is known, by its closed form: quick, but for s = 0. */
+static void exact_average_of_mode(const double *x, double t, double s, int32_t label, enum fs_network network, int dim,
+                                  double *velocity)
+{
+    if (s <= 0) {
+        exact_average(x, t, s, label, network, dim, velocity);
+    } else {
+        average_velocity_of_mode(x, t, s, label, velocity);
+    }
+}
+
+/* A network that is a tenth off. */
+static void wrong_average_of_mode(const double *x, double t, double s, int32_t label, enum fs_network network, int dim,
+                                  double *velocity)
+{
+    exact_average_of_mode(x, t, s, label, network, dim, velocity);
+    for (int d = 0; d < dim; d++) {
+        velocity[d] *= 1.1;
+    }
+}
+
+/* With `network` in its place, the largest |mean| of (target − u)·g in its standard errors over the interval rows of
+ * 150 updates of phase `phase`: what the network regresses to is the conditional mean of its target, which is u when
+ * the network is right. */
+static double largest_deviation(struct fs_mock_training *mock, int phase, fs_mock_velocity network)
+{
+    double sum[PROBES][DIM] = {{0}}, square[PROBES][DIM] = {{0}}, largest = 0, n = 0;
+    mock->velocity = network;
+    const int64_t begin = mock->update;
+    for (; mock->update < begin + 150; mock->update++) {
+        fill_from_mixture(mock, mock->update * BATCH);
+        struct fs_mock_targets targets = make(mock, phase);
+        for (int i = 0; i < BATCH; i++) {
+            const double *x = targets.x + i * DIM, t = (double)targets.t[i], length = (double)targets.s[i];
+            double u[DIM], g[PROBES];
+            if (length <= 0) {
+                continue;
+            }
+            network(x, t, length, targets.labels[i], FS_NETWORK_CURRENT, DIM, u);
+            probes(x, t, length, g);
+            n++;
+            for (int k = 0; k < PROBES; k++) {
+                for (int d = 0; d < DIM; d++) {
+                    const double term = (targets.target[i * DIM + d] - u[d]) * g[k];
+                    sum[k][d] += term;
+                    square[k][d] += term * term;
+                }
+            }
+        }
+        fs_mock_free_targets(&targets);
+    }
+    mock->update = begin;
+    for (int k = 0; k < PROBES; k++) {
+        for (int d = 0; d < DIM; d++) {
+            const double mean = sum[k][d] / n, variance = square[k][d] / n - mean * mean;
+            largest = fmax(largest, fabs(mean) / sqrt(variance / n));
+        }
+    }
+    return largest;
+}
+
+static void transition_targets_mean_the_exact_average(void **state)
+{
+    (void)state;
+    struct fs_mock_training mock;
+    create(&mock, "transition-model", exact_average_of_mode);
+    set(&mock, "flow_matching_share", 0);
+    assert_true(largest_deviation(&mock, 0, exact_average_of_mode) < 5);
+    assert_true(largest_deviation(&mock, 0, wrong_average_of_mode) > 8);
+    fs_mock_destroy(&mock);
+}
+
 /* --- times --- */
 
 /* Mean and deviation of the normals behind the times: t and r together are two draws. */
@@ -379,6 +573,7 @@ static void targets_are_guided_in_their_window(void **state)
     check_guided("split-mean-flow", 0, 1.5);
     check_guided("split-mean-flow", 0.5, 2);
     check_guided("split-mean-flow", 0.5, 1);
+    check_guided("transition-model", 0.5, 2);
 }
 
 /* --- the table --- */
@@ -386,7 +581,7 @@ static void targets_are_guided_in_their_window(void **state)
 static void samplers_ask_with_the_step(void **state)
 {
     (void)state;
-    const char *names[] = {"split-mean-flow"};
+    const char *names[] = {"split-mean-flow", "transition-model"};
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         struct fs_mock_training mock;
         create(&mock, names[k], untrained);
@@ -428,10 +623,14 @@ static void split_needs_rows_of_both_kinds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(both_forms_of_the_truth_agree),
         cmocka_unit_test(split_targets_are_the_exact_average),
         cmocka_unit_test(shortcut_targets_are_the_exact_average),
         cmocka_unit_test(split_in_half_on_the_grid_is_the_shortcut),
         cmocka_unit_test(split_is_clipped_where_asked),
+        cmocka_unit_test(transition_rows_are_weighted),
+        cmocka_unit_test(transition_targets_are_difference_quotients),
+        cmocka_unit_test(transition_targets_mean_the_exact_average),
         cmocka_unit_test(times_follow_their_sampler),
         cmocka_unit_test(targets_are_guided_in_their_window),
         cmocka_unit_test(samplers_ask_with_the_step),
