@@ -25,6 +25,7 @@ enum fs_precision { FS_PRECISION_FP32, FS_PRECISION_BF16 };
 enum fs_weights_kind { FS_WEIGHTS_EMA, FS_WEIGHTS_RAW };
 enum fs_crop { FS_CROP_CENTER, FS_CROP_NONE };
 enum fs_background { FS_BACKGROUND_WHITE, FS_BACKGROUND_BLACK, FS_BACKGROUND_GREY };
+enum fs_posterior { FS_POSTERIOR_SAMPLE, FS_POSTERIOR_MEAN };
 enum fs_device_kind { FS_DEVICE_AUTO, FS_DEVICE_CPU, FS_DEVICE_CUDA };
 
 /* What a network and a configuration must fit: the pictures of a data set. */
@@ -50,6 +51,10 @@ struct fs_dataset_config {
     enum fs_crop crop;
     enum fs_background background; /* behind transparent pixels, and beside what is not cropped to a square */
     double test_share;             /* of the pictures, where no folder says which are for testing */
+
+    /* Of latents. */
+    enum fs_posterior posterior; /* what a visit of a training sees: a draw of its own, or the mean */
+    char vae[FS_PATH_ROOM];      /* the weights that decode what is drawn; empty: where they are looked for */
 };
 
 struct fs_model_config {
@@ -87,6 +92,7 @@ struct fs_evaluate_config {
     double time_shift; /* of the grid of times, as fs_shifted_time; 1: uniform */
     bool quantize;
     enum fs_resize resize;
+    enum fs_precision decoder_precision; /* of latents */
     char extractors[FS_NAMES_MAX][32];
     int extractor_count;
     char metrics[FS_METRICS_MAX][32];

@@ -51,6 +51,13 @@ static const struct fs_key KEYS[] = {
      .fallback = 0.1,
      .maximum = 1,
      .below_maximum = true},
+    {.name = "dataset.posterior",
+     .kind = FS_KEY_CHOICE,
+     FIELD(dataset.posterior),
+     .choices = "sample|mean",
+     .trains = true},
+    /* That its weights are those that the latents were made with is checked by their hash. */
+    {.name = "dataset.vae", .kind = FS_KEY_TEXT, FIELD(dataset.vae), .fallback_text = ""},
 
     /* The preset is a name for the four sizes, which are hashed. */
     {.name = "model.preset", .kind = FS_KEY_TEXT, FIELD(model.preset), .fallback_text = "dit-xs/4"},
@@ -212,6 +219,10 @@ static const struct fs_key KEYS[] = {
      FIELD(evaluate.resize),
      .choices = "none|clean|torch|tf1|authors", /* fs_resize_name */
      .fallback = FS_RESIZE_CLEAN},
+    {.name = "evaluate.decoder_precision",
+     .kind = FS_KEY_CHOICE,
+     FIELD(evaluate.decoder_precision),
+     .choices = "fp32|bf16"},
     {.name = "evaluate.extractors",
      .kind = FS_KEY_TEXTS,
      FIELD(evaluate.extractors),

@@ -17,7 +17,8 @@
 #define KINDS(X) \
     X(fs_fashion_mnist) \
     X(fs_gaussian_mixture) \
-    X(fs_idx)
+    X(fs_idx) \
+    X(fs_latents)
 /* clang-format on */
 
 #define DECLARATION(kind) extern const struct fs_data_source kind;
@@ -76,7 +77,7 @@ static fs_status find_source(const struct fs_dataset_config *config, const struc
                        "pictures of the kind %s are all brought to one size: dataset.size, in pixels, is missing",
                        kind);
     }
-    if (!(*source)->resized && config->size != 0) {
+    if (!(*source)->resized && !(*source)->encoded && config->size != 0) {
         return fs_fail(error, FS_USAGE, "pictures of the kind %s stay as they are: they have no dataset.size", kind);
     }
     if (config->mirror && !(*source)->mirrors) {
@@ -197,7 +198,7 @@ fs_status fs_dataset_read(const struct fs_dataset *dataset, int64_t index, float
 }
 
 /* Half of all visits, each by itself. */
-static bool is_mirrored(const struct fs_visit *visit)
+bool fs_visit_mirrored(const struct fs_visit *visit)
 {
     const struct fs_random_key key = {visit->seed, FS_STREAM_MIRROR, (uint32_t)visit->update, 0};
     return fs_random_word(key, (uint32_t)visit->row, 0) >> 31;
@@ -222,7 +223,7 @@ fs_status fs_dataset_visit(const struct fs_dataset *dataset, int64_t index, cons
                            struct fs_error *error)
 {
     FS_TRY(dataset->source->read(dataset, index, visit, out, error));
-    if (dataset->mirror && dataset->pictures && is_mirrored(visit)) {
+    if (dataset->mirror && dataset->pictures && fs_visit_mirrored(visit)) {
         mirror_picture(&dataset->shape, out);
     }
     return FS_OK;

@@ -11,6 +11,7 @@ struct fs_data_source {
     bool needs_path;  /* there is nothing to open without dataset.path */
     bool mirrors;     /* dataset.mirror means something; what is no picture of 8 bits sees to it itself, in read() */
     bool resized;     /* its pictures are of all sizes, and made into what dataset.size, channels, crop … say */
+    bool encoded;     /* its rows stand for pictures of a size, which dataset.size may say, to be checked */
 
     /* The shape of what is at config->path (the user's, or empty), without reading pictures. A test split may have no
      * picture: count 0. */
@@ -28,5 +29,8 @@ struct fs_data_source {
                       struct fs_error *error);
     void (*close)(struct fs_dataset *dataset); /* frees `state`; NULL: free() does */
 };
+
+/* Whether the picture of this visit is mirrored, where dataset.mirror asks for it: half of all visits. */
+bool fs_visit_mirrored(const struct fs_visit *visit);
 
 #endif

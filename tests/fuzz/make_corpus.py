@@ -46,6 +46,43 @@ def safetensors_seeds():
     write("safetensors", "long-header", struct.pack("<Q", 2**63) + b"{}")
 
 
+def latents_seeds():
+    """Rows of 2 x 3 x 2 latents of 4 classes, and a few that are not what they say."""
+    sha = "0011223344556677" * 4
+    rows, latent = 2, [2, 3, 2]
+
+    def shard(dtype, labels):
+        size = 2 if dtype == "F16" else 4
+        values = np.zeros([rows, 2] + latent, f"<f{size}")
+        parts = [values.tobytes(), values.tobytes(), np.array(labels, "<i4").tobytes(), bytes(32 * rows)]
+        order = sorted(
+            zip(["log_variance", "mean", "labels", "picture_sha256"], [dtype, dtype, "I32", "U8"],
+                [[rows, 2] + latent] * 2 + [[rows], [rows, 32]], parts),
+            key=lambda p: {"F32": 0, "I32": 1, "F16": 2, "U8": 3}[p[1]])
+        header, at = {"__metadata__": {"data_sha256": sha, "autoencoder_sha256": sha}}, 0
+        for name, kind, shape, data in order:
+            header[name] = {"dtype": kind, "shape": shape, "data_offsets": [at, at + len(data)]}
+            at += len(data)
+        return safetensors(header, b"".join(p[3] for p in order))
+
+    def seed(name, dtype="F16", labels=(0, 3), **changes):
+        manifest = {
+            "format": "fewstep-latents-1", "latents": {"height": 2, "width": 3, "channels": 2},
+            "pictures": {"height": 16, "width": 24, "channels": 3}, "count": rows, "classes": 4,
+            "pictures_sha256": sha, "autoencoder_sha256": sha, "precision": "fp32", "device": "cpu", "scale": 0.18215,
+            "shift": 0, "stored": dtype, "plan": sha, "source": "x", "shards": [{"rows": rows, "sha256": sha}]}
+        manifest.update(changes)
+        text = json.dumps(manifest).encode()
+        text += b" " * (-len(text) % 16)
+        write("latents", name, bytes([len(text) // 16]) + text + shard(dtype, labels))
+
+    seed("fp16")
+    seed("fp32", "F32")
+    seed("label", labels=(0, 4))
+    seed("count", count=2 * 10**9, shards=[{"rows": 2 * 10**9, "sha256": sha}])
+    seed("shape", latents={"height": 65536, "width": 65536, "channels": 256})
+
+
 def npy_seeds():
     grid = np.arange(12).reshape(3, 4)
     write("npy", "f4", npy(grid.astype("<f4")))
@@ -117,5 +154,5 @@ def encoded(image, form, **options):
     return out.getvalue()
 
 
-for make in (safetensors_seeds, npy_seeds, npz_seeds, idx_seeds, yaml_seeds, picture_seeds):
+for make in (safetensors_seeds, latents_seeds, npy_seeds, npz_seeds, idx_seeds, yaml_seeds, picture_seeds):
     make()

@@ -222,9 +222,10 @@ static void json_holds_every_key(void **state)
     assert_string_equal(
         experiment.runs[0].json,
         "{\"config_version\":1,\"dataset\":{\"background\":\"white\",\"channels\":3,\"crop\":\"center\",\"kind\":\"\","
-        "\"mirror\":false,\"name\":\"fashion-mnist\",\"path\":\"\",\"size\":0,\"test_share\":0.1},\"device\":"
+        "\"mirror\":false,\"name\":\"fashion-mnist\",\"path\":\"\",\"posterior\":\"sample\",\"size\":0,\"test_share\":"
+        "0.1,\"vae\":\"\"},\"device\":"
         "\"auto\",\"evaluate\":"
-        "{"
+        "{\"decoder_precision\":\"fp32\","
         "\"extractors\":[\"fashion-cnn\"],\"guidance_scale\":1,\"metrics\":[\"fd\"],\"quantize\":true,"
         "\"resize\":\"clean\",\"sampler\":\"method\",\"samples\":5000,"
         "\"steps\":[1,2,4,8,16,32,128],\"time_shift\":1,\"updates\":[],\"weights\":\"ema\"},\"experiment\":\"a "

@@ -20,6 +20,7 @@
 #include "kernels/base/file.h"
 #include "kernels/base/memory.h"
 #include "tests/support/folder.h"
+#include "tests/support/latents.h"
 
 static struct fs_error error;
 
@@ -347,6 +348,18 @@ static void *read_much(void *argument)
     return NULL;
 }
 
+/* A folder with data of this kind. */
+static const char *folder_of(const char *kind)
+{
+    struct test_latents latents;
+    if (strcmp(kind, "latents") != 0) {
+        return test_path("mnist");
+    }
+    test_latents_fill(&latents);
+    test_latents_write(test_path("threads"), &latents, FS_F16);
+    return test_path("threads");
+}
+
 /* Every kind gives the same rows to threads that read at once as to one alone. */
 static void threads_read_at_once(void **state)
 {
@@ -358,8 +371,8 @@ static void threads_read_at_once(void **state)
         struct fs_dataset data;
         pthread_t threads[READERS];
         struct reader readers[READERS], alone[READERS];
-        const struct fs_dataset_config config =
-            config_of(fs_dataset_kind(kind, &needs_path), needs_path ? test_path("mnist") : "");
+        const char *name = fs_dataset_kind(kind, &needs_path);
+        const struct fs_dataset_config config = config_of(name, needs_path ? folder_of(name) : "");
         const enum fs_split split = needs_path ? FS_SPLIT_TRAIN : FS_SPLIT_TEST;
         assert_int_equal(fs_dataset_open(&config, split, &data, &error), FS_OK);
         for (int i = 0; i < READERS; i++) {
