@@ -41,6 +41,13 @@ float fs_interval_conditioning(const struct fs_method_setup *setup, int steps)
     return 1 / (float)steps;
 }
 
+void fs_interval_step(struct fs_step *step)
+{
+    const double d = step->next - step->t;
+    step->velocity(step, step->scratch[0], step->x, step->t, (float)d);
+    step->mix(step, step->x, 1, step->x, d, step->scratch[0], 0);
+}
+
 bool fs_interval_trains_guided(const void *settings)
 {
     return ((const struct fs_interval_settings *)settings)->guided_target;

@@ -55,6 +55,9 @@ int fs_interval_row_groups(const struct fs_method_setup *setup, int counts[FS_RO
 double fs_interval_target_ema(const void *settings);
 struct fs_loss fs_interval_loss(const struct fs_method_setup *setup, const struct fs_phase *phase);
 float fs_interval_conditioning(const struct fs_method_setup *setup, int steps); /* 1/steps */
+/* Steps of any number and size: the network is asked with the step's own d. */
+#define FS_INTERVAL_FREEDOM (FS_ANY_STEPS | FS_ANY_TIMES)
+void fs_interval_step(struct fs_step *step); /* x ← x + d·u(x, t, d), d = next − t. Uses scratch[0] */
 bool fs_interval_trains_guided(const void *settings);
 /* Where labels are dropped in all rows: everywhere, but where the targets are guided already. */
 bool fs_interval_guidance_allowed(const struct fs_method_setup *setup, int steps, const char **reason);

@@ -130,7 +130,7 @@ struct fs_step {
 /* How freely a method may be sampled, beside N equal steps of its own for a power of two N: a set of these. */
 enum fs_freedom {
     FS_ANY_STEPS = 1,  /* N any number up to M: what it is asked with says nothing of the step's size, or says any */
-    FS_ANY_TIMES = 2,  /* steps of other sizes: it is asked for the velocity at a time, not over a step */
+    FS_ANY_TIMES = 2,  /* steps of other sizes: it is asked for the velocity at a time, or over any step */
     FS_ANY_SOLVER = 4, /* that velocity is an ordinary differential equation's, whatever solves it */
 };
 

@@ -3,7 +3,6 @@
  * steps of the network, without a derivative. The shortcut model is this with intervals on a grid, split in half. */
 #include "methods/defaults.h"
 #include "methods/intervals.h"
-#include "methods/steps.h"
 #include "methods/targets.h"
 
 #define STREAM_SPLIT (FS_STREAM_METHOD + 8)
@@ -121,7 +120,8 @@ const struct fs_method fs_split_mean_flow = {
     .loss = fs_interval_loss,
     .extra_forwards = extra_forwards,
     .conditioning = fs_interval_conditioning,
-    .step = fs_euler_step,
+    .freedom = FS_INTERVAL_FREEDOM,
+    .step = fs_interval_step,
     .trains_guided = fs_interval_trains_guided,
     .guidance_allowed = guidance_allowed,
     .outside_training = fs_inside_training,

@@ -3,7 +3,6 @@
  * time that is left, and long intervals count less. */
 #include "methods/defaults.h"
 #include "methods/intervals.h"
-#include "methods/steps.h"
 #include "methods/targets.h"
 
 #include <math.h>
@@ -176,7 +175,8 @@ const struct fs_method fs_transition_model = {
     .loss = fs_interval_loss,
     .extra_forwards = extra_forwards,
     .conditioning = fs_interval_conditioning,
-    .step = fs_euler_step,
+    .freedom = FS_INTERVAL_FREEDOM,
+    .step = fs_interval_step,
     .trains_guided = fs_interval_trains_guided,
     .guidance_allowed = fs_interval_guidance_allowed,
     .outside_training = fs_inside_training,
