@@ -69,7 +69,7 @@ enum fs_network fs_interval_network(const struct fs_method_context *context);
 
 /* Fills all rows of both groups: times t and d = r − t (in targets->s), x_t, labels dropped with the context's
  * probability, and as target the data's velocity ṽ = x1 − (1 − σ)·x0. That is all there is to say of rows with r = t.
- * The noise x0 stays in scratch[0]. Weight 1, level log2(1/d) to the nearest of 0 … K. Uses numbers[0] and [1].
+ * fs_row_noise has their noise. Weight 1, level log2(1/d) to the nearest of 0 … K. Uses numbers[0] and [1].
  *
  * A time is the sigmoid of a normal, or uniform on [0, 1), and t and r are the smaller and the larger of two; a row
  * with r = t keeps the smaller, which is the noisier. On the grid d is 2^−level, the level uniform on 0 … K − 1 and t a

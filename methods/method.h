@@ -81,7 +81,7 @@ struct fs_method_context {
     double guidance_scale;
 
     struct fs_view data;       /* x1 [rows, dim] */
-    struct fs_view noise;      /* x0 [rows, dim] on pairs; else not given */
+    struct fs_view noise;      /* x0 [rows, dim] on pairs and where it is paired with the data; else not given */
     const int32_t *labels;     /* [rows] */
     struct fs_view scratch[4]; /* [rows, dim] each, free to use */
     float *numbers[4];         /* [rows] each, the host's, free to use */

@@ -20,10 +20,17 @@ struct fs_random_key fs_target_key(const struct fs_method_context *context, uint
     return (struct fs_random_key){.seed = context->seed, .stream = stream, .update = (uint32_t)context->update};
 }
 
+struct fs_view fs_row_noise(const struct fs_method_context *context, struct fs_row_range range)
+{
+    return rows_of(context->noise.data ? context->noise : context->scratch[0], range);
+}
+
 struct fs_view fs_draw_noise(struct fs_method_context *context, struct fs_row_range range, uint32_t stream)
 {
-    const struct fs_view noise = rows_of(context->scratch[0], range);
-    context->backend->normals(context->backend, noise, fs_target_key(context, stream), (uint32_t)range.global);
+    const struct fs_view noise = fs_row_noise(context, range);
+    if (!context->noise.data) {
+        context->backend->normals(context->backend, noise, fs_target_key(context, stream), (uint32_t)range.global);
+    }
     return noise;
 }
 
@@ -102,9 +109,7 @@ void fs_flow_matching_at_times(struct fs_method_context *context, struct fs_targ
         targets->weight[i] = 1;
         targets->level[i] = context->setup.levels;
     }
-    const bool on_pairs = context->phase->pairs.count > 0;
-    const struct fs_view noise =
-        on_pairs ? rows_of(context->noise, range) : fs_draw_noise(context, range, FS_STREAM_TRAIN_NOISE);
+    const struct fs_view noise = fs_draw_noise(context, range, FS_STREAM_TRAIN_NOISE);
     fs_mix_at_times(context, targets, range, noise);
     fs_mix_evenly(context, rows_of(targets->target, range), 1, rows_of(context->data, range), -(1 - FS_SIGMA), noise,
                   0);

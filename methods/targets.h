@@ -18,8 +18,11 @@ static inline uint32_t fs_global_row(struct fs_row_range range, int row)
     return (uint32_t)(range.global + row - range.first);
 }
 
-/* Fresh noise for the range, in its rows of scratch[0]. */
+/* The noise of the range: what is given with the data, or else fresh, in its rows of scratch[0]. Not to be written to.
+ */
 struct fs_view fs_draw_noise(struct fs_method_context *context, struct fs_row_range range, uint32_t stream);
+/* Where that stands, once it is drawn. */
+struct fs_view fs_row_noise(const struct fs_method_context *context, struct fs_row_range range);
 /* The range's labels, the null label instead with the context's probability. */
 void fs_draw_labels(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range);
 /* t uniform on {0 … M−1}/M. */

@@ -103,7 +103,7 @@ static void evaluate_end(struct fs_method_context *context, const struct fs_targ
                          bool last, struct fs_view out)
 {
     const double epsilon = settings_of(&context->setup)->epsilon;
-    const struct fs_view noise = fs_view_rows(context->scratch[0], range.first, range.count);
+    const struct fs_view noise = fs_row_noise(context, range);
     const struct fs_view data = fs_view_rows(context->data, range.first, range.count);
     const struct fs_view state = fs_view_rows(context->scratch[1], 0, range.count);
     float *const time = context->numbers[2], *const left = context->numbers[3];

@@ -21,6 +21,7 @@
 
 enum fs_attention_scale { FS_SCALE_INV_D, FS_SCALE_INV_SQRT_D };
 enum fs_schedule { FS_SCHEDULE_CONSTANT, FS_SCHEDULE_COSINE };
+enum fs_pairing_kind { FS_PAIRING_INDEPENDENT, FS_PAIRING_OPTIMAL_TRANSPORT };
 enum fs_precision { FS_PRECISION_FP32, FS_PRECISION_BF16 };
 enum fs_weights_kind { FS_WEIGHTS_EMA, FS_WEIGHTS_RAW };
 enum fs_crop { FS_CROP_CENTER, FS_CROP_NONE };
@@ -77,7 +78,9 @@ struct fs_train_config {
     double ema;
     bool ema_warmup;
     enum fs_precision precision;
-    double checkpoint_every; /* seconds; 0: auto. Not hashed */
+    enum fs_pairing_kind pairing; /* of noise with data */
+    int pairing_group;            /* rows that may change places */
+    double checkpoint_every;      /* seconds; 0: auto. Not hashed */
 };
 
 struct fs_evaluate_config {

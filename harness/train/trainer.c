@@ -11,6 +11,7 @@
 #include "harness/text/number.h"
 #include "harness/train/fit.h"
 #include "harness/train/dealt_rows.h"
+#include "harness/train/pairing.h"
 #include "harness/train/pairs.h"
 #include "harness/train/schedule.h"
 #include "kernels/base/clock.h"
@@ -53,6 +54,7 @@ struct trainer {
     struct fs_weights model, ema, target, teacher;
     struct fs_view gradients, moment1, moment2, norm2;
     struct fs_pairs pairs;
+    struct fs_pairing *pairing; /* of noise with data; NULL: by chance */
     struct rows rows;
     struct fs_error unread;     /* why rows of this update could not be read */
     struct fs_dealt_rows dealt; /* this process's rows of an update, */
@@ -156,6 +158,7 @@ static void destroy_trainer(struct trainer *trainer)
         fs_weights_destroy(trainer->dit, &trainer->teacher);
     }
     fs_pairs_free(&trainer->pairs);
+    fs_pairing_destroy(trainer->pairing);
     fs_dit_destroy(trainer->dit);
 }
 
@@ -408,6 +411,12 @@ static fs_status create_trainer(struct trainer *trainer, const struct fs_trainin
     if (pairs > 0) {
         FS_TRY(fs_pairs_read(training->pairs, pairs, trainer->dim, &trainer->pairs, error));
     }
+    if (config->train.pairing == FS_PAIRING_OPTIMAL_TRANSPORT) {
+        trainer->pairing = fs_pairing_create(config, training->data, error);
+        if (!trainer->pairing) {
+            return error->status;
+        }
+    }
     char path[FS_PATH_ROOM];
     int64_t update;
     FS_TRY(fs_checkpoint_newest(training->folder, path, &update, error));
@@ -488,15 +497,40 @@ static void load_pairs(struct trainer *trainer, struct fs_row_range range)
     }
 }
 
+/* `count` rows of x1 and their labels, on the host from row `to`: those of the global batch from row `global`. */
+static fs_status load_data_rows(struct trainer *trainer, int to, int count, int global, struct fs_error *error)
+{
+    struct rows *rows = &trainer->rows;
+    const struct fs_config *config = trainer->training->config;
+    return fs_load_rows(trainer->training->data, (uint32_t)config->seed, trainer->update, config->train.batch, global,
+                        count, rows->host_data + to * trainer->dim, rows->labels + to, error);
+}
+
+/* Each row's from where its pairing says, with their noise in the range's rows of rows.noise. */
+static fs_status load_paired(struct trainer *trainer, struct fs_row_range range, struct fs_error *error)
+{
+    struct fs_backend *backend = trainer->backend;
+    const uint32_t seed = (uint32_t)trainer->training->config->seed;
+    const struct fs_view noise = fs_view_rows(trainer->rows.noise, range.first, range.count);
+    backend->normals(backend, noise, fs_pairing_noise(seed, trainer->update), (uint32_t)range.global);
+    for (int i = 0; i < range.count; i++) {
+        int source;
+        FS_TRY(fs_pairing_source(trainer->pairing, trainer->update, range.global + i, &source, error));
+        FS_TRY(load_data_rows(trainer, range.first + i, 1, source, error));
+    }
+    return FS_OK;
+}
+
 /* The range's rows of x1 and their labels, on the host. */
 static void load_data(struct trainer *trainer, struct fs_row_range range)
 {
     struct rows *rows = &trainer->rows;
-    const struct fs_config *config = trainer->training->config;
-    fs_load_rows(trainer->training->data, (uint32_t)config->seed, trainer->update, config->train.batch, range.global,
-                 range.count, rows->host_data + range.first * trainer->dim, rows->labels + range.first,
-                 &trainer->unread);
-    for (int i = 0; config->model.classes == 0 && i < range.count; i++) {
+    if (range.count > 0 && trainer->pairing) {
+        load_paired(trainer, range, &trainer->unread);
+    } else {
+        load_data_rows(trainer, range.first, range.count, range.global, &trainer->unread);
+    }
+    for (int i = 0; trainer->training->config->model.classes == 0 && i < range.count; i++) {
         rows->labels[range.first + i] = 0; /* without classes the null label, number 0, is the only one */
     }
 }
@@ -541,7 +575,7 @@ static void train_rows(struct trainer *trainer, const struct fs_phase *phase, in
         .label_dropout = config->train.label_dropout,
         .guidance_scale = config->evaluate.guidance_scale,
         .data = fs_view_rows(rows->data, 0, count),
-        .noise = phase->pairs.count > 0 ? fs_view_rows(rows->noise, 0, count) : fs_no_view(),
+        .noise = phase->pairs.count > 0 || trainer->pairing ? fs_view_rows(rows->noise, 0, count) : fs_no_view(),
         .labels = rows->labels,
         .spare_labels = rows->spare_labels,
         .evaluate = evaluate,

@@ -233,7 +233,8 @@ static void json_holds_every_key(void **state)
         "\"flow-matching\",\"model\":{\"attention_scale\":\"inv_d\",\"classes\":10,\"depth\":4,\"finest_steps\":128,"
         "\"heads\":4,\"hidden\":128,\"patch\":4,\"preset\":\"dit-xs/4\"},\"seed\":0,\"train\":{\"batch\":128,\"beta1\":"
         "0.9,\"beta2\":0.999,\"checkpoint_every\":2.5,\"clip_norm\":0,\"ema\":0.999,\"ema_warmup\":true,"
-        "\"label_dropout\":0,\"learning_rate\":0.001,\"micro_batch\":0,\"precision\":\"fp32\",\"schedule\":"
+        "\"label_dropout\":0,\"learning_rate\":0.001,\"micro_batch\":0,\"pairing\":\"independent\",\"pairing_group\":"
+        "64,\"precision\":\"fp32\",\"schedule\":"
         "\"constant\","
         "\"updates\":10,\"warmup\":200,\"weight_decay\":0.01}}");
     fs_experiment_free(&experiment);

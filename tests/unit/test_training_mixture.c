@@ -276,22 +276,31 @@ static void velocities_after(const struct fs_config *config, const char *name, f
     fs_generator_close(&generator);
 }
 
-/* Self-consistency rows and flow-matching rows in micro-batches that begin in the midst of either. */
+/* Self-consistency rows and flow-matching rows in micro-batches that begin in the midst of either, and of the groups
+ * within which noise is paired with data. */
 static void micro_batches_train_the_same_network(void **state)
 {
     (void)state;
-    static float whole[ROWS * DIM], pieces[ROWS * DIM];
+    static float whole[2][ROWS * DIM], pieces[ROWS * DIM];
     struct fs_experiment experiment;
+    char name[32];
     read_experiment("shortcut", 12, &experiment);
-    velocities_after(&experiment.runs[0], "whole", whole);
-    experiment.runs[0].train.micro_batch = 7;
-    velocities_after(&experiment.runs[0], "pieces", pieces);
-    double difference = 0, square = 0;
-    for (int i = 0; i < ROWS * DIM; i++) {
-        difference += pow((double)whole[i] - (double)pieces[i], 2);
-        square += pow((double)whole[i], 2);
+    for (int paired = 0; paired < 2; paired++) {
+        experiment.runs[0].train.pairing = paired ? FS_PAIRING_OPTIMAL_TRANSPORT : FS_PAIRING_INDEPENDENT;
+        experiment.runs[0].train.micro_batch = 0;
+        snprintf(name, sizeof name, "whole-%d", paired);
+        velocities_after(&experiment.runs[0], name, whole[paired]);
+        experiment.runs[0].train.micro_batch = 7;
+        snprintf(name, sizeof name, "pieces-%d", paired);
+        velocities_after(&experiment.runs[0], name, pieces);
+        double difference = 0, square = 0;
+        for (int i = 0; i < ROWS * DIM; i++) {
+            difference += pow((double)whole[paired][i] - (double)pieces[i], 2);
+            square += pow((double)whole[paired][i], 2);
+        }
+        assert_true(square > 0 && difference < 1e-6 * square);
     }
-    assert_true(square > 0 && difference < 1e-6 * square);
+    assert_true(memcmp(whole[0], whole[1], sizeof pieces) != 0);
     fs_experiment_free(&experiment);
 }
 
