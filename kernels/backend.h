@@ -23,7 +23,7 @@
 #include "kernels/base/random.h"
 #include "kernels/base/type.h"
 
-#define FS_BACKEND_ABI 7u
+#define FS_BACKEND_ABI 8u
 
 /* A matrix somewhere in the backend's memory; owns nothing. data == NULL means "not given". */
 struct fs_view {
@@ -175,6 +175,24 @@ struct fs_backend {
     void (*embed_forward)(struct fs_backend *backend, struct fs_view out, struct fs_view table, const int32_t *ids);
     /* dtable[ids[i]] += dout[i], in the order of i. */
     void (*embed_backward)(struct fs_backend *backend, struct fs_view dtable, struct fs_view dout, const int32_t *ids);
+
+    /* --- forward-mode tangents ------------------------------------------------------------------------------------ */
+    /* X_dot is the derivative of X along a direction, of X's shape and any type. Most of a network is linear in it, or
+     * its own backward operation; these are not. */
+    /* y_dot = x_dot·GELU′(x), tanh form, x [n, m] before the activation; y_dot may be x_dot. */
+    void (*gelu_tangent)(struct fs_backend *backend, struct fs_view y_dot, struct fs_view x_dot, struct fs_view x);
+    /* out as attention_forward's, and out_dot = Ṗ·v + P·v̇, where P = softmax(S), Ṗ = P∘(Ṡ − Σ_row P∘Ṡ) and
+     * Ṡ = scale·(q̇·kᵀ + q·k̇ᵀ). */
+    void (*attention_tangent)(struct fs_backend *backend, struct fs_view out, struct fs_view out_dot,
+                              struct fs_view qkv, struct fs_view qkv_dot, int64_t tokens, int64_t heads, double scale);
+    /* y_dot = x̂_dot·(1 + scale) + x̂·scale_dot + shift_dot, x̂_dot = (x_dot − mean(x_dot) − x̂·mean(x̂·x_dot))/√(var + ε),
+     * of norm_forward's y at its x, scale and statistics. y_dot may be x_dot. */
+    void (*norm_tangent)(struct fs_backend *backend, struct fs_view y_dot, struct fs_view x_dot, struct fs_view x,
+                         struct fs_view statistics, struct fs_view scale, struct fs_view shift_dot,
+                         struct fs_view scale_dot);
+    /* out_dot = [−sin | cos](value · f)·f·value_dot, f the frequencies of `sinusoidal`. values, values_dot [B, 1]. */
+    void (*sinusoidal_tangent)(struct fs_backend *backend, struct fs_view out_dot, struct fs_view values,
+                               struct fs_view values_dot);
 
     /* --- loss and optimiser ------------------------------------------------------------------------------------ */
     /* loss [B, 1]: mean over columns of (prediction − target)² per row, without any weight; dprediction [B, n] =

@@ -192,6 +192,38 @@ static inline bool fs_embed_backward_fits(const struct fs_backend *backend, stru
     return fs_is_any(backend, dout) && fs_real_shape(backend, dtable, dtable.rows, dout.cols) && ids != NULL;
 }
 
+/* --- forward-mode tangents --- */
+
+static inline bool fs_gelu_tangent_fits(const struct fs_backend *backend, struct fs_view y_dot, struct fs_view x_dot,
+                                        struct fs_view x)
+{
+    return fs_silu_backward_fits(backend, y_dot, x_dot, x);
+}
+
+static inline bool fs_attention_tangent_fits(const struct fs_backend *backend, struct fs_view out,
+                                             struct fs_view out_dot, struct fs_view qkv, struct fs_view qkv_dot,
+                                             int64_t tokens, int64_t heads)
+{
+    return fs_heads_fit(backend, out, qkv, tokens, heads) && fs_heads_fit(backend, out_dot, qkv_dot, tokens, heads) &&
+           fs_has_shape(out_dot, out.rows, out.cols);
+}
+
+static inline bool fs_norm_tangent_fits(const struct fs_backend *backend, struct fs_view y_dot, struct fs_view x_dot,
+                                        struct fs_view x, struct fs_view statistics, struct fs_view scale,
+                                        struct fs_view shift_dot, struct fs_view scale_dot)
+{
+    return fs_is_any(backend, x) && fs_any_shape(backend, y_dot, x.rows, x.cols) &&
+           fs_any_shape(backend, x_dot, x.rows, x.cols) && fs_real_shape(backend, statistics, x.rows, 2) &&
+           fs_per_sample(backend, scale, x) && fs_any_shape(backend, shift_dot, scale.rows, scale.cols) &&
+           fs_any_shape(backend, scale_dot, scale.rows, scale.cols);
+}
+
+static inline bool fs_sinusoidal_tangent_fits(const struct fs_backend *backend, struct fs_view out_dot,
+                                              struct fs_view values, struct fs_view values_dot)
+{
+    return fs_sinusoidal_fits(backend, out_dot, values) && fs_real_shape(backend, values_dot, out_dot.rows, 1);
+}
+
 /* --- loss and optimiser --- */
 
 static inline bool fs_mse_fits(const struct fs_backend *backend, struct fs_view loss, struct fs_view dprediction,

@@ -56,6 +56,9 @@ struct fs_phase {
     int level; /* progressive distillation: the student's level; others: K */
     bool keep; /* the weights at its end are kept, and scored at 2^level steps */
     int part;  /* the method's own number for what this phase trains; others: 0 */
+    /* Passes that give the network's tangent too, a sample and update: their memory is planned, and their FLOPs are
+     * counted apart from those of extra_forwards. 0: the phase asks for none. */
+    double tangents;
 };
 
 enum fs_network {
@@ -90,6 +93,12 @@ struct fs_method_context {
     /* out [n, dim] = network(x, t, s, labels), without gradient. The only way to a network. */
     void (*evaluate)(struct fs_method_context *context, enum fs_network network, struct fs_view out, struct fs_view x,
                      const float *t, const float *s, const int32_t *labels);
+    /* The same, and out_dot [n, dim], the derivative of `out` along the direction (x_dot, t_dot, s_dot), of the shapes
+     * of x, t and s; the labels stay. In a phase with `tangents` only; one pass, of somewhat more than the cost of two.
+     */
+    void (*evaluate_tangent)(struct fs_method_context *context, enum fs_network network, struct fs_view out,
+                             struct fs_view out_dot, struct fs_view x, const float *t, const float *s,
+                             const int32_t *labels, struct fs_view x_dot, const float *t_dot, const float *s_dot);
     /* backend->mix with coefficients from the host. */
     void (*mix)(struct fs_method_context *context, struct fs_view out, const float *a, struct fs_view x, const float *c,
                 struct fs_view y, double clip);

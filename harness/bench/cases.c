@@ -1,4 +1,4 @@
-/* The three parts of the list of operations as one, and a case's name and memory. */
+/* The parts of the list of operations as one, and a case's name and memory. */
 #include "harness/bench/cases.h"
 
 #include <stdarg.h>
@@ -18,8 +18,9 @@ const struct fs_operation *fs_operation_at(int index)
         int count;
     } parts[] = {{fs_network_operations, fs_network_operation_count},
                  {fs_picture_operations, fs_picture_operation_count},
-                 {fs_training_operations, fs_training_operation_count}};
-    for (int i = 0; i < 3; i++) {
+                 {fs_training_operations, fs_training_operation_count},
+                 {fs_tangent_operations, fs_tangent_operation_count}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (index < parts[i].count) {
             return &parts[i].operations[index];
         }

@@ -3,8 +3,8 @@
  * sizes. tests/support/backend_ops.c runs every small case on every backend against the float64 reference, and the
  * backward ones against finite differences; `fewstep bench` times the cases of a model. After ggml's test-backend-ops.
  *
- * A new operation is an entry in one of cases_network.c, cases_pictures.c and cases_training.c (the reference has the
- * same three files): its operands, its call, its small cases, and its sizes in a model. */
+ * A new operation is an entry in one of cases_network.c, cases_pictures.c, cases_training.c and cases_tangents.c (the
+ * reference has the same four files): its operands, its call, its small cases, and its sizes in a model. */
 #ifndef FEWSTEP_BENCH_CASES_H
 #define FEWSTEP_BENCH_CASES_H
 
@@ -75,6 +75,10 @@ struct fs_operation {
     /* A backward operation's forward one, with the same sizes: operands of one name are the same, dX is the gradient
      * by X, and dY, which comes in, that by the result Y. NULL: it has none. */
     const struct fs_operation *forward;
+    /* The name of the operation whose tangent it gives: operands of one name are the same, X_dot, which comes in, is
+     * the direction of X, and Y_dot the result Y's derivative along all of them. NULL: no operation gives the value
+     * alone. */
+    const char *tangent_of;
     const struct fs_case *cases; /* small ones, with odd and even sizes; `operation` is not set in them */
     int case_count;
     /* Puts the sizes that it has in a model into `out`, as many as there are; NULL: none. */
@@ -97,7 +101,7 @@ void fs_case_release(struct fs_backend *backend, const struct fs_case *c, struct
 /* What a run reads and writes, each operand once (a sum twice). */
 double fs_case_bytes(const struct fs_case *c, const struct fs_view views[FS_CASE_OPERANDS]);
 
-/* --- for the three files of the list --- */
+/* --- for the files of the list --- */
 
 /* An operand: its name, content, rows, columns and, by their names, its other fields. */
 #define FS_OPERAND(what, how, holds, n, m, ...)                                                                        \
@@ -115,7 +119,9 @@ int fs_put_operands(struct fs_case_operand *list, const struct fs_case_operand *
 #define FS_CASES(array) .cases = array, .case_count = sizeof(array) / sizeof *(array)
 #define FS_OPERATION(field) .name = #field, .entry = offsetof(struct fs_backend, field)
 
-extern const struct fs_operation fs_network_operations[], fs_picture_operations[], fs_training_operations[];
-extern const int fs_network_operation_count, fs_picture_operation_count, fs_training_operation_count;
+extern const struct fs_operation fs_network_operations[], fs_picture_operations[], fs_training_operations[],
+    fs_tangent_operations[];
+extern const int fs_network_operation_count, fs_picture_operation_count, fs_training_operation_count,
+    fs_tangent_operation_count;
 
 #endif

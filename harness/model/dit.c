@@ -6,78 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/model/network.h"
+#include "harness/model/pass.h"
 #include "kernels/base/memory.h"
-
-/* One pass over `rows` samples. `gradients` only in a backward pass. */
-struct pass {
-    struct fs_dit *dit;
-    struct fs_backend *backend;
-    const struct fs_weights *weights;
-    struct fs_view gradients;
-    int64_t rows;
-    bool keep;
-};
-
-/* Parts of a modulation, in the order of its rows. The final layer has the first two. */
-enum modulation { SHIFT_1, SCALE_1, GATE_1, SHIFT_2, SCALE_2, GATE_2 };
-
-static struct fs_view part(struct fs_view modulation, enum modulation which, int64_t width)
-{
-    return fs_view_cols(modulation, which * width, width);
-}
-
-/* --- views --- */
-
-/* A buffer's rows in block `block` (0 for what is not one a block); not given when this pass does not need it. */
-static struct fs_view in_block(const struct pass *pass, int block, enum fs_buffer buffer)
-{
-    const struct fs_plan_entry *entry = &pass->dit->plan[buffer];
-    if (entry->name == NULL || (entry->only_kept && !pass->keep)) {
-        return fs_no_view();
-    }
-    const size_t shift = pass->keep ? (size_t)block * pass->dit->block_bytes : 0;
-    const int64_t samples = buffer == FS_BUFFER_POSITIONS ? 1 : pass->rows;
-    return fs_view(pass->dit->activations + entry->offset + shift, entry->type, samples * entry->rows, entry->cols);
-}
-
-static struct fs_view at(const struct pass *pass, enum fs_buffer buffer)
-{
-    return in_block(pass, 0, buffer);
-}
-
-/* The residual stream behind block `block`. */
-static struct fs_view behind(const struct pass *pass, int block)
-{
-    return block + 1 < pass->dit->config.depth ? in_block(pass, block + 1, FS_BUFFER_X) : at(pass, FS_BUFFER_FINAL_X);
-}
-
-/* The parameter at `place` of a flat buffer. */
-static struct fs_view parameter(const struct pass *pass, struct fs_view flat, int place)
-{
-    const struct fs_parameter *entry = &pass->dit->parameters[place];
-    return fs_view(fs_view_cols(flat, entry->offset, 0).data, flat.type, entry->rows, entry->cols);
-}
-
-/* --- a linear layer, its weight in the type of its input --- */
-
-static struct fs_view weight_for(const struct pass *pass, struct fs_view x, int place)
-{
-    const struct fs_weights *weights = pass->weights;
-    return parameter(pass, x.type == weights->values.type ? weights->values : weights->half, place);
-}
-
-static void linear(const struct pass *pass, struct fs_view y, struct fs_view x, int place)
-{
-    pass->backend->linear_forward(pass->backend, y, x, weight_for(pass, x, place),
-                                  parameter(pass, pass->weights->values, place + 1), FS_LINEAR, fs_no_view());
-}
-
-static void linear_gelu(const struct pass *pass, struct fs_view y, struct fs_view x, int place, struct fs_view pre)
-{
-    pass->backend->linear_forward(pass->backend, y, x, weight_for(pass, x, place),
-                                  parameter(pass, pass->weights->values, place + 1), FS_GELU, pre);
-}
 
 static void linear_backward(const struct pass *pass, struct fs_view dx, struct fs_view dy, struct fs_view x, int place,
                             struct fs_view pre)
@@ -87,18 +17,6 @@ static void linear_backward(const struct pass *pass, struct fs_view dx, struct f
 }
 
 /* --- embedder of a number (t or s): sinusoidal features → linear → SiLU → linear --- */
-
-struct embedder {
-    enum fs_buffer value, features, pre, hidden;
-    int first, second; /* parameters */
-};
-
-static const struct embedder time_embedder = {
-    FS_BUFFER_TIME, FS_BUFFER_T_FEATURES, FS_BUFFER_T_PRE, FS_BUFFER_T_HIDDEN, FS_T_EMBEDDER_0, FS_T_EMBEDDER_2,
-};
-static const struct embedder size_embedder = {
-    FS_BUFFER_SIZE, FS_BUFFER_D_FEATURES, FS_BUFFER_D_PRE, FS_BUFFER_D_HIDDEN, FS_D_EMBEDDER_0, FS_D_EMBEDDER_2,
-};
 
 static void embedder_forward(const struct pass *pass, const struct embedder *embedder, struct fs_view out)
 {
@@ -139,7 +57,7 @@ static void upload_condition(const struct pass *pass, const struct fs_dit_input 
     backend->upload(backend, at(pass, FS_BUFFER_LABELS).data, labels, count * sizeof *labels);
 }
 
-static void condition_forward(const struct pass *pass, const struct fs_dit_input *input)
+void fs_dit_condition_forward(const struct pass *pass, const struct fs_dit_input *input)
 {
     struct fs_backend *backend = pass->backend;
     const struct fs_view c = at(pass, FS_BUFFER_CONDITION), summand = at(pass, FS_BUFFER_SUMMAND);
@@ -174,7 +92,7 @@ static void modulation_backward(const struct pass *pass, struct fs_view dmodulat
 
 /* --- patches --- */
 
-static void patches_forward(const struct pass *pass, struct fs_view images)
+void fs_dit_patches_forward(const struct pass *pass, struct fs_view images)
 {
     struct fs_backend *backend = pass->backend;
     const struct fs_dit *dit = pass->dit;
@@ -193,33 +111,6 @@ static void patches_backward(const struct pass *pass)
 }
 
 /* --- a block --- */
-
-struct block {
-    struct fs_view x, modulation, statistics1, norm1, qkv, lse, attention, projection; /* attention */
-    struct fs_view middle, statistics2, norm2, pre, hidden, mlp;                       /* MLP */
-    int first; /* its place in the parameter table */
-};
-
-static struct block block_at(const struct pass *pass, int index)
-{
-    return (struct block){
-        .x = in_block(pass, index, FS_BUFFER_X),
-        .modulation = in_block(pass, index, FS_BUFFER_MODULATION),
-        .statistics1 = in_block(pass, index, FS_BUFFER_STATISTICS_1),
-        .norm1 = in_block(pass, index, FS_BUFFER_NORM_1),
-        .qkv = in_block(pass, index, FS_BUFFER_QKV),
-        .lse = in_block(pass, index, FS_BUFFER_LSE),
-        .attention = in_block(pass, index, FS_BUFFER_ATTENTION),
-        .projection = in_block(pass, index, FS_BUFFER_PROJECTION),
-        .middle = in_block(pass, index, FS_BUFFER_MIDDLE),
-        .statistics2 = in_block(pass, index, FS_BUFFER_STATISTICS_2),
-        .norm2 = in_block(pass, index, FS_BUFFER_NORM_2),
-        .pre = in_block(pass, index, FS_BUFFER_PRE),
-        .hidden = in_block(pass, index, FS_BUFFER_HIDDEN),
-        .mlp = in_block(pass, index, FS_BUFFER_MLP),
-        .first = FS_FIRST_BLOCK + index * FS_BLOCK_PLACES,
-    };
-}
 
 static void block_forward(const struct pass *pass, int index)
 {
@@ -315,11 +206,12 @@ static void final_backward(const struct pass *pass, struct fs_view dvelocity)
 void fs_dit_forward(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
                     struct fs_view velocity, bool keep)
 {
-    assert(input->x.rows <= dit->capacity && (dit->training || !keep));
-    const struct pass pass = {dit, dit->backend, weights, fs_no_view(), input->x.rows, keep};
+    assert(input->x.rows <= dit->capacity && ((dit->passes & FS_PASS_BACKWARD) != 0 || !keep));
+    const struct pass pass = {
+        .dit = dit, .backend = dit->backend, .weights = weights, .rows = input->x.rows, .keep = keep};
     dit->kept = keep ? pass.rows : 0;
-    condition_forward(&pass, input);
-    patches_forward(&pass, input->x);
+    fs_dit_condition_forward(&pass, input);
+    fs_dit_patches_forward(&pass, input->x);
     for (int block = 0; block < dit->config.depth; block++) {
         block_forward(&pass, block);
     }
@@ -330,7 +222,12 @@ void fs_dit_backward(struct fs_dit *dit, const struct fs_weights *weights, struc
                      struct fs_view gradients)
 {
     assert(dit->kept == dvelocity.rows);
-    const struct pass pass = {dit, dit->backend, weights, gradients, dit->kept, true};
+    const struct pass pass = {.dit = dit,
+                              .backend = dit->backend,
+                              .weights = weights,
+                              .gradients = gradients,
+                              .rows = dit->kept,
+                              .keep = true};
     final_backward(&pass, dvelocity);
     for (int block = dit->config.depth - 1; block >= 0; block--) {
         block_backward(&pass, block);
@@ -426,7 +323,8 @@ static fs_status prepare(struct fs_dit *dit, struct fs_error *error)
 }
 
 struct fs_dit *fs_dit_create(struct fs_backend *backend, const struct fs_model_config *config, int height, int width,
-                             int channels, int capacity, bool training, enum fs_type precision, struct fs_error *error)
+                             int channels, int capacity, unsigned passes, enum fs_type precision,
+                             struct fs_error *error)
 {
     struct fs_dit *dit = fs_allocate(1, sizeof *dit, "the network", error);
     if (dit == NULL) {
@@ -438,7 +336,7 @@ struct fs_dit *fs_dit_create(struct fs_backend *backend, const struct fs_model_c
     dit->width = width;
     dit->channels = channels;
     dit->capacity = capacity;
-    dit->training = training;
+    dit->passes = passes;
     dit->precision = precision;
     if (prepare(dit, error) != FS_OK) {
         fs_dit_destroy(dit);
@@ -448,7 +346,7 @@ struct fs_dit *fs_dit_create(struct fs_backend *backend, const struct fs_model_c
 }
 
 fs_status fs_dit_sizes_of(enum fs_type real, const struct fs_model_config *config, int height, int width, int channels,
-                          int capacity, bool training, enum fs_type precision, struct fs_dit_sizes *sizes,
+                          int capacity, unsigned passes, enum fs_type precision, struct fs_dit_sizes *sizes,
                           struct fs_error *error)
 {
     struct fs_backend backend = {.real = real}; /* a plan asks no more of it */
@@ -458,7 +356,7 @@ fs_status fs_dit_sizes_of(enum fs_type real, const struct fs_model_config *confi
                          .width = width,
                          .channels = channels,
                          .capacity = capacity,
-                         .training = training,
+                         .passes = passes,
                          .precision = precision};
     const fs_status status = plan(&dit, error);
     *sizes = status == FS_OK ? fs_dit_sizes(&dit) : (struct fs_dit_sizes){0};

@@ -29,6 +29,17 @@ struct fs_dit_input {
     const int32_t *labels; /* [n]; what is no class, such as config.classes, is the null label */
 };
 
+/* A direction in which a network is differentiated; arrays are the host's. Labels have none. */
+struct fs_dit_direction {
+    struct fs_view x_dot;       /* [n, H·W·C] */
+    const float *t_dot, *s_dot; /* [n] */
+};
+
+/* What a network is made for, besides passes forward: flags. */
+#define FS_PASS_FORWARD 0u
+#define FS_PASS_BACKWARD 1u /* a pass may be kept, and gone back through */
+#define FS_PASS_TANGENT 2u  /* fs_dit_tangent */
+
 /* Flat parameters as the network reads them. `half` is their bf16 copy for matrix products, kept by fs_dit_refresh;
  * not given for float32. Owned by whoever allocated the buffers. */
 struct fs_weights {
@@ -36,10 +47,11 @@ struct fs_weights {
     struct fs_view half;
 };
 
-/* A network for images of height × width × channels with room for `capacity` rows, with the buffers of a backward pass
- * when `training`. `precision` is backend->real or FS_BF16. Wrong sizes are FS_USAGE. */
+/* A network for images of height × width × channels with room for `capacity` rows, with the buffers of `passes`.
+ * `precision` is backend->real or FS_BF16. Wrong sizes are FS_USAGE. */
 struct fs_dit *fs_dit_create(struct fs_backend *backend, const struct fs_model_config *config, int height, int width,
-                             int channels, int capacity, bool training, enum fs_type precision, struct fs_error *error);
+                             int channels, int capacity, unsigned passes, enum fs_type precision,
+                             struct fs_error *error);
 void fs_dit_destroy(struct fs_dit *dit);
 
 int64_t fs_dit_parameter_count(const struct fs_dit *dit); /* padded length of the flat buffers */
@@ -64,6 +76,10 @@ void fs_dit_refresh(const struct fs_dit *dit, struct fs_weights *weights);
 /* velocity [n, H·W·C] = network(input). With `keep`, what the backward pass needs stays until the next forward. */
 void fs_dit_forward(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
                     struct fs_view velocity, bool keep);
+/* The same without `keep`, and velocity_dot [n, H·W·C], its derivative along `direction`: forward-mode differentiation,
+ * operation by operation, without gradient. Of FS_PASS_TANGENT. */
+void fs_dit_tangent(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
+                    const struct fs_dit_direction *direction, struct fs_view velocity, struct fs_view velocity_dot);
 /* Adds the gradient of Σ dvelocity·velocity to `gradients` [1, parameter count], for the last kept forward. */
 void fs_dit_backward(struct fs_dit *dit, const struct fs_weights *weights, struct fs_view dvelocity,
                      struct fs_view gradients);
@@ -74,12 +90,13 @@ struct fs_dit_sizes {
     int64_t flat;            /* numbers of a flat buffer: the same, each parameter aligned */
     size_t activation_bytes; /* of all rows of the plan */
     double forward_flops;    /* one sample, forward: matrix products only, 2 a multiply-add */
+    double tangent_flops;    /* one sample, velocity and tangent together, counted so */
 };
 struct fs_dit_sizes fs_dit_sizes(const struct fs_dit *dit);
 /* The same of a network that is not made, on a backend whose numbers are of type `real`; the other arguments, and
  * FS_USAGE for wrong sizes, as for fs_dit_create. */
 fs_status fs_dit_sizes_of(enum fs_type real, const struct fs_model_config *config, int height, int width, int channels,
-                          int capacity, bool training, enum fs_type precision, struct fs_dit_sizes *sizes,
+                          int capacity, unsigned passes, enum fs_type precision, struct fs_dit_sizes *sizes,
                           struct fs_error *error);
 
 #endif

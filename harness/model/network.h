@@ -70,7 +70,7 @@ enum fs_buffer {
     FS_BUFFER_FINAL_NORM,
     FS_BUFFER_OUTPUT,
 
-    /* gradients, for the backward pass */
+    /* Gradients, for the backward pass. It and a tangent leave nothing to each other, so that theirs are one memory. */
     FS_BUFFER_DX, /* of the residual stream */
     FS_BUFFER_DBRANCH,
     FS_BUFFER_DHIDDEN,
@@ -82,6 +82,18 @@ enum fs_buffer {
     FS_BUFFER_DSILU,
     FS_BUFFER_DCONDITION,
     FS_BUFFER_DEMBEDDER,
+
+    /* tangents */
+    FS_BUFFER_X_DOT, /* of the residual stream */
+    FS_BUFFER_NORM_DOT,
+    FS_BUFFER_QKV_DOT,
+    FS_BUFFER_ATTENTION_DOT,
+    FS_BUFFER_BRANCH_DOT,
+    FS_BUFFER_HIDDEN_DOT,
+    FS_BUFFER_MODULATION_DOT,
+    FS_BUFFER_SCALAR_DOT, /* of t, then of s */
+    FS_BUFFER_CONDITION_DOT,
+    FS_BUFFER_CONDITION_SILU_DOT,
     FS_BUFFER_COUNT,
 };
 
@@ -90,7 +102,7 @@ struct fs_plan_entry {
     int64_t rows, cols; /* rows of one sample (of all samples for the constant) */
     enum fs_type type;
     bool per_block;
-    bool only_kept; /* written only when a backward pass follows */
+    bool only_kept; /* written only when a backward pass or a tangent reads it */
     size_t offset;  /* bytes; for block l plus l · block_bytes */
     size_t bytes;
 };
@@ -99,7 +111,7 @@ struct fs_dit {
     struct fs_backend *backend;
     struct fs_model_config config;
     int height, width, channels, capacity;
-    bool training;
+    unsigned passes;            /* that its plan has the buffers of: FS_PASS_BACKWARD, … */
     enum fs_type precision;     /* of matrix inputs and saved activations */
     int64_t tokens, patch_size; /* T, and P values a patch */
     double attention_scale;

@@ -21,11 +21,11 @@ static void room(struct fs_dit *dit, enum fs_buffer buffer, const char *name, in
     };
 }
 
-/* The same for what only a backward pass reads: a plan without one leaves it out. */
+/* The same for what only a backward pass or a tangent reads: a plan without these leaves it out. */
 static void kept(struct fs_dit *dit, enum fs_buffer buffer, const char *name, int64_t rows, int64_t cols,
                  enum fs_type type)
 {
-    if (dit->training) {
+    if (dit->passes != FS_PASS_FORWARD) {
         room(dit, buffer, name, rows, cols, type);
         dit->plan[buffer].only_kept = true;
     }
@@ -94,12 +94,28 @@ static void describe_backward(struct fs_dit *dit)
     room(dit, FS_BUFFER_DEMBEDDER, "dembedder", 1, d, real);
 }
 
-/* Lays the entries that are one a block, or the others, one after the other; returns the end. */
-static size_t lay_out(struct fs_dit *dit, bool per_block, size_t end)
+static void describe_tangent(struct fs_dit *dit)
 {
-    for (int i = 0; i < FS_BUFFER_COUNT; i++) {
+    const enum fs_type real = dit->backend->real, matrix = dit->precision;
+    const int64_t d = dit->config.hidden, t = dit->tokens;
+    room(dit, FS_BUFFER_X_DOT, "x.dot", t, d, real);
+    room(dit, FS_BUFFER_NORM_DOT, "norm.dot", t, d, matrix);
+    room(dit, FS_BUFFER_QKV_DOT, "qkv.dot", t, 3 * d, matrix);
+    room(dit, FS_BUFFER_ATTENTION_DOT, "attention.dot", t, d, matrix);
+    room(dit, FS_BUFFER_BRANCH_DOT, "branch.dot", t, d, matrix);
+    room(dit, FS_BUFFER_HIDDEN_DOT, "mlp.hidden.dot", t, FS_MLP_RATIO * d, matrix);
+    room(dit, FS_BUFFER_MODULATION_DOT, "modulation.dot", 1, FS_MODULATIONS * d, real);
+    room(dit, FS_BUFFER_SCALAR_DOT, "scalar.dot", 1, 1, real);
+    room(dit, FS_BUFFER_CONDITION_DOT, "condition.dot", 1, d, real);
+    room(dit, FS_BUFFER_CONDITION_SILU_DOT, "condition.silu.dot", 1, d, matrix);
+}
+
+/* Lays the entries from `first` on and before `last` one after the other; returns the end. */
+static size_t lay_out(struct fs_dit *dit, enum fs_buffer first, enum fs_buffer last, size_t end)
+{
+    for (int i = (int)first; i < (int)last; i++) {
         struct fs_plan_entry *entry = &dit->plan[i];
-        if (entry->name == NULL || entry->per_block != per_block) {
+        if (entry->name == NULL) {
             continue;
         }
         const int64_t samples = i == FS_BUFFER_POSITIONS ? 1 : dit->capacity;
@@ -114,11 +130,19 @@ void fs_dit_plan_activations(struct fs_dit *dit)
 {
     describe_common(dit);
     describe_block(dit);
-    if (dit->training) {
+    const bool backward = (dit->passes & FS_PASS_BACKWARD) != 0;
+    if (backward) {
         describe_backward(dit);
     }
-    const size_t common = lay_out(dit, false, 0);
-    dit->block_bytes = lay_out(dit, true, common) - common;
+    if ((dit->passes & FS_PASS_TANGENT) != 0) {
+        describe_tangent(dit);
+    }
+    size_t common = lay_out(dit, FS_BUFFER_POSITIONS, FS_BUFFER_X, 0);
+    common = lay_out(dit, FS_BUFFER_FINAL_X, FS_BUFFER_DX, common);
+    const size_t gradients = lay_out(dit, FS_BUFFER_DX, FS_BUFFER_X_DOT, common);
+    const size_t tangents = lay_out(dit, FS_BUFFER_X_DOT, FS_BUFFER_COUNT, common);
+    common = gradients > tangents ? gradients : tangents;
+    dit->block_bytes = lay_out(dit, FS_BUFFER_X, FS_BUFFER_FINAL_X, common) - common;
     /* Without a backward pass all blocks use the same buffers. */
-    dit->activation_bytes = common + dit->block_bytes * (size_t)(dit->training ? dit->config.depth : 1);
+    dit->activation_bytes = common + dit->block_bytes * (size_t)(backward ? dit->config.depth : 1);
 }

@@ -14,6 +14,7 @@ struct fs_dit_sizes fs_dit_sizes(const struct fs_dit *dit)
 {
     struct fs_dit_sizes sizes = {.flat = dit->parameter_count, .activation_bytes = dit->activation_bytes};
     int64_t products = 0;
+    const int64_t attention = 2 * dit->config.depth * dit->tokens * dit->tokens * dit->config.hidden;
     for (int i = 0; i < dit->parameter_places; i++) {
         const struct fs_parameter *parameter = &dit->parameters[i];
         sizes.parameters += parameter->rows * parameter->cols;
@@ -21,8 +22,9 @@ struct fs_dit_sizes fs_dit_sizes(const struct fs_dit *dit)
             products += rows_through(dit, i) * parameter->rows * parameter->cols;
         }
     }
-    /* q·kᵀ, and the weights times v: tokens² products of D numbers each, a block. */
-    products += 2 * dit->config.depth * dit->tokens * dit->tokens * dit->config.hidden;
-    sizes.forward_flops = 2.0 * (double)products;
+    /* Attention: q·kᵀ, and the weights times v: tokens² products of D numbers each, a block. A tangent is another
+     * product of each weight, and four of these: q̇·kᵀ, q·k̇ᵀ, and the weights and their tangents times v̇ and v. */
+    sizes.forward_flops = 2.0 * (double)(products + attention);
+    sizes.tangent_flops = 2.0 * (double)(2 * products + 3 * attention);
     return sizes;
 }

@@ -55,7 +55,7 @@ static fs_status open_parts(struct fs_generator *generator, struct fs_backend *b
     const int64_t dim = fs_shape_dim(shape);
     const enum fs_type precision = config->train.precision == FS_PRECISION_BF16 ? FS_BF16 : FS_F32;
     generator->dit = fs_dit_create(backend, &config->model, shape->height, shape->width, shape->channels, capacity,
-                                   false, precision, error);
+                                   FS_PASS_FORWARD, precision, error);
     if (!generator->dit) {
         return error->status;
     }

@@ -3,18 +3,24 @@
 
 #include "harness/train/trainer.h"
 
-/* Three forwards of the batch an update, and those without gradient, over the phases. */
-static double training_flops(const struct fs_config *config, double forward_flops)
+double fs_update_flops(const struct fs_method *method, const struct fs_method_setup *setup,
+                       const struct fs_phase *phase, const struct fs_dit_sizes *sizes)
+{
+    return (3 + method->extra_forwards(setup, phase)) * sizes->forward_flops + phase->tangents * sizes->tangent_flops;
+}
+
+/* Of the batch's updates, over the phases. */
+static double training_flops(const struct fs_config *config, const struct fs_dit_sizes *sizes)
 {
     const struct fs_method_setup setup = fs_config_method_setup(config);
     struct fs_phase phases[FS_PHASES_MAX];
     const int count = config->method->phases(&setup, phases);
-    double forwards = 0;
+    double flops = 0;
     for (int i = 0; i < count; i++) {
-        const double extra = config->method->extra_forwards(&setup, &phases[i]);
-        forwards += (double)phases[i].updates * config->train.batch * (3 + extra);
+        const double samples = (double)phases[i].updates * config->train.batch;
+        flops += samples * fs_update_flops(config->method, &setup, &phases[i], sizes);
     }
-    return forwards * forward_flops;
+    return flops;
 }
 
 /* Guided, an evaluation asks the network twice: with the label and without. */
@@ -43,14 +49,14 @@ fs_status fs_run_cost(const struct fs_config *config, const struct fs_data_shape
     const struct fs_weight_copies copies = fs_weight_copies(config);
     struct fs_kept_update updates[FS_KEPT_MAX];
     struct fs_dit_sizes sizes;
-    FS_TRY(fs_dit_sizes_of(FS_F32, &config->model, shape->height, shape->width, shape->channels, 1, false, precision,
-                           &sizes, error));
+    FS_TRY(fs_dit_sizes_of(FS_F32, &config->model, shape->height, shape->width, shape->channels, 1, FS_PASS_FORWARD,
+                           precision, &sizes, error));
     *cost = (struct fs_cost){.forward_flops = sizes.forward_flops, .parameters = (double)sizes.parameters};
-    cost->student_flops = training_flops(config, cost->forward_flops);
+    cost->student_flops = training_flops(config, &sizes);
     if (config->method->teacher_share(&config->settings) > 0) {
         struct fs_config teacher;
         FS_TRY(fs_config_teacher(config, &teacher, error));
-        cost->teacher_flops = training_flops(&teacher, cost->forward_flops);
+        cost->teacher_flops = training_flops(&teacher, &sizes);
         fs_config_free(&teacher);
     }
     const struct fs_pairs_request pairs = fs_config_pairs(config);

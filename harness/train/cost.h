@@ -3,8 +3,10 @@
 #define FEWSTEP_COST_H
 
 #include "harness/config/config.h"
+#include "harness/model/dit.h"
 
-/* FLOPs are matrix products only; an update is three forwards of the batch plus those without gradient. */
+/* FLOPs are matrix products only; an update is three forwards of the batch, plus those without gradient, plus the
+ * passes that give a tangent too (at 2.05 to 2.1 forwards each). */
 struct fs_cost {
     double forward_flops; /* one sample through the network once */
     double student_flops; /* the method's own updates */
@@ -17,6 +19,10 @@ struct fs_cost {
     double pair_bytes;    /* the pairs' images on the disk */
     double memory_bytes;  /* of the training: weights, gradients, moments, a batch's activations, without data sets */
 };
+
+/* FLOPs of a sample and update in `phase`, by the network's sizes. */
+double fs_update_flops(const struct fs_method *method, const struct fs_method_setup *setup,
+                       const struct fs_phase *phase, const struct fs_dit_sizes *sizes);
 
 /* Of `config` on pictures of `shape`, trained on a backend of float32. The network's own sizes are asked, and the
  * trainer's. FS_USAGE for a network that cannot be made of these. */

@@ -9,6 +9,7 @@
 #include "harness/data/loader.h"
 #include "harness/checkpoint/checkpoint.h"
 #include "harness/text/number.h"
+#include "harness/train/cost.h"
 #include "harness/train/fit.h"
 #include "harness/train/dealt_rows.h"
 #include "harness/train/pairing.h"
@@ -60,7 +61,7 @@ struct trainer {
     struct fs_dealt_rows dealt; /* this process's rows of an update, */
     int mine, micro;            /* how many, and how many go through the network at once */
     int64_t dim, update;
-    double forward_flops;
+    struct fs_dit_sizes sizes;
 
     struct window window;
     double last_write, write_seconds;
@@ -175,6 +176,19 @@ struct fs_weight_copies fs_weight_copies(const struct fs_config *config)
     return copies;
 }
 
+/* What the network has to be able to: forward, back, and the tangents that a phase asks for. */
+static unsigned passes_of(const struct fs_config *config)
+{
+    const struct fs_method_setup setup = fs_config_method_setup(config);
+    struct fs_phase phases[FS_PHASES_MAX];
+    const int count = config->method->phases(&setup, phases);
+    unsigned passes = FS_PASS_BACKWARD;
+    for (int i = 0; i < count; i++) {
+        passes |= phases[i].tangents > 0 ? FS_PASS_TANGENT : FS_PASS_FORWARD;
+    }
+    return passes;
+}
+
 static int rows_at_once(const struct fs_train_config *train, int mine)
 {
     return train->micro_batch > 0 && train->micro_batch < mine ? train->micro_batch : mine;
@@ -189,8 +203,8 @@ fs_status fs_training_bytes(const struct fs_config *config, const struct fs_data
     struct fs_dit_sizes sizes;
     trainer.micro = rows > 0 ? rows : rows_at_once(&config->train, trainer.mine);
     *bytes = 0;
-    FS_TRY(fs_dit_sizes_of(real, &config->model, shape->height, shape->width, shape->channels, trainer.micro, true,
-                           precision, &sizes, error));
+    FS_TRY(fs_dit_sizes_of(real, &config->model, shape->height, shape->width, shape->channels, trainer.micro,
+                           passes_of(config), precision, &sizes, error));
     list_buffers(&trainer, sizes.flat, list);
     int64_t numbers = 0;
     for (int i = 0; i < DEVICE_BUFFERS; i++) {
@@ -401,11 +415,11 @@ static fs_status create_trainer(struct trainer *trainer, const struct fs_trainin
     }
     FS_TRY(fs_reserve_memory(training, trainer->micro, error));
     trainer->dit = fs_dit_create(trainer->backend, &config->model, shape->height, shape->width, shape->channels,
-                                 trainer->micro, true, precision, error);
+                                 trainer->micro, passes_of(config), precision, error);
     if (!trainer->dit) {
         return error->status;
     }
-    trainer->forward_flops = fs_dit_sizes(trainer->dit).forward_flops;
+    trainer->sizes = fs_dit_sizes(trainer->dit);
     FS_TRY(create_buffers(trainer, error));
     const int64_t pairs = fs_config_pairs(config).count;
     if (pairs > 0) {
@@ -425,16 +439,30 @@ static fs_status create_trainer(struct trainer *trainer, const struct fs_trainin
 
 /* --- one update --- */
 
+static const struct fs_weights *weights_of(const struct trainer *trainer, enum fs_network network)
+{
+    const struct fs_weights *average = trainer->copies.target ? &trainer->target : &trainer->ema;
+    return network == FS_NETWORK_CURRENT   ? &trainer->model
+           : network == FS_NETWORK_TEACHER ? &trainer->teacher
+                                           : average;
+}
+
 static void evaluate(struct fs_method_context *context, enum fs_network network, struct fs_view out, struct fs_view x,
                      const float *t, const float *s, const int32_t *labels)
 {
     struct trainer *trainer = context->owner;
-    const struct fs_weights *average = trainer->copies.target ? &trainer->target : &trainer->ema;
-    const struct fs_weights *weights = network == FS_NETWORK_CURRENT   ? &trainer->model
-                                       : network == FS_NETWORK_TEACHER ? &trainer->teacher
-                                                                       : average;
     const struct fs_dit_input input = {x, t, s, labels};
-    fs_dit_forward(trainer->dit, weights, &input, out, false);
+    fs_dit_forward(trainer->dit, weights_of(trainer, network), &input, out, false);
+}
+
+static void evaluate_tangent(struct fs_method_context *context, enum fs_network network, struct fs_view out,
+                             struct fs_view out_dot, struct fs_view x, const float *t, const float *s,
+                             const int32_t *labels, struct fs_view x_dot, const float *t_dot, const float *s_dot)
+{
+    struct trainer *trainer = context->owner;
+    const struct fs_dit_input input = {x, t, s, labels};
+    const struct fs_dit_direction direction = {x_dot, t_dot, s_dot};
+    fs_dit_tangent(trainer->dit, weights_of(trainer, network), &input, &direction, out, out_dot);
 }
 
 static void mix(struct fs_method_context *context, struct fs_view out, const float *a, struct fs_view x, const float *c,
@@ -579,6 +607,7 @@ static void train_rows(struct trainer *trainer, const struct fs_phase *phase, in
         .labels = rows->labels,
         .spare_labels = rows->spare_labels,
         .evaluate = evaluate,
+        .evaluate_tangent = evaluate_tangent,
         .mix = mix,
         .owner = trainer,
     };
@@ -700,8 +729,8 @@ static fs_status one_update(struct trainer *trainer, double *loss, struct fs_err
                        "or set train.clip_norm",
                        trainer->training->run, text, (long long)trainer->update, saved, trainer->training->folder);
     }
-    const double forwards = 3.0 + trainer->training->config->method->extra_forwards(&trainer->setup, phase);
-    trainer->window.flops += forwards * trainer->forward_flops * trainer->mine;
+    trainer->window.flops +=
+        trainer->mine * fs_update_flops(trainer->training->config->method, &trainer->setup, phase, &trainer->sizes);
     trainer->window.loss += *loss;
     trainer->window.updates++;
     trainer->update++;

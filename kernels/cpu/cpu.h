@@ -19,7 +19,7 @@ struct fs_cpu {
 
     /* Hot loops that linear.c and convolution.c need beside those of the backend's table. */
     void (*gelu_forward)(const struct fs_cpu *cpu, struct fs_view y, struct fs_view z);
-    void (*gelu_backward)(const struct fs_cpu *cpu, struct fs_view dx, struct fs_view pre); /* dx *= GELU'(pre) */
+    void (*gelu_gradient)(const struct fs_cpu *cpu, struct fs_view dx, struct fs_view dy, struct fs_view x);
     void (*relu_backward)(const struct fs_cpu *cpu, struct fs_view dz, struct fs_view dy, struct fs_view y);
     /* sums [1, cols] += column sums of x; partial: room for fs_column_chunks(x.rows) × cols floats. */
     void (*column_sums)(const struct fs_cpu *cpu, struct fs_view sums, struct fs_view x, float *partial);

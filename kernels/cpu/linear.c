@@ -100,7 +100,7 @@ static void linear_gradients(struct fs_backend *backend, struct fs_cpu *cpu, con
                                            .b = operand(op->w),
                                            .c = operand(dx)});
         if (op->pre.data != NULL) {
-            cpu->gelu_backward(cpu, dx, op->pre);
+            cpu->gelu_gradient(cpu, dx, dx, op->pre);
         }
         if (wide_dx.data != NULL) {
             backend->copy(backend, op->dx, wide_dx);

@@ -8,16 +8,17 @@
 
 /* --- heads apart --- */
 
-/* Row (sample, head, token) of `apart` [B·heads·T, head_width] is a piece of row (sample, token) of `together`,
- * `first_col` columns in. One of them is written. */
+/* Row (sample, head, token) of `apart`, where a head has `apart_rows` rows and T of them are meant, is a piece of row
+ * (sample, token) of `together`, `first_col` columns in. One of them is written. */
 struct move_heads {
     struct span apart, together;
-    int64_t tokens, heads, head_width, first_col;
+    int64_t tokens, heads, head_width, first_col, apart_rows;
     bool to_apart;
-    __device__ void piece(int64_t row, int64_t col, int count) const
+    __device__ void piece(int64_t index, int64_t col, int count) const
     {
-        const int64_t sample = row / (heads * tokens), head = row / tokens % heads, token = row % tokens;
+        const int64_t sample = index / (heads * tokens), head = index / tokens % heads, token = index % tokens;
         const int64_t other = sample * tokens + token, at = first_col + head * head_width + col;
+        const int64_t row = index / tokens * apart_rows + token;
         struct span source = to_apart ? together : apart, target = to_apart ? apart : together;
         source.wide = source.wide && (!to_apart || at % FS_PIECE == 0);
         target.wide = target.wide && (to_apart || at % FS_PIECE == 0);
@@ -80,6 +81,35 @@ static __global__ void __launch_bounds__(FS_THREADS)
     }
 }
 
+/* p = softmax(s), and p_dot = p·(ṡ − Σ p·ṡ) along the direction in which s moves by s_dot. p may be s, p_dot s_dot. */
+static __global__ void __launch_bounds__(FS_THREADS)
+    softmax_rows_tangent(struct span p, struct span p_dot, struct span s, struct span s_dot, unsigned rows,
+                         unsigned tokens)
+{
+    const unsigned row = (unsigned)row_of_warp();
+    if (row >= rows) {
+        return;
+    }
+    const unsigned lane = threadIdx.x % FS_WARP;
+    float largest = -INFINITY, sum = 0, sum_dot = 0;
+    for (unsigned col = lane; col < tokens; col += FS_WARP) {
+        largest = fmaxf(largest, load(s, row, col));
+    }
+    largest = warp_largest(largest);
+    for (unsigned col = lane; col < tokens; col += FS_WARP) {
+        const float weight = expf(load(s, row, col) - largest);
+        sum += weight;
+        sum_dot += weight * load(s_dot, row, col);
+    }
+    sum = warp_sum(sum);
+    const float mean = warp_sum(sum_dot) / sum;
+    for (unsigned col = lane; col < tokens; col += FS_WARP) {
+        const float weight = expf(load(s, row, col) - largest) / sum;
+        store(p_dot, row, col, weight * (load(s_dot, row, col) - mean));
+        store(p, row, col, weight);
+    }
+}
+
 /* --- one chunk of samples --- */
 
 /* Takes rows × cols of a type from scratch memory; each part begins on 256 bytes. */
@@ -90,17 +120,21 @@ static struct fs_view take(char **memory, enum fs_type type, int64_t rows, int64
     return view;
 }
 
+/* The first T of the rows that a head has in `apart`. */
 static void move(struct fs_cuda *cuda, const struct fs_attention *op, struct fs_view apart, struct fs_view together,
                  int64_t first_col, bool to_apart)
 {
-    for_each_piece(
-        cuda, move_heads{span_of(apart), span_of(together), op->tokens, op->heads, op->head_width, first_col, to_apart},
-        apart.rows, apart.cols);
+    const int64_t heads = op->samples * op->heads;
+    for_each_piece(cuda,
+                   move_heads{span_of(apart), span_of(together), op->tokens, op->heads, op->head_width, first_col,
+                              apart.rows / heads, to_apart},
+                   heads * op->tokens, apart.cols);
 }
 
 static struct fs_matrices each_head(const struct fs_attention *op, struct fs_view view)
 {
-    return {view.data, view.type, op->tokens, view.cols, view.stride, op->tokens * view.stride};
+    const int64_t rows = view.rows / (op->samples * op->heads);
+    return {view.data, view.type, rows, view.cols, view.stride, rows * view.stride};
 }
 
 /* out = alpha·op(a)·op(b) for each sample and head. */
@@ -121,11 +155,17 @@ static void multiply(struct fs_cuda *cuda, const struct fs_attention *op, struct
     }
 }
 
+enum pass { FORWARD, BACKWARD, TANGENT };
+
 /* Rounds up as `take` does. */
-static int64_t bytes_of_sample(const struct fs_attention *op, bool backward)
+static int64_t bytes_of_sample(const struct fs_attention *op, enum pass pass)
 {
+    const bool backward = pass == BACKWARD;
     const int64_t type = (int64_t)fs_type_size(op->qkv.type), square = op->heads * op->tokens * op->tokens,
                   row = op->tokens * op->heads * op->head_width;
+    if (pass == TANGENT) {
+        return square * 8 + 2 * square * type + 9 * row * type + 16 * 256;
+    }
     const int64_t squares = square * (backward ? 8 : 4) + (type == 2 ? square * (backward ? 4 : 2) : 0);
     return squares + (backward ? 7 * row * type + row * 4 : 4 * row * type) + 16 * 256;
 }
@@ -177,19 +217,54 @@ static void backward_chunk(struct fs_cuda *cuda, const struct fs_attention *op, 
     }
 }
 
-static void run(struct fs_cuda *cuda, const struct fs_attention *op, bool backward)
+/* Value and tangent (kernels/backend.h). Sums of two products are one of twice the depth, so that they are added in
+ * float32 and rounded once: Ṡ = scale·[q̇ | q]·[k | k̇]ᵀ, side by side, and ȯ = [Ṗ | P]·[v over v̇], a head's 2T rows. */
+static void tangent_chunk(struct fs_cuda *cuda, const struct fs_attention *op, char *memory)
 {
-    if (fs_cudnn_attention(cuda, op, backward) || cuda->fault.status != FS_OK) {
+    const int64_t rows = op->samples * op->heads * op->tokens, tokens = op->tokens, head = op->head_width;
+    const int64_t width = op->heads * head;
+    const enum fs_type type = op->qkv.type;
+    const struct fs_view queries = take(&memory, type, rows, 2 * head), keys = take(&memory, type, rows, 2 * head),
+                         values = take(&memory, type, 2 * rows, head), v = take(&memory, type, rows, head),
+                         out = take(&memory, type, rows, head), out_dot = take(&memory, type, rows, head);
+    const struct fs_view s = take(&memory, FS_F32, rows, tokens), s_dot = take(&memory, FS_F32, rows, tokens);
+    const struct fs_view weights = take(&memory, type, rows, 2 * tokens);
+    const struct fs_view q = fs_view_cols(queries, head, head), k = fs_view_cols(keys, 0, head);
+    const struct fs_view p_dot = fs_view_cols(weights, 0, tokens), p = fs_view_cols(weights, tokens, tokens);
+    struct fs_view v_dot = values; /* the second half of a head's rows: the same steps from T rows on */
+    v_dot.data = fs_view_rows(values, tokens, 0).data;
+    move(cuda, op, fs_view_cols(queries, 0, head), op->dqkv, 0, true);
+    move(cuda, op, q, op->qkv, 0, true);
+    move(cuda, op, k, op->qkv, width, true);
+    move(cuda, op, fs_view_cols(keys, head, head), op->dqkv, width, true);
+    move(cuda, op, v, op->qkv, 2 * width, true);
+    move(cuda, op, values, op->qkv, 2 * width, true);
+    move(cuda, op, v_dot, op->dqkv, 2 * width, true);
+    multiply(cuda, op, s, op->scale, q, false, k, true);
+    multiply(cuda, op, s_dot, op->scale, queries, false, keys, true);
+    FS_LAUNCH(cuda, softmax_rows_tangent, blocks_for_rows(rows), FS_THREADS, span_of(p), span_of(p_dot), span_of(s),
+              span_of(s_dot), (unsigned)rows, (unsigned)tokens);
+    multiply(cuda, op, out, 1, p, false, v, false);
+    multiply(cuda, op, out_dot, 1, weights, false, values, false);
+    move(cuda, op, out, op->out, 0, false);
+    move(cuda, op, out_dot, op->dout, 0, false);
+}
+
+static void run(struct fs_cuda *cuda, const struct fs_attention *op, enum pass pass)
+{
+    static void (*const chunks[])(struct fs_cuda *, const struct fs_attention *,
+                                  char *) = {forward_chunk, backward_chunk, tangent_chunk};
+    if (pass != TANGENT && (fs_cudnn_attention(cuda, op, pass == BACKWARD) || cuda->fault.status != FS_OK)) {
         return;
     }
-    const int64_t a_sample = bytes_of_sample(op, backward);
+    const int64_t a_sample = bytes_of_sample(op, pass);
     int64_t chunk = SCRATCH_LIMIT / a_sample;
     chunk = chunk < 1 ? 1 : chunk < op->samples ? chunk : op->samples;
     char *memory = (char *)fs_cuda_scratch(cuda, (size_t)(chunk * a_sample));
     for (int64_t first = 0; memory != NULL && first < op->samples; first += chunk) {
         const struct fs_attention part =
             fs_attention_part(op, first, op->samples - first < chunk ? op->samples - first : chunk);
-        (backward ? backward_chunk : forward_chunk)(cuda, &part, memory);
+        chunks[pass](cuda, &part, memory);
     }
 }
 
@@ -202,7 +277,7 @@ static void attention_forward(struct fs_backend *backend, struct fs_view out, st
         const struct fs_view none = fs_no_view();
         const struct fs_attention op = {
             out, lse, qkv, none, none, out.rows / tokens, tokens, heads, out.cols / heads, (float)scale};
-        run(cuda, &op, false);
+        run(cuda, &op, FORWARD);
     }
 }
 
@@ -214,7 +289,19 @@ static void attention_backward(struct fs_backend *backend, struct fs_view dqkv, 
     if (cuda != NULL) {
         const struct fs_attention op = {
             out, lse, qkv, dout, dqkv, out.rows / tokens, tokens, heads, out.cols / heads, (float)scale};
-        run(cuda, &op, true);
+        run(cuda, &op, BACKWARD);
+    }
+}
+
+static void attention_tangent(struct fs_backend *backend, struct fs_view out, struct fs_view out_dot,
+                              struct fs_view qkv, struct fs_view qkv_dot, int64_t tokens, int64_t heads, double scale)
+{
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "attention_tangent",
+                                         fs_attention_tangent_fits(backend, out, out_dot, qkv, qkv_dot, tokens, heads));
+    if (cuda != NULL) {
+        const struct fs_attention op = {
+            out, fs_no_view(), qkv, out_dot, qkv_dot, out.rows / tokens, tokens, heads, out.cols / heads, (float)scale};
+        run(cuda, &op, TANGENT);
     }
 }
 
@@ -222,4 +309,5 @@ void fs_cuda_install_attention(struct fs_backend *backend)
 {
     backend->attention_forward = attention_forward;
     backend->attention_backward = attention_backward;
+    backend->attention_tangent = attention_tangent;
 }

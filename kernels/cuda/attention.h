@@ -5,7 +5,7 @@
 #include "kernels/cuda/cuda.h"
 
 struct fs_attention {
-    struct fs_view out, lse, qkv, dout, dqkv; /* the gradients only backward */
+    struct fs_view out, lse, qkv, dout, dqkv; /* dout, dqkv: gradients, or tangents */
     int64_t samples, tokens, heads, head_width;
     float scale;
 };

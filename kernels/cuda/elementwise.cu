@@ -186,6 +186,16 @@ void fs_cuda_finish_gradient(struct fs_cuda *cuda, struct fs_view dx, struct fs_
     for_each_piece(cuda, gelu_gradient{span_of(dx), span_of(dz), span_of(pre)}, dx.rows, dx.cols);
 }
 
+static void gelu_tangent(struct fs_backend *backend, struct fs_view y_dot, struct fs_view x_dot, struct fs_view x)
+{
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "gelu_tangent", fs_gelu_tangent_fits(backend, y_dot, x_dot, x));
+    if (cuda != NULL) {
+        struct fs_view views[] = {y_dot, x_dot, x};
+        flatten(views, 3);
+        fs_cuda_finish_gradient(cuda, views[0], views[1], views[2]);
+    }
+}
+
 /* --- sums, mixing --- */
 
 struct add_operation {
@@ -261,6 +271,7 @@ void fs_cuda_install_elementwise(struct fs_backend *backend)
     backend->copy = copy;
     backend->silu_forward = silu_forward;
     backend->silu_backward = silu_backward;
+    backend->gelu_tangent = gelu_tangent;
     backend->add = add;
     backend->mix = mix;
 }

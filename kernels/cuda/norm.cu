@@ -130,6 +130,57 @@ static void norm_backward(struct fs_backend *backend, struct fs_view dx, struct 
                 x.rows, tokens, x.cols);
 }
 
+/* ẏ = (ẋ − mean(ẋ) − x̂·mean(x̂·ẋ))/√(var + ε)·(1 + scale) + x̂·scale_dot + shift_dot, derived in kernels/cpu/isa/norm.c;
+ * a warp has a row. */
+static __global__ void __launch_bounds__(FS_THREADS)
+    norm_rows_tangent(struct span y_dot, struct span x_dot, struct span x, struct span statistics, struct span scale,
+                      struct span shift_dot, struct span scale_dot, int64_t rows, int64_t cols, int64_t tokens)
+{
+    const int64_t row = row_of_warp(), sample = row / tokens;
+    if (row >= rows) {
+        return;
+    }
+    const int64_t first = threadIdx.x % FS_WARP * FS_PIECE;
+    const float mean = load(statistics, row, 0), inverse = load(statistics, row, 1);
+    float sum = 0, sum_normal = 0;
+    for (int64_t col = first; col < cols; col += FS_WARP * FS_PIECE) {
+        const int count = (int)min(cols - col, (int64_t)FS_PIECE);
+        const struct piece p = load_piece(x, row, col, count), d = load_piece(x_dot, row, col, count);
+        for (int k = 0; k < FS_PIECE; k++) {
+            sum += d.v[k]; /* 0 behind the row's end */
+            sum_normal += d.v[k] * ((p.v[k] - mean) * inverse);
+        }
+    }
+    const float mean_dot = warp_sum(sum) / (float)cols, mean_normal = warp_sum(sum_normal) / (float)cols;
+    for (int64_t col = first; col < cols; col += FS_WARP * FS_PIECE) {
+        const int count = (int)min(cols - col, (int64_t)FS_PIECE);
+        const struct piece p = load_piece(x, row, col, count), a = load_piece(scale, sample, col, count),
+                           b_dot = load_piece(shift_dot, sample, col, count),
+                           a_dot = load_piece(scale_dot, sample, col, count);
+        struct piece d = load_piece(x_dot, row, col, count);
+        for (int k = 0; k < FS_PIECE; k++) {
+            const float normal = (p.v[k] - mean) * inverse;
+            const float normal_dot = (d.v[k] - mean_dot - normal * mean_normal) * inverse;
+            d.v[k] = normal_dot * (1.0f + a.v[k]) + (normal * a_dot.v[k] + b_dot.v[k]);
+        }
+        store_piece(y_dot, row, col, count, d);
+    }
+}
+
+static void norm_tangent(struct fs_backend *backend, struct fs_view y_dot, struct fs_view x_dot, struct fs_view x,
+                         struct fs_view statistics, struct fs_view scale, struct fs_view shift_dot,
+                         struct fs_view scale_dot)
+{
+    struct fs_cuda *cuda =
+        fs_cuda_begin(backend, "norm_tangent",
+                      fs_norm_tangent_fits(backend, y_dot, x_dot, x, statistics, scale, shift_dot, scale_dot));
+    if (cuda != NULL) {
+        FS_LAUNCH(cuda, norm_rows_tangent, blocks_for_rows(x.rows), FS_THREADS, span_of(y_dot), span_of(x_dot),
+                  span_of(x), span_of(statistics), span_of(scale), span_of(shift_dot), span_of(scale_dot), x.rows,
+                  x.cols, x.rows / scale.rows);
+    }
+}
+
 /* --- gated residual --- */
 
 struct gate_operation {
@@ -217,6 +268,7 @@ void fs_cuda_install_norm(struct fs_backend *backend)
 {
     backend->norm_forward = norm_forward;
     backend->norm_backward = norm_backward;
+    backend->norm_tangent = norm_tangent;
     backend->gate_forward = gate_forward;
     backend->gate_backward = gate_backward;
 }

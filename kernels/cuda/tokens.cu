@@ -56,8 +56,9 @@ static void unpatchify(struct fs_backend *backend, struct fs_view images, struct
 
 /* --- conditioning --- */
 
+/* With `along` its tangent: cos and sin of value·f become −sin and cos, times f·along. */
 struct sinusoidal_operation {
-    struct span out, values;
+    struct span out, values, along;
     int64_t half;
     double exponent; /* −ln 10000 / half */
     __device__ void piece(int64_t row, int64_t col, int count) const
@@ -66,21 +67,40 @@ struct sinusoidal_operation {
         struct piece p;
         for (int k = 0; k < FS_PIECE; k++) {
             const int64_t j = col + k, i = j < half ? j : j - half;
-            const float angle = value * (float)exp(exponent * (double)i);
-            p.v[k] = j < half ? cosf(angle) : sinf(angle);
+            const float frequency = (float)exp(exponent * (double)i), angle = value * frequency;
+            const bool cosine = (j < half) == (along.data == NULL);
+            p.v[k] = cosine ? cosf(angle) : sinf(angle);
+            if (along.data != NULL) {
+                p.v[k] *= (cosine ? frequency : -frequency) * load(along, row, 0);
+            }
         }
         store_piece(out, row, col, count, p);
     }
 };
 
+static void run_features(struct fs_cuda *cuda, struct fs_view out, struct fs_view values, struct fs_view along)
+{
+    for_each_piece(cuda,
+                   sinusoidal_operation{span_of(out), span_of(values), span_of(along), out.cols / 2,
+                                        -2 * log(10000.0) / (double)out.cols},
+                   out.rows, out.cols);
+}
+
 static void sinusoidal(struct fs_backend *backend, struct fs_view out, struct fs_view values)
 {
     struct fs_cuda *cuda = fs_cuda_begin(backend, "sinusoidal", fs_sinusoidal_fits(backend, out, values));
     if (cuda != NULL) {
-        for_each_piece(
-            cuda,
-            sinusoidal_operation{span_of(out), span_of(values), out.cols / 2, -2 * log(10000.0) / (double)out.cols},
-            out.rows, out.cols);
+        run_features(cuda, out, values, fs_no_view());
+    }
+}
+
+static void sinusoidal_tangent(struct fs_backend *backend, struct fs_view out_dot, struct fs_view values,
+                               struct fs_view values_dot)
+{
+    struct fs_cuda *cuda =
+        fs_cuda_begin(backend, "sinusoidal_tangent", fs_sinusoidal_tangent_fits(backend, out_dot, values, values_dot));
+    if (cuda != NULL) {
+        run_features(cuda, out_dot, values, values_dot);
     }
 }
 
@@ -148,6 +168,7 @@ void fs_cuda_install_tokens(struct fs_backend *backend)
     backend->patchify = patchify;
     backend->unpatchify = unpatchify;
     backend->sinusoidal = sinusoidal;
+    backend->sinusoidal_tangent = sinusoidal_tangent;
     backend->embed_forward = embed_forward;
     backend->embed_backward = embed_backward;
 }

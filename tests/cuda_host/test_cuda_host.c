@@ -393,7 +393,7 @@ static void test_out_of_memory(void **state)
         struct fs_error error = {FS_OK, ""};
         cuda_host.fail_allocation = failures + 1;
         struct fs_dit *dit = fs_dit_create(backend, &test_network_config, TEST_NETWORK_HEIGHT, TEST_NETWORK_WIDTH,
-                                           TEST_NETWORK_CHANNELS, 3, true, FS_F32, &error);
+                                           TEST_NETWORK_CHANNELS, 3, FS_PASS_BACKWARD, FS_F32, &error);
         made = dit != NULL;
         if (made) {
             fs_dit_destroy(dit);

@@ -126,7 +126,8 @@ static int set_up(void **state)
     const int height = (int)setting(golden, "height"), width = (int)setting(golden, "width");
     const int channels = (int)setting(golden, "channels");
     golden->rows = (int)setting(golden, "rows");
-    golden->dit = fs_dit_create(golden->backend, &config, height, width, channels, golden->rows, true, FS_F32, &error);
+    golden->dit = fs_dit_create(golden->backend, &config, height, width, channels, golden->rows, FS_PASS_BACKWARD,
+                                FS_F32, &error);
     assert_non_null(golden->dit);
     assert_int_equal(fs_weights_create(golden->dit, &golden->weights, &error), FS_OK);
     const int64_t count = fs_dit_parameter_count(golden->dit);

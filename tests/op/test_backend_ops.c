@@ -98,7 +98,7 @@ int main(int argc, char **argv)
         {"avx512 sum_squares on one and two threads", test_threads, NULL, NULL, "avx512"},
     };
     test_list_add(&list, others, sizeof others / sizeof *others);
-    test_list_add_gradients(&list);
+    test_list_add_derivatives(&list);
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
         if (is_here(isas[i].name)) {
             test_list_add_ops(&list, &isas[i]);

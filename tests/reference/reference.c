@@ -161,5 +161,6 @@ struct fs_backend *fs_reference_backend(struct fs_error *error)
     fs_reference_network(backend);
     fs_reference_pictures(backend);
     fs_reference_training(backend);
+    fs_reference_tangents(backend);
     return backend;
 }

@@ -12,6 +12,7 @@ struct fs_backend *fs_reference_backend(struct fs_error *error);
 void fs_reference_network(struct fs_backend *backend);  /* linear layer, attention, norm, gate, element by element */
 void fs_reference_pictures(struct fs_backend *backend); /* patches, convolution, pooling, resize, group norm */
 void fs_reference_training(struct fs_backend *backend); /* conditioning, loss, optimiser */
+void fs_reference_tangents(struct fs_backend *backend);
 
 /* Element (i, j) of an FS_F64 view. */
 static inline double *fs_at(struct fs_view view, int64_t i, int64_t j)

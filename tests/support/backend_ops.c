@@ -550,12 +550,150 @@ static void test_gradient(void **state)
     reference->destroy(reference);
 }
 
-void test_list_add_gradients(struct test_list *list)
+/* --- tangents --- */
+
+static const struct fs_operation *operation_named(const char *name)
+{
+    const struct fs_operation *operation = NULL;
+    for (int i = 0; (operation = fs_operation_at(i)) != NULL && strcmp(operation->name, name) != 0; i++) {
+    }
+    assert_non_null(operation);
+    return operation;
+}
+
+/* The operand of `tangent` that is X_dot to the value's X; −1: X stays as it is. */
+static int direction_of(const struct fixture *tangent, const char *name)
+{
+    char dotted[64];
+    snprintf(dotted, sizeof dotted, "%s_dot", name);
+    return named(tangent, "", dotted);
+}
+
+/* The value's operands moved by `by` along the directions, and its results there. */
+static void value_along(struct fixture *value, const struct fixture *tangent, double by)
+{
+    for (int i = 0; i < value->count; i++) {
+        const int direction = direction_of(tangent, value->operands[i].name);
+        if (value->ref[i].data != NULL && value->operands[i].use == FS_USE_IN && direction >= 0) {
+            move(value->ref[i], tangent->ref[direction], by);
+        }
+    }
+    value->c.operation->run(value->reference, &value->c, value->ref);
+}
+
+/* Result i of the value: its tangent against the central difference, all directions at once. */
+static void check_tangent_of(struct fixture *value, const struct fixture *tangent, int i, int got)
+{
+    const double step = 1e-6;
+    const struct fs_view above = host_copy(value->ref[i]);
+    double worst = 0, largest = 1;
+    value_along(value, tangent, step);
+    memcpy(above.data, value->ref[i].data, bytes_of(above));
+    value_along(value, tangent, -2 * step);
+    for (int64_t r = 0; r < above.rows; r++) {
+        for (int64_t j = 0; j < above.cols; j++) {
+            const double want = (*fs_at(above, r, j) - *fs_at(value->ref[i], r, j)) / (2 * step);
+            worst = fmax(worst, fabs(*fs_at(tangent->ref[got], r, j) - want));
+            largest = fmax(largest, fabs(want));
+        }
+    }
+    value_along(value, tangent, step);
+    free(above.data);
+    if (!(worst <= 1e-6 * largest)) {
+        fail_msg("%s: %s is %.3g from finite differences, the largest is %.3g (FEWSTEP_TEST_SEED=%u)",
+                 tangent->c.operation->name, tangent->operands[got].name, worst, largest, tangent->key.seed);
+    }
+}
+
+static void test_tangent(void **state)
+{
+    struct fs_error error;
+    struct fs_backend *reference = fs_reference_backend(&error);
+    struct fixture tangent = {.c = *(const struct fs_case *)*state, .reference = reference, .key = fresh_key()},
+                   value = {.c = tangent.c, .reference = reference};
+    int checked = 0;
+    assert_non_null(reference);
+    value.c.operation = operation_named(tangent.c.operation->tangent_of);
+    begin(&tangent, 0);
+    begin(&value, 0);
+    fill(&tangent);
+    for (int i = 0; i < value.count; i++) { /* what the tangent does not know (a shift) stays 0 */
+        const int same = named(&tangent, "", value.operands[i].name);
+        if (value.ref[i].data != NULL && value.operands[i].use == FS_USE_IN && same >= 0) {
+            memcpy(value.ref[i].data, tangent.ref[same].data, bytes_of(value.ref[i]));
+        }
+    }
+    tangent.c.operation->run(reference, &tangent.c, tangent.ref);
+    expect_no_fault(&tangent, "tangent");
+    for (int i = 0; i < value.count; i++) {
+        const int got = direction_of(&tangent, value.operands[i].name);
+        if (value.ref[i].data != NULL && value.operands[i].use == FS_USE_OUT && got >= 0) {
+            check_tangent_of(&value, &tangent, i, got);
+            checked++;
+        }
+    }
+    assert_true(checked > 0);
+    end(&value);
+    end(&tangent);
+    reference->destroy(reference);
+}
+
+/* GELU alone is a linear layer of one number with weight 1. */
+static void test_gelu_derivative(void **state)
+{
+    (void)state;
+    enum { COUNT = 41 };
+    struct fs_error error;
+    struct fs_backend *k = fs_reference_backend(&error);
+    double x[COUNT], ones[COUNT], slopes[COUNT], ends[2][COUNT], one = 1;
+    assert_non_null(k);
+    const struct fs_view at = fs_view(x, FS_F64, COUNT, 1), w = fs_view(&one, FS_F64, 1, 1);
+    for (int end = 0; end < 2; end++) {
+        for (int i = 0; i < COUNT; i++) {
+            x[i] = (i - COUNT / 2) * 0.3 + (end ? 1e-6 : -1e-6);
+        }
+        k->linear_forward(k, fs_view(ends[end], FS_F64, COUNT, 1), at, w, fs_no_view(), FS_GELU, fs_no_view());
+    }
+    for (int i = 0; i < COUNT; i++) {
+        x[i] = (i - COUNT / 2) * 0.3;
+        ones[i] = 1;
+    }
+    k->gelu_tangent(k, fs_view(slopes, FS_F64, COUNT, 1), fs_view(ones, FS_F64, COUNT, 1), at);
+    assert_int_equal(k->synchronise(k, &error), FS_OK);
+    for (int i = 0; i < COUNT; i++) {
+        assert_true(fabs(slopes[i] - (ends[1][i] - ends[0][i]) / 2e-6) < 1e-8);
+    }
+    k->destroy(k);
+}
+
+/* --- lists of both --- */
+
+static void add_derivative(struct test_list *list, const char *kind, void (*test)(void **), const struct fs_case *c)
 {
     static struct fs_case cases[256];
-    int count = 0;
+    static int count;
+    char text[256];
+    fs_case_name(c, text, sizeof text);
+    const size_t size = sizeof text + 16;
+    char *name = malloc(size);
+    assert_true(name != NULL && count < 256);
+    snprintf(name, size, "%s %s", kind, text);
+    cases[count] = *c;
+    const struct CMUnitTest unit = {name, test, NULL, NULL, &cases[count++]};
+    test_list_add(list, &unit, 1);
+}
+
+void test_list_add_derivatives(struct test_list *list)
+{
+    static const struct CMUnitTest gelu = cmocka_unit_test(test_gelu_derivative);
+    test_list_add(list, &gelu, 1);
     struct fs_case c;
     for (int i = 0; fs_small_case(i, &c); i++) {
+        if (c.operation->tangent_of != NULL) {
+            c.in_place = false;
+            c.bare = true; /* without what a backward pass would read of the value */
+            add_derivative(list, "tangent", test_tangent, &c);
+        }
         if (c.operation->forward == NULL) {
             continue;
         }
@@ -564,14 +702,7 @@ void test_list_add_gradients(struct test_list *list)
         c.gelu = c.kept = c.in_place = false;
         c.loss = (struct fs_loss){FS_LOSS_MEAN_SQUARE, 0, 0};
         c.bare = c.bare && c.operation->forward != c.operation;
-        char text[256];
-        fs_case_name(&c, text, sizeof text);
-        char *name = malloc(sizeof text + 16);
-        assert_true(name != NULL && count < 256);
-        snprintf(name, sizeof text + 16, "gradient %s", text);
-        cases[count] = c;
-        const struct CMUnitTest test = {name, test_gradient, NULL, NULL, &cases[count++]};
-        test_list_add(list, &test, 1);
+        add_derivative(list, "gradient", test_gradient, &c);
     }
 }
 

@@ -33,7 +33,7 @@ void test_list_add(struct test_list *list, const struct CMUnitTest *tests, size_
  * the whole backend. `how` outlives them. */
 void test_list_add_ops(struct test_list *list, const struct test_backend *how);
 /* "gradient linear_backward(…)": the reference's backward operations against finite differences of its forward ones. */
-void test_list_add_gradients(struct test_list *list);
+void test_list_add_derivatives(struct test_list *list);
 /* Runs those whose name holds one of the words behind argv[0] (without a word: all), and returns main's status. */
 int test_list_run(struct test_list *list, int argc, char **argv);
 /* Which operations have passed all their tests, into $FEWSTEP_EVIDENCE/`kind`.tsv for `fewstep doctor --cuda`; nothing

@@ -77,6 +77,42 @@ static void evaluate(struct fs_method_context *context, enum fs_network network,
     free(states);
 }
 
+static void evaluate_tangent(struct fs_method_context *context, enum fs_network network, struct fs_view out,
+                             struct fs_view out_dot, struct fs_view x, const float *t, const float *s,
+                             const int32_t *labels, struct fs_view x_dot, const float *t_dot, const float *s_dot)
+{
+    struct fs_mock_training *mock = context->owner;
+    const double step = 1e-5;
+    const int dim = mock->dim;
+    assert_true(out.rows == x.rows && out_dot.rows == x.rows && x_dot.rows == x.rows && x.rows > 0);
+    assert_true(context->phase->tangents > 0);
+    double *states = room((size_t)(x.rows * dim), sizeof *states);
+    double *directions = room((size_t)(x.rows * dim), sizeof *directions);
+    fs_mock_read(mock->backend, x, states);
+    fs_mock_read(mock->backend, x_dot, directions);
+    for (int64_t i = 0; i < x.rows; i++) {
+        double *state = states + i * dim, *direction = directions + i * dim, ends[2][64], moved[64];
+        for (int end = 0; end < 2; end++) {
+            const double by = end == 0 ? -step : step;
+            for (int j = 0; j < dim; j++) {
+                moved[j] = state[j] + by * direction[j];
+            }
+            mock->velocity(moved, (double)t[i] + by * (double)t_dot[i], (double)s[i] + by * (double)s_dot[i], labels[i],
+                           network, dim, ends[end]);
+        }
+        mock->velocity(state, (double)t[i], (double)s[i], labels[i], network, dim, moved);
+        for (int j = 0; j < dim; j++) {
+            direction[j] = (ends[1][j] - ends[0][j]) / (2 * step);
+        }
+        memcpy(state, moved, (size_t)dim * sizeof *state);
+    }
+    fs_mock_write(mock->backend, out, states);
+    fs_mock_write(mock->backend, out_dot, directions);
+    mock->tangents_asked[network] += x.rows;
+    free(states);
+    free(directions);
+}
+
 static void mix(struct fs_method_context *context, struct fs_view out, const float *a, struct fs_view x, const float *c,
                 struct fs_view y, double clip)
 {
@@ -249,6 +285,7 @@ static struct fs_method_context create_context(struct fs_mock_training *mock, co
         .labels = labels,
         .spare_labels = room((size_t)part->rows, sizeof(int32_t)),
         .evaluate = evaluate,
+        .evaluate_tangent = evaluate_tangent,
         .mix = mix,
         .owner = mock,
     };

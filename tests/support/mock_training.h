@@ -4,7 +4,8 @@
 
 #include "methods/method.h"
 
-/* velocity [dim] at (x [dim], t, s, label). */
+/* velocity [dim] at (x [dim], t, s, label). Where tangents are asked for, its central difference in double is given, to
+ * about nine digits if it is smooth there. */
 typedef void (*fs_mock_velocity)(const double *x, double t, double s, int32_t label, enum fs_network network, int dim,
                                  double *velocity);
 
@@ -22,7 +23,8 @@ struct fs_mock_training {
     /* The global batch, [setup.batch, dim] and [setup.batch]; noise is read on pairs only. */
     double *data, *noise;
     int32_t *labels;
-    int64_t rows_asked[3]; /* rows that went through each network, counted up */
+    int64_t rows_asked[3];     /* rows that went through each network, counted up, */
+    int64_t tangents_asked[3]; /* and those that came back with their tangent, apart */
 };
 
 /* What make_targets gave for the global batch. */

@@ -98,7 +98,7 @@ struct test_network test_network_create(struct fs_backend *backend, const struct
     struct fs_error error;
     struct test_network network = {.backend = backend, .rows = rows};
     network.dit = fs_dit_create(backend, config, TEST_NETWORK_HEIGHT, TEST_NETWORK_WIDTH, TEST_NETWORK_CHANNELS, rows,
-                                true, precision, &error);
+                                FS_PASS_BACKWARD | FS_PASS_TANGENT, precision, &error);
     assert_non_null(network.dit);
     assert_int_equal(fs_weights_create(network.dit, &network.weights, &error), FS_OK);
     fill_normal(backend, network.weights.values, scale, seed, 0);

@@ -200,7 +200,7 @@ static void test_without_keeping(void **state)
     assert_true(test_relative_distance(not_kept, kept, values) < 1e-6);
 
     struct fs_dit *sampler = fs_dit_create(backend, &test_network_config, TEST_NETWORK_HEIGHT, TEST_NETWORK_WIDTH,
-                                           TEST_NETWORK_CHANNELS, 3, false, FS_F32, &error);
+                                           TEST_NETWORK_CHANNELS, 3, FS_PASS_FORWARD, FS_F32, &error);
     assert_non_null(sampler);
     assert_true(fs_dit_sizes(sampler).activation_bytes < fs_dit_sizes(network.dit).activation_bytes / 2);
     const struct fs_dit_input input = {network.x, network.t, network.s, network.labels};

@@ -85,7 +85,8 @@ static double flops_of(const struct fs_model_config *config, int side, int chann
 {
     struct fs_error error;
     struct fs_dit_sizes sizes;
-    assert_int_equal(fs_dit_sizes_of(FS_F32, config, side, side, channels, 3, false, FS_F32, &sizes, &error), FS_OK);
+    assert_int_equal(fs_dit_sizes_of(FS_F32, config, side, side, channels, 3, FS_PASS_FORWARD, FS_F32, &sizes, &error),
+                     FS_OK);
     return sizes.forward_flops;
 }
 
@@ -219,11 +220,11 @@ static bool overlap(const struct fs_plan_entry *a, const struct fs_plan_entry *b
     return a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
 }
 
-static void expect_plan(bool training, enum fs_type precision)
+static void expect_plan(unsigned passes, enum fs_type precision)
 {
     struct fs_error error;
     const struct fs_model_config config = preset("dit-xs/4", 10);
-    struct fs_dit *dit = fs_dit_create(backend, &config, 28, 28, 1, 3, training, precision, &error);
+    struct fs_dit *dit = fs_dit_create(backend, &config, 28, 28, 1, 3, passes, precision, &error);
     assert_non_null(dit);
     size_t common = 0, block = 0;
     for (int i = 0; i < FS_BUFFER_COUNT; i++) {
@@ -236,7 +237,7 @@ static void expect_plan(bool training, enum fs_type precision)
         }
     }
     assert_int_equal(dit->block_bytes, block);
-    assert_int_equal(fs_dit_sizes(dit).activation_bytes, common + block * (training ? 4 : 1));
+    assert_int_equal(fs_dit_sizes(dit).activation_bytes, common + block * ((passes & FS_PASS_BACKWARD) != 0 ? 4 : 1));
     fs_dit_destroy(dit);
 }
 
@@ -259,7 +260,7 @@ static void test_update_memory(void **state)
     struct fs_dit dit = parameters_of(&config, 4);
     dit.backend = &float_backend;
     dit.capacity = 4;
-    dit.training = true;
+    dit.passes = FS_PASS_BACKWARD;
     dit.precision = FS_F32;
     dit.tokens = 256;
     fs_dit_plan_activations(&dit);
@@ -272,7 +273,7 @@ static void test_update_memory(void **state)
 static void expect_refused(struct fs_model_config config, int height, int width, int channels, const char *word)
 {
     struct fs_error error;
-    assert_null(fs_dit_create(backend, &config, height, width, channels, 2, true, FS_F64, &error));
+    assert_null(fs_dit_create(backend, &config, height, width, channels, 2, FS_PASS_BACKWARD, FS_F64, &error));
     assert_int_equal(error.status, FS_USAGE);
     assert_true(contains(error.text, word));
 }

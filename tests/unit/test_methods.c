@@ -219,12 +219,16 @@ static void seed_and_update_move_rows(void **state)
 static void check_forwards(struct fs_mock_training *mock, const struct fs_phase *phase)
 {
     memset(mock->rows_asked, 0, sizeof mock->rows_asked);
+    memset(mock->tangents_asked, 0, sizeof mock->tangents_asked);
     struct fs_mock_targets targets = fs_mock_make(mock, phase, 9);
-    double asked = 0;
+    double asked = 0, tangents = 0;
     for (int network = 0; network < 3; network++) {
         asked += (double)mock->rows_asked[network];
+        tangents += (double)mock->tangents_asked[network];
     }
-    assert_true(phase->asks_teacher == (mock->rows_asked[FS_NETWORK_TEACHER] > 0));
+    assert_true(phase->asks_teacher ==
+                (mock->rows_asked[FS_NETWORK_TEACHER] + mock->tangents_asked[FS_NETWORK_TEACHER] > 0));
+    assert_true(fabs(tangents - phase->tangents * mock->setup.batch) < 1e-6);
     const double said = mock->method->extra_forwards(&mock->setup, phase) * mock->setup.batch;
     assert_true(fabs(asked - said) < 1e-6);
     fs_mock_free_targets(&targets);

@@ -191,8 +191,8 @@ static void unpack(struct fs_view to, struct matrix from, float factor)
 /* --- forward --- */
 
 struct attention {
-    struct fs_view out, lse, qkv, dout, dqkv;
-    int64_t tokens, heads, width; /* width of a head */
+    struct fs_view out, lse, qkv, dout, dqkv; /* dout, dqkv: gradients, or tangents */
+    int64_t tokens, heads, width;             /* width of a head */
     float scale;
     int64_t by_width, by_tokens; /* strides of packed matrices with as many columns */
 };
@@ -433,8 +433,142 @@ static void attention_backward(struct fs_backend *backend, struct fs_view dqkv, 
     }
 }
 
+/* --- tangent --- */
+
+/* With S = scale·q·kᵀ, E = exp(S − largest) and l = Σ_j E_ij, forward is o_i = (Σ_j E_ij·v_j)/l_i. Along a direction,
+ * with Ṡ = scale·(q̇·kᵀ + q·k̇ᵀ) and G = E∘Ṡ (the largest logit cancels between E and l, so that it counts as a
+ * constant),
+ *
+ *     l̇_i = Σ_j G_ij,    ȯ_i = (Σ_j (G_ij·v_j + E_ij·v̇_j) − l̇_i·o_i)/l_i.
+ *
+ * That is Ṗ·v + P·v̇ with Ṗ = P∘(Ṡ − Σ_row P∘Ṡ), without a second pass over the row: the weighted mean of Ṡ comes off
+ * afterwards, from as many numbers as a head is wide. Value and tangent together are six products of T² pairs where the
+ * value alone has two, and one exp. Ṡ is one product of twice the depth: [q̇ | q] by [k, k̇] one above the other. */
+struct tangent_head {
+    struct matrix queries;                      /* [q̇ | q], scaled */
+    struct matrix keys;                         /* kᵀ above k̇ᵀ */
+    struct matrix v, v_dot, result, result_dot; /* results: a block of queries */
+    struct matrix logits, slopes;               /* Ṡ, then G; a block of queries */
+};
+
+static struct tangent_head plan_tangent_head(const struct attention *op, float *memory, size_t *floats)
+{
+    struct tangent_head head;
+    struct matrix *const matrices[] = {&head.queries, &head.keys,       &head.v,      &head.v_dot,
+                                       &head.result,  &head.result_dot, &head.logits, &head.slopes};
+    const int64_t tokens = op->tokens, by_width = op->by_width, by_tokens = op->by_tokens;
+    const int64_t rows[] = {tokens,          2 * op->width,   tokens,          tokens,
+                            QUERIES_A_BLOCK, QUERIES_A_BLOCK, QUERIES_A_BLOCK, QUERIES_A_BLOCK};
+    const int64_t strides[] = {packed_stride(2 * op->width + FS_WIDTH),
+                               by_tokens,
+                               by_width,
+                               by_width,
+                               by_width,
+                               by_width,
+                               by_tokens,
+                               by_tokens};
+    *floats = 0;
+    for (int i = 0; i < 8; i++) {
+        *matrices[i] = (struct matrix){memory == NULL ? NULL : memory + *floats, strides[i]};
+        *floats += (size_t)(rows[i] * strides[i]);
+    }
+    return head;
+}
+
+/* slopes ← weights∘slopes; returns the sum. Behind the last both are 0 up to a whole vector. */
+static float weigh_slopes(float *slopes, const float *weights, int64_t count)
+{
+    vf sum = {0};
+    for (int64_t j = 0; j < count; j += FS_WIDTH) {
+        const vf g = vf_load(weights + j) * vf_load(slopes + j);
+        sum += g;
+        vf_store(slopes + j, g);
+    }
+    return vf_sum(sum);
+}
+
+static void finish_tangent_row(struct span out, struct span out_dot, const float *result, const float *result_dot,
+                               int64_t cols, float sum, float sum_dot)
+{
+    const vf by = vf_all(1 / sum), mean = vf_all(sum_dot);
+    for (int64_t j = 0; j < cols; j += FS_WIDTH) {
+        const vf o = by * vf_load(result + j);
+        span_store(out, j, cols - j, o);
+        span_store(out_dot, j, cols - j, by * vf_fma(-mean, o, vf_load(result_dot + j)));
+    }
+}
+
+static void tangent_of_head(const struct attention *op, int64_t b, int64_t h, float *memory)
+{
+    size_t floats;
+    const struct tangent_head m = plan_tangent_head(op, memory, &floats);
+    const int64_t tokens = op->tokens, width = op->width;
+    const struct matrix right = {m.queries.data + width, m.queries.stride},
+                        below = {m.keys.data + width * m.keys.stride, m.keys.stride};
+    pack(m.queries, head_of(op, op->dqkv, b, h, 0), op->scale); /* the zeros behind it are under q */
+    pack(right, head_of(op, op->qkv, b, h, 0), op->scale);
+    pack_transposed(m.keys, head_of(op, op->qkv, b, h, 1));
+    pack_transposed(below, head_of(op, op->dqkv, b, h, 1));
+    pack(m.v, head_of(op, op->qkv, b, h, 2), 1);
+    pack(m.v_dot, head_of(op, op->dqkv, b, h, 2), 1);
+    const struct fs_view out = head_of(op, op->out, b, h, 0), out_dot = head_of(op, op->dout, b, h, 0);
+    const struct factor weights = {m.logits.data, m.logits.stride, 1}, slopes = {m.slopes.data, m.slopes.stride, 1};
+    for (int64_t first = 0; first < tokens; first += QUERIES_A_BLOCK) {
+        const int64_t rows = tokens - first < QUERIES_A_BLOCK ? tokens - first : QUERIES_A_BLOCK;
+        const float *queries = m.queries.data + first * m.queries.stride;
+        multiply(rows, tokens, width, (struct factor){queries + width, m.queries.stride, 1}, m.keys, m.logits, false);
+        multiply(rows, tokens, 2 * width, (struct factor){queries, m.queries.stride, 1}, m.keys, m.slopes, false);
+        float largest, sum[QUERIES_A_BLOCK], sum_dot[QUERIES_A_BLOCK];
+        for (int64_t i = 0; i < rows; i++) {
+            float *const row = m.logits.data + i * m.logits.stride;
+            sum[i] = softmax_row(row, tokens, &largest);
+            sum_dot[i] = weigh_slopes(m.slopes.data + i * m.slopes.stride, row, tokens);
+        }
+        multiply(rows, width, tokens, weights, m.v, m.result, false);
+        multiply(rows, width, tokens, slopes, m.v, m.result_dot, false);
+        multiply(rows, width, tokens, weights, m.v_dot, m.result_dot, true);
+        for (int64_t i = 0; i < rows; i++) {
+            finish_tangent_row(span_of(out, first + i, 0), span_of(out_dot, first + i, 0),
+                               m.result.data + i * m.result.stride, m.result_dot.data + i * m.result_dot.stride, width,
+                               sum[i], sum_dot[i]);
+        }
+    }
+}
+
+static void attention_tangent(struct fs_backend *backend, struct fs_view out, struct fs_view out_dot,
+                              struct fs_view qkv, struct fs_view qkv_dot, int64_t tokens, int64_t heads, double scale)
+{
+    struct fs_cpu *cpu = fs_cpu_begin(backend, "attention_tangent",
+                                      fs_attention_tangent_fits(backend, out, out_dot, qkv, qkv_dot, tokens, heads));
+    if (cpu == NULL) {
+        return;
+    }
+    const int64_t width = out.cols / heads, count = out.rows / tokens * heads;
+    const struct attention op = {.out = out,
+                                 .qkv = qkv,
+                                 .dout = out_dot,
+                                 .dqkv = qkv_dot,
+                                 .tokens = tokens,
+                                 .heads = heads,
+                                 .width = width,
+                                 .scale = (float)scale,
+                                 .by_width = packed_stride(width),
+                                 .by_tokens = packed_stride(tokens)};
+    size_t floats;
+    plan_tangent_head(&op, NULL, &floats);
+    float *memory = fs_cpu_scratch(cpu, "attention_tangent", (size_t)cpu->threads * floats * sizeof *memory);
+    if (memory == NULL) {
+        return;
+    }
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t i = 0; i < count; i++) {
+        tangent_of_head(&op, i / heads, i % heads, memory + (size_t)omp_get_thread_num() * floats);
+    }
+}
+
 void FS_ISA_NAME(fs_install_attention)(struct fs_backend *backend)
 {
     backend->attention_forward = attention_forward;
     backend->attention_backward = attention_backward;
+    backend->attention_tangent = attention_tangent;
 }

@@ -142,17 +142,26 @@ static void gelu_forward(const struct fs_cpu *cpu, struct fs_view y, struct fs_v
     }
 }
 
-static void gelu_backward(const struct fs_cpu *cpu, struct fs_view dx, struct fs_view pre)
+static void gelu_gradient(const struct fs_cpu *cpu, struct fs_view dx, struct fs_view dy, struct fs_view x)
 {
-    const struct tasks tasks = tasks_of(dx.rows, dx.cols, is_dense(dx) && is_dense(pre));
+    const struct tasks tasks = tasks_of(x.rows, x.cols, is_dense(dx) && is_dense(dy) && is_dense(x));
 #pragma omp parallel for num_threads(cpu->threads) schedule(static) if (tasks.count > 1)
     for (int64_t task = 0; task < tasks.count; task++) {
         const struct piece p = piece_of(&tasks, task);
-        const struct span to = span_of(dx, p.row, p.col), at = span_of(pre, p.row, p.col);
+        const struct span to = span_of(dx, p.row, p.col), from = span_of(dy, p.row, p.col),
+                          at = span_of(x, p.row, p.col);
         for (int64_t j = 0; j < p.count; j += FS_WIDTH) {
             const int64_t n = p.count - j;
-            span_store(to, j, n, span_load(to, j, n) * gelu_slope(span_load(at, j, n)));
+            span_store(to, j, n, span_load(from, j, n) * gelu_slope(span_load(at, j, n)));
         }
+    }
+}
+
+static void gelu_tangent(struct fs_backend *backend, struct fs_view y_dot, struct fs_view x_dot, struct fs_view x)
+{
+    const struct fs_cpu *cpu = fs_cpu_begin(backend, "gelu_tangent", fs_gelu_tangent_fits(backend, y_dot, x_dot, x));
+    if (cpu != NULL) {
+        gelu_gradient(cpu, y_dot, x_dot, x);
     }
 }
 
@@ -269,11 +278,12 @@ void FS_ISA_NAME(fs_install_elementwise)(struct fs_backend *backend)
     backend->copy = copy;
     backend->silu_forward = silu_forward;
     backend->silu_backward = silu_backward;
+    backend->gelu_tangent = gelu_tangent;
     backend->add = add;
     backend->mix = mix;
     struct fs_cpu *cpu = backend->state;
     cpu->gelu_forward = gelu_forward;
-    cpu->gelu_backward = gelu_backward;
+    cpu->gelu_gradient = gelu_gradient;
     cpu->relu_backward = relu_backward;
     cpu->column_sums = column_sums;
 }

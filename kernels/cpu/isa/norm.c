@@ -151,6 +151,46 @@ static void norm_backward(struct fs_backend *backend, struct fs_view dx, struct 
     sum_chunks(cpu, dscale, partial + x.cols, stride, chunks);
 }
 
+/* With μ, σ and x̂ of the backward pass above. The Jacobian ∂x̂_j/∂x_i = (δ_ij − 1/D − x̂_i·x̂_j/D)/σ is symmetric, so the
+ * tangent of x̂ is what the gradient would be of ẋ, (ẋ − mean(ẋ) − x̂·mean(x̂·ẋ))/σ, and y = x̂·(1 + scale) + shift gives
+ * ẏ = x̂_dot·(1 + scale) + x̂·scale_dot + shift_dot. */
+static void norm_tangent(struct fs_backend *backend, struct fs_view y_dot, struct fs_view x_dot, struct fs_view x,
+                         struct fs_view statistics, struct fs_view scale, struct fs_view shift_dot,
+                         struct fs_view scale_dot)
+{
+    const struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "norm_tangent",
+                     fs_norm_tangent_fits(backend, y_dot, x_dot, x, statistics, scale, shift_dot, scale_dot));
+    if (cpu == NULL) {
+        return;
+    }
+    const int64_t tokens = x.rows / scale.rows, cols = x.cols;
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t i = 0; i < x.rows; i++) {
+        const int64_t b = i / tokens;
+        const struct span to = span_of(y_dot, i, 0), along = span_of(x_dot, i, 0), from = span_of(x, i, 0);
+        const struct span times = span_of(scale, b, 0), plus_dot = span_of(shift_dot, b, 0),
+                          times_dot = span_of(scale_dot, b, 0);
+        const float *row = (const float *)statistics.data + i * statistics.stride;
+        const float mean = row[0], inverse = row[1];
+        vf sum = {0}, sum_normal = {0};
+        for (int64_t j = 0; j < cols; j += FS_WIDTH) {
+            const int64_t n = cols - j;
+            const vf normal = (span_load(from, j, n) - mean) * inverse, direction = span_load(along, j, n);
+            sum += direction;
+            sum_normal = vf_fma(direction, normal, sum_normal);
+        }
+        const float mean_dot = vf_sum(sum) / (float)cols, mean_normal = vf_sum(sum_normal) / (float)cols;
+        for (int64_t j = 0; j < cols; j += FS_WIDTH) {
+            const int64_t n = cols - j;
+            const vf normal = (span_load(from, j, n) - mean) * inverse;
+            const vf normal_dot = (span_load(along, j, n) - mean_dot - normal * mean_normal) * inverse;
+            const vf modulation_dot = vf_fma(normal, span_load(times_dot, j, n), span_load(plus_dot, j, n));
+            span_store(to, j, n, vf_fma(normal_dot, 1.0f + span_load(times, j, n), modulation_dot));
+        }
+    }
+}
+
 static void gate_forward(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y,
                          struct fs_view gate)
 {
@@ -207,6 +247,7 @@ void FS_ISA_NAME(fs_install_norm)(struct fs_backend *backend)
 {
     backend->norm_forward = norm_forward;
     backend->norm_backward = norm_backward;
+    backend->norm_tangent = norm_tangent;
     backend->gate_forward = gate_forward;
     backend->gate_backward = gate_backward;
 }

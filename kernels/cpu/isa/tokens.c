@@ -56,14 +56,13 @@ static void unpatchify(struct fs_backend *backend, struct fs_view images, struct
     }
 }
 
-static void sinusoidal(struct fs_backend *backend, struct fs_view out, struct fs_view values)
+/* The features of `values`, or with `values_dot` their tangents: cos and sin of v·f become −sin and cos, times f·v̇. */
+static void features_of(struct fs_cpu *cpu, const char *name, struct fs_view out, struct fs_view values,
+                        struct fs_view values_dot)
 {
     const int64_t half = out.cols / 2;
-    struct fs_cpu *cpu = fs_cpu_begin(backend, "sinusoidal", fs_sinusoidal_fits(backend, out, values));
-    if (cpu == NULL) {
-        return;
-    }
-    float *features = fs_cpu_scratch(cpu, "sinusoidal", (size_t)(out.rows + 1) * (size_t)out.cols * sizeof *features);
+    const bool tangent = values_dot.data != NULL;
+    float *features = fs_cpu_scratch(cpu, name, (size_t)(out.rows + 1) * (size_t)out.cols * sizeof *features);
     if (features == NULL) {
         return;
     }
@@ -74,12 +73,33 @@ static void sinusoidal(struct fs_backend *backend, struct fs_view out, struct fs
 #pragma omp parallel for num_threads(cpu->threads) schedule(static)
     for (int64_t b = 0; b < out.rows; b++) {
         const float value = ((const float *)values.data)[b * values.stride];
+        const float along = tangent ? ((const float *)values_dot.data)[b * values_dot.stride] : 0;
         float *row = features + b * out.cols;
         for (int64_t i = 0; i < half; i++) {
-            row[i] = cosf(value * frequencies[i]);
-            row[half + i] = sinf(value * frequencies[i]);
+            const float cosine = cosf(value * frequencies[i]), sine = sinf(value * frequencies[i]);
+            const float slope = frequencies[i] * along;
+            row[i] = tangent ? -sine * slope : cosine;
+            row[half + i] = tangent ? cosine * slope : sine;
         }
         copy_span(span_of(out, b, 0), (struct span){(char *)row, false}, out.cols);
+    }
+}
+
+static void sinusoidal(struct fs_backend *backend, struct fs_view out, struct fs_view values)
+{
+    struct fs_cpu *cpu = fs_cpu_begin(backend, "sinusoidal", fs_sinusoidal_fits(backend, out, values));
+    if (cpu != NULL) {
+        features_of(cpu, "sinusoidal", out, values, fs_no_view());
+    }
+}
+
+static void sinusoidal_tangent(struct fs_backend *backend, struct fs_view out_dot, struct fs_view values,
+                               struct fs_view values_dot)
+{
+    struct fs_cpu *cpu =
+        fs_cpu_begin(backend, "sinusoidal_tangent", fs_sinusoidal_tangent_fits(backend, out_dot, values, values_dot));
+    if (cpu != NULL) {
+        features_of(cpu, "sinusoidal_tangent", out_dot, values, values_dot);
     }
 }
 
@@ -125,6 +145,7 @@ void FS_ISA_NAME(fs_install_tokens)(struct fs_backend *backend)
     backend->patchify = patchify;
     backend->unpatchify = unpatchify;
     backend->sinusoidal = sinusoidal;
+    backend->sinusoidal_tangent = sinusoidal_tangent;
     backend->embed_forward = embed_forward;
     backend->embed_backward = embed_backward;
 }
