@@ -104,7 +104,7 @@ static int set_up(void **state)
     dim = side * side * channels;
     backend = fs_cpu_backend(1, &error);
     assert_non_null(backend);
-    dit = fs_dit_create(backend, &config, side, side, channels, rows, false, FS_F32, &error);
+    dit = fs_dit_create(backend, &config, side, side, channels, rows, FS_PASS_FORWARD, FS_F32, &error);
     assert_non_null(dit);
     assert_int_equal(fs_view_create(backend, 1, dim, &one_row, &error), FS_OK);
     assert_int_equal(fs_view_create(backend, 1, dim, &one_velocity, &error), FS_OK);
