@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,12 @@
 #include "kernels/base/hash.h"
 #include "tests/cuda_host/cuda_host.h"
 #include "tests/support/folder.h"
+#include "tests/support/mock_training.h"
 
 #define UPDATES 4
+#define LEVELS 7 /* where the defaults of every method fit */
+#define BATCH 61
+#define DIM 6
 
 struct fs_backend *fs_cuda_backend(struct fs_error *error);
 
@@ -203,6 +208,62 @@ static void test_too_small(void **state)
     experiment.runs[0] = small;
 }
 
+static void waves(const double *x, double t, double s, int32_t label, enum fs_network network, int dim,
+                  double *velocity)
+{
+    for (int d = 0; d < dim; d++) {
+        velocity[d] = sin(x[d] + 2 * x[(d + 1) % dim] + t) + 0.1 * s + 0.2 * label + 0.3 * (double)network;
+    }
+}
+
+/* What make_targets gives in that phase. */
+static struct fs_mock_targets targets_on(struct fs_backend *backend, const struct fs_method *method, int phase)
+{
+    struct fs_mock_training mock;
+    struct fs_phase phases[FS_PHASES_MAX];
+    fs_mock_create(&mock, backend, method, LEVELS, BATCH, DIM, waves);
+    mock.label_dropout = 0.25;
+    mock.setup.guidance_scale = 1.5;
+    assert_in_range(phase, 0, method->phases(&mock.setup, phases) - 1);
+    struct fs_mock_targets targets = fs_mock_make(&mock, &phases[phase], 40);
+    fs_mock_destroy(&mock);
+    return targets;
+}
+
+static int last_phase(struct fs_backend *backend, const struct fs_method *method)
+{
+    struct fs_mock_training mock;
+    struct fs_phase phases[FS_PHASES_MAX];
+    fs_mock_create(&mock, backend, method, LEVELS, BATCH, DIM, waves);
+    const int count = method->phases(&mock.setup, phases);
+    fs_mock_destroy(&mock);
+    return count - 1;
+}
+
+/* Noise and mixing are the same bits on every backend, and so are the rows of every method, in its first phase and its
+ * last. */
+static void test_methods_rows(void **state)
+{
+    (void)state;
+    struct fs_error error = {.text = ""};
+    struct fs_backend *cuda = fs_cuda_backend(&error), *cpu = fs_cpu_backend(1, &error);
+    assert_true(cuda && cpu);
+    const struct fs_method *method;
+    for (int i = 0; (method = fs_method_at(i)) != NULL; i++) {
+        const int last = last_phase(cpu, method);
+        for (int phase = 0; phase <= last; phase += last > 0 ? last : 1) {
+            struct fs_mock_targets here = targets_on(cuda, method, phase), there = targets_on(cpu, method, phase);
+            assert_memory_equal(here.x, there.x, BATCH * DIM * sizeof *here.x);
+            assert_memory_equal(here.target, there.target, BATCH * DIM * sizeof *here.target);
+            assert_memory_equal(here.t, there.t, BATCH * sizeof *here.t);
+            fs_mock_free_targets(&here);
+            fs_mock_free_targets(&there);
+        }
+    }
+    cpu->destroy(cpu);
+    cuda->destroy(cuda);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -245,6 +306,7 @@ int main(void)
         cmocka_unit_test_setup(test_out_of_memory_in_the_middle, start),
         cmocka_unit_test_setup(test_one_pool, start),
         cmocka_unit_test_setup(test_too_small, start),
+        cmocka_unit_test_setup(test_methods_rows, start),
     };
     return cmocka_run_group_tests(tests, open_experiment, close_experiment);
 }

@@ -1,0 +1,193 @@
+/* Every method of the registry trains, with its teacher and pairs, and goes on to the same bytes wherever it is
+ * stopped. */
+
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "harness/checkpoint/checkpoint.h"
+#include "harness/sample/generator.h"
+#include "harness/train/pairs.h"
+#include "harness/train/trainer.h"
+#include "kernels/base/file.h"
+#include "kernels/base/hash.h"
+#include "tests/support/folder.h"
+
+#define UPDATES 16 /* of which a teacher has half: a student of M = 128 needs seven */
+
+static volatile sig_atomic_t stop;
+static struct fs_backend *backend;
+
+/* What a training is told to do and what it saw. */
+struct watch {
+    int64_t stop_at; /* update; 0: not at all */
+};
+
+static void must(fs_status status, const struct fs_error *error)
+{
+    if (status != FS_OK) {
+        fail_msg("%s", error->text);
+    }
+}
+
+static void on_progress(void *owner, const struct fs_train_progress *progress)
+{
+    const struct watch *watch = owner;
+    assert_in_range(progress->update, 1, UPDATES);
+    assert_true(isfinite(progress->loss));
+    stop = progress->update == watch->stop_at;
+}
+
+static fs_status no_curve(void *owner, int64_t update, const struct fs_train_value *values, int count,
+                          struct fs_error *error)
+{
+    (void)owner, (void)update, (void)values, (void)count, (void)error;
+    return FS_OK;
+}
+
+static fs_status no_note(void *owner, int64_t update, const char *path, struct fs_error *error)
+{
+    (void)owner, (void)update, (void)path, (void)error;
+    return FS_OK;
+}
+
+/* What a method is trained on. */
+struct lesson {
+    const struct fs_config *config;
+    const struct fs_dataset *data;
+    char teacher[1024], pairs[1024]; /* empty: none */
+};
+
+/* One call of the trainer; how far it came. */
+static int64_t train(const struct lesson *lesson, const char *folder, struct watch *watch, char checkpoint[1024])
+{
+    struct fs_error error = {.text = ""};
+    const struct fs_training training = {.backend = backend,
+                                         .config = lesson->config,
+                                         .data = lesson->data,
+                                         .run = "methods",
+                                         .source_hash = "test",
+                                         .folder = folder,
+                                         .teacher = *lesson->teacher ? lesson->teacher : NULL,
+                                         .pairs = *lesson->pairs ? lesson->pairs : NULL,
+                                         .stop = &stop,
+                                         .owner = watch,
+                                         .progress = on_progress,
+                                         .measured = no_curve,
+                                         .checkpointed = no_note};
+    enum fs_train_end end;
+    int64_t update = 0;
+    stop = 0;
+    must(fs_make_folder(folder, &error), &error);
+    must(fs_train(&training, &end, &error), &error);
+    must(fs_checkpoint_newest(folder, checkpoint, &update, &error), &error);
+    return update;
+}
+
+static int64_t own_updates(const struct fs_config *config)
+{
+    return fs_config_method_setup(config).updates;
+}
+
+/* The teacher and the pairs that the configuration asks for, in folders of their own. */
+static void prepare(struct lesson *lesson, const char *name)
+{
+    const struct fs_config *config = lesson->config;
+    struct fs_error error = {.text = ""};
+    struct fs_config teacher = {0};
+    struct watch watch = {0};
+    char folder[64];
+    if (config->method->teacher_share(&config->settings) == 0) {
+        return;
+    }
+    must(fs_config_teacher(config, &teacher, &error), &error);
+    const struct lesson first = {&teacher, lesson->data, "", ""};
+    snprintf(folder, sizeof folder, "%s-teacher", name);
+    assert_true(train(&first, test_path(folder), &watch, lesson->teacher) == own_updates(&teacher));
+    if (fs_config_pairs(config).count > 0) {
+        struct fs_generator generator;
+        bool finished = false;
+        snprintf(folder, sizeof folder, "%s-pairs", name);
+        snprintf(lesson->pairs, sizeof lesson->pairs, "%s", test_path(folder));
+        must(fs_generator_open(&generator, backend, &teacher, &lesson->data->shape, lesson->teacher, FS_WEIGHTS_EMA,
+                               &error),
+             &error);
+        must(fs_pairs_make(lesson->pairs, &generator.sampler, config, &stop, NULL, NULL, &finished, &error), &error);
+        assert_true(finished);
+        fs_generator_close(&generator);
+    }
+    fs_config_free(&teacher);
+}
+
+/* Trained whole, and stopped three times on the way. */
+static void train_both_ways(const struct lesson *lesson, const char *name)
+{
+    struct watch whole = {0};
+    struct fs_error error = {.text = ""};
+    const int64_t updates = own_updates(lesson->config), stops[] = {1, updates / 2, updates - 1};
+    char checkpoint[1024], folder[64], want[65], got[65];
+    snprintf(folder, sizeof folder, "%s-whole", name);
+    assert_true(train(lesson, test_path(folder), &whole, checkpoint) == updates);
+    must(fs_sha256_file(checkpoint, want, &error), &error);
+    snprintf(folder, sizeof folder, "%s-stopped", name);
+    for (int i = 0; i < 3; i++) {
+        struct watch watch = {.stop_at = stops[i]};
+        assert_true(train(lesson, test_path(folder), &watch, checkpoint) == stops[i]);
+    }
+    struct watch rest = {0};
+    assert_true(train(lesson, test_path(folder), &rest, checkpoint) == updates);
+    must(fs_sha256_file(checkpoint, got, &error), &error);
+    if (strcmp(got, want) != 0) {
+        fail_msg("%s: a training that was stopped three times ends with other bytes", name);
+    }
+}
+
+static void read_experiment(const char *method, struct fs_experiment *experiment)
+{
+    struct fs_error error = {.text = ""};
+    char text[1024];
+    const int length =
+        snprintf(text, sizeof text,
+                 "experiment: methods\ndataset: {name: gaussian-mixture}\n"
+                 "model: {preset: tiny, patch: 1, hidden: 8, depth: 1, heads: 2, classes: 4, finest_steps: 128}\n"
+                 "train: {updates: %d, batch: 61, learning_rate: 4.0e-3, warmup: 2, ema: 0.9, label_dropout: 0.2}\n"
+                 "evaluate: {steps: [1]}\nmethod: %s\nmethods: {reflow: {pairs: 70, teacher_steps: 2}}\n",
+                 UPDATES, method);
+    const char *path = test_path("methods.yaml");
+    test_write(path, text, (size_t)length);
+    must(fs_experiment_read(path, NULL, 0, NULL, 0, experiment, &error), &error);
+}
+
+static void every_method_resumes_to_the_same_bytes(void **state)
+{
+    (void)state;
+    struct fs_error error = {.text = ""};
+    const struct fs_method *method;
+    backend = fs_cpu_backend(1, &error);
+    assert_non_null(backend);
+    for (int i = 0; (method = fs_method_at(i)) != NULL; i++) {
+        struct fs_experiment experiment;
+        struct fs_dataset data;
+        read_experiment(method->name, &experiment);
+        must(fs_dataset_open(&experiment.runs[0].dataset, FS_SPLIT_TRAIN, &data, &error), &error);
+        struct lesson lesson = {.config = &experiment.runs[0], .data = &data};
+        prepare(&lesson, method->name);
+        train_both_ways(&lesson, method->name);
+        fs_dataset_close(&data);
+        fs_experiment_free(&experiment);
+    }
+    backend->destroy(backend);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_method_resumes_to_the_same_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
