@@ -40,9 +40,14 @@ struct fs_estimate fs_estimate_jackknife(double value, const double *without, in
     return fs_estimate_student(value, sqrt(squares * (groups - 1) / groups), groups - 1);
 }
 
-void fs_metric_progress(const struct fs_metric_watch *watch, const char *metric, int64_t done, int64_t of)
+fs_status fs_metric_progress(const struct fs_metric_watch *watch, const char *metric, int64_t done, int64_t of,
+                             struct fs_error *error)
 {
+    if (watch != NULL && watch->stop != NULL && *watch->stop && done < of) {
+        return fs_fail(error, FS_STOPPED, "stopped in a metric (%s)", metric);
+    }
     if (watch != NULL && watch->progress != NULL) {
         watch->progress(watch->context, metric, done, of);
     }
+    return FS_OK;
 }

@@ -2,7 +2,10 @@
 #ifndef FEWSTEP_ESTIMATE_H
 #define FEWSTEP_ESTIMATE_H
 
+#include <signal.h>
 #include <stdint.h>
+
+#include "kernels/base/error.h"
 
 #define FS_INTERVAL_LEVEL 0.95
 
@@ -30,7 +33,10 @@ static inline int fs_group_of_row(int64_t row, int64_t n, int groups)
 struct fs_metric_watch {
     void (*progress)(void *context, const char *metric, int64_t done, int64_t of);
     void *context;
+    const volatile sig_atomic_t *stop; /* NULL: nobody stops it */
 };
-void fs_metric_progress(const struct fs_metric_watch *watch, const char *metric, int64_t done, int64_t of);
+/* FS_STOPPED when *watch->stop is set and there is more to do: the metric ends, without a number. */
+fs_status fs_metric_progress(const struct fs_metric_watch *watch, const char *metric, int64_t done, int64_t of,
+                             struct fs_error *error);
 
 #endif

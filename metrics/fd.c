@@ -71,11 +71,15 @@ static fs_status evaluate(const struct fs_evaluation *e, struct fs_estimate *est
     const size_t dim = (size_t)e->samples.dim;
     struct fs_statistics statistics = {0};
     double *covariance = fs_allocate(dim, dim * sizeof *covariance, "a covariance", error);
-    fs_metric_progress(e->watch, e->metric->name, 0, 1);
-    fs_status status = covariance ? fs_statistics_create((int64_t)dim, &statistics, error) : FS_FAILED;
+    fs_status status = covariance ? fs_metric_progress(e->watch, e->metric->name, 0, 1, error) : FS_FAILED;
+    if (status == FS_OK) {
+        status = fs_statistics_create((int64_t)dim, &statistics, error);
+    }
     if (status == FS_OK) {
         status = of_features(e, &statistics, covariance, estimate, error);
-        fs_metric_progress(e->watch, e->metric->name, 1, 1);
+    }
+    if (status == FS_OK) {
+        status = fs_metric_progress(e->watch, e->metric->name, 1, 1, error);
     }
     fs_statistics_destroy(&statistics);
     free(covariance);

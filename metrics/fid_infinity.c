@@ -182,17 +182,23 @@ static fs_status extrapolate(int64_t dim, const float *features, int64_t n, cons
     double distances[POINTS], deviation = 0;
     fs_status status = distance_of(dim, features, n, reference, &all, covariance, &distances[0], error);
     if (status == FS_OK) {
-        fs_metric_progress(watch, "fd_infinity", 1, POINTS + 1);
+        status = fs_metric_progress(watch, "fd_infinity", 1, POINTS + 1, error);
+    }
+    if (status == FS_OK) {
         status = fs_frechet_deviation(dim, features, n, all.mean, covariance, reference->mu, reference->root,
                                       &deviation, error);
     }
     fs_statistics_destroy(&all);
     for (int parts = 2; status == FS_OK && parts <= POINTS; parts++) {
-        fs_metric_progress(watch, "fd_infinity", parts, POINTS + 1);
-        status = mean_distance(dim, features, n, parts, reference, covariance, &distances[parts - 1], error);
+        status = fs_metric_progress(watch, "fd_infinity", parts, POINTS + 1, error);
+        if (status == FS_OK) {
+            status = mean_distance(dim, features, n, parts, reference, covariance, &distances[parts - 1], error);
+        }
     }
     if (status == FS_OK) {
-        fs_metric_progress(watch, "fd_infinity", POINTS + 1, POINTS + 1);
+        status = fs_metric_progress(watch, "fd_infinity", POINTS + 1, POINTS + 1, error);
+    }
+    if (status == FS_OK) {
         *distance = fs_estimate_student(intercept(distances), deviation, (double)(n - 1));
     }
     return status;

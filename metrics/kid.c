@@ -131,7 +131,9 @@ static fs_status over_subsets(int64_t dim, struct pool pools[2], int subsets, in
         draw(&pools[0], seed, (uint32_t)i, rows, dim, x);
         draw(&pools[1], seed, (uint32_t)i, rows, dim, x + rows * dim);
         status = mmd_of(dim, x, rows, x + rows * dim, rows, products, &values[i], error);
-        fs_metric_progress(watch, "kid", i + 1, subsets);
+        if (status == FS_OK) {
+            status = fs_metric_progress(watch, "kid", i + 1, subsets, error);
+        }
     }
     free(x);
     free(products);

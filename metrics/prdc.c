@@ -1,98 +1,74 @@
-/* Precision, recall, density and coverage from blocks of squared distances. */
+/* Precision, recall, density and coverage: who lies in whose ball. Blocks of float32 products rule out most pairs
+ * (distances.h); the rest is measured in double, so that all four are what double alone gives. */
 #include "metrics/prdc.h"
 
-#include <cblas.h>
-#include <float.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/base/memory.h"
+#include "metrics/distances.h"
 #include "metrics/metric.h"
 
-#define BLOCK 1024 /* rows of a block of distances, and its columns */
-#define SLICE 64   /* columns that a thread takes at once */
+#define BLOCK FS_DISTANCE_BLOCK
+#define SLICE 64 /* columns that are ruled out at once */
+#define DIM_MAX (1 << 20)
 #define GROUPS_MAX 20
 #define NEAREST_MAX 8
 #define KEPT 16 /* nearest samples that are remembered, so that most are left when a group is taken out */
 
-/* --- squared distances --- */
-
-struct rows {
-    const float *features;
-    int64_t n;
-    double *norms; /* [n], squared, of the centred rows */
-};
-
-struct distances {
-    int64_t dim;
-    double *centre;  /* [dim]: the closer to the rows, the less their products cancel */
-    double *x, *y;   /* [BLOCK, dim], centred */
-    double *squared; /* [BLOCK, BLOCK] */
-    double rounding; /* of a squared distance, relative to both norms: below it two rows are the same */
+/* What is measured, and how far it is. */
+struct pass {
+    struct fs_distances distances;
     const struct fs_metric_watch *watch;
     int64_t done, of; /* blocks */
 };
 
-static void centre_rows(const struct distances *d, const struct rows *rows, int64_t first, int64_t count, double *out)
+static fs_status fill_block(struct pass *p, const struct fs_distance_rows *x, const struct fs_distance_rows *y,
+                            struct fs_distance_block block, struct fs_error *error)
 {
-#pragma omp parallel for
-    for (int64_t i = 0; i < count; i++) {
-        for (int64_t j = 0; j < d->dim; j++) {
-            out[i * d->dim + j] = (double)rows->features[(first + i) * d->dim + j] - d->centre[j];
-        }
-    }
-}
-
-static fs_status fill_norms(struct distances *d, struct rows *rows, const char *what, struct fs_error *error)
-{
-    rows->norms = fs_allocate((size_t)rows->n, sizeof *rows->norms, "norms of features", error);
-    if (!rows->norms) {
-        return FS_FAILED;
-    }
-    for (int64_t first = 0; first < rows->n; first += BLOCK) {
-        const int64_t count = rows->n - first < BLOCK ? rows->n - first : BLOCK;
-        centre_rows(d, rows, first, count, d->x);
-        for (int64_t i = 0; i < count; i++) {
-            const double *row = d->x + i * d->dim;
-            rows->norms[first + i] = cblas_ddot((int)d->dim, row, 1, row, 1);
-            if (!isfinite(rows->norms[first + i])) {
-                return fs_fail(error, FS_FAILED, "precision and recall: row %lld of the %s is not finite, or too large",
-                               (long long)(first + i), what);
-            }
-        }
-    }
-    return FS_OK;
-}
-
-/* A block of two sets of rows. */
-struct block {
-    int64_t first_x, count_x, first_y, count_y;
-};
-
-/* |x|² + |y|² − 2·x·y to d->squared [count_x, count_y]. */
-static void fill_block(struct distances *d, const struct rows *x, const struct rows *y, struct block block)
-{
-    centre_rows(d, x, block.first_x, block.count_x, d->x);
-    centre_rows(d, y, block.first_y, block.count_y, d->y);
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)block.count_x, (int)block.count_y, (int)d->dim, -2, d->x,
-                (int)d->dim, d->y, (int)d->dim, 0, d->squared, (int)block.count_y);
-#pragma omp parallel for
-    for (int64_t i = 0; i < block.count_x; i++) {
-        double *row = d->squared + i * block.count_y;
-        for (int64_t j = 0; j < block.count_y; j++) {
-            const double norms = x->norms[block.first_x + i] + y->norms[block.first_y + j];
-            const double squared = row[j] + norms;
-            row[j] = squared > d->rounding * norms ? squared : 0;
-        }
-    }
-    fs_metric_progress(d->watch, "precision, recall, density, coverage", ++d->done, d->of);
+    FS_TRY(fs_distances_fill(&p->distances, x, y, block, error));
+    return fs_metric_progress(p->watch, "precision, recall, density, coverage", ++p->done, p->of, error);
 }
 
 static int64_t blocks_of(int64_t n)
 {
     return (n + BLOCK - 1) / BLOCK;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Whether any of a slice of products may be a distance below its row's limit: t < limit − (1 − e)·|x|². */
+static bool any_below(const float *t, int64_t count, float limit)
+{
+    int any = 0;
+#pragma omp simd reduction(| : any)
+    for (int64_t j = 0; j < count; j++) {
+        any |= t[j] < limit;
+    }
+    return any != 0;
+}
+
+/* The same where each column has a limit of its own, or the row has one beside it. */
+static bool any_below_each(const float *t, int64_t count, float x, const float *limits, float limit)
+{
+    int any = 0;
+#pragma omp simd reduction(| : any)
+    for (int64_t j = 0; j < count; j++) {
+        any |= (t[j] < limit) | (t[j] + x < limits[j]);
+    }
+    return any != 0;
+}
+
+static double exact(const struct pass *p, const struct fs_distance_rows *x, int64_t i, const struct fs_distance_rows *y,
+                    int64_t j)
+{
+    const int64_t dim = p->distances.dim;
+    return fs_squared_distance(dim, x->features + i * dim, y->features + j * dim);
 }
 
 /* --- nearest neighbours within a set --- */
@@ -112,36 +88,60 @@ static void keep_nearest(struct neighbour *nearest, double squared, int group)
     nearest[place] = (struct neighbour){squared, group};
 }
 
-/* What a block of distances says of its rows. */
-static void keep_of_rows(const struct distances *d, struct block block, int64_t n, int groups,
-                         struct neighbour *nearest)
+/* Below it a squared distance would be among the nearest. Nothing is nearer than a row that is the same. */
+static float limit_of(const struct neighbour *list)
 {
-#pragma omp parallel for
+    const double last = list[KEPT - 1].squared;
+    return last > 0 ? fs_float_above(last) : -INFINITY;
+}
+
+/* What a block says of its rows. */
+static void keep_of_rows(const struct pass *p, const struct fs_distance_rows *rows, struct fs_distance_block block,
+                         int groups, struct neighbour *nearest)
+{
+#pragma omp parallel for schedule(dynamic, 16)
     for (int64_t i = 0; i < block.count_x; i++) {
-        struct neighbour *list = nearest + (block.first_x + i) * KEPT;
-        for (int64_t j = 0; j < block.count_y; j++) {
-            const double squared = d->squared[i * block.count_y + j];
-            if (squared < list[KEPT - 1].squared && block.first_x + i != block.first_y + j) {
-                keep_nearest(list, squared, fs_group_of_row(block.first_y + j, n, groups));
+        const int64_t row = block.first_x + i;
+        const float *products = p->distances.products + i * block.count_y;
+        struct neighbour *list = nearest + row * KEPT;
+        float limit = fs_float_above((double)limit_of(list) - (double)rows->bounds[row]);
+        for (int64_t first = 0; first < block.count_y; first += SLICE) {
+            const int64_t end = least(first + SLICE, block.count_y);
+            for (int64_t j = any_below(products + first, end - first, limit) ? first : end; j < end; j++) {
+                const int64_t other = block.first_y + j;
+                const double squared =
+                    products[j] < limit && other != row ? exact(p, rows, row, rows, other) : INFINITY;
+                if (squared < list[KEPT - 1].squared) {
+                    keep_nearest(list, squared, fs_group_of_row(other, rows->n, groups));
+                    limit = fs_float_above((double)limit_of(list) - (double)rows->bounds[row]);
+                }
             }
         }
     }
 }
 
 /* And of its columns, which threads share out by slices, as a column alone lies far apart in memory. */
-static void keep_of_columns(const struct distances *d, struct block block, int64_t n, int groups,
-                            struct neighbour *nearest)
+static void keep_of_columns(const struct pass *p, const struct fs_distance_rows *rows, struct fs_distance_block block,
+                            int groups, struct neighbour *nearest)
 {
-#pragma omp parallel for
-    for (int64_t part = 0; part < (block.count_y + SLICE - 1) / SLICE; part++) {
-        const int64_t end = part * SLICE + SLICE < block.count_y ? part * SLICE + SLICE : block.count_y;
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t first = 0; first < block.count_y; first += SLICE) {
+        const int64_t count = least(SLICE, block.count_y - first);
+        float limits[SLICE];
+        for (int64_t j = 0; j < count; j++) {
+            limits[j] = limit_of(nearest + (block.first_y + first + j) * KEPT);
+        }
         for (int64_t i = 0; i < block.count_x; i++) {
-            const int group = fs_group_of_row(block.first_x + i, n, groups);
-            for (int64_t j = part * SLICE; j < end; j++) {
-                struct neighbour *list = nearest + (block.first_y + j) * KEPT;
-                const double squared = d->squared[i * block.count_y + j];
+            const int64_t row = block.first_x + i;
+            const float *products = p->distances.products + i * block.count_y + first, bound = rows->bounds[row];
+            const int group = fs_group_of_row(row, rows->n, groups);
+            for (int64_t j = any_below_each(products, count, bound, limits, -INFINITY) ? 0 : count; j < count; j++) {
+                const int64_t other = block.first_y + first + j;
+                struct neighbour *list = nearest + other * KEPT;
+                const double squared = products[j] + bound < limits[j] ? exact(p, rows, row, rows, other) : INFINITY;
                 if (squared < list[KEPT - 1].squared) {
                     keep_nearest(list, squared, group);
+                    limits[j] = limit_of(list);
                 }
             }
         }
@@ -149,22 +149,23 @@ static void keep_of_columns(const struct distances *d, struct block block, int64
 }
 
 /* nearest [n, KEPT], ascending. Blocks above the diagonal serve both their rows and their columns. */
-static void find_nearest(struct distances *d, const struct rows *rows, int groups, struct neighbour *nearest)
+static fs_status find_nearest(struct pass *p, const struct fs_distance_rows *rows, int groups,
+                              struct neighbour *nearest, struct fs_error *error)
 {
     for (int64_t i = 0; i < rows->n * KEPT; i++) {
         nearest[i] = (struct neighbour){INFINITY, -1};
     }
     for (int64_t x = 0; x < rows->n; x += BLOCK) {
         for (int64_t y = x; y < rows->n; y += BLOCK) {
-            const struct block block = {x, rows->n - x < BLOCK ? rows->n - x : BLOCK, y,
-                                        rows->n - y < BLOCK ? rows->n - y : BLOCK};
-            fill_block(d, rows, rows, block);
-            keep_of_rows(d, block, rows->n, groups, nearest);
+            const struct fs_distance_block block = {x, least(BLOCK, rows->n - x), y, least(BLOCK, rows->n - y)};
+            FS_TRY(fill_block(p, rows, rows, block, error));
+            keep_of_rows(p, rows, block, groups, nearest);
             if (y > x) {
-                keep_of_columns(d, block, rows->n, groups, nearest);
+                keep_of_columns(p, rows, block, groups, nearest);
             }
         }
     }
+    return FS_OK;
 }
 
 /* The squared distance to the k-th nearest that is not of group `without` (−1: to the k-th nearest); where fewer than k
@@ -188,69 +189,110 @@ struct membership {
     int64_t n, reference_n;
     double *precision_radii, *density_radii; /* [reference_n] */
     double *radii;                           /* [n, groups + 1]: of samples, without each group; the last: with all */
-    double *largest;                         /* [n]: of these */
+    double *smallest;                        /* [n]: of these */
+    float *largest;                          /* [n]: not below any of these */
     uint8_t *precise;                        /* [n]: the sample is in a ball of the reference */
     int64_t *dense;                          /* [n]: in how many */
     uint32_t *recalled, *covered; /* [reference_n]: bit g: also without group g; bit `groups`: with all samples */
 };
 
-/* Threads share out the columns, which are samples. */
-static void judge_samples(const struct distances *d, struct block block, struct membership *m)
+/* What a pass over a block of reference × samples works with. */
+struct judged {
+    const struct pass *p;
+    const struct fs_distance_rows *reference, *samples;
+    struct fs_distance_block block;
+};
+
+/* The squared distance of row i of the block to its column j; 0 where it is below `radius`, the least that it will be
+ * compared with, beyond doubt. */
+static double compared(const struct judged *of, int64_t i, int64_t j, double radius)
 {
-#pragma omp parallel for
-    for (int64_t part = 0; part < (block.count_y + SLICE - 1) / SLICE; part++) {
-        const int64_t end = part * SLICE + SLICE < block.count_y ? part * SLICE + SLICE : block.count_y;
+    const struct fs_distances *d = &of->p->distances;
+    const double x = (double)of->reference->bounds[of->block.first_x + i],
+                 y = (double)of->samples->bounds[of->block.first_y + j];
+    const double most = (double)d->products[i * of->block.count_y + j] + x + 2 * d->e / (1 - d->e) * (x + y);
+    return most < radius ? 0 : exact(of->p, of->reference, of->block.first_x + i, of->samples, of->block.first_y + j);
+}
+
+/* Threads share out the columns, which are samples. */
+static void judge_samples(const struct judged *of, struct membership *m)
+{
+    const struct fs_distance_block block = of->block;
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t first = 0; first < block.count_y; first += SLICE) {
+        const int64_t end = least(first + SLICE, block.count_y);
         for (int64_t i = 0; i < block.count_x; i++) {
-            const double precision = m->precision_radii[block.first_x + i],
-                         density = m->density_radii[block.first_x + i];
-            for (int64_t j = part * SLICE; j < end; j++) {
-                const double squared = d->squared[i * block.count_y + j];
-                m->precise[block.first_y + j] |= squared < precision;
-                m->dense[block.first_y + j] += squared < density;
+            const int64_t row = block.first_x + i;
+            const double precision = m->precision_radii[row], density = m->density_radii[row];
+            const float *products = of->p->distances.products + i * block.count_y;
+            const float limit = fs_float_above(fmax(precision, density) - (double)of->reference->bounds[row]);
+            for (int64_t j = any_below(products + first, end - first, limit) ? first : end; j < end; j++) {
+                if (products[j] < limit) {
+                    const double squared = compared(of, i, j, fmin(precision, density));
+                    m->precise[block.first_y + j] |= squared < precision;
+                    m->dense[block.first_y + j] += squared < density;
+                }
             }
         }
     }
+}
+
+/* Of which groups' absence a row of the reference, within or without the ball's radius `density` of its own, can bear
+ * witness by a sample: adds to the bits of both. */
+static void judge_pair(const struct membership *m, int64_t sample, double squared, double density, uint32_t *recalled,
+                       uint32_t *covered)
+{
+    const uint32_t every = (2U << m->groups) - 1;
+    const uint32_t others = every & ~(1U << fs_group_of_row(sample, m->n, m->groups));
+    uint32_t inside = 0;
+    for (int g = 0; g <= m->groups; g++) {
+        inside |= (uint32_t)(squared < m->radii[sample * (m->groups + 1) + g]) << g;
+    }
+    *covered |= squared < density ? others : 0;
+    *recalled |= inside & others;
 }
 
 /* Threads share out the rows, which are of the reference. */
-static void judge_reference(const struct distances *d, struct block block, struct membership *m)
+static void judge_reference(const struct judged *of, struct membership *m)
 {
-    const uint32_t every = (2U << m->groups) - 1;
-#pragma omp parallel for
+    const struct fs_distance_block block = of->block;
+#pragma omp parallel for schedule(dynamic, 16)
     for (int64_t i = 0; i < block.count_x; i++) {
+        const int64_t row = block.first_x + i;
+        const float *products = of->p->distances.products + i * block.count_y, bound = of->reference->bounds[row];
+        const double density = m->density_radii[row];
+        const float limit = fs_float_above(density - (double)bound);
         uint32_t recalled = 0, covered = 0;
-        for (int64_t j = 0; j < block.count_y; j++) {
-            const int64_t sample = block.first_y + j;
-            const double squared = d->squared[i * block.count_y + j];
-            const bool in_ball = squared < m->density_radii[block.first_x + i];
-            if (!in_ball && squared >= m->largest[sample]) {
-                continue;
+        for (int64_t first = 0; first < block.count_y; first += SLICE) {
+            const int64_t end = least(first + SLICE, block.count_y);
+            const float *largest = m->largest + block.first_y;
+            const bool any = any_below_each(products + first, end - first, bound, largest + first, limit);
+            for (int64_t j = any ? first : end; j < end; j++) {
+                if (products[j] < limit || products[j] + bound < largest[j]) {
+                    const int64_t sample = block.first_y + j;
+                    judge_pair(m, sample, compared(of, i, j, fmin(density, m->smallest[sample])), density, &recalled,
+                               &covered);
+                }
             }
-            const uint32_t others = every & ~(1U << fs_group_of_row(sample, m->n, m->groups));
-            uint32_t inside = 0;
-            for (int g = 0; g <= m->groups; g++) {
-                inside |= (uint32_t)(squared < m->radii[sample * (m->groups + 1) + g]) << g;
-            }
-            covered |= in_ball ? others : 0;
-            recalled |= inside & others;
         }
-        m->recalled[block.first_x + i] |= recalled;
-        m->covered[block.first_x + i] |= covered;
+        m->recalled[row] |= recalled;
+        m->covered[row] |= covered;
     }
 }
 
-static void find_members(struct distances *d, const struct rows *reference, const struct rows *samples,
-                         struct membership *m)
+static fs_status find_members(struct pass *p, const struct fs_distance_rows *reference,
+                              const struct fs_distance_rows *samples, struct membership *m, struct fs_error *error)
 {
     for (int64_t x = 0; x < reference->n; x += BLOCK) {
         for (int64_t y = 0; y < samples->n; y += BLOCK) {
-            const struct block block = {x, reference->n - x < BLOCK ? reference->n - x : BLOCK, y,
-                                        samples->n - y < BLOCK ? samples->n - y : BLOCK};
-            fill_block(d, reference, samples, block);
-            judge_samples(d, block, m);
-            judge_reference(d, block, m);
+            const struct judged of = {
+                p, reference, samples, {x, least(BLOCK, reference->n - x), y, least(BLOCK, samples->n - y)}};
+            FS_TRY(fill_block(p, reference, samples, of.block, error));
+            judge_samples(&of, m);
+            judge_reference(&of, m);
         }
     }
+    return FS_OK;
 }
 
 /* --- from members to numbers --- */
@@ -303,6 +345,7 @@ static void membership_free(struct membership *m)
     free(m->precision_radii);
     free(m->density_radii);
     free(m->radii);
+    free(m->smallest);
     free(m->largest);
     free(m->precise);
     free(m->dense);
@@ -317,69 +360,66 @@ static fs_status membership_create(struct membership *m, struct fs_error *error)
     m->precision_radii = fs_allocate(reference_n, sizeof(double), what, error);
     m->density_radii = fs_allocate(reference_n, sizeof(double), what, error);
     m->radii = fs_allocate(n, (size_t)(m->groups + 1) * sizeof(double), what, error);
-    m->largest = fs_allocate(n, sizeof(double), what, error);
+    m->smallest = fs_allocate(n, sizeof(double), what, error);
+    m->largest = fs_allocate(n, sizeof(float), what, error);
     m->precise = fs_allocate(n, 1, what, error);
     m->dense = fs_allocate(n, sizeof(int64_t), what, error);
     m->recalled = fs_allocate(reference_n, sizeof(uint32_t), what, error);
     m->covered = fs_allocate(reference_n, sizeof(uint32_t), what, error);
-    const bool there = m->precision_radii && m->density_radii && m->radii && m->largest && m->precise && m->dense &&
-                       m->recalled && m->covered;
+    const bool there = m->precision_radii && m->density_radii && m->radii && m->smallest && m->largest && m->precise &&
+                       m->dense && m->recalled && m->covered;
     return there ? FS_OK : FS_FAILED;
 }
 
 /* Radii around the reference, then around samples; `nearest` [the larger of both, KEPT] is scratch. */
-static void measure_radii(struct distances *d, const struct rows *reference, const struct rows *samples,
-                          struct neighbour *nearest, struct membership *m)
+static fs_status measure_radii(struct pass *p, struct fs_distance_rows *reference, struct fs_distance_rows *samples,
+                               struct neighbour *nearest, struct membership *m, struct fs_error *error)
 {
-    find_nearest(d, reference, m->groups, nearest);
+    fs_distances_centre(&p->distances, reference);
+    FS_TRY(fs_distances_bounds(&p->distances, reference, "reference", error));
+    FS_TRY(find_nearest(p, reference, m->groups, nearest, error));
     for (int64_t i = 0; i < m->reference_n; i++) {
         m->precision_radii[i] = radius(nearest + i * KEPT, m->precision_nearest, -1);
         m->density_radii[i] = radius(nearest + i * KEPT, m->density_nearest, -1);
     }
-    find_nearest(d, samples, m->groups, nearest);
+    fs_distances_centre(&p->distances, samples);
+    FS_TRY(fs_distances_bounds(&p->distances, samples, "samples", error));
+    FS_TRY(find_nearest(p, samples, m->groups, nearest, error));
     for (int64_t i = 0; i < m->n; i++) {
+        double largest = 0;
+        m->smallest[i] = INFINITY;
         for (int g = 0; g <= m->groups; g++) {
             const double r = radius(nearest + i * KEPT, m->precision_nearest, g < m->groups ? g : -1);
             m->radii[i * (m->groups + 1) + g] = r;
-            m->largest[i] = fmax(m->largest[i], r);
+            m->smallest[i] = fmin(m->smallest[i], r);
+            largest = fmax(largest, r);
         }
-    }
-}
-
-static fs_status open_distances(struct distances *d, const struct rows *reference, struct fs_error *error)
-{
-    const char *what = "a block of distances";
-    d->centre = fs_allocate((size_t)d->dim, sizeof(double), what, error);
-    d->x = fs_allocate(BLOCK, (size_t)d->dim * sizeof(double), what, error);
-    d->y = fs_allocate(BLOCK, (size_t)d->dim * sizeof(double), what, error);
-    d->squared = fs_allocate(BLOCK, BLOCK * sizeof(double), what, error);
-    if (!d->centre || !d->x || !d->y || !d->squared) {
-        return FS_FAILED;
-    }
-    for (int64_t i = 0; i < reference->n; i++) {
-        for (int64_t j = 0; j < d->dim; j++) {
-            d->centre[j] += (double)reference->features[i * d->dim + j] / (double)reference->n;
-        }
+        m->largest[i] = fs_float_above(largest);
     }
     return FS_OK;
 }
 
-static fs_status measure(struct distances *d, struct rows *reference, struct rows *samples, struct membership *m,
-                         struct fs_error *error)
+static fs_status measure(struct pass *p, struct fs_distance_rows *reference, struct fs_distance_rows *samples,
+                         struct membership *m, struct fs_error *error)
 {
     const int64_t larger = reference->n > samples->n ? reference->n : samples->n;
-    FS_TRY(open_distances(d, reference, error));
-    FS_TRY(fill_norms(d, reference, "reference", error));
-    FS_TRY(fill_norms(d, samples, "samples", error));
+    reference->bounds = fs_allocate((size_t)reference->n, sizeof(float), "norms of features", error);
+    samples->bounds =
+        reference->bounds ? fs_allocate((size_t)samples->n, sizeof(float), "norms of features", error) : NULL;
+    if (!samples->bounds) {
+        return FS_FAILED;
+    }
     FS_TRY(membership_create(m, error));
     struct neighbour *nearest = fs_allocate((size_t)larger, KEPT * sizeof *nearest, "nearest neighbours", error);
     if (!nearest) {
         return FS_FAILED;
     }
-    measure_radii(d, reference, samples, nearest, m);
+    fs_status status = measure_radii(p, reference, samples, nearest, m, error);
     free(nearest);
-    find_members(d, reference, samples, m);
-    return FS_OK;
+    FS_TRY(status);
+    fs_distances_centre(&p->distances, reference);
+    FS_TRY(fs_distances_bounds(&p->distances, samples, "samples", error));
+    return find_members(p, reference, samples, m, error);
 }
 
 static fs_status check_arguments(int64_t dim, int64_t n, int64_t reference_n, int precision_nearest,
@@ -387,7 +427,7 @@ static fs_status check_arguments(int64_t dim, int64_t n, int64_t reference_n, in
 {
     const int larger = precision_nearest > density_nearest ? precision_nearest : density_nearest;
     const int smaller = precision_nearest < density_nearest ? precision_nearest : density_nearest;
-    if (dim < 1 || dim > INT32_MAX || smaller < 1 || larger > NEAREST_MAX) {
+    if (dim < 1 || dim > DIM_MAX || smaller < 1 || larger > NEAREST_MAX) {
         return fs_fail(error, FS_USAGE, "precision and recall: expected 1 … %d nearest neighbours, got %d and %d",
                        NEAREST_MAX, precision_nearest, density_nearest);
     }
@@ -405,27 +445,27 @@ fs_status fs_prdc(int64_t dim, const float *features, int64_t n, const float *re
                   struct fs_prdc *result, struct fs_error *error)
 {
     FS_TRY(check_arguments(dim, n, reference_n, precision_nearest, density_nearest, error));
-    struct rows of_reference = {.features = reference, .n = reference_n}, samples = {.features = features, .n = n};
-    struct distances d = {.dim = dim, .rounding = 4 * DBL_EPSILON * sqrt((double)dim), .watch = watch};
+    struct fs_distance_rows of_reference = {.features = reference, .n = reference_n},
+                            samples = {.features = features, .n = n};
     const int64_t a = blocks_of(reference_n), b = blocks_of(n);
-    d.of = a * (a + 1) / 2 + b * (b + 1) / 2 + a * b;
+    struct pass p = {.watch = watch, .of = a * (a + 1) / 2 + b * (b + 1) / 2 + a * b};
     struct membership m = {.groups = n < GROUPS_MAX ? (int)n : GROUPS_MAX,
                            .precision_nearest = precision_nearest,
                            .density_nearest = density_nearest,
                            .n = n,
                            .reference_n = reference_n};
-    const fs_status status = measure(&d, &of_reference, &samples, &m, error);
+    fs_status status = fs_distances_open(&p.distances, dim, error);
+    if (status == FS_OK) {
+        status = measure(&p, &of_reference, &samples, &m, error);
+    }
     if (status == FS_OK) {
         *result = (struct fs_prdc){over_samples(&m, false), over_reference(&m, m.recalled), over_samples(&m, true),
                                    over_reference(&m, m.covered)};
     }
     membership_free(&m);
-    free(of_reference.norms);
-    free(samples.norms);
-    free(d.centre);
-    free(d.x);
-    free(d.y);
-    free(d.squared);
+    free(of_reference.bounds);
+    free(samples.bounds);
+    fs_distances_close(&p.distances);
     return status;
 }
 

@@ -18,14 +18,15 @@ struct fs_prdc {
 };
 
 /* features [n, dim], reference [reference_n, dim]; precision and recall with k = precision_nearest, density and
- * coverage with density_nearest, each 1 … 8. A row on a ball's surface is outside, as in the prdc package. Distances by
- * blocked matrix products in double: holds about 40 MiB at 2048 dimensions, and 200 bytes a row.
+ * coverage with density_nearest, each 1 … 8. A row on a ball's surface is outside, as in the prdc package. What
+ * float32 leaves in doubt is measured in double (distances.h): the numbers are those of double. Holds about 20 MiB at
+ * 2048 dimensions, and 500 bytes a row.
  *
  * All four depend on both numbers of rows (recall and coverage rise with n), so only equal ones can be compared. The
  * interval is over samples, for a fixed reference and this n: a delete-a-group jackknife over 20 groups of samples
  * (of no width where every sample, or none, is inside).
  * FS_USAGE for fewer than 2·(k + 1) samples or k + 1 rows of the reference, FS_FAILED for features that are not
- * finite. */
+ * finite, FS_STOPPED where the watch says so. */
 fs_status fs_prdc(int64_t dim, const float *features, int64_t n, const float *reference, int64_t reference_n,
                   int precision_nearest, int density_nearest, const struct fs_metric_watch *watch,
                   struct fs_prdc *result, struct fs_error *error);

@@ -175,7 +175,7 @@ static struct fs_evaluation evaluation_of(const struct bench *b, const struct fs
 
 static fs_status time_metrics(struct bench *b, struct fs_error *error)
 {
-    const struct fs_metric_watch watch = {show, b};
+    const struct fs_metric_watch watch = {.progress = show, .context = b};
     struct fs_family_estimates known = {0};
     for (int i = 0; fs_metric_at(i); i++) {
         struct fs_evaluation e = evaluation_of(b, fs_metric_at(i));

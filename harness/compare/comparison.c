@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/run/session.h"
 #include "kernels/base/memory.h"
 #include "metrics/frechet.h"
 
@@ -305,7 +306,7 @@ static struct fs_metric_side side_of(const struct fs_comparison *c, int side, in
 static fs_status evaluate(struct fs_comparison *c, int m, struct prepared *p, struct fs_error *error)
 {
     const struct fs_metric *metric = c->request->metrics[m];
-    const struct fs_metric_watch watch = {show, &c->extraction.progress};
+    const struct fs_metric_watch watch = {show, &c->extraction.progress, &fs_stop};
     const struct fs_gaussian *a = gaussian_of(c, FS_OF_SAMPLES, m), *b = gaussian_of(c, FS_OF_REFERENCE, m);
     struct fs_moments of_samples = {0};
     struct fs_evaluation e = {.metric = metric,

@@ -102,7 +102,7 @@ static fs_status evaluate_one(struct batch *b, int index, struct fs_family_estim
 {
     const struct fs_extractor *extractor = b->scoring->extractor;
     const struct fs_metric *metric = b->request->metrics[index];
-    const struct fs_metric_watch watch = {tell_metric, b};
+    const struct fs_metric_watch watch = {tell_metric, b, b->scoring->stop};
     const double begin = fs_seconds();
     struct fs_metric_curve curve;
     struct fs_score_result result = {.metric = index, .curve = &curve};
@@ -133,8 +133,11 @@ static fs_status evaluate(struct batch *b, bool *stopped, struct fs_error *error
 {
     struct fs_family_estimates known = {0};
     for (int i = 0; i < b->request->metric_count && !*stopped; i++) {
-        FS_TRY(evaluate_one(b, i, &known, error));
-        *stopped = *b->scoring->stop && i + 1 < b->request->metric_count;
+        const fs_status status = evaluate_one(b, i, &known, error);
+        if (status != FS_OK && status != FS_STOPPED) {
+            return status;
+        }
+        *stopped = status == FS_STOPPED || (*b->scoring->stop && i + 1 < b->request->metric_count);
     }
     return FS_OK;
 }

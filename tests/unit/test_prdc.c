@@ -10,13 +10,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "kernels/base/random.h"
+#include "metrics/distances.h"
 #include "metrics/prdc.h"
 #include "tests/support/gaussian.h"
 
 #define GROUPS 20
 
 static struct fs_error error;
+static uint32_t seed; /* another one each time */
 
 static struct fs_prdc prdc_of(int64_t dim, const float *features, int64_t n, const float *reference,
                               int64_t reference_n)
@@ -107,19 +111,10 @@ static void close_to(double value, double expected)
     }
 }
 
-static void check_by_hand(int64_t dim, int64_t n, int64_t m, double shift, bool groups)
+/* rows [n + m, dim] are the samples, then the reference; freed here. */
+static void check_rows_by_hand(float *rows, int64_t dim, int64_t n, int64_t m, bool groups)
 {
-    float *rows = malloc((size_t)((n + m) * dim) * sizeof *rows);
-    double mean[16], numbers[4], without[4][GROUPS];
-    assert_non_null(rows);
-    for (int j = 0; j < 16; j++) {
-        mean[j] = shift + 3;
-    }
-    test_gaussian_rows(1, n, dim, mean, NULL, rows);
-    test_gaussian_rows(2, m, dim, NULL, NULL, rows + n * dim);
-    for (int64_t i = 0; i < m * dim; i++) {
-        rows[n * dim + i] += 3; /* both far from 0, as features of a ReLU are */
-    }
+    double numbers[4], without[4][GROUPS];
     const struct fs_prdc result = prdc_of(dim, rows, n, rows + n * dim, m);
     const struct fs_estimate *estimates[] = {&result.precision, &result.recall, &result.density, &result.coverage};
     by_hand(dim, rows, n, rows + n * dim, m, -1, numbers);
@@ -139,6 +134,22 @@ static void check_by_hand(int64_t dim, int64_t n, int64_t m, double shift, bool 
     free(rows);
 }
 
+static void check_by_hand(int64_t dim, int64_t n, int64_t m, double shift, bool groups)
+{
+    float *rows = malloc((size_t)((n + m) * dim) * sizeof *rows);
+    double mean[16];
+    assert_non_null(rows);
+    for (int j = 0; j < 16; j++) {
+        mean[j] = shift + 3;
+    }
+    test_gaussian_rows(1, n, dim, mean, NULL, rows);
+    test_gaussian_rows(2, m, dim, NULL, NULL, rows + n * dim);
+    for (int64_t i = 0; i < m * dim; i++) {
+        rows[n * dim + i] += 3; /* both far from 0, as features of a ReLU are */
+    }
+    check_rows_by_hand(rows, dim, n, m, groups);
+}
+
 static void every_pair_written_out(void **state)
 {
     (void)state;
@@ -147,6 +158,79 @@ static void every_pair_written_out(void **state)
     check_by_hand(1, 45, 33, 0.1, true);
     check_by_hand(2, 1061, 37, 0.5, false); /* several blocks */
     check_by_hand(5, 33, 1029, -0.5, false);
+}
+
+/* Rows that float32 cannot tell apart: on a grid, where many distances are the same as a radius to the last bit; in
+ * clusters that are far away in comparison with their size; and both from one to the other end of float32's range. */
+static void what_float32_leaves_in_doubt(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t dim, n, m;
+        int values;          /* on the grid */
+        float size, cluster; /* of a step of the grid; between clusters */
+    } cases[] = {{3, 301, 260, 5, 1, 0},      {7, 150, 171, 2, 0.37F, 0},  {5, 90, 1100, 3, 1e-3F, 40},
+                 {300, 80, 70, 2, 1, 1000},   {2, 120, 130, 40, 1e15F, 0}, {4, 100, 100, 9, 1e-15F, 0},
+                 {33, 77, 79, 3, 1e-2F, 1e3F}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const int64_t dim = cases[c].dim, all = cases[c].n + cases[c].m;
+        float *rows = malloc((size_t)(all * dim) * sizeof *rows);
+        assert_non_null(rows);
+        const struct fs_random_key key = {.seed = seed, .stream = FS_STREAM_SYNTHETIC_DATA, .step = (uint32_t)c};
+        for (int64_t i = 0; i < all; i++) {
+            for (int64_t j = 0; j < dim; j++) {
+                const uint32_t value = fs_random_below(key, (uint32_t)i, (uint32_t)j, (uint32_t)cases[c].values);
+                rows[i * dim + j] = cases[c].size * (float)value + cases[c].cluster * (float)(i % 3);
+            }
+        }
+        check_rows_by_hand(rows, dim, cases[c].n, cases[c].m, c < 2);
+    }
+}
+
+/* The bounds that blocks are made of hold, where sums are as wrong as they can be, too: all products of one sign. */
+static void bounds_hold(void **state)
+{
+    (void)state;
+    enum { N = 70, DIM = 2048 };
+    static float rows[2][N * DIM], bounds[2][N];
+    struct fs_distances d;
+    test_gaussian_rows(seed, N, DIM, NULL, NULL, rows[0]);
+    test_gaussian_rows(seed + 1, N, DIM, NULL, NULL, rows[1]);
+    for (int i = 0; i < N * DIM; i++) {
+        rows[1][i] = i / DIM % 2 ? fabsf(rows[1][i]) + (float)(i / DIM) : rows[0][i] * 1.0001F;
+    }
+    struct fs_distance_rows sets[2] = {{rows[0], N, bounds[0]}, {rows[1], N, bounds[1]}};
+    assert_int_equal(fs_distances_open(&d, DIM, &error), FS_OK);
+    fs_distances_centre(&d, &sets[0]);
+    for (int s = 0; s < 2; s++) {
+        assert_int_equal(fs_distances_bounds(&d, &sets[s], "samples", &error), FS_OK);
+    }
+    assert_int_equal(fs_distances_fill(&d, &sets[0], &sets[1], (struct fs_distance_block){3, N - 3, 0, N - 1}, &error),
+                     FS_OK);
+    for (int i = 3; i < N; i++) {
+        for (int j = 0; j < N - 1; j++) {
+            const double squared = squared_distance(DIM, rows[0] + (int64_t)i * DIM, rows[1] + (int64_t)j * DIM);
+            const double low = (double)d.products[(i - 3) * (N - 1) + j] + (double)bounds[0][i];
+            const double doubt = 2 * d.e / (1 - d.e) * ((double)bounds[0][i] + (double)bounds[1][j]);
+            if (!(low <= squared && squared <= low + doubt)) {
+                fail_msg("rows %d, %d: %.17g is not in %.17g … %.17g", i, j, squared, low, low + doubt);
+            }
+            assert_true(fabs(fs_squared_distance(DIM, rows[0] + (int64_t)i * DIM, rows[1] + (int64_t)j * DIM) -
+                             squared) <= 1e-12 * squared);
+        }
+    }
+    fs_distances_close(&d);
+}
+
+static void stops_when_told(void **state)
+{
+    (void)state;
+    float rows[80];
+    struct fs_prdc result;
+    const volatile sig_atomic_t stop = 1;
+    const struct fs_metric_watch watch = {.stop = &stop};
+    test_gaussian_rows(4, 40, 2, NULL, NULL, rows);
+    assert_int_equal(fs_prdc(2, rows, 20, rows + 40, 20, 3, 5, &watch, &result, &error), FS_STOPPED);
 }
 
 /* --- extremes --- */
@@ -226,9 +310,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_pair_written_out),
+        cmocka_unit_test(what_float32_leaves_in_doubt),
+        cmocka_unit_test(bounds_hold),
+        cmocka_unit_test(stops_when_told),
         cmocka_unit_test(same_far_and_repeated_sets),
         cmocka_unit_test(intervals_cover_what_is_expected),
         cmocka_unit_test(bad_arguments),
     };
+    seed = (uint32_t)time(NULL);
+    printf("seed %u\n", (unsigned)seed);
     return cmocka_run_group_tests(tests, test_one_blas_thread, NULL);
 }
