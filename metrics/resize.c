@@ -45,22 +45,37 @@ static double cubic(double x)
 }
 
 /* PIL's way: the kernel is widened where the picture shrinks, cut off at the border, and what is left sums to 1. */
-static void cubic_weights(struct fs_resize_side *side)
+int64_t fs_cubic_window(int64_t in, int64_t out, int64_t index, int64_t *first, double *weights)
 {
-    const double scale = (double)side->in / (double)side->out, widen = fmax(scale, 1);
-    for (int64_t i = 0; i < side->out; i++) {
-        const double centre = ((double)i + 0.5) * scale;
-        const int64_t begin = (int64_t)fmax(centre - CUBIC_SUPPORT * widen + 0.5, 0);
-        const int64_t end = (int64_t)fmin(centre + CUBIC_SUPPORT * widen + 0.5, (double)side->in);
-        double sum = 0;
-        for (int64_t k = begin; k < end; k++) {
-            sum += cubic(((double)k - centre + 0.5) / widen);
-        }
-        side->first[i] = (int32_t)begin;
-        for (int64_t k = begin; k < end; k++) {
-            side->weights[i * side->taps + k - begin] = (float)(cubic(((double)k - centre + 0.5) / widen) / sum);
+    const double scale = (double)in / (double)out, widen = fmax(scale, 1);
+    const double centre = ((double)index + 0.5) * scale;
+    const int64_t begin = (int64_t)fmax(centre - CUBIC_SUPPORT * widen + 0.5, 0);
+    const int64_t end = (int64_t)fmin(centre + CUBIC_SUPPORT * widen + 0.5, (double)in);
+    double sum = 0;
+    for (int64_t k = begin; k < end; k++) {
+        weights[k - begin] = cubic(((double)k - centre + 0.5) / widen);
+        sum += weights[k - begin];
+    }
+    for (int64_t k = begin; k < end; k++) {
+        weights[k - begin] /= sum;
+    }
+    *first = begin;
+    return end - begin;
+}
+
+static fs_status cubic_weights(struct fs_resize_side *side, struct fs_error *error)
+{
+    double *weights = fs_allocate((size_t)FS_CUBIC_TAPS(side->in, side->out), sizeof *weights, "a resizer", error);
+    for (int64_t i = 0; weights && i < side->out; i++) {
+        int64_t first;
+        const int64_t taps = fs_cubic_window(side->in, side->out, i, &first, weights);
+        side->first[i] = (int32_t)first;
+        for (int64_t k = 0; k < taps; k++) {
+            side->weights[i * side->taps + k] = (float)weights[k];
         }
     }
+    free(weights);
+    return weights ? FS_OK : FS_FAILED;
 }
 
 /* Between the two pixels around position i·scale (tf1) or (i + ½)·scale − ½. In large pictures it matters where it is
@@ -131,10 +146,12 @@ static fs_status make_side(struct fs_backend *backend, enum fs_resize mode, int6
     fs_status status = host.first && host.weights ? FS_OK : FS_FAILED;
     if (status == FS_OK) {
         if (mode == FS_RESIZE_CLEAN) {
-            cubic_weights(&host);
+            status = cubic_weights(&host, error);
         } else {
             linear_weights(&host, mode);
         }
+    }
+    if (status == FS_OK) {
         move_into_picture(&host);
         status = upload_side(backend, &host, side, error);
     }

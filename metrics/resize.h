@@ -20,6 +20,11 @@ const char *fs_resize_name(int index);
 /* FS_USAGE names the modes there are. */
 fs_status fs_resize_parse(const char *name, enum fs_resize *mode, struct fs_error *error);
 
+/* Pixels *first … of a line of `in` from which PIL's bicubic (a = −½) makes pixel `index` of `out`, widened where the
+ * picture shrinks (antialiased), and their weights, which sum to 1; room for FS_CUBIC_TAPS(in, out). How many. */
+#define FS_CUBIC_TAPS(in, out) ((in) > (out) ? 4 * ((in) / (out) + 1) + 2 : 6)
+int64_t fs_cubic_window(int64_t in, int64_t out, int64_t index, int64_t *first, double *weights);
+
 /* Weights, worked out once for all pictures of one size, in the backend's memory; and room for some pictures. */
 struct fs_resizer {
     enum fs_resize mode;

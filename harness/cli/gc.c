@@ -24,9 +24,10 @@ static fs_status parse(int argc, char **argv, struct gc_options *options, struct
     const struct fs_usage usage = {
         .command = "gc",
         .arguments = "[RUN…]",
-        .summary =
-            "What checkpoints and pairs cost on disk, and which may go: pairs that can be made again, and the runs\n"
-            "that are named. What the database does not know stays. Scores are kept in any case.",
+        .summary = "What checkpoints, pairs and decoded pictures cost on disk, and which may go: pairs and pictures "
+                   "that can be\n"
+                   "made again, and the runs that are named. What the database does not know stays. Scores are kept in "
+                   "any case.",
         .example = "fewstep gc --apply\n  fewstep gc 3fa9c1 07be22 --apply",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,

@@ -19,7 +19,7 @@
 struct run_options {
     struct fs_list sets, only;
     const char *shard, *label, *db, *out, *at;
-    bool dry_run, adopt, retry_failed, quiet, help;
+    bool dry_run, adopt, retry_failed, verify, quiet, help;
     const char *experiment; /* the file */
     int shard_index, shard_count;
 };
@@ -50,6 +50,8 @@ static fs_status parse(int argc, char **argv, struct run_options *options, struc
         {"--retry-failed", FS_FLAG_SWITCH, &options->retry_failed, NULL,
          "train runs again that failed in an earlier call (else they are named and left alone)"},
         {"--adopt", FS_FLAG_SWITCH, &options->adopt, NULL, "go on with half-trained runs of another source"},
+        {"--verify", FS_FLAG_SWITCH, &options->verify, NULL,
+         "compare pictures that were decoded earlier with their files by contents, not by size and time"},
         {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
         {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where everything goes (out)"},
         {"--quiet", FS_FLAG_SWITCH, &options->quiet, NULL, "no progress"},
@@ -98,7 +100,7 @@ static fs_status dry_run(const struct run_options *options, const struct fs_expe
     for (int i = 0; i < experiment->run_count; i++) {
         taken[i] = in_shard(options, i);
     }
-    const fs_status status = fs_dry_run(experiment, taken, db, error);
+    const fs_status status = fs_dry_run(experiment, taken, options->out ? options->out : "out", db, error);
     free(taken);
     return status;
 }
@@ -107,8 +109,7 @@ static fs_status dry_run(const struct run_options *options, const struct fs_expe
 
 static bool same_pipeline(const struct fs_config *a, const struct fs_config *b)
 {
-    return strcmp(a->dataset.name, b->dataset.name) == 0 && strcmp(a->dataset.path, b->dataset.path) == 0 &&
-           strcmp(a->dataset.kind, b->dataset.kind) == 0 &&
+    return memcmp(&a->dataset, &b->dataset, sizeof a->dataset) == 0 &&
            strcmp(a->evaluate.extractors[0], b->evaluate.extractors[0]) == 0 &&
            a->evaluate.resize == b->evaluate.resize && a->evaluate.samples == b->evaluate.samples &&
            memcmp(a->evaluate.metrics, b->evaluate.metrics, sizeof a->evaluate.metrics) == 0;
@@ -233,6 +234,7 @@ static fs_status run_and_print(const struct run_options *options, const struct f
     struct outcome outcome = {0};
     FS_TRY(fs_session_open(&session, options->out, options->db, experiment->runs[0].device, options->quiet, error));
     fs_catch_signals();
+    session.verify_data = options->verify;
     fs_status status = run_all(options, experiment, &session, &outcome, error);
     if (status == FS_OK && outcome.stopped) {
         status = fs_fail(error, FS_STOPPED,
@@ -275,6 +277,9 @@ static void collect_options(const struct run_options *options, const char *list[
     }
     if (options->retry_failed) {
         list[count++] = "--retry-failed";
+    }
+    if (options->verify) {
+        list[count++] = "--verify";
     }
     if (options->quiet) {
         list[count++] = "--quiet";

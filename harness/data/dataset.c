@@ -18,7 +18,9 @@
     X(fs_fashion_mnist) \
     X(fs_gaussian_mixture) \
     X(fs_idx) \
-    X(fs_latents)
+    X(fs_latents) \
+    X(fs_image_folder) \
+    X(fs_cifar10)
 /* clang-format on */
 
 #define DECLARATION(kind) extern const struct fs_data_source kind;
@@ -120,24 +122,29 @@ fs_status fs_dataset_check(const struct fs_config *config, struct fs_data_shape 
 
 /* --- opening --- */
 
-/* The same pictures in another shape are other data, so the shape is hashed too. */
+void fs_dataset_hash_begin(struct fs_sha256 *hash, bool pictures, const struct fs_data_shape *shape,
+                           const int32_t *labels)
+{
+    char text[160];
+    const int length = snprintf(text, sizeof text, "%s %lld %d %d %d %d\n", pictures ? "uint8" : "float32",
+                                (long long)shape->count, shape->height, shape->width, shape->channels, shape->classes);
+    fs_sha256_begin(hash);
+    fs_sha256_add(hash, text, (size_t)length);
+    if (labels) {
+        fs_sha256_add(hash, labels, (size_t)shape->count * sizeof *labels);
+    }
+}
+
 static fs_status hash_contents(struct fs_dataset *dataset, struct fs_error *error)
 {
     const struct fs_data_shape *shape = &dataset->shape;
     const size_t dim = (size_t)fs_shape_dim(shape), size = dataset->pictures ? 1 : sizeof(float);
-    char text[160];
-    const int length = snprintf(text, sizeof text, "%s %lld %d %d %d %d\n", dataset->pictures ? "uint8" : "float32",
-                                (long long)shape->count, shape->height, shape->width, shape->channels, shape->classes);
     void *rows = fs_allocate(HASHED_AT_ONCE, dim * size, "pictures", error);
     if (!rows) {
         return FS_FAILED;
     }
     struct fs_sha256 hash;
-    fs_sha256_begin(&hash);
-    fs_sha256_add(&hash, text, (size_t)length);
-    if (dataset->labels) {
-        fs_sha256_add(&hash, dataset->labels, (size_t)shape->count * sizeof *dataset->labels);
-    }
+    fs_dataset_hash_begin(&hash, dataset->pictures, shape, dataset->labels);
     fs_status status = FS_OK;
     for (int64_t first = 0; status == FS_OK && first < shape->count; first += HASHED_AT_ONCE) {
         const int64_t n = shape->count - first < HASHED_AT_ONCE ? shape->count - first : HASHED_AT_ONCE;

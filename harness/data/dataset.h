@@ -21,6 +21,12 @@ struct fs_dataset {
     void *state; /* the source's own */
 };
 
+struct fs_sha256;
+/* Begins the hash of a data set's contents: with its shape and labels (NULL: none), for the same pictures in another
+ * shape are other data. All pictures follow, as bytes or as floats. */
+void fs_dataset_hash_begin(struct fs_sha256 *hash, bool pictures, const struct fs_data_shape *shape,
+                           const int32_t *labels);
+
 /* Which row of a training a picture is read for. */
 struct fs_visit {
     uint32_t seed;

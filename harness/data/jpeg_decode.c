@@ -20,6 +20,7 @@ struct decoding {
     const char *path;
     const void *bytes;
     size_t size;
+    const struct fs_picture_rules *rules;
     struct fs_picture *picture;
     fs_status status;
     struct fs_error *error;
@@ -66,7 +67,7 @@ static fs_status decode(struct decoding *d)
     picture->width = (int)jpeg->image_width;
     picture->height = (int)jpeg->image_height;
     picture->channels = jpeg->num_components;
-    FS_TRY(fs_picture_allocate(d->path, picture, d->error));
+    FS_TRY(fs_picture_allocate(d->rules, d->path, picture, d->error));
     jpeg->out_color_space = picture->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
     jpeg_start_decompress(jpeg);
     const size_t row = (size_t)picture->width * (size_t)picture->channels;
@@ -87,10 +88,11 @@ static void attempt(struct decoding *d)
     }
 }
 
-fs_status fs_jpeg_decode(const char *path, const void *bytes, size_t size, struct fs_picture *picture,
-                         struct fs_error *error)
+fs_status fs_jpeg_decode(const struct fs_picture_rules *rules, const char *path, const void *bytes, size_t size,
+                         struct fs_picture *picture, struct fs_error *error)
 {
-    struct decoding d = {.path = path, .bytes = bytes, .size = size, .picture = picture, .error = error};
+    struct decoding d = {
+        .path = path, .bytes = bytes, .size = size, .rules = rules, .picture = picture, .error = error};
     d.jpeg.err = jpeg_std_error(&d.errors);
     d.errors.error_exit = refuse;
     d.errors.emit_message = on_message;

@@ -23,6 +23,7 @@ struct decoding {
     png_structp png;
     png_infop info;
     png_bytepp rows;
+    const struct fs_picture_rules *rules;
     struct fs_picture *picture;
     fs_status status; /* of what we refuse ourselves */
     struct fs_error *error;
@@ -70,9 +71,11 @@ static fs_status allocate(struct decoding *d)
 {
     struct fs_picture *picture = d->picture;
     picture->channels = png_get_channels(d->png, d->info);
-    FS_TRY(fs_picture_allocate(d->path, picture, d->error));
+    const bool blended = picture->channels % 2 == 0; /* the last channel is alpha */
+    FS_TRY(fs_picture_allocate(d->rules, d->path, picture, d->error));
     const size_t row = (size_t)picture->width * (size_t)picture->channels;
-    if (png_get_rowbytes(d->png, d->info) != row || (picture->channels != 1 && picture->channels != 3)) {
+    if (png_get_rowbytes(d->png, d->info) != row || picture->channels > 4 ||
+        (blended && d->rules->background == FS_NO_BACKGROUND)) {
         return fs_picture_refuse(d->path, "its pixels are neither grey nor RGB", d->error);
     }
     d->rows = fs_allocate((size_t)picture->height, sizeof *d->rows, d->path, d->error);
@@ -80,6 +83,21 @@ static fs_status allocate(struct decoding *d)
         d->rows[y] = picture->pixels + (size_t)y * row;
     }
     return d->rows ? FS_OK : FS_FAILED;
+}
+
+/* Puts the background behind the pixels, whose alpha goes: in place, as a pixel's new place is never behind its old. */
+static void blend(struct fs_picture *picture, int background)
+{
+    const int colours = picture->channels - 1;
+    const int64_t count = (int64_t)picture->height * picture->width;
+    for (int64_t i = 0; i < count; i++) {
+        const uint8_t *from = picture->pixels + i * (colours + 1);
+        const int alpha = from[colours];
+        for (int c = 0; c < colours; c++) {
+            picture->pixels[i * colours + c] = (uint8_t)((from[c] * alpha + background * (255 - alpha) + 127) / 255);
+        }
+    }
+    picture->channels = colours;
 }
 
 /* Leaves by longjmp where libpng finds a mistake. */
@@ -95,12 +113,19 @@ static fs_status decode(struct decoding *d)
     } else if (png_get_bit_depth(d->png, d->info) < 8) {
         png_set_expand_gray_1_2_4_to_8(d->png);
     }
-    png_set_strip_alpha(d->png);
+    if (d->rules->background == FS_NO_BACKGROUND) {
+        png_set_strip_alpha(d->png);
+    } else if (png_get_valid(d->png, d->info, PNG_INFO_tRNS)) {
+        png_set_tRNS_to_alpha(d->png);
+    }
     png_set_interlace_handling(d->png);
     png_read_update_info(d->png, d->info);
     FS_TRY(allocate(d));
     png_read_image(d->png, d->rows);
     png_read_end(d->png, NULL);
+    if (d->picture->channels % 2 == 0) {
+        blend(d->picture, d->rules->background);
+    }
     return FS_OK;
 }
 
@@ -112,10 +137,11 @@ static void attempt(struct decoding *d)
     }
 }
 
-fs_status fs_png_decode(const char *path, const void *bytes, size_t size, struct fs_picture *picture,
-                        struct fs_error *error)
+fs_status fs_png_decode(const struct fs_picture_rules *rules, const char *path, const void *bytes, size_t size,
+                        struct fs_picture *picture, struct fs_error *error)
 {
-    struct decoding d = {.path = path, .bytes = bytes, .size = size, .picture = picture, .error = error};
+    struct decoding d = {
+        .path = path, .bytes = bytes, .size = size, .rules = rules, .picture = picture, .error = error};
     d.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &d, on_error, on_warning);
     d.info = d.png ? png_create_info_struct(d.png) : NULL;
     if (!d.info) {

@@ -23,6 +23,7 @@ struct dry_run {
     const struct fs_config *opened; /* whose backend and extractor these are; NULL: none */
     struct fs_backend *backend;
     struct fs_extractor extractor;
+    const char *out;
     const struct fs_config *read; /* whose training data these are; NULL: none */
     struct fs_dataset data;
     struct fs_error unknown; /* why scores are not known; "" */
@@ -53,7 +54,10 @@ static fs_status open_data(struct dry_run *all, const struct fs_config *config, 
     }
     fs_dataset_close(&all->data);
     all->read = NULL;
-    FS_TRY(fs_dataset_open(&config->dataset, FS_SPLIT_TRAIN, &all->data, error));
+    char cache[FS_PATH_ROOM];
+    FS_TRY(fs_path(cache, error, "%s/data", all->out));
+    const struct fs_data_access access = {.cache = cache, .only_kept = true};
+    FS_TRY(fs_dataset_open_with(&config->dataset, &access, FS_SPLIT_TRAIN, &all->data, error));
     all->read = config;
     return FS_OK;
 }
@@ -175,7 +179,7 @@ static fs_status find_done(struct dry_run *all, const struct fs_config *config, 
         *error = config->dataset.path[0] ? missing : *error; /* a folder that was named must be there */
         return config->dataset.path[0] ? status : FS_OK;
     }
-    if (all->store) {
+    if (all->store && all->data.sha256[0]) { /* nothing is made of data that were never decoded */
         status = describe_done(all, config, all->data.sha256, text, error);
     } else {
         snprintf(text, DONE_TEXT, "nothing");
@@ -211,9 +215,10 @@ static fs_status print_run(struct dry_run *all, const struct fs_config *config, 
     return FS_OK;
 }
 
-fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, const char *db, struct fs_error *error)
+fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, const char *out, const char *db,
+                     struct fs_error *error)
 {
-    struct dry_run all = {.width = 30};
+    struct dry_run all = {.out = out, .width = 30};
     struct fs_results planned;
     char disk[FS_NUMBER_TEXT], name[NAME_TEXT];
     if (access(db, F_OK) == 0) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "harness/build_info.h"
+#include "harness/data/picture_cache.h"
 #include "harness/text/number.h"
 #include "harness/store/query.h"
 #include "harness/train/pairs.h"
@@ -18,7 +19,7 @@
 
 /* A folder, and why it goes or stays. */
 struct folder {
-    const char *kind;  /* "runs" or "pairs" */
+    const char *kind;  /* "runs", "pairs" or "data" */
     char *path, *name; /* owned; the name is the end of the path */
     int64_t bytes;
     bool goes, removed;
@@ -130,6 +131,25 @@ static void judge_pairs(const struct collection *all, struct folder *folder)
                               : "pairs; every run on them is trained, and they can be made again");
 }
 
+/* Decoded pictures are made again from their files, if those are still there. */
+static fs_status judge_data(const struct collection *all, struct folder *folder, struct fs_error *error)
+{
+    char sha256[FS_HASH_TEXT];
+    int64_t users, unfinished;
+    sqlite3 *database = fs_store_handle(all->store);
+    fs_picture_cache_data(folder->path, sha256);
+    FS_TRY(fs_query_whole(database, &users, 0, error, "SELECT count(*) FROM runs WHERE data_sha256 = ?1", "t", sha256));
+    FS_TRY(fs_query_whole(database, &unfinished, 0, error,
+                          "SELECT count(*) FROM runs WHERE data_sha256 = ?1 AND state != 'trained'", "t", sha256));
+    folder->goes = !sha256[0] || (users > 0 && unfinished == 0);
+    snprintf(folder->reason, sizeof(folder->reason), "%s",
+             !sha256[0]       ? "pictures of which the decoding was not finished"
+             : users == 0     ? "pictures of no run in this database, so perhaps another one's"
+             : unfinished > 0 ? "pictures; a run on them is unfinished"
+                              : "pictures; every run on them is trained, and they can be decoded again");
+    return FS_OK;
+}
+
 /* --- the disk --- */
 
 /* Adds up the files of a tree, and with `remove_them` takes it away. Links are never followed. */
@@ -201,6 +221,8 @@ static fs_status add_folder(struct collection *all, const char *kind, const char
     FS_TRY(walk_tree(folder->path, false, &folder->bytes, error));
     if (strcmp(kind, "runs") == 0) {
         FS_TRY(judge_run(all, folder, error));
+    } else if (strcmp(kind, "data") == 0) {
+        FS_TRY(judge_data(all, folder, error));
     } else {
         judge_pairs(all, folder);
     }
@@ -329,6 +351,7 @@ static fs_status collect(struct collection *all, FILE *stream, struct fs_error *
     FS_TRY(list_pairs(all, error));
     FS_TRY(add_kind(all, "runs", error));
     FS_TRY(add_kind(all, "pairs", error));
+    FS_TRY(add_kind(all, "data", error));
     FS_TRY(check_names(all, error));
     list(all, true, all->request->apply ? "goes" : "may go", stream);
     fflush(stream);

@@ -16,11 +16,11 @@ struct fs_gc_request {
     bool apply;        /* else it is only said */
 };
 
-/* Lists OUT/runs/<id>/ and OUT/pairs/<hash>/ with their sizes, what goes first and then, with `apply`, removes that.
- * Runs go only when they are named or asked for; pairs, which can be made again, when all runs on them are trained.
- * What the database does not know stays: it may be another one's. So do folders that another process has locked, and
- * names that are none of ours. FS_USAGE for a name that is no folder's or several', FS_FAILED when something cannot be
- * removed. */
+/* Lists OUT/runs/<id>/, OUT/pairs/<hash>/ and OUT/data/<key>/ with their sizes, what goes first and then, with `apply`,
+ * removes that. Runs go only when they are named or asked for; pairs and decoded pictures, which can be made again,
+ * when all runs on them are trained. What the database does not know stays: it may be another one's. So do folders that
+ * another process has locked, and names that are none of ours. FS_USAGE for a name that is no folder's or several',
+ * FS_FAILED when something cannot be removed. */
 fs_status fs_gc(struct fs_store *store, const struct fs_gc_request *request, FILE *stream, struct fs_error *error);
 
 #endif

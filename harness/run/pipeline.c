@@ -43,19 +43,34 @@ static void show_reference(void *owner, int64_t done, int64_t of, double rate)
     }
 }
 
+static void show_decoding(void *owner, int64_t done, int64_t of)
+{
+    struct fs_progress *progress = owner;
+    if (fs_progress_due(progress, done == of)) {
+        fs_progress_line(progress, done == of, "data: picture %" PRId64 "/%" PRId64 " decoded", done, of);
+    }
+}
+
 fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *session, const struct fs_config *config,
                            struct fs_error *error)
 {
     *pipeline = (struct fs_pipeline){.session = session};
     const struct fs_reference_watch watch = {&fs_stop, &session->progress, show_reference};
-    char cache[FS_PATH_ROOM];
+    char cache[FS_PATH_ROOM], data[FS_PATH_ROOM];
     FS_TRY(fs_path(cache, error, "%s/references", session->out));
-    fs_status status = fs_dataset_open(&config->dataset, FS_SPLIT_TRAIN, &pipeline->train, error);
+    FS_TRY(fs_path(data, error, "%s/data", session->out));
+    struct fs_data_access access = {.cache = data,
+                                    .verify = session->verify_data,
+                                    .stop = &fs_stop,
+                                    .owner = &session->progress,
+                                    .progress = show_decoding};
+    fs_status status = fs_dataset_open_with(&config->dataset, &access, FS_SPLIT_TRAIN, &pipeline->train, error);
+    access.verify = false; /* of both splits */
     if (status == FS_OK) {
         status = fs_config_check_data(config, &pipeline->train.shape, error);
     }
     if (status == FS_OK) {
-        status = fs_dataset_open(&config->dataset, FS_SPLIT_TEST, &pipeline->test, error);
+        status = fs_dataset_open_with(&config->dataset, &access, FS_SPLIT_TEST, &pipeline->test, error);
     }
     if (status == FS_OK) {
         status = fs_extractor_open(config->evaluate.extractors[0], session->backend, &pipeline->extractor, error);
@@ -183,6 +198,16 @@ fs_status fs_pipeline_baseline(struct fs_pipeline *pipeline, const struct fs_con
 {
     struct fs_job job = {
         .pipeline = pipeline, .session = pipeline->session, .config = config, .lock = -1, .name = "Data (test split)"};
+    for (int i = 0; i < config->evaluate.metric_count; i++) {
+        const struct fs_metric *metric = fs_metric_find(config->evaluate.metrics[i]);
+        if (pipeline->test.shape.count < metric->minimum) {
+            fs_progress_note(&pipeline->session->progress,
+                             "no row of real pictures: the test split of %s has %" PRId64 ", and %s needs %" PRId64,
+                             config->dataset.name, pipeline->test.shape.count, metric->name, metric->minimum);
+            *end = FS_PIPELINE_DONE;
+            return FS_OK;
+        }
+    }
     return fs_job_score_data(&job, end, error);
 }
 

@@ -15,6 +15,7 @@ struct fs_session {
     int64_t environment; /* its row in the database */
     char out[FS_PATH_ROOM], db[FS_PATH_ROOM];
     double peak_flops; /* of this CPU, measured when the session opens; 0 on a GPU */
+    bool verify_data;  /* data that were decoded earlier are compared by their contents; set it before the first run */
     struct fs_progress progress;
 };
 

@@ -8,14 +8,21 @@
 
 #include <zlib.h>
 
-static void decode(const uint8_t *data, size_t size)
+static void decode_by(const struct fs_picture_rules *rules, const uint8_t *data, size_t size)
 {
     struct fs_picture picture = {0};
     struct fs_error error;
-    if (fs_png_decode("fuzz.png", data, size, &picture, &error) == FS_OK) {
+    if (fs_png_decode(rules, "fuzz.png", data, size, &picture, &error) == FS_OK) {
         fuzz_touch(picture.pixels, (size_t)picture.height * (size_t)picture.width * (size_t)picture.channels);
     }
     free(picture.pixels);
+}
+
+static void decode(const uint8_t *data, size_t size)
+{
+    const struct fs_picture_rules blended = {200, FS_PICTURE_PIXELS_MAX};
+    decode_by(&FS_PLAIN_RULES, data, size);
+    decode_by(&blended, data, size);
 }
 
 static uint32_t word(const uint8_t *bytes)
