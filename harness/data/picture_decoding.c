@@ -11,9 +11,8 @@
 
 #define WINDOW 256 /* pictures at a time */
 #define FILE_SIZE_MAX ((size_t)1 << 30)
-#define LARGE_MAX                                                                                                      \
-    ((int64_t)1 << 28) /* pixels; what is larger than usual is decoded alone, for it may take a gigabyte */
-#define REASON_MAX 400 /* bytes that one file may take in the message of all */
+#define LARGE_MAX ((int64_t)1 << 30) /* pixels; what is larger than usual is decoded alone: up to 4 GB */
+#define REASON_MAX 400               /* bytes that one file may take in the message of all */
 
 /* A picture of the window. */
 struct decoded {

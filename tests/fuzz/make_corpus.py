@@ -120,6 +120,23 @@ def idx_seeds():
         write("idx", name, bytes([len(one)]) + one + other)
 
 
+def cifar10_seeds():
+    record = b"\x07" + bytes(i * 31 % 256 for i in range(3072))
+    for name, data in (("two", record * 2), ("cut", record[:99]), ("label", b"\x0a" + record[1:]), ("none", b"")):
+        write("cifar10", name, data)
+
+
+def manifest_seeds():
+    """Of the picture that fuzz_manifest.c writes; without a cache before it, pixels-0 is what it decodes."""
+    settings = b"fewstep pictures 1: size 2, channels 3, crop 0, background 255, test share 0\n"
+    summary, file = b"pixels-0 1 " + b" ".join([b"0" * 64] * 3) + b"\n", b"a" * 64 + b" 85 0 train 0 1.png\n"
+    write("manifest", "right", settings + summary + file)
+    write("manifest", "other-file", settings + summary.replace(b"-0", b"-1") + file)
+    write("manifest", "other-size", settings.replace(b"size 2", b"size 3") + summary + file)
+    write("manifest", "many", settings + summary.replace(b" 1 ", b" 99999999999999999999 ") + file)
+    write("manifest", "cut", settings + summary + file[:70])
+
+
 def yaml_seeds():
     experiments = pathlib.Path(__file__).parents[2] / "experiments"
     for name in ("demo", "ablation-max-step"):
@@ -154,5 +171,5 @@ def encoded(image, form, **options):
     return out.getvalue()
 
 
-for make in (safetensors_seeds, latents_seeds, npy_seeds, npz_seeds, idx_seeds, yaml_seeds, picture_seeds):
+for make in (safetensors_seeds, latents_seeds, npy_seeds, npz_seeds, idx_seeds, cifar10_seeds, manifest_seeds, yaml_seeds, picture_seeds):
     make()

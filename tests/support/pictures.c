@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "harness/data/dataset.h"
+#include "harness/data/png.h"
 #include "tests/support/folder.h"
 #include "tests/support/pictures.h"
 
@@ -49,4 +50,44 @@ void test_small_fashion_mnist(const char *folder, int train, int test)
     mkdir(folder, 0777);
     cut_split(FS_SPLIT_TRAIN, folder, "train", train);
     cut_split(FS_SPLIT_TEST, folder, "t10k", test);
+}
+
+void test_picture_folder(const char *folder, int classes, int count)
+{
+    struct fs_error error;
+    uint8_t pixels[40 * 60 * 3];
+    mkdir(folder, 0777);
+    for (int c = 0; c < classes; c++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/c%d", folder, c);
+        mkdir(path, 0777);
+        for (int i = 0; i < count; i++) {
+            const int height = 9 + (7 * i + c) % 30, width = 8 + (11 * i + 3 * c) % 50;
+            for (int k = 0; k < height * width * 3; k++) {
+                pixels[k] = (uint8_t)(k * (13 + i) / 7 + 50 * c + 3 * i * (k % 3));
+            }
+            snprintf(path, sizeof path, "%s/c%d/%d.png", folder, c, 3 + i);
+            if (fs_png_write(path, pixels, height, width, 3, &error) != FS_OK) {
+                fail_msg("%s", error.text);
+            }
+        }
+    }
+}
+
+void test_small_cifar10(const char *folder, int records)
+{
+    enum { RECORD = 3073 };
+    static const char *const names[] = {"data_batch_1", "data_batch_2", "test_batch"};
+    uint8_t *bytes = calloc((size_t)records, RECORD);
+    assert_non_null(bytes);
+    mkdir(folder, 0777);
+    for (int batch = 0; batch < 3; batch++) {
+        char path[512];
+        for (int i = 0; i < records * RECORD; i++) {
+            bytes[i] = (uint8_t)(i % RECORD == 0 ? (i / RECORD + batch) % 10 : i * 31 / 17 + batch);
+        }
+        snprintf(path, sizeof path, "%s/%s.bin", folder, names[batch]);
+        test_write(path, bytes, (size_t)records * RECORD);
+    }
+    free(bytes);
 }

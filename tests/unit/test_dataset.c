@@ -21,6 +21,7 @@
 #include "kernels/base/memory.h"
 #include "tests/support/folder.h"
 #include "tests/support/latents.h"
+#include "tests/support/pictures.h"
 
 static struct fs_error error;
 
@@ -335,8 +336,8 @@ static void *read_much(void *argument)
     struct reader *reader = argument;
     struct fs_error own = {.text = ""};
     const struct fs_data_shape *shape = &reader->data->shape;
-    float row[784];
-    reader->good = fs_shape_dim(shape) <= 784;
+    float row[32 * 32 * 3];
+    reader->good = fs_shape_dim(shape) <= 32 * 32 * 3;
     for (uint32_t i = 0; reader->good && i < READINGS; i++) {
         const int64_t index = (int64_t)((reader->seed + i) * 2654435761u % (uint64_t)shape->count);
         const struct fs_visit visit = {reader->seed, i, i % 7};
@@ -352,6 +353,14 @@ static void *read_much(void *argument)
 static const char *folder_of(const char *kind)
 {
     struct test_latents latents;
+    if (strcmp(kind, "image-folder") == 0) {
+        test_picture_folder(test_path("pictures"), 3, 7);
+        return test_path("pictures");
+    }
+    if (strcmp(kind, "cifar10") == 0) {
+        test_small_cifar10(test_path("cifar10"), 5);
+        return test_path("cifar10");
+    }
     if (strcmp(kind, "latents") != 0) {
         return test_path("mnist");
     }
@@ -372,7 +381,9 @@ static void threads_read_at_once(void **state)
         pthread_t threads[READERS];
         struct reader readers[READERS], alone[READERS];
         const char *name = fs_dataset_kind(kind, &needs_path);
-        const struct fs_dataset_config config = config_of(name, needs_path ? folder_of(name) : "");
+        struct fs_dataset_config config = config_of(name, needs_path ? folder_of(name) : "");
+        config.size = strcmp(name, "image-folder") == 0 ? 12 : 0;
+        config.channels = 3;
         const enum fs_split split = needs_path ? FS_SPLIT_TRAIN : FS_SPLIT_TEST;
         assert_int_equal(fs_dataset_open(&config, split, &data, &error), FS_OK);
         for (int i = 0; i < READERS; i++) {

@@ -36,8 +36,16 @@ static void replay(void **state)
         const char *name;
         fuzz_target *run;
     } targets[] = {
-        {"idx", fuzz_idx}, {"latents", fuzz_latents},         {"jpeg", fuzz_jpeg}, {"npy", fuzz_npy}, {"npz", fuzz_npz},
-        {"png", fuzz_png}, {"safetensors", fuzz_safetensors}, {"yaml", fuzz_yaml},
+        {"idx", fuzz_idx},
+        {"latents", fuzz_latents},
+        {"jpeg", fuzz_jpeg},
+        {"npy", fuzz_npy},
+        {"npz", fuzz_npz},
+        {"png", fuzz_png},
+        {"safetensors", fuzz_safetensors},
+        {"yaml", fuzz_yaml},
+        {"cifar10", fuzz_cifar10},
+        {"manifest", fuzz_manifest},
     };
     (void)state;
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {

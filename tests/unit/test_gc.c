@@ -269,6 +269,49 @@ static void test_links_are_not_followed_and_an_empty_folder_is_fine(void **state
     assert_true(is_there(place, "precious", "thing"));
 }
 
+/* OUT/data/KEY whose manifest names these training pictures. */
+static void make_pictures(struct place *place, const char *key, const char *data_sha256)
+{
+    char path[700], text[700];
+
+    make_folder(place, "data", key, 500);
+    snprintf(path, sizeof(path), "%s/data/%s/manifest", place->folder, key);
+    snprintf(text, sizeof(text), "fewstep pictures 1\npixels-0 3 %s %s %s\n", data_sha256, data_sha256, data_sha256);
+    test_write(path, text, strlen(text));
+}
+
+static void test_decoded_pictures_go_when_their_runs_are_trained(void **state)
+{
+    static const char *const keys[] = {"00000000000000aa", "00000000000000bb", "00000000000000cc", "00000000000000dd"};
+    struct place *place = *state;
+    char run[65], path[700];
+
+    test_id("aa", run);
+    const struct fs_run_row row = test_run(run);
+    make_pictures(place, keys[0], row.data_sha256);
+    make_pictures(place, keys[1], "0123456789abcdef");
+    make_folder(place, "data", keys[2], 500); /* killed while it was made */
+    make_pictures(place, keys[3], row.data_sha256);
+    snprintf(path, sizeof(path), "%s/data/%s/lock", place->folder, keys[3]);
+    const int reader = open(path, O_RDWR);
+    assert_int_equal(flock(reader, LOCK_SH), 0);
+    add_run(place, run, "shortcut", fs_build_info.source_hash, "training");
+    collect(place, (struct fs_gc_request){.apply = true});
+    says(place, "pictures; a run on them is unfinished");
+    says(place, "pictures of no run in this database");
+    assert_true(is_there(place, "data", keys[0]));
+    assert_true(is_there(place, "data", keys[1]));
+    assert_false(is_there(place, "data", keys[2]));
+    assert_int_equal(fs_store_run_state(place->store, run, "trained", NULL, 0, 0, &place->error), FS_OK);
+    collect(place, (struct fs_gc_request){.apply = true});
+    assert_false(is_there(place, "data", keys[0]));
+    assert_true(is_there(place, "data", keys[1]));
+    assert_true(is_there(place, "data", keys[3]));
+    close(reader);
+    collect(place, (struct fs_gc_request){.apply = true});
+    assert_false(is_there(place, "data", keys[3]));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -280,6 +323,7 @@ int main(void)
         TEST(test_pairs_stay_while_a_run_on_them_is_unfinished),
         TEST(test_a_locked_folder_stays),
         TEST(test_links_are_not_followed_and_an_empty_folder_is_fine),
+        TEST(test_decoded_pictures_go_when_their_runs_are_trained),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
