@@ -40,6 +40,8 @@ struct fs_window {
     int64_t out_channels; /* pooling: equal to in_channels */
     int64_t kernel_height, kernel_width, stride;
     int64_t pad_height, pad_width; /* on both sides */
+    int64_t pad_below, pad_right;  /* beside these, on that side alone */
+    int64_t channels_last;         /* 1: each filter lies as (row, column, channel); 0: as (channel, row, column) */
 };
 
 enum fs_pooling { FS_POOL_MAX, FS_POOL_AVERAGE_PADDED, FS_POOL_AVERAGE_UNPADDED };
@@ -209,12 +211,12 @@ struct fs_backend {
                   const struct fs_view averages[2]);
 
     /* --- convolution, for feature extractors ---------------------------------------------------------------------- */
-    /* x [B, H·W·C], w [O, C·kh·kw] (each filter as channel, row, column), bias [1, O], y [B, H′·W′·O]; `relu` is
-     * fused. */
+    /* x [B, H·W·C], w [O, C·kh·kw] (how each filter lies, the window says), bias [1, O], y [B, H′·W′·O]; x and w of one
+     * type, y any; `relu` is fused. */
     void (*convolution_forward)(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view w,
                                 struct fs_view bias, const struct fs_window *window, bool relu);
-    /* On the CPU only (NULL elsewhere): it trains the small classifier. dy is the gradient after the ReLU; y the
-     * forward result, given when `relu` was fused. dx may be not given; dw, dbias are added to. */
+    /* On the CPU only (NULL elsewhere), all `real`: it trains the small classifier. dy is the gradient after the ReLU;
+     * y the forward result, given when `relu` was fused. dx may be not given; dw, dbias are added to. */
     void (*convolution_backward)(struct fs_backend *backend, struct fs_view dx, struct fs_view dw, struct fs_view dbias,
                                  struct fs_view dy, struct fs_view x, struct fs_view y, struct fs_view w,
                                  const struct fs_window *window);
@@ -227,11 +229,11 @@ struct fs_backend {
     void (*resize_forward)(struct fs_backend *backend, struct fs_view y, struct fs_view x,
                            const struct fs_resize_side *vertical, const struct fs_resize_side *horizontal,
                            int64_t channels, const struct fs_resize_scale *scale);
-    /* Group norm (Wu & He 2018): y = (x − mean)/√(var + epsilon)·gamma + beta, the statistics those of a sample's
-     * pixels and the `channels`/`groups` channels of a group. x, y [B, P·channels] (channels last; y may be x), gamma,
-     * beta [1, channels]; each of any type. */
+    /* Group norm (Wu & He 2018): z = (x − mean)/√(var + epsilon)·gamma + beta, the statistics those of a sample's
+     * pixels and the `channels`/`groups` channels of a group; y = z, or z·sigmoid(z) when `silu`. x, y
+     * [B, P·channels] (channels last; y may be x), gamma, beta [1, channels]; each of any type. */
     void (*group_norm_forward)(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view gamma,
-                               struct fs_view beta, int64_t channels, int64_t groups, double epsilon);
+                               struct fs_view beta, int64_t channels, int64_t groups, double epsilon, bool silu);
 };
 
 static inline struct fs_view fs_no_view(void)

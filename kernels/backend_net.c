@@ -4,18 +4,23 @@
  * All activations lie in one buffer; images that are not needed at the same time share their place. */
 #include "kernels/net_kind.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "kernels/base/memory.h"
 
-enum operation { COPY, CONVOLUTION, POOLING };
+enum operation { COPY, SUM, CONVOLUTION, POOLING, NORM, UPSAMPLE, ATTENTION };
 
+/* SUM: out + in → out. */
 struct layer {
     enum operation operation;
-    struct fs_net_slice out, in; /* but for a copy, whole images */
+    struct fs_net_slice out, in; /* but for a copy and a sum, whole images */
     struct fs_window window;
+    bool relu;
     enum fs_pooling pooling;
-    float *weights, *bias; /* a convolution's, in one buffer */
+    struct fs_net_norm norm;
+    struct fs_resize_side vertical, horizontal;
+    struct fs_view weights, bias; /* a convolution's; a norm's gamma and beta */
 };
 
 struct backend_net {
@@ -23,7 +28,7 @@ struct backend_net {
     struct fs_backend *backend;
     int64_t batch_max;
     struct layer layers[FS_NET_LAYERS_MAX];
-    float *parameters[FS_NET_LAYERS_MAX]; /* the convolutions' buffers */
+    void *parameters[2 * FS_NET_LAYERS_MAX]; /* the layers' buffers */
     int parameter_count;
     float *arena;           /* [batch_max] times the floats of each image, at batch_max times its offset */
     float *reading;         /* where results are put together: grows with what is asked for */
@@ -73,7 +78,7 @@ static fs_status whole(struct backend_net *b, struct fs_net_slice slice, struct 
     *image = slice;
     return slice.channels == from->channels
                ? FS_OK
-               : fs_net_image(&b->net, from->height, from->width, slice.channels, image, error);
+               : fs_net_image(&b->net, from->type, from->height, from->width, slice.channels, image, error);
 }
 
 /* The operations want dense images: what lies among other channels is copied out before, and back behind it. */
@@ -95,36 +100,112 @@ static struct fs_window window_of(const struct backend_net *b, struct fs_net_sli
                                   const struct fs_net_kernel *k)
 {
     const struct fs_net_image *from = &b->net.images[in.image];
-    return (struct fs_window){from->height, from->width, in.channels,   out.channels, k->height,
-                              k->width,     k->stride,   k->pad_height, k->pad_width};
+    return (struct fs_window){.in_height = from->height,
+                              .in_width = from->width,
+                              .in_channels = in.channels,
+                              .out_channels = out.channels,
+                              .kernel_height = k->height,
+                              .kernel_width = k->width,
+                              .stride = k->stride,
+                              .pad_height = k->pad_height,
+                              .pad_width = k->pad_width,
+                              .pad_below = k->pad_below,
+                              .pad_right = k->pad_right,
+                              .channels_last = 1};
+}
+
+/* A buffer of the network's own on the backend, with the host's bytes in it. */
+static void *keep(struct backend_net *b, const void *host, size_t bytes, struct fs_error *error)
+{
+    if (b->parameter_count == (int)(sizeof b->parameters / sizeof *b->parameters)) {
+        fs_fail(error, FS_FAILED, "a network of more than %d layers", FS_NET_LAYERS_MAX);
+        return NULL;
+    }
+    void *memory = b->backend->allocate(b->backend, bytes, error);
+    if (memory != NULL) {
+        b->parameters[b->parameter_count++] = memory;
+        b->backend->upload(b->backend, memory, host, bytes);
+    }
+    return memory;
+}
+
+/* [1, count] float32. */
+static fs_status keep_floats(struct backend_net *b, const float *host, int64_t count, struct fs_view *view,
+                             struct fs_error *error)
+{
+    *view = fs_view(keep(b, host, (size_t)count * sizeof *host, error), FS_F32, 1, count);
+    return view->data != NULL ? FS_OK : FS_FAILED;
+}
+
+/* Filters as they are multiplied from here on, turned once: (row, column, channel), from (channel, row, column). */
+static void turn(float *turned, const float *weights, const struct fs_window *window)
+{
+    const int64_t area = window->kernel_height * window->kernel_width, channels = window->in_channels;
+    for (int64_t i = 0; i < window->out_channels * channels * area; i++) {
+        const int64_t filter = i / (channels * area), place = i / channels % area;
+        turned[i] = weights[(filter * channels + i % channels) * area + place];
+    }
+}
+
+/* In the type of the images that they meet. */
+static fs_status keep_filters(struct backend_net *b, const struct fs_window *window, const float *weights,
+                              enum fs_type type, struct fs_view *kept, struct fs_error *error)
+{
+    const int64_t cols = window->in_channels * window->kernel_height * window->kernel_width;
+    const size_t count = (size_t)(window->out_channels * cols);
+    float *turned = fs_allocate(count, sizeof *turned, "a network's filters", error);
+    if (turned == NULL) {
+        return FS_FAILED;
+    }
+    turn(turned, weights, window);
+    void *data = keep(b, turned, count * sizeof *turned, error);
+    free(turned);
+    *kept = fs_view(data, FS_F32, window->out_channels, cols);
+    if (data == NULL || type == FS_F32) {
+        return data != NULL ? FS_OK : FS_FAILED;
+    }
+    void *rounded = b->backend->allocate(b->backend, count * fs_type_size(type), error);
+    if (rounded == NULL) {
+        return FS_FAILED;
+    }
+    const struct fs_view other = fs_view(rounded, type, kept->rows, kept->cols);
+    b->backend->copy(b->backend, other, *kept);
+    b->backend->release(b->backend, data);
+    b->parameters[b->parameter_count - 1] = rounded;
+    *kept = other;
+    return FS_OK;
+}
+
+/* The input is float32: a layer of another type reads a copy. */
+static fs_status input_of(struct backend_net *b, enum fs_type type, struct fs_net_slice *in, struct fs_error *error)
+{
+    const struct fs_net_slice input = *in;
+    const struct fs_net_image *image = &b->net.images[input.image];
+    if (input.image != FS_NET_INPUT || type == FS_F32) {
+        return FS_OK;
+    }
+    FS_TRY(fs_net_image(&b->net, type, image->height, image->width, image->channels, in, error));
+    return append(b, (struct layer){.operation = COPY, .out = *in, .in = input}, error);
 }
 
 static fs_status convolution(struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
-                             const struct fs_net_kernel *kernel, const float *weights, const float *bias,
-                             struct fs_error *error)
+                             const struct fs_net_kernel *kernel, enum fs_net_output kind, const float *weights,
+                             const float *bias, struct fs_error *error)
 {
     struct backend_net *b = of(net);
-    struct fs_backend *backend = b->backend;
-    const size_t weight_bytes = (size_t)(out.channels * in.channels * kernel->height * kernel->width) * sizeof(float);
-    const size_t bias_bytes = (size_t)out.channels * sizeof(float);
-    if (b->parameter_count == FS_NET_LAYERS_MAX) {
-        return fs_fail(error, FS_FAILED, "a network of more than %d layers", FS_NET_LAYERS_MAX);
+    const struct fs_net_image *to = &net->images[out.image];
+    struct layer layer = {.operation = CONVOLUTION, .out = out, .relu = kind == FS_NET_RELU};
+    FS_TRY(input_of(b, to->type, &in, error));
+    layer.in = in;
+    layer.window = window_of(b, out, in, kernel);
+    FS_TRY(keep_filters(b, &layer.window, weights, net->images[in.image].type, &layer.weights, error));
+    FS_TRY(keep_floats(b, bias, out.channels, &layer.bias, error));
+    if (kind != FS_NET_SUM) {
+        return append_between_copies(b, layer, error);
     }
-    /* Channels come in blocks, so that the bias begins as well aligned as the weights. */
-    float *parameters = backend->allocate(backend, weight_bytes + bias_bytes, error);
-    if (parameters == NULL) {
-        return FS_FAILED;
-    }
-    b->parameters[b->parameter_count++] = parameters;
-    const struct layer layer = {.operation = CONVOLUTION,
-                                .out = out,
-                                .in = in,
-                                .window = window_of(b, out, in, kernel),
-                                .weights = parameters,
-                                .bias = parameters + weight_bytes / sizeof(float)};
-    backend->upload(backend, layer.weights, weights, weight_bytes);
-    backend->upload(backend, layer.bias, bias, bias_bytes);
-    return append_between_copies(b, layer, error);
+    FS_TRY(fs_net_image(net, to->type, to->height, to->width, out.channels, &layer.out, error));
+    FS_TRY(append_between_copies(b, layer, error));
+    return append(b, (struct layer){.operation = SUM, .out = out, .in = layer.out}, error);
 }
 
 static fs_status pool(struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
@@ -134,6 +215,56 @@ static fs_status pool(struct fs_net *net, struct fs_net_slice out, struct fs_net
     const struct layer layer = {
         .operation = POOLING, .out = out, .in = in, .window = window_of(b, out, in, kernel), .pooling = pooling};
     return append_between_copies(b, layer, error);
+}
+
+static struct fs_net_slice all_of(const struct fs_net *net, int image)
+{
+    return (struct fs_net_slice){image, 0, net->images[image].channels};
+}
+
+static fs_status group_norm(struct fs_net *net, int out, int in, const struct fs_net_norm *norm, const float *gamma,
+                            const float *beta, struct fs_error *error)
+{
+    struct backend_net *b = of(net);
+    struct layer layer = {.operation = NORM, .out = all_of(net, out), .in = all_of(net, in), .norm = *norm};
+    FS_TRY(keep_floats(b, gamma, layer.in.channels, &layer.weights, error));
+    FS_TRY(keep_floats(b, beta, layer.in.channels, &layer.bias, error));
+    return append(b, layer, error);
+}
+
+/* Nearest neighbours as a resize of one tap. */
+static fs_status double_side(struct backend_net *b, int64_t size, struct fs_resize_side *side, struct fs_error *error)
+{
+    const size_t count = 2 * (size_t)size;
+    int32_t *first = fs_allocate(count, sizeof *first, "a network's resize", error);
+    float *weights = fs_allocate(count, sizeof *weights, "a network's resize", error);
+    for (size_t i = 0; first != NULL && weights != NULL && i < count; i++) {
+        first[i] = (int32_t)(i / 2);
+        weights[i] = 1;
+    }
+    *side = (struct fs_resize_side){.in = size, .out = 2 * size, .taps = 1};
+    if (first != NULL && weights != NULL) {
+        side->first = keep(b, first, count * sizeof *first, error);
+        side->weights = side->first != NULL ? keep(b, weights, count * sizeof *weights, error) : NULL;
+    }
+    free(first);
+    free(weights);
+    return side->weights != NULL ? FS_OK : FS_FAILED;
+}
+
+static fs_status upsample(struct fs_net *net, int out, int in, struct fs_error *error)
+{
+    struct backend_net *b = of(net);
+    struct layer layer = {.operation = UPSAMPLE, .out = all_of(net, out), .in = all_of(net, in)};
+    FS_TRY(double_side(b, net->images[in].height, &layer.vertical, error));
+    FS_TRY(double_side(b, net->images[in].width, &layer.horizontal, error));
+    return append(b, layer, error);
+}
+
+static fs_status attention(struct fs_net *net, int out, int qkv, struct fs_error *error)
+{
+    const struct layer layer = {.operation = ATTENTION, .out = all_of(net, out), .in = all_of(net, qkv)};
+    return append(of(net), layer, error);
 }
 
 static fs_status finish(struct fs_net *net, struct fs_error *error)
@@ -152,7 +283,7 @@ static struct fs_view pixels_of(const struct backend_net *b, const struct batch 
     const struct fs_net_image *image = &b->net.images[slice.image];
     float *data =
         slice.image == FS_NET_INPUT ? (float *)(uintptr_t)batch->images : b->arena + b->batch_max * image->offset;
-    const struct fs_view all = fs_view(data, FS_F32, batch->count * image->height * image->width, image->channels);
+    const struct fs_view all = fs_view(data, image->type, batch->count * image->height * image->width, image->channels);
     return fs_view_cols(all, slice.first, slice.channels);
 }
 
@@ -160,27 +291,39 @@ static struct fs_view pixels_of(const struct backend_net *b, const struct batch 
 static struct fs_view samples_of(const struct backend_net *b, const struct batch *batch, struct fs_net_slice slice)
 {
     const struct fs_view pixels = pixels_of(b, batch, slice);
-    return fs_view(pixels.data, FS_F32, batch->count, pixels.rows / batch->count * pixels.cols);
+    return fs_view(pixels.data, pixels.type, batch->count, pixels.rows / batch->count * pixels.cols);
 }
 
 static void run_layer(const struct backend_net *b, const struct layer *layer, const struct batch *batch)
 {
     struct fs_backend *backend = b->backend;
     const struct fs_window *window = &layer->window;
+    const struct fs_view out = pixels_of(b, batch, layer->out), in = pixels_of(b, batch, layer->in);
+    const struct fs_view outs = samples_of(b, batch, layer->out), ins = samples_of(b, batch, layer->in);
+    static const struct fs_resize_scale same = {-INFINITY, INFINITY, 1, 0};
     switch (layer->operation) {
     case COPY:
-        backend->copy(backend, pixels_of(b, batch, layer->out), pixels_of(b, batch, layer->in));
+        backend->copy(backend, out, in);
         break;
-    case CONVOLUTION: {
-        const int64_t filter = window->in_channels * window->kernel_height * window->kernel_width;
-        backend->convolution_forward(backend, samples_of(b, batch, layer->out), samples_of(b, batch, layer->in),
-                                     fs_view(layer->weights, FS_F32, window->out_channels, filter),
-                                     fs_view(layer->bias, FS_F32, 1, window->out_channels), window, true);
+    case SUM:
+        backend->add(backend, out, out, in);
         break;
-    }
+    case CONVOLUTION:
+        backend->convolution_forward(backend, outs, ins, layer->weights, layer->bias, window, layer->relu);
+        break;
     case POOLING:
-        backend->pool_forward(backend, samples_of(b, batch, layer->out), samples_of(b, batch, layer->in), window,
-                              layer->pooling);
+        backend->pool_forward(backend, outs, ins, window, layer->pooling);
+        break;
+    case NORM:
+        backend->group_norm_forward(backend, outs, ins, layer->weights, layer->bias, in.cols, layer->norm.groups,
+                                    layer->norm.epsilon, layer->norm.silu);
+        break;
+    case UPSAMPLE:
+        backend->resize_forward(backend, outs, ins, &layer->vertical, &layer->horizontal, in.cols, &same);
+        break;
+    case ATTENTION:
+        backend->attention_forward(backend, out, fs_no_view(), in, in.rows / batch->count, 1,
+                                   1 / sqrt((double)out.cols));
         break;
     }
 }
@@ -233,7 +376,8 @@ static struct fs_view average(const struct backend_net *b, const struct batch *b
     struct fs_backend *backend = b->backend;
     const struct fs_net_image *image = &b->net.images[index];
     const int64_t h = image->height, w = image->width, c = image->channels;
-    const struct fs_window line = {h, w, c, c, 1, w, 1, 0, 0}, column = {h, 1, c, c, h, 1, 1, 0, 0};
+    const struct fs_window line = {h, w, c, c, 1, w, 1, .pad_height = 0},
+                           column = {h, 1, c, c, h, 1, 1, .pad_height = 0};
     const struct fs_view pixels = samples_of(b, batch, (struct fs_net_slice){index, 0, c}),
                          lines = fs_view(memory, FS_F32, batch->count, h * c),
                          all = fs_view(memory + b->batch_max * h * c, FS_F32, batch->count, c);
@@ -296,7 +440,8 @@ static fs_status run_all(struct fs_net *net, const struct fs_net_run *run, struc
 
 struct fs_net *fs_backend_net_create(struct fs_backend *backend, int64_t batch_max, struct fs_error *error)
 {
-    static const struct fs_net_kind kind = {destroy, convolution, pool, finish, run_all};
+    static const struct fs_net_kind kind = {destroy,  convolution, pool,   group_norm,
+                                            upsample, attention,   finish, run_all};
     if (backend->real != FS_F32) {
         fs_fail(error, FS_USAGE, "a network: the backend '%s' does not compute in float32", backend->name);
         return NULL;

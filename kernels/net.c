@@ -1,16 +1,16 @@
 /* Inference networks: what holds for each kind of them. */
 #include "kernels/net_kind.h"
 
-struct fs_net *fs_net_create(struct fs_backend *backend, int64_t batch_max, int64_t height, int64_t width,
-                             int64_t channels, struct fs_error *error)
+struct fs_net *fs_net_create(struct fs_backend *backend, enum fs_net_threads threads, int64_t batch_max, int64_t height,
+                             int64_t width, int64_t channels, struct fs_error *error)
 {
-    const int threads = fs_cpu_threads(backend);
-    struct fs_net *net =
-        threads > 0 ? fs_onednn_net_create(threads, error) : fs_backend_net_create(backend, batch_max, error);
+    struct fs_net *net = fs_cpu_threads(backend) > 0 ? fs_onednn_net_create(backend, threads, error)
+                                                     : fs_backend_net_create(backend, batch_max, error);
     if (net != NULL) {
         net->images[FS_NET_INPUT] =
             (struct fs_net_image){.height = height, .width = width, .channels = channels, .first = -1};
         net->image_count = 1;
+        net->threads = threads;
     }
     return net;
 }
@@ -27,6 +27,11 @@ double fs_net_flops(const struct fs_net *net)
     return net->flops;
 }
 
+int64_t fs_net_activation_bytes(const struct fs_net *net)
+{
+    return net->arena_floats * (int64_t)sizeof(float);
+}
+
 /* --- description --- */
 
 fs_status fs_net_add_image(struct fs_net *net, struct fs_net_image image, int *index, struct fs_error *error)
@@ -40,16 +45,24 @@ fs_status fs_net_add_image(struct fs_net *net, struct fs_net_image image, int *i
     return FS_OK;
 }
 
-fs_status fs_net_image(struct fs_net *net, int64_t height, int64_t width, int64_t channels, struct fs_net_slice *slice,
-                       struct fs_error *error)
+int64_t fs_net_image_floats(const struct fs_net_image *image)
 {
-    if (height < 1 || width < 1 || channels < 1 || channels % FS_NET_BLOCK != 0) {
+    const int64_t blocks = (image->channels + FS_NET_BLOCK - 1) / FS_NET_BLOCK;
+    return image->height * image->width * blocks * FS_NET_BLOCK * (int64_t)fs_type_size(image->type) /
+           (int64_t)sizeof(float);
+}
+
+fs_status fs_net_image(struct fs_net *net, enum fs_type type, int64_t height, int64_t width, int64_t channels,
+                       struct fs_net_slice *slice, struct fs_error *error)
+{
+    if (height < 1 || width < 1 || channels < 1 || type == FS_F64) {
         return fs_fail(error, FS_FAILED, "a network's image of %lld × %lld × %lld", (long long)height, (long long)width,
                        (long long)channels);
     }
+    struct fs_net_image image = {height, width, channels, .type = type};
+    image.floats = fs_net_image_floats(&image);
     *slice = (struct fs_net_slice){.channels = channels};
-    return fs_net_add_image(net, (struct fs_net_image){height, width, channels, .floats = height * width * channels},
-                            &slice->image, error);
+    return fs_net_add_image(net, image, &slice->image, error);
 }
 
 fs_status fs_net_add_layer(struct fs_net *net, int in, int out, struct fs_error *error)
@@ -65,11 +78,26 @@ fs_status fs_net_add_layer(struct fs_net *net, int in, int out, struct fs_error 
     return FS_OK;
 }
 
+fs_status fs_net_add_workspace(struct fs_net *net, int64_t floats, int *image, struct fs_error *error)
+{
+    FS_TRY(fs_net_add_image(net, (struct fs_net_image){.floats = floats}, image, error));
+    struct fs_net_image *added = &net->images[*image];
+    added->first = added->written = added->last = net->layer_count - 1;
+    return FS_OK;
+}
+
 static bool in_blocks(const struct fs_net *net, struct fs_net_slice slice)
 {
-    return slice.image > FS_NET_INPUT && slice.image < net->image_count && slice.first >= 0 && slice.channels > 0 &&
-           slice.first % FS_NET_BLOCK == 0 && slice.channels % FS_NET_BLOCK == 0 &&
-           slice.first + slice.channels <= net->images[slice.image].channels;
+    if (slice.image <= FS_NET_INPUT || slice.image >= net->image_count || slice.first < 0 || slice.channels < 1) {
+        return false;
+    }
+    const int64_t end = slice.first + slice.channels, channels = net->images[slice.image].channels;
+    return slice.first % FS_NET_BLOCK == 0 && (end == channels || (end < channels && end % FS_NET_BLOCK == 0));
+}
+
+static bool is_whole(const struct fs_net *net, struct fs_net_slice slice)
+{
+    return in_blocks(net, slice) && slice.first == 0 && slice.channels == net->images[slice.image].channels;
 }
 
 static bool is_input(const struct fs_net *net, struct fs_net_slice slice)
@@ -78,28 +106,37 @@ static bool is_input(const struct fs_net *net, struct fs_net_slice slice)
            net->layer_count == 0;
 }
 
+static fs_status misfit(const struct fs_net *net, struct fs_error *error)
+{
+    return fs_fail(error, FS_FAILED, "layer %d of a network: its images do not fit each other", net->layer_count);
+}
+
 static fs_status check_shapes(const struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
                               const struct fs_net_kernel *k, struct fs_error *error)
 {
     if (in_blocks(net, out) && (in_blocks(net, in) || is_input(net, in)) && in.image != out.image && k->stride > 0) {
         const struct fs_net_image *from = &net->images[in.image], *to = &net->images[out.image];
-        if (to->height == (from->height + 2 * k->pad_height - k->height) / k->stride + 1 &&
-            to->width == (from->width + 2 * k->pad_width - k->width) / k->stride + 1) {
+        if (to->height == (from->height + 2 * k->pad_height + k->pad_below - k->height) / k->stride + 1 &&
+            to->width == (from->width + 2 * k->pad_width + k->pad_right - k->width) / k->stride + 1) {
             return FS_OK;
         }
     }
-    return fs_fail(error, FS_FAILED, "layer %d of a network: its images do not fit each other", net->layer_count);
+    return misfit(net, error);
 }
 
 fs_status fs_net_convolution(struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
-                             const struct fs_net_kernel *kernel, const float *weights, const float *bias,
-                             struct fs_error *error)
+                             const struct fs_net_kernel *kernel, enum fs_net_output kind, const float *weights,
+                             const float *bias, struct fs_error *error)
 {
     FS_TRY(check_shapes(net, out, in, kernel, error));
     const struct fs_net_image *target = &net->images[out.image];
+    if (kind == FS_NET_SUM && target->first < 0) {
+        return fs_fail(error, FS_FAILED, "layer %d of a network: it adds to what no layer has written",
+                       net->layer_count);
+    }
     net->flops += 2.0 * (double)(out.channels * in.channels * kernel->height * kernel->width) *
                   (double)(target->height * target->width);
-    return net->kind->convolution(net, out, in, kernel, weights, bias, error);
+    return net->kind->convolution(net, out, in, kernel, kind, weights, bias, error);
 }
 
 fs_status fs_net_pool(struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
@@ -113,6 +150,54 @@ fs_status fs_net_pool(struct fs_net *net, struct fs_net_slice out, struct fs_net
                        net->layer_count);
     }
     return net->kind->pool(net, out, in, kernel, pooling, error);
+}
+
+/* Of a layer between whole images of one type. */
+static fs_status check_whole(const struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in,
+                             struct fs_error *error)
+{
+    if (net->threads != FS_NET_THREADS_TOGETHER) {
+        return fs_fail(error, FS_FAILED, "layer %d of a network: threads that take an image each have no such layer",
+                       net->layer_count);
+    }
+    return is_whole(net, out) && is_whole(net, in) && net->images[in.image].type == net->images[out.image].type
+               ? FS_OK
+               : misfit(net, error);
+}
+
+fs_status fs_net_group_norm(struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in, int64_t groups,
+                            double epsilon, const float *gamma, const float *beta, bool silu, struct fs_error *error)
+{
+    FS_TRY(check_whole(net, out, in, error));
+    const struct fs_net_image *from = &net->images[in.image], *to = &net->images[out.image];
+    if (from->height != to->height || from->width != to->width || in.channels != out.channels || groups < 1 ||
+        in.channels % groups != 0) {
+        return misfit(net, error);
+    }
+    const struct fs_net_norm norm = {groups, epsilon, silu};
+    return net->kind->group_norm(net, out.image, in.image, &norm, gamma, beta, error);
+}
+
+fs_status fs_net_upsample(struct fs_net *net, struct fs_net_slice out, struct fs_net_slice in, struct fs_error *error)
+{
+    FS_TRY(check_whole(net, out, in, error));
+    const struct fs_net_image *from = &net->images[in.image], *to = &net->images[out.image];
+    if (2 * from->height != to->height || 2 * from->width != to->width || in.channels != out.channels) {
+        return misfit(net, error);
+    }
+    return net->kind->upsample(net, out.image, in.image, error);
+}
+
+fs_status fs_net_attention(struct fs_net *net, struct fs_net_slice out, struct fs_net_slice qkv, struct fs_error *error)
+{
+    FS_TRY(check_whole(net, out, qkv, error));
+    const struct fs_net_image *from = &net->images[qkv.image], *to = &net->images[out.image];
+    if (from->height != to->height || from->width != to->width || qkv.channels != 3 * out.channels) {
+        return misfit(net, error);
+    }
+    const double pixels = (double)(from->height * from->width);
+    net->flops += 4 * pixels * pixels * (double)out.channels;
+    return net->kind->attention(net, out.image, qkv.image, error);
 }
 
 /* --- memory --- */

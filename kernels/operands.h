@@ -258,20 +258,21 @@ static inline bool fs_adamw_fits(const struct fs_backend *backend, const struct 
 
 static inline int64_t fs_window_out_height(const struct fs_window *window)
 {
-    return (window->in_height + 2 * window->pad_height - window->kernel_height) / window->stride + 1;
+    return (window->in_height + 2 * window->pad_height + window->pad_below - window->kernel_height) / window->stride +
+           1;
 }
 
 static inline int64_t fs_window_out_width(const struct fs_window *window)
 {
-    return (window->in_width + 2 * window->pad_width - window->kernel_width) / window->stride + 1;
+    return (window->in_width + 2 * window->pad_width + window->pad_right - window->kernel_width) / window->stride + 1;
 }
 
 /* Images in and out, of any type, are as large as the window says, and each place of it holds a pixel. */
 static inline bool fs_window_fits(const struct fs_backend *backend, struct fs_view y, struct fs_view x,
                                   const struct fs_window *window)
 {
-    return window->stride > 0 && window->pad_height < window->kernel_height &&
-           window->pad_width < window->kernel_width &&
+    return window->stride > 0 && window->pad_height + window->pad_below < window->kernel_height &&
+           window->pad_width + window->pad_right < window->kernel_width &&
            fs_any_shape(backend, x, x.rows, window->in_height * window->in_width * window->in_channels) &&
            fs_any_shape(backend, y, x.rows,
                         fs_window_out_height(window) * fs_window_out_width(window) * window->out_channels);
@@ -281,17 +282,16 @@ static inline bool fs_convolution_forward_fits(const struct fs_backend *backend,
                                                struct fs_view w, struct fs_view bias, const struct fs_window *window)
 {
     const int64_t filter = window->in_channels * window->kernel_height * window->kernel_width;
-    return fs_is_real(backend, y) && fs_is_real(backend, x) && fs_window_fits(backend, y, x, window) &&
-           fs_real_shape(backend, w, window->out_channels, filter) &&
-           (bias.data == NULL || fs_real_shape(backend, bias, 1, window->out_channels));
+    return fs_window_fits(backend, y, x, window) && fs_any_shape(backend, w, window->out_channels, filter) &&
+           w.type == x.type && (bias.data == NULL || fs_real_shape(backend, bias, 1, window->out_channels));
 }
 
 static inline bool fs_convolution_backward_fits(const struct fs_backend *backend, struct fs_view dx, struct fs_view dw,
                                                 struct fs_view dbias, struct fs_view dy, struct fs_view x,
                                                 struct fs_view y, struct fs_view w, const struct fs_window *window)
 {
-    return fs_convolution_forward_fits(backend, dy, x, w, dbias, window) &&
-           fs_real_shape(backend, dw, w.rows, w.cols) &&
+    return fs_convolution_forward_fits(backend, dy, x, w, dbias, window) && fs_is_real(backend, dy) &&
+           fs_is_real(backend, x) && fs_real_shape(backend, dw, w.rows, w.cols) &&
            (dx.data == NULL || fs_real_shape(backend, dx, x.rows, x.cols)) &&
            (y.data == NULL || fs_real_shape(backend, y, dy.rows, dy.cols));
 }

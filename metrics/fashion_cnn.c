@@ -19,12 +19,12 @@
 /* clang-format off */
 static const struct fs_fashion_cnn_layer layers[FS_FASHION_CNN_LAYERS] = {
     /* height, width, channels → channels; window, stride, padding */
-    {"conv1",  {28, 28,   1,  16, 3, 3, 1, 1, 1}, true},
-    {"conv2",  {28, 28,  16,  32, 3, 3, 2, 1, 1}, true},
-    {"conv3",  {14, 14,  32,  64, 3, 3, 2, 1, 1}, true},
-    {"conv4",  { 7,  7,  64,  64, 3, 3, 2, 1, 1}, true},
-    {"hidden", { 4,  4,  64, FS_FASHION_CNN_FEATURES, 4, 4, 1, 0, 0}, true},
-    {"logits", { 1,  1, FS_FASHION_CNN_FEATURES, FS_FASHION_CNN_CLASSES, 1, 1, 1, 0, 0}, false},
+    {"conv1",  {28, 28,   1,  16, 3, 3, 1, .pad_height = 1, .pad_width = 1}, true},
+    {"conv2",  {28, 28,  16,  32, 3, 3, 2, .pad_height = 1, .pad_width = 1}, true},
+    {"conv3",  {14, 14,  32,  64, 3, 3, 2, .pad_height = 1, .pad_width = 1}, true},
+    {"conv4",  { 7,  7,  64,  64, 3, 3, 2, .pad_height = 1, .pad_width = 1}, true},
+    {"hidden", { 4,  4,  64, FS_FASHION_CNN_FEATURES, 4, 4, 1, .pad_height = 0, .pad_width = 0}, true},
+    {"logits", { 1,  1, FS_FASHION_CNN_FEATURES, FS_FASHION_CNN_CLASSES, 1, 1, 1, .pad_height = 0, .pad_width = 0}, false},
 };
 /* clang-format on */
 

@@ -65,15 +65,18 @@ static struct features make(struct builder *b, int64_t height, int64_t width, in
 {
     struct features made = {{0, 0, channels}, height, width};
     if (b->status == FS_OK && b->net) {
-        b->status = fs_net_image(b->net, height, width, channels, &made.slice, b->error);
+        b->status = fs_net_image(b->net, FS_F32, height, width, channels, &made.slice, b->error);
     }
     return made;
 }
 
 static struct fs_net_kernel kernel_of(int64_t height, int64_t width, enum fit fit)
 {
-    return (struct fs_net_kernel){height, width, fit == HALVE ? 2 : 1, fit == SAME ? (height - 1) / 2 : 0,
-                                  fit == SAME ? (width - 1) / 2 : 0};
+    return (struct fs_net_kernel){.height = height,
+                                  .width = width,
+                                  .stride = fit == HALVE ? 2 : 1,
+                                  .pad_height = fit == SAME ? (height - 1) / 2 : 0,
+                                  .pad_width = fit == SAME ? (width - 1) / 2 : 0};
 }
 
 static struct features make_for(struct builder *b, struct features in, int64_t channels, int64_t height, int64_t width,
@@ -120,7 +123,7 @@ static void convolve(struct builder *b, const char *block, const struct filter *
         b->visit(b->owner, module, shape);
     } else if (b->status == FS_OK) {
         fold(b, module, shape, b->weights, bias);
-        b->status = fs_net_convolution(b->net, out.slice, in.slice, &kernel, b->weights, bias, b->error);
+        b->status = fs_net_convolution(b->net, out.slice, in.slice, &kernel, FS_NET_RELU, b->weights, bias, b->error);
     }
 }
 
@@ -291,7 +294,7 @@ static fs_status build(struct fs_inception *inception, struct fs_backend *backen
     const int64_t largest = 448 * 384 * 9; /* Mixed_7b.branch3x3dbl_2 */
     const size_t classifier = (size_t)(taps[FS_INCEPTION_LOGITS].dim * taps[FS_INCEPTION_POOL].dim);
     inception->classifier = fs_allocate(classifier, sizeof *inception->classifier, "a classifier", error);
-    inception->net = fs_net_create(backend, batch_max_of(backend), SIDE, SIDE, 3, error);
+    inception->net = fs_net_create(backend, FS_NET_THREAD_AN_IMAGE, batch_max_of(backend), SIDE, SIDE, 3, error);
     float *weights = fs_allocate((size_t)largest, sizeof *weights, "the filters of a convolution", error);
     struct builder builder = {.net = inception->net, .file = file, .weights = weights, .error = error};
     builder.status = inception->classifier && inception->net && weights ? FS_OK : FS_FAILED;

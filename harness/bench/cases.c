@@ -101,6 +101,8 @@ void fs_case_name(const struct fs_case *c, char *text, size_t size)
                  {"in_place", c->in_place},
                  {"accumulate", c->accumulate},
                  {"relu", c->relu},
+                 {"silu", c->silu},
+                 {"channels_last", w->channels_last != 0},
                  {"narrow", c->narrow}};
     struct name name = {text, size, 0, '('};
     name.length = (size_t)snprintf(text, size, "%s", c->operation->name);
@@ -115,6 +117,9 @@ void fs_case_name(const struct fs_case *c, char *text, size_t size)
     if (w->kernel_height > 0) {
         put(&name, "kernel=%dx%d/%d+%d+%d", (int)w->kernel_height, (int)w->kernel_width, (int)w->stride,
             (int)w->pad_height, (int)w->pad_width);
+    }
+    if (w->pad_below + w->pad_right > 0) {
+        put(&name, "after=+%d+%d", (int)w->pad_below, (int)w->pad_right);
     }
     if (w->out_channels > 0) {
         put(&name, "channels=%d", (int)w->out_channels);

@@ -52,7 +52,7 @@ struct fs_case {
     double scale, clip, centre;
     bool gelu, kept; /* with the activation; with what is kept for the backward pass */
     bool bare;       /* without the operands that may be left out */
-    bool in_place, accumulate, relu;
+    bool in_place, accumulate, relu, silu;
     bool narrow;   /* copy: from REAL to ANY, else from ANY to REAL */
     uint32_t seed; /* of what the operation itself draws */
 };

@@ -74,8 +74,8 @@ static int patches_at_model(const struct fs_case_model *m, struct fs_case *out)
 static int convolution_forward_operands(const struct fs_case *c, struct fs_case_operand *list)
 {
     const int64_t filters = c->window.out_channels;
-    return FS_OPERANDS(list, FS_OUT("y", FS_REAL, B, numbers_out(c)), FS_IN("x", FS_REAL, B, numbers_in(c)),
-                       FS_IN("w", FS_REAL, filters, token_width(c), .dense = true),
+    return FS_OPERANDS(list, FS_OUT("y", FS_ANY, B, numbers_out(c)), FS_IN("x", FS_ANY, B, numbers_in(c)),
+                       FS_IN("w", FS_ANY, filters, token_width(c), .dense = true),
                        FS_IN("bias", FS_REAL, !c->bare, filters, .dense = true));
 }
 
@@ -123,6 +123,9 @@ static const struct fs_case convolution_cases[] = {
     {.samples = 2, .window = {7, 11, 5, 7, 5, 3, 2, 2, 0}, .relu = true},
     {.samples = 1, .window = {6, 6, 16, 24, 1, 1, 1, 0, 0}},
     {.samples = 2, .window = {5, 6, 3, 4, 3, 3, 1, 1, 1}, .bare = true},
+    {.samples = 2, .window = {8, 6, 8, 8, 3, 3, 2, .pad_below = 1, .pad_right = 1}}, /* an autoencoder's way down */
+    {.samples = 1, .window = {5, 9, 12, 6, 3, 2, 1, 0, 1, .pad_below = 2, .channels_last = 1}},
+    {.samples = 2, .window = {7, 4, 5, 3, 3, 3, 1, 1, 1, .channels_last = 1}, .relu = true},
 };
 
 /* Of a small classifier: 28 × 28, 32 to 64 channels. */
@@ -216,7 +219,7 @@ static int group_norm_forward_operands(const struct fs_case *c, struct fs_case_o
 
 static void group_norm_forward(struct fs_backend *k, const struct fs_case *c, const struct fs_view v[])
 {
-    k->group_norm_forward(k, v[0], v[1], v[2], v[3], c->window.in_channels, c->groups, 1e-3);
+    k->group_norm_forward(k, v[0], v[1], v[2], v[3], c->window.in_channels, c->groups, 1e-3, c->silu);
 }
 
 /* Far from 0, x is itself rounded to its centre's digits. */
@@ -232,6 +235,8 @@ static const struct fs_case group_norm_cases[] = {
     {.samples = 1, .window = {1, 1, 6}, .groups = 1},
     {.samples = 2, .window = {29, 37, 20}, .groups = 5, .centre = 100}, /* more pixels than are summed at once */
     {.samples = 2, .window = {13, 1, 48}, .groups = 48, .in_place = true},
+    {.samples = 2, .window = {6, 11, 24}, .groups = 8, .silu = true},
+    {.samples = 1, .window = {9, 9, 7}, .groups = 7, .in_place = true, .silu = true},
 };
 
 static int group_norm_at_model(const struct fs_case_model *m, struct fs_case *out)

@@ -11,6 +11,8 @@ static struct fs_convolution convolution_of(enum fs_direction direction, struct 
                                    .x_stride = x.stride,
                                    .y_stride = y.stride,
                                    .w_stride = w.stride,
+                                   .type = x.type,
+                                   .y_type = y.type,
                                    .x = x.data,
                                    .w = w.data,
                                    .bias = bias.data,

@@ -3,6 +3,7 @@
 #ifndef FEWSTEP_CPU_H
 #define FEWSTEP_CPU_H
 
+#include "kernels/cpu/blocked.h"
 #include "kernels/operands.h"
 
 struct fs_onednn;
@@ -23,6 +24,7 @@ struct fs_cpu {
     void (*relu_backward)(const struct fs_cpu *cpu, struct fs_view dz, struct fs_view dy, struct fs_view y);
     /* sums [1, cols] += column sums of x; partial: room for fs_column_chunks(x.rows) × cols floats. */
     void (*column_sums)(const struct fs_cpu *cpu, struct fs_view sums, struct fs_view x, float *partial);
+    struct fs_blocked_loops blocked;                                /* for networks */
     double (*peak_flops)(const struct fs_cpu *cpu, int64_t rounds); /* runs `rounds` of multiply-adds, returns FLOPs */
 };
 
@@ -46,6 +48,7 @@ void fs_cpu_install_convolution(struct fs_backend *backend);
  * struct fs_cpu. */
 #define FS_ISA_FILES(do_with, isa)                                                                                     \
     do_with(attention, isa);                                                                                           \
+    do_with(blocked, isa);                                                                                             \
     do_with(elementwise, isa);                                                                                         \
     do_with(group_norm, isa);                                                                                          \
     do_with(loss, isa);                                                                                                \

@@ -8,8 +8,9 @@
 
 #include "kernels/base/memory.h"
 #include "kernels/cpu/onednn_api.h"
+#include "kernels/operands.h"
 
-#define KEY_NUMBERS 20
+#define KEY_NUMBERS 24
 #define ARGUMENTS_MAX 4
 
 /* What a primitive was made for: everything but the pointers. */
@@ -61,20 +62,20 @@ static dnnl_status_t backward_descriptor(dnnl_primitive_desc_t *made, dnnl_engin
     if (weights) {
         return dnnl_convolution_backward_weights_primitive_desc_create(
             made, engine, dnnl_convolution_direct, borrow(&l->x), borrow(&l->w), bias, borrow(&l->y), l->strides,
-            l->dilates, l->padding, l->padding, hint, NULL);
+            l->dilates, l->padding, l->padding_after, hint, NULL);
     }
     return dnnl_convolution_backward_data_primitive_desc_create(made, engine, dnnl_convolution_direct, borrow(&l->x),
                                                                 borrow(&l->w), borrow(&l->y), l->strides, l->dilates,
-                                                                l->padding, l->padding, hint, NULL);
+                                                                l->padding, l->padding_after, hint, NULL);
 #else
     dnnl_convolution_desc_t description;
     const dnnl_status_t status =
-        weights
-            ? dnnl_dilated_convolution_backward_weights_desc_init(&description, dnnl_convolution_direct, &l->x, &l->w,
-                                                                  bias, &l->y, l->strides, l->dilates, l->padding,
-                                                                  l->padding)
-            : dnnl_dilated_convolution_backward_data_desc_init(&description, dnnl_convolution_direct, &l->x, &l->w,
-                                                               &l->y, l->strides, l->dilates, l->padding, l->padding);
+        weights ? dnnl_dilated_convolution_backward_weights_desc_init(&description, dnnl_convolution_direct, &l->x,
+                                                                      &l->w, bias, &l->y, l->strides, l->dilates,
+                                                                      l->padding, l->padding_after)
+                : dnnl_dilated_convolution_backward_data_desc_init(&description, dnnl_convolution_direct, &l->x, &l->w,
+                                                                   &l->y, l->strides, l->dilates, l->padding,
+                                                                   l->padding_after);
     return status != dnnl_success ? status : dnnl_primitive_desc_create(made, &description, NULL, engine, hint);
 #endif
 }
@@ -232,16 +233,11 @@ void fs_onednn_destroy(struct fs_onednn *onednn)
 
 /* --- matrix products --- */
 
-static dnnl_data_type_t type_of(enum fs_type type)
-{
-    return type == FS_BF16 ? dnnl_bf16 : dnnl_f32;
-}
-
 static dnnl_status_t operand_layout(dnnl_memory_desc_t *layout, const struct fs_operand *operand, int64_t rows,
                                     int64_t cols)
 {
     const dnnl_dims_t dims = {rows, cols}, strides = {operand->row, operand->col};
-    return layout_strided(layout, 2, dims, type_of(operand->type), strides);
+    return layout_strided(layout, 2, dims, data_type_of(operand->type), strides);
 }
 
 static dnnl_status_t product_attributes(dnnl_primitive_attr_t attributes, const struct fs_product *product)
@@ -322,32 +318,33 @@ fs_status fs_onednn_product(struct fs_onednn *onednn, const struct fs_product *p
 
 /* --- convolutions --- */
 
-/* The caller's layouts: NHWC images, [O, C, kh, kw] filters. */
+/* The caller's layouts: NHWC images, filters with their channels first or last. */
 static dnnl_status_t user_layouts(const struct fs_convolution *c, struct convolution_layouts *l)
 {
     const struct fs_window *w = c->window;
-    const int64_t height = (w->in_height + 2 * w->pad_height - w->kernel_height) / w->stride + 1;
-    const int64_t width = (w->in_width + 2 * w->pad_width - w->kernel_width) / w->stride + 1;
+    const int64_t height = fs_window_out_height(w), width = fs_window_out_width(w);
     const int64_t area = w->kernel_height * w->kernel_width;
     const dnnl_dims_t x = {c->samples, w->in_channels, w->in_height, w->in_width};
     const dnnl_dims_t x_strides = {c->x_stride, 1, w->in_width * w->in_channels, w->in_channels};
     const dnnl_dims_t filters = {w->out_channels, w->in_channels, w->kernel_height, w->kernel_width};
-    const dnnl_dims_t filter_strides = {c->w_stride, area, w->kernel_width, 1};
+    const int64_t channels = w->in_channels;
+    const dnnl_dims_t filter_strides = {c->w_stride, w->channels_last ? 1 : area,
+                                        w->kernel_width * (w->channels_last ? channels : 1),
+                                        w->channels_last ? channels : 1};
     const dnnl_dims_t bias = {w->out_channels}, bias_strides = {1};
     const dnnl_dims_t y = {c->samples, w->out_channels, height, width};
     const dnnl_dims_t y_strides = {c->y_stride, 1, width * w->out_channels, w->out_channels};
-    CHECK(layout_strided(&l->x, 4, x, dnnl_f32, x_strides));
-    CHECK(layout_strided(&l->w, 4, filters, dnnl_f32, filter_strides));
+    CHECK(layout_strided(&l->x, 4, x, data_type_of(c->type), x_strides));
+    CHECK(layout_strided(&l->w, 4, filters, data_type_of(c->type), filter_strides));
     CHECK(layout_strided(&l->bias, 1, bias, dnnl_f32, bias_strides));
-    return layout_strided(&l->y, 4, y, dnnl_f32, y_strides);
+    return layout_strided(&l->y, 4, y, data_type_of(c->y_type), y_strides);
 }
 
 /* The same with every layout but the bias's left to oneDNN. */
 static dnnl_status_t free_layouts(const struct fs_convolution *c, struct convolution_layouts *l)
 {
     const struct fs_window *w = c->window;
-    const int64_t height = (w->in_height + 2 * w->pad_height - w->kernel_height) / w->stride + 1;
-    const int64_t width = (w->in_width + 2 * w->pad_width - w->kernel_width) / w->stride + 1;
+    const int64_t height = fs_window_out_height(w), width = fs_window_out_width(w);
     const dnnl_dims_t x = {c->samples, w->in_channels, w->in_height, w->in_width};
     const dnnl_dims_t filters = {w->out_channels, w->in_channels, w->kernel_height, w->kernel_width};
     const dnnl_dims_t bias = {w->out_channels}, bias_strides = {1};
@@ -356,11 +353,12 @@ static dnnl_status_t free_layouts(const struct fs_convolution *c, struct convolu
     for (int i = 0; i < 2; i++) {
         l->strides[i] = w->stride;
         l->padding[i] = i == 0 ? w->pad_height : w->pad_width;
+        l->padding_after[i] = l->padding[i] + (i == 0 ? w->pad_below : w->pad_right);
     }
-    CHECK(layout_any(&l->x, 4, x));
-    CHECK(layout_any(&l->w, 4, filters));
+    CHECK(layout_any(&l->x, 4, x, data_type_of(c->type)));
+    CHECK(layout_any(&l->w, 4, filters, data_type_of(c->type)));
     CHECK(layout_strided(&l->bias, 1, bias, dnnl_f32, bias_strides));
-    return layout_any(&l->y, 4, y);
+    return layout_any(&l->y, 4, y, data_type_of(c->y_type));
 }
 
 static dnnl_status_t convolution_descriptor(struct fs_onednn *onednn, const struct fs_convolution *c,
@@ -379,7 +377,8 @@ static dnnl_status_t convolution_descriptor(struct fs_onednn *onednn, const stru
     }
     dnnl_primitive_desc_t hint = NULL;
     if (status == dnnl_success) {
-        status = forward_descriptor(forward ? made : &hint, onednn->engine, dnnl_forward_training, layouts, attributes);
+        status = forward_descriptor(forward ? made : &hint, onednn->engine, dnnl_forward_training,
+                                    dnnl_convolution_direct, layouts, attributes);
     }
     if (status == dnnl_success && !forward) {
         status = backward_descriptor(made, onednn->engine, layouts, c->direction == FS_CONVOLUTION_WEIGHTS, hint);
@@ -436,9 +435,11 @@ static dnnl_status_t make_convolution(struct fs_onednn *onednn, struct entry *en
 fs_status fs_onednn_convolution(struct fs_onednn *onednn, const struct fs_convolution *c, struct fs_error *error)
 {
     const struct fs_window *w = c->window;
-    const struct key key = {{1, c->direction, c->samples, c->x_stride, c->y_stride, c->w_stride, c->bias != NULL,
-                             c->relu, w->in_height, w->in_width, w->in_channels, w->out_channels, w->kernel_height,
-                             w->kernel_width, w->stride, w->pad_height, w->pad_width}};
+    const struct key key = {
+        {1,         c->direction,  c->samples,   c->x_stride,    c->y_stride,     c->w_stride,      c->bias != NULL,
+         c->relu,   w->in_height,  w->in_width,  w->in_channels, w->out_channels, w->kernel_height, w->kernel_width,
+         w->stride, w->pad_height, w->pad_width, w->pad_below,   w->pad_right,    w->channels_last, c->type,
+         c->y_type}};
     omp_set_num_threads(onednn->threads);
     struct entry *entry = find_entry(onednn, &key);
     if (entry == NULL) {

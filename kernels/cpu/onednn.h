@@ -27,15 +27,17 @@ struct fs_product {
 };
 fs_status fs_onednn_product(struct fs_onednn *onednn, const struct fs_product *product, struct fs_error *error);
 
-/* Convolution of float32 NHWC images, filters as [O, C, kh, kw]. Forward: y = x∗w + bias, ReLU when `relu`.
- * Backward data: x is written from y (both gradients). Backward weights: w and bias are added to, from x and the
- * gradient y. */
+/* Convolution of NHWC images, filters as the window says. Forward: y = x∗w + bias, ReLU when `relu`; x and w of one
+ * type, y of any. Backward data: x is written from y (both gradients). Backward weights: w and bias are added to, from
+ * x and the gradient y. */
 enum fs_direction { FS_CONVOLUTION_FORWARD, FS_CONVOLUTION_DATA, FS_CONVOLUTION_WEIGHTS };
 struct fs_convolution {
     enum fs_direction direction;
     const struct fs_window *window;
     int64_t samples, x_stride, y_stride, w_stride; /* strides of samples and of filters */
-    float *x, *w, *bias, *y;                       /* bias NULL: none */
+    enum fs_type type, y_type;                     /* backward: FS_F32, both */
+    void *x, *w, *y;
+    float *bias; /* NULL: none */
     bool relu;
 };
 fs_status fs_onednn_convolution(struct fs_onednn *onednn, const struct fs_convolution *convolution,

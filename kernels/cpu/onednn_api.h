@@ -6,6 +6,8 @@
 #include <dnnl.h>
 #include <stdbool.h>
 
+#include "kernels/base/type.h"
+
 /* Stops at the first call that fails. */
 #define CHECK(call)                                                                                                    \
     do {                                                                                                               \
@@ -31,9 +33,9 @@ static inline dnnl_status_t layout_strided(dnnl_memory_desc_t *layout, int rank,
     return dnnl_memory_desc_create_with_strides(layout, rank, dims, type, strides);
 }
 static inline dnnl_status_t layout_tagged(dnnl_memory_desc_t *layout, int rank, const dnnl_dims_t dims,
-                                          dnnl_format_tag_t tag)
+                                          dnnl_data_type_t type, dnnl_format_tag_t tag)
 {
-    return dnnl_memory_desc_create_with_tag(layout, rank, dims, dnnl_f32, tag);
+    return dnnl_memory_desc_create_with_tag(layout, rank, dims, type, tag);
 }
 static inline dnnl_status_t append_sum(dnnl_post_ops_t post_ops)
 {
@@ -59,9 +61,9 @@ static inline dnnl_status_t layout_strided(dnnl_memory_desc_t *layout, int rank,
     return dnnl_memory_desc_init_by_strides(layout, rank, dims, type, strides);
 }
 static inline dnnl_status_t layout_tagged(dnnl_memory_desc_t *layout, int rank, const dnnl_dims_t dims,
-                                          dnnl_format_tag_t tag)
+                                          dnnl_data_type_t type, dnnl_format_tag_t tag)
 {
-    return dnnl_memory_desc_init_by_tag(layout, rank, dims, dnnl_f32, tag);
+    return dnnl_memory_desc_init_by_tag(layout, rank, dims, type, tag);
 }
 static inline dnnl_status_t append_sum(dnnl_post_ops_t post_ops)
 {
@@ -73,15 +75,21 @@ static inline dnnl_status_t append_eltwise(dnnl_post_ops_t post_ops, dnnl_alg_ki
 }
 #endif
 
-static inline dnnl_status_t layout_any(dnnl_memory_desc_t *layout, int rank, const dnnl_dims_t dims)
+static inline dnnl_status_t layout_any(dnnl_memory_desc_t *layout, int rank, const dnnl_dims_t dims,
+                                       dnnl_data_type_t type)
 {
-    return layout_tagged(layout, rank, dims, dnnl_format_tag_any);
+    return layout_tagged(layout, rank, dims, type, dnnl_format_tag_any);
+}
+
+static inline dnnl_data_type_t data_type_of(enum fs_type type)
+{
+    return type == FS_BF16 ? dnnl_bf16 : dnnl_f32;
 }
 
 struct convolution_layouts {
     dnnl_memory_desc_t x, w, bias, y;
     bool with_bias;
-    dnnl_dims_t strides, dilates, padding;
+    dnnl_dims_t strides, dilates, padding, padding_after;
 };
 
 static inline void convolution_layouts_free(struct convolution_layouts *l)
@@ -94,18 +102,18 @@ static inline void convolution_layouts_free(struct convolution_layouts *l)
 
 /* kind: dnnl_forward_training, which also serves as a backward primitive's hint, or dnnl_forward_inference. */
 static inline dnnl_status_t forward_descriptor(dnnl_primitive_desc_t *made, dnnl_engine_t engine, dnnl_prop_kind_t kind,
-                                               const struct convolution_layouts *l, dnnl_primitive_attr_t attributes)
+                                               dnnl_alg_kind_t algorithm, const struct convolution_layouts *l,
+                                               dnnl_primitive_attr_t attributes)
 {
     const borrowed bias = l->with_bias ? borrow(&l->bias) : NULL;
 #if DNNL_VERSION_MAJOR >= 3
-    return dnnl_convolution_forward_primitive_desc_create(made, engine, kind, dnnl_convolution_direct, borrow(&l->x),
-                                                          borrow(&l->w), bias, borrow(&l->y), l->strides, l->dilates,
-                                                          l->padding, l->padding, attributes);
+    return dnnl_convolution_forward_primitive_desc_create(made, engine, kind, algorithm, borrow(&l->x), borrow(&l->w),
+                                                          bias, borrow(&l->y), l->strides, l->dilates, l->padding,
+                                                          l->padding_after, attributes);
 #else
     dnnl_convolution_desc_t description;
-    const dnnl_status_t status =
-        dnnl_dilated_convolution_forward_desc_init(&description, kind, dnnl_convolution_direct, &l->x, &l->w, bias,
-                                                   &l->y, l->strides, l->dilates, l->padding, l->padding);
+    const dnnl_status_t status = dnnl_dilated_convolution_forward_desc_init(
+        &description, kind, algorithm, &l->x, &l->w, bias, &l->y, l->strides, l->dilates, l->padding, l->padding_after);
     return status != dnnl_success ? status : dnnl_primitive_desc_create(made, &description, attributes, engine, NULL);
 #endif
 }

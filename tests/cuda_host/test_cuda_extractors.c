@@ -156,11 +156,11 @@ static fs_status make_net(struct fs_backend *backend)
     const struct fs_net_kernel three = {3, 3, 1, 1, 1};
     const struct fs_net_slice input = {FS_NET_INPUT, 0, 1};
     struct fs_net_slice first, second;
-    struct fs_net *net = fs_net_create(backend, 2, 8, 8, 1, &error);
+    struct fs_net *net = fs_net_create(backend, FS_NET_THREAD_AN_IMAGE, 2, 8, 8, 1, &error);
     assert_non_null(net);
-    assert_int_equal(fs_net_image(net, 8, 8, 16, &first, &error), FS_OK);
-    assert_int_equal(fs_net_image(net, 8, 8, 32, &second, &error), FS_OK);
-    fs_status status = fs_net_convolution(net, first, input, &three, weights, bias, &error);
+    assert_int_equal(fs_net_image(net, FS_F32, 8, 8, 16, &first, &error), FS_OK);
+    assert_int_equal(fs_net_image(net, FS_F32, 8, 8, 32, &second, &error), FS_OK);
+    fs_status status = fs_net_convolution(net, first, input, &three, FS_NET_RELU, weights, bias, &error);
     if (status == FS_OK) {
         const struct fs_net_slice half = {second.image, 16, 16};
         assert_int_equal(fs_net_pool(net, half, first, &three, FS_POOL_MAX, &error), FS_OK);

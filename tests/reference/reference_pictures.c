@@ -53,17 +53,25 @@ static int64_t under(const struct fs_window *window, int64_t i, int64_t j, int64
     return (row * window->in_width + col) * window->in_channels;
 }
 
+/* The column of the number that element k of a filter meets at output pixel (i, j); −1: padding. */
+static int64_t input_of(const struct fs_window *window, int64_t i, int64_t j, int64_t k)
+{
+    const int64_t area = window->kernel_width * window->kernel_height, channels = window->in_channels;
+    const int64_t c = window->channels_last ? k % channels : k / area;
+    const int64_t place = window->channels_last ? k / channels : k % area;
+    const int64_t at = under(window, i, j, place / window->kernel_width, place % window->kernel_width);
+    return at < 0 ? -1 : at + c;
+}
+
 /* Σ over the window of w·x, for output pixel (i, j) of sample b and filter o. */
 static double convolve(struct fs_view x, struct fs_view w, const struct fs_window *window, int64_t b, int64_t i,
                        int64_t j, int64_t o)
 {
     double sum = 0;
-    for (int64_t k = 0; k < w.cols; k++) { /* channel, row, column of the filter */
-        const int64_t s = k % window->kernel_width, r = k / window->kernel_width % window->kernel_height;
-        const int64_t c = k / (window->kernel_width * window->kernel_height);
-        const int64_t at = under(window, i, j, r, s);
+    for (int64_t k = 0; k < w.cols; k++) {
+        const int64_t at = input_of(window, i, j, k);
         if (at >= 0) {
-            sum += *fs_at(x, b, at + c) * *fs_at(w, o, k);
+            sum += *fs_at(x, b, at) * *fs_at(w, o, k);
         }
     }
     return sum;
@@ -107,14 +115,12 @@ static void convolution_backward(struct fs_backend *backend, struct fs_view dx, 
                 *fs_at(dbias, 0, o) += g;
             }
             for (int64_t k = 0; k < w.cols; k++) {
-                const int64_t s = k % window->kernel_width, r = k / window->kernel_width % window->kernel_height;
-                const int64_t c = k / (window->kernel_width * window->kernel_height);
-                const int64_t from = under(window, i, j, r, s);
+                const int64_t from = input_of(window, i, j, k);
                 if (from >= 0) {
-                    *fs_at(dw, o, k) += g * *fs_at(x, b, from + c);
+                    *fs_at(dw, o, k) += g * *fs_at(x, b, from);
                 }
                 if (from >= 0 && dx.data != NULL) {
-                    *fs_at(dx, b, from + c) += g * *fs_at(w, o, k);
+                    *fs_at(dx, b, from) += g * *fs_at(w, o, k);
                 }
             }
         }
@@ -198,7 +204,7 @@ static bool in_group(int64_t at, int64_t channels, int64_t groups, int64_t group
 }
 
 static void normalise_group(struct fs_view y, struct fs_view x, struct fs_view gamma, struct fs_view beta, int64_t b,
-                            int64_t groups, int64_t group, double epsilon)
+                            int64_t groups, int64_t group, double epsilon, bool silu)
 {
     const int64_t channels = gamma.cols, count = x.cols / groups;
     double mean = 0, variance = 0;
@@ -212,20 +218,21 @@ static void normalise_group(struct fs_view y, struct fs_view x, struct fs_view g
     for (int64_t at = 0; at < x.cols; at++) {
         if (in_group(at, channels, groups, group)) {
             const double normal = (*fs_at(x, b, at) - mean) / sqrt(variance + epsilon);
-            *fs_at(y, b, at) = normal * *fs_at(gamma, 0, at % channels) + *fs_at(beta, 0, at % channels);
+            const double z = normal * *fs_at(gamma, 0, at % channels) + *fs_at(beta, 0, at % channels);
+            *fs_at(y, b, at) = silu ? z / (1 + exp(-z)) : z;
         }
     }
 }
 
 static void group_norm_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view gamma,
-                               struct fs_view beta, int64_t channels, int64_t groups, double epsilon)
+                               struct fs_view beta, int64_t channels, int64_t groups, double epsilon, bool silu)
 {
     if (!fs_reference_begin(backend, "group_norm_forward",
                             fs_group_norm_forward_fits(backend, y, x, gamma, beta, channels, groups))) {
         return;
     }
     for (int64_t index = 0; index < x.rows * groups; index++) {
-        normalise_group(y, x, gamma, beta, index / groups, groups, index % groups, epsilon);
+        normalise_group(y, x, gamma, beta, index / groups, groups, index % groups, epsilon, silu);
     }
 }
 

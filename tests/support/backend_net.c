@@ -139,8 +139,8 @@ static void check(const struct picture *expected, int64_t first, int64_t channel
 
 /* --- a network: two convolutions, then three poolings and a 1 × 3 convolution side by side --- */
 
-static const struct fs_net_kernel halve = {3, 3, 2, 0, 0}, wide = {1, 3, 1, 0, 1}, three = {3, 3, 1, 1, 1},
-                                  tall = {5, 1, 1, 2, 0};
+static const struct fs_net_kernel halve = {3, 3, 2, .pad_height = 0}, wide = {1, 3, 1, .pad_width = 1},
+                                  three = {3, 3, 1, .pad_height = 1, .pad_width = 1}, tall = {5, 1, 1, .pad_height = 2};
 static float *weights[3], *biases[3];
 
 struct network {
@@ -156,18 +156,21 @@ static struct fs_net_slice part(struct fs_net_slice whole, int64_t first, int64_
 static struct network make_network(struct fs_backend *backend)
 {
     const struct fs_net_slice input = {FS_NET_INPUT, 0, CHANNELS};
-    struct network n = {.net = fs_net_create(backend, BATCH_MAX, HEIGHT, WIDTH, CHANNELS, &error)};
+    struct network n = {.net =
+                            fs_net_create(backend, FS_NET_THREAD_AN_IMAGE, BATCH_MAX, HEIGHT, WIDTH, CHANNELS, &error)};
     assert_non_null(n.net);
-    assert_int_equal(fs_net_image(n.net, 6, 4, 32, &n.first, &error), FS_OK);
-    assert_int_equal(fs_net_image(n.net, 6, 4, 48, &n.second, &error), FS_OK);
-    assert_int_equal(fs_net_image(n.net, 6, 4, 160, &n.join, &error), FS_OK);
-    assert_int_equal(fs_net_convolution(n.net, n.first, input, &halve, weights[0], biases[0], &error), FS_OK);
-    assert_int_equal(fs_net_convolution(n.net, n.second, n.first, &wide, weights[1], biases[1], &error), FS_OK);
+    assert_int_equal(fs_net_image(n.net, FS_F32, 6, 4, 32, &n.first, &error), FS_OK);
+    assert_int_equal(fs_net_image(n.net, FS_F32, 6, 4, 48, &n.second, &error), FS_OK);
+    assert_int_equal(fs_net_image(n.net, FS_F32, 6, 4, 160, &n.join, &error), FS_OK);
+    assert_int_equal(fs_net_convolution(n.net, n.first, input, &halve, FS_NET_RELU, weights[0], biases[0], &error),
+                     FS_OK);
+    assert_int_equal(fs_net_convolution(n.net, n.second, n.first, &wide, FS_NET_RELU, weights[1], biases[1], &error),
+                     FS_OK);
     assert_int_equal(fs_net_pool(n.net, part(n.join, 0, 48), n.second, &three, FS_POOL_AVERAGE_UNPADDED, &error),
                      FS_OK);
-    assert_int_equal(
-        fs_net_convolution(n.net, part(n.join, 48, 16), part(n.second, 16, 32), &tall, weights[2], biases[2], &error),
-        FS_OK);
+    assert_int_equal(fs_net_convolution(n.net, part(n.join, 48, 16), part(n.second, 16, 32), &tall, FS_NET_RELU,
+                                        weights[2], biases[2], &error),
+                     FS_OK);
     assert_int_equal(fs_net_pool(n.net, part(n.join, 64, 48), n.second, &three, FS_POOL_AVERAGE_PADDED, &error), FS_OK);
     assert_int_equal(fs_net_pool(n.net, part(n.join, 112, 48), n.second, &three, FS_POOL_MAX, &error), FS_OK);
     return n;
@@ -320,8 +323,8 @@ void test_backend_net_refusals(struct fs_backend *backend)
     struct fs_net_slice odd, image;
     const struct fs_net_slice input = {FS_NET_INPUT, 0, CHANNELS}, nowhere = {99, 0, 16};
     float out[6 * 4 * 160];
-    assert_int_equal(fs_net_image(n.net, 6, 4, 40, &odd, &error), FS_FAILED);
-    assert_int_equal(fs_net_image(n.net, 5, 4, 48, &image, &error), FS_OK);
+    assert_int_equal(fs_net_image(n.net, FS_F64, 6, 4, 48, &odd, &error), FS_FAILED);
+    assert_int_equal(fs_net_image(n.net, FS_F32, 5, 4, 48, &image, &error), FS_OK);
     /* sizes that do not fit, channels past the end or not in blocks, the same image, pooling to other channels */
     assert_int_equal(fs_net_pool(n.net, image, n.second, &three, FS_POOL_MAX, &error), FS_FAILED);
     assert_int_equal(fs_net_pool(n.net, part(n.join, 144, 48), n.second, &three, FS_POOL_MAX, &error), FS_FAILED);
@@ -330,7 +333,8 @@ void test_backend_net_refusals(struct fs_backend *backend)
     assert_int_equal(fs_net_pool(n.net, part(n.join, 0, 32), n.second, &three, FS_POOL_MAX, &error), FS_FAILED);
     assert_int_equal(fs_net_pool(n.net, nowhere, n.second, &three, FS_POOL_MAX, &error), FS_FAILED);
     /* the input has been read */
-    assert_int_equal(fs_net_convolution(n.net, n.first, input, &halve, weights[0], biases[0], &error), FS_FAILED);
+    assert_int_equal(fs_net_convolution(n.net, n.first, input, &halve, FS_NET_RELU, weights[0], biases[0], &error),
+                     FS_FAILED);
     const struct fs_net_result whole = {n.join, false, out}, too_wide = {part(n.join, 100, 61), false, out};
     assert_int_equal(fs_net_run(n.net, 1, out, &whole, 1, &error), FS_FAILED);
     assert_non_null(strstr(error.text, "not finished"));

@@ -9,6 +9,7 @@ struct group_norm {
     struct fs_view y, x, gamma, beta;
     int64_t channels, groups, pixels, chunks;
     double epsilon;
+    bool silu;
     float *partial;        /* [B · chunks, channels] */
     float *mean, *inverse; /* [B, channels], a channel's those of its group; inverse: 1/√(var + ε) */
 };
@@ -81,12 +82,13 @@ static void normalise_pixel(const struct group_norm *op, int64_t b, int64_t pixe
     for (int64_t j = 0; j < channels; j += FS_WIDTH) {
         const int64_t n = channels - j;
         const vf normal = (span_load(from, j, n) - span_load(mean, j, n)) * span_load(inverse, j, n);
-        span_store(to, j, n, vf_fma(normal, span_load(gamma, j, n), span_load(beta, j, n)));
+        const vf z = vf_fma(normal, span_load(gamma, j, n), span_load(beta, j, n));
+        span_store(to, j, n, op->silu ? z * vf_sigmoid(z) : z);
     }
 }
 
 static void group_norm_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view gamma,
-                               struct fs_view beta, int64_t channels, int64_t groups, double epsilon)
+                               struct fs_view beta, int64_t channels, int64_t groups, double epsilon, bool silu)
 {
     struct fs_cpu *cpu = fs_cpu_begin(backend, "group_norm_forward",
                                       fs_group_norm_forward_fits(backend, y, x, gamma, beta, channels, groups));
@@ -99,8 +101,19 @@ static void group_norm_forward(struct fs_backend *backend, struct fs_view y, str
     if (memory == NULL) {
         return;
     }
-    const struct group_norm op = {
-        y, x, gamma, beta, channels, groups, pixels, chunks, epsilon, memory + 2 * numbers, memory, memory + numbers};
+    const struct group_norm op = {y,
+                                  x,
+                                  gamma,
+                                  beta,
+                                  channels,
+                                  groups,
+                                  pixels,
+                                  chunks,
+                                  epsilon,
+                                  silu,
+                                  memory + 2 * numbers,
+                                  memory,
+                                  memory + numbers};
     statistics(&op, cpu->threads, false);
     statistics(&op, cpu->threads, true);
 #pragma omp parallel for num_threads(cpu->threads) schedule(static)
