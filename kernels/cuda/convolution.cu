@@ -4,7 +4,7 @@
 
 #define SCRATCH_LIMIT FS_CUDA_SCRATCH_LIMIT /* at least one image is taken */
 
-/* Row: image and output position; column: channel, row and column of the filter, as the weights lie. */
+/* Row: image and output position; column: channel and place in the window, in the order in which the weights lie. */
 struct gather_operation {
     struct span rows, x;
     struct window window;
@@ -17,9 +17,11 @@ struct gather_operation {
         const int top = place / w.out_width * w.stride - w.pad_height,
                   left = place % w.out_width * w.stride - w.pad_width;
         for (int j = (int)col; j < (int)col + count; j++) {
-            const int i = top + j / w.kernel_width % w.kernel_height, k = left + j % w.kernel_width;
+            const int under = w.channels_last ? j / w.channels : j % area,
+                      channel = w.channels_last ? j % w.channels : j / area;
+            const int i = top + under / w.kernel_width, k = left + under % w.kernel_width;
             const bool inside = i >= 0 && i < w.in_height && k >= 0 && k < w.in_width;
-            store(rows, row, j, inside ? load(x, image, (i * w.in_width + k) * w.channels + j / area) : 0);
+            store(rows, row, j, inside ? load(x, image, (i * w.in_width + k) * w.channels + channel) : 0);
         }
     }
 };
@@ -39,12 +41,17 @@ struct scatter_operation {
     }
 };
 
+static int64_t rounded_bytes(int64_t count, enum fs_type type)
+{
+    return (count * (int64_t)fs_type_size(type) + 255) / 256 * 256;
+}
+
 static void convolve_chunk(struct fs_cuda *cuda, struct fs_view y, struct fs_view x, struct fs_view w,
-                           struct fs_view bias, const struct window *window, bool relu, float *memory)
+                           struct fs_view bias, const struct window *window, bool relu, char *memory)
 {
     const int64_t positions = (int64_t)window->out_height * window->out_width, count = x.rows * positions;
-    const struct fs_view rows = fs_view(memory, FS_F32, count, w.cols),
-                         z = fs_view(memory + (count * w.cols + 63) / 64 * 64, FS_F32, count, w.rows);
+    const struct fs_view rows = fs_view(memory, x.type, count, w.cols),
+                         z = fs_view(memory + rounded_bytes(count * w.cols, x.type), FS_F32, count, w.rows);
     for_each_piece(cuda, gather_operation{span_of(rows), span_of(x), *window}, rows.rows, rows.cols);
     struct fs_cuda_product product = {};
     product.out = fs_matrices_of(z);
@@ -72,10 +79,10 @@ static void convolution_forward(struct fs_backend *backend, struct fs_view y, st
     }
     const struct window small = window_of(window);
     const int64_t positions = (int64_t)small.out_height * small.out_width;
-    const int64_t an_image = (positions * (w.cols + w.rows) + 64) * (int64_t)sizeof(float);
+    const int64_t an_image = rounded_bytes(positions * w.cols, x.type) + rounded_bytes(positions * w.rows, FS_F32);
     int64_t chunk = SCRATCH_LIMIT / an_image;
     chunk = chunk < 1 ? 1 : chunk < x.rows ? chunk : x.rows;
-    float *memory = (float *)fs_cuda_scratch(cuda, (size_t)(chunk * an_image));
+    char *memory = (char *)fs_cuda_scratch(cuda, (size_t)(chunk * an_image));
     for (int64_t first = 0; memory != NULL && first < x.rows; first += chunk) {
         const int64_t count = x.rows - first < chunk ? x.rows - first : chunk;
         convolve_chunk(cuda, fs_view_rows(y, first, count), fs_view_rows(x, first, count), w, bias, &small, relu,

@@ -229,20 +229,28 @@ static inline struct span span_of_pixels(struct fs_view images, int64_t channels
     return span;
 }
 
+/* --- element by element --- */
+
+static __device__ inline float sigmoid(float x)
+{
+    return 1.0f / (1.0f + expf(-x));
+}
+
 /* --- windows over images --- */
 
 /* A convolution's or pooling's window in 32 bits, which divide several times faster than 64. */
 struct window {
     int in_height, in_width, channels, kernel_height, kernel_width, stride, pad_height, pad_width;
     int out_height, out_width;
+    bool channels_last;
 };
 
 static inline struct window window_of(const struct fs_window *w)
 {
-    return {(int)w->in_height,          (int)w->in_width,     (int)w->in_channels,
-            (int)w->kernel_height,      (int)w->kernel_width, (int)w->stride,
-            (int)w->pad_height,         (int)w->pad_width,    (int)fs_window_out_height(w),
-            (int)fs_window_out_width(w)};
+    return {(int)w->in_height,           (int)w->in_width,     (int)w->in_channels,
+            (int)w->kernel_height,       (int)w->kernel_width, (int)w->stride,
+            (int)w->pad_height,          (int)w->pad_width,    (int)fs_window_out_height(w),
+            (int)fs_window_out_width(w), w->channels_last != 0};
 }
 
 #endif

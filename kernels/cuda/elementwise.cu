@@ -63,11 +63,6 @@ static void copy(struct fs_backend *backend, struct fs_view out, struct fs_view 
 
 /* --- SiLU --- */
 
-static __device__ inline float sigmoid(float x)
-{
-    return 1.0f / (1.0f + expf(-x));
-}
-
 struct silu_operation {
     struct span y, x;
     __device__ void piece(int64_t row, int64_t col, int count) const

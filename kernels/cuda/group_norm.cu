@@ -1,5 +1,5 @@
 /* Group norm over NHWC images: sums by channel over chunks of a fixed number of pixels, then a warp for each group; the
- * mean first, then the squares around it. */
+ * mean first, then the squares around it; SiLU is taken where the norm is. */
 #include "kernels/cuda/device.cuh"
 
 #define PIXELS_A_CHUNK 512
@@ -64,6 +64,7 @@ static __global__ void __launch_bounds__(FS_THREADS)
 struct group_norm_operation {
     struct grouped in;
     struct span y, gamma, beta;
+    bool silu;
     __device__ void piece(int64_t row, int64_t col, int count) const
     {
         const int64_t sample = row / in.pixels, at = (row - sample * in.pixels) * in.channels + col;
@@ -72,14 +73,15 @@ struct group_norm_operation {
         for (int k = 0; k < FS_PIECE; k++) {
             const int64_t group = in.group_of(sample, min(col + k, (int64_t)in.channels - 1));
             const float mean = load(in.statistics, group, 0), inverse = load(in.statistics, group, 1);
-            p.v[k] = (p.v[k] - mean) * inverse * scale.v[k] + shift.v[k];
+            const float z = (p.v[k] - mean) * inverse * scale.v[k] + shift.v[k];
+            p.v[k] = silu ? z * sigmoid(z) : z;
         }
         store_piece(y, sample, at, count, p);
     }
 };
 
 static void group_norm_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x, struct fs_view gamma,
-                               struct fs_view beta, int64_t channels, int64_t groups, double epsilon)
+                               struct fs_view beta, int64_t channels, int64_t groups, double epsilon, bool silu)
 {
     struct fs_cuda *cuda = fs_cuda_begin(backend, "group_norm_forward",
                                          fs_group_norm_forward_fits(backend, y, x, gamma, beta, channels, groups) &&
@@ -103,7 +105,7 @@ static void group_norm_forward(struct fs_backend *backend, struct fs_view y, str
         FS_LAUNCH(cuda, group_statistics, blocks_for_rows(rows), FS_THREADS, in, partial, rows, (float)epsilon,
                   squares);
     }
-    for_each_piece(cuda, group_norm_operation{in, span_of_pixels(y, channels), span_of(gamma), span_of(beta)},
+    for_each_piece(cuda, group_norm_operation{in, span_of_pixels(y, channels), span_of(gamma), span_of(beta), silu},
                    x.rows * pixels, channels);
 }
 

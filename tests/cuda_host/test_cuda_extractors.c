@@ -153,7 +153,7 @@ static void test_faults(void **state)
 static fs_status make_net(struct fs_backend *backend)
 {
     static const float weights[16 * 9], bias[16];
-    const struct fs_net_kernel three = {3, 3, 1, 1, 1};
+    const struct fs_net_kernel three = {3, 3, 1, .pad_height = 1, .pad_width = 1};
     const struct fs_net_slice input = {FS_NET_INPUT, 0, 1};
     struct fs_net_slice first, second;
     struct fs_net *net = fs_net_create(backend, FS_NET_THREAD_AN_IMAGE, 2, 8, 8, 1, &error);

@@ -105,15 +105,11 @@ struct attention_case {
 };
 
 static const struct attention_case attentions[] = {
-    {"dit-xs/4 on 28×28, batch 128", 128, 49, 4, 32, false},
-    {"dit-xs/7 on 28×28, batch 128", 128, 16, 4, 32, false},
-    {"dit-ti/4 on 28×28, batch 128", 128, 49, 3, 64, false},
-    {"dit-s/2 on 32×32, batch 256", 256, 256, 6, 64, false},
-    {"dit-b/2 on 32×32, batch 256", 256, 256, 12, 64, false},
-    {"dit-l/2 on 32×32, batch 64", 64, 256, 16, 64, false},
-    {"dit-xl/2 on 32×32, batch 256", 256, 256, 16, 72, false},
-    {"one sample", 1, 256, 16, 72, false},
-    {"an odd head width", 3, 5, 2, 7, true},
+    {"dit-xs/4 on 28×28, batch 128", 128, 49, 4, 32, false},    {"dit-xs/7 on 28×28, batch 128", 128, 16, 4, 32, false},
+    {"dit-ti/4 on 28×28, batch 128", 128, 49, 3, 64, false},    {"dit-s/2 on 32×32, batch 256", 256, 256, 6, 64, false},
+    {"dit-b/2 on 32×32, batch 256", 256, 256, 12, 64, false},   {"dit-l/2 on 32×32, batch 64", 64, 256, 16, 64, false},
+    {"dit-xl/2 on 32×32, batch 256", 256, 256, 16, 72, false},  {"one sample", 1, 256, 16, 72, false},
+    {"an autoencoder's middle, 32×32", 4, 1024, 1, 512, false}, {"an odd head width", 3, 5, 2, 7, true},
 };
 
 static void check_attention(const fs_cudnn_part *opened)
@@ -152,6 +148,14 @@ static const struct convolution_case convolutions[] = {
     {"inception, 1×1", {64, {8, 8, 2048, 320, 1, 1, 1, 0, 0}, 1, 1}},
     {"an autoencoder's 3×3, no ReLU", {8, {64, 64, 512, 512, 3, 3, 1, 1, 1}, 1, 0}},
     {"no bias", {3, {9, 7, 8, 16, 3, 3, 1, 1, 1}, 0, 0}},
+    {"bf16: an autoencoder's 3×3", {8, {64, 64, 512, 512, 3, 3, 1, 1, 1, 0, 0, 1}, 1, 0, FS_BF16, FS_BF16}},
+    {"bf16: its widest, 256×256", {4, {256, 256, 256, 256, 3, 3, 1, 1, 1, 0, 0, 1}, 1, 0, FS_BF16, FS_BF16}},
+    {"bf16: its 1×1", {4, {256, 256, 256, 128, 1, 1, 1, 0, 0, 0, 0, 1}, 1, 0, FS_BF16, FS_BF16}},
+    {"bf16: its way down", {4, {256, 256, 128, 128, 3, 3, 2, 0, 0, 1, 1, 1}, 1, 0, FS_BF16, FS_BF16}},
+    {"float32: its way down", {4, {256, 256, 128, 128, 3, 3, 2, 0, 0, 1, 1, 1}, 1, 0, FS_F32, FS_F32}},
+    {"bf16: its picture, float32", {4, {256, 256, 128, 3, 3, 3, 1, 1, 1, 0, 0, 1}, 1, 0, FS_BF16, FS_F32}},
+    {"bf16: its first", {4, {256, 256, 3, 128, 3, 3, 1, 1, 1, 0, 0, 1}, 1, 0, FS_BF16, FS_BF16}},
+    {"bf16: of latents", {4, {32, 32, 4, 512, 3, 3, 1, 1, 1, 0, 0, 1}, 1, 0, FS_BF16, FS_BF16}},
 };
 
 static void check_convolutions(const fs_cudnn_part *opened)
@@ -161,7 +165,7 @@ static void check_convolutions(const fs_cudnn_part *opened)
         char name[128];
         snprintf(name, sizeof name, "convolution, %s", c.name);
         (void)fs_convolution_graph(&graph, &c.shape);
-        show(name, &graph, opened, true, false);
+        show(name, &graph, opened, c.shape.type == FS_F32, false);
     }
 }
 

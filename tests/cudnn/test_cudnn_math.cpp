@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/cudnn/attention_graph.h"
 #include "kernels/cuda/cudnn/convolution_graph.h"
+#include "kernels/operands.h"
 
 extern "C" {
 #include "tests/reference/reference.h"
@@ -213,8 +214,7 @@ static void check_attention(struct fs_backend *reference, int64_t samples, int64
 
 static void check_convolution(struct fs_backend *reference, const struct fs_window *w, bool with_bias, bool relu)
 {
-    const int64_t images = 2, height = (w->in_height + 2 * w->pad_height - w->kernel_height) / w->stride + 1,
-                  width = (w->in_width + 2 * w->pad_width - w->kernel_width) / w->stride + 1,
+    const int64_t images = 2, height = fs_window_out_height(w), width = fs_window_out_width(w),
                   inputs = w->in_height * w->in_width * w->in_channels, area = w->kernel_height * w->kernel_width,
                   weights = w->in_channels * area, outputs = height * width * w->out_channels;
     std::vector<double> x = numbers(reference, images, inputs), filters = numbers(reference, w->out_channels, weights),
@@ -232,7 +232,7 @@ static void check_convolution(struct fs_backend *reference, const struct fs_wind
               {FS_CONVOLUTION_W, turned.data()},
               {FS_CONVOLUTION_BIAS, bias.data()},
               {FS_CONVOLUTION_Y, y.data()}};
-    const struct fs_convolution_shape shape = {images, *w, with_bias, relu};
+    const struct fs_convolution_shape shape = {images, *w, with_bias, relu, FS_F32, FS_F32};
     struct fs_cudnn_graph graph = {};
     fs_convolution_graph(&graph, &shape);
     compare("convolution", y, want);
@@ -248,7 +248,9 @@ int main(void)
     }
     check_attention(reference, 2, 7, 3, 5);
     check_attention(reference, 1, 16, 1, 8);
-    const struct fs_window square = {9, 7, 3, 5, 3, 3, 2, 1, 1}, flat = {6, 11, 2, 4, 1, 5, 1, 0, 2};
+    const struct fs_window square = {9, 7, 3, 5, 3, 3, 2, 1, 1, 0, 0, 0}, flat = {6, 11, 2, 4, 1, 5, 1, 0, 2, 0, 0, 0},
+                           after = {8, 6, 3, 2, 3, 3, 2, 0, 0, 1, 1, 0};
+    check_convolution(reference, &after, true, false);
     check_convolution(reference, &square, true, true);
     check_convolution(reference, &flat, true, false);
     check_convolution(reference, &flat, false, true);

@@ -3,7 +3,7 @@
 #include "kernels/cuda/cudnn/run.h"
 #include "kernels/cuda/device.cuh"
 
-/* Each filter as (row, column, channel), from (channel, row, column). */
+/* Each filter as (place, channel), from (channel, place), `area` places. */
 struct filter_operation {
     struct span out, in;
     int area, channels;
@@ -14,6 +14,17 @@ struct filter_operation {
         }
     }
 };
+
+/* `in` with its channels last, and without gaps between the filters. */
+static void turn_filters(struct fs_cuda *cuda, struct fs_view out, struct fs_view in, const struct fs_window *window)
+{
+    const bool last = window->channels_last != 0;
+    const int64_t area = window->kernel_height * window->kernel_width;
+    for_each_piece(cuda,
+                   filter_operation{span_of(out), span_of(in), last ? 1 : (int)area,
+                                    last ? (int)in.cols : (int)window->in_channels},
+                   in.rows, in.cols);
+}
 
 static bool describe(struct fs_cudnn_graph *graph, const int64_t *shape)
 {
@@ -31,21 +42,23 @@ bool fs_cudnn_convolution(struct fs_cuda *cuda, struct fs_view y, struct fs_view
     if (!is_dense(y) || !is_dense(x) || (uintptr_t)bias.data % 16 != 0) {
         return false;
     }
-    const struct fs_convolution_shape shape = {x.rows, *window, bias.data != NULL, relu};
+    const bool ready = window->channels_last && is_dense(w), ieee = x.type == FS_F32 && !cuda->tf32;
+    struct fs_convolution_shape shape = {x.rows, *window, bias.data != NULL, relu, x.type, y.type};
+    shape.window.channels_last = 1; /* of the filters that it gets */
     const struct fs_cudnn_plan *plan = fs_cudnn_plan_of(cuda, describe, (const int64_t *)&shape,
-                                                        sizeof shape / sizeof(int64_t), !cuda->tf32, cuda->convolution);
+                                                        sizeof shape / sizeof(int64_t), ieee, cuda->convolution);
     if (plan == NULL) {
         return false;
     }
-    const int64_t area = window->kernel_height * window->kernel_width;
-    const int64_t filters = (w.rows * w.cols * (int64_t)sizeof(float) + 255) / 256 * 256;
+    const int64_t filters = ready ? 0 : (w.rows * w.cols * (int64_t)fs_type_size(w.type) + 255) / 256 * 256;
     char *scratch = (char *)fs_cuda_scratch(cuda, (size_t)(filters + plan->workspace));
     if (scratch == NULL) {
         return false;
     }
-    const struct fs_view turned = fs_view(scratch, FS_F32, w.rows, w.cols);
-    for_each_piece(cuda, filter_operation{span_of(turned), span_of(w), (int)area, (int)window->in_channels}, w.rows,
-                   w.cols);
+    const struct fs_view turned = ready ? w : fs_view(scratch, w.type, w.rows, w.cols);
+    if (!ready) {
+        turn_filters(cuda, turned, w, window);
+    }
     void *pointers[FS_CONVOLUTION_TENSORS] = {x.data, turned.data, bias.data, y.data};
     return fs_cudnn_execute(cuda, plan, pointers, FS_CONVOLUTION_TENSORS, scratch + filters);
 }

@@ -7,10 +7,11 @@
 struct fs_convolution_shape {
     int64_t images;
     struct fs_window window;
-    int64_t bias, relu; /* 0 or 1 */
+    int64_t bias, relu;   /* 0 or 1 */
+    int64_t type, y_type; /* enum fs_type: of images and filters, and of the result */
 };
 
-/* The tensors in memory: float32, images as NHWC. */
+/* The tensors in memory, images as NHWC; the bias is float32. */
 enum fs_convolution_tensor {
     FS_CONVOLUTION_X = 1,
     FS_CONVOLUTION_W, /* each filter as (row, column, channel) */

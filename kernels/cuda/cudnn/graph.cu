@@ -179,7 +179,8 @@ void fs_cudnn_convolve(struct fs_cudnn_graph *graph, fs_cudnn_part y, fs_cudnn_p
                        const struct fs_window *window)
 {
     const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
-    const int64_t dimensions = 2, pads[] = {window->pad_height, window->pad_width}, ones[] = {1, 1},
+    const int64_t dimensions = 2, ones[] = {1, 1}, before[] = {window->pad_height, window->pad_width},
+                  after[] = {before[0] + window->pad_below, before[1] + window->pad_right},
                   strides[] = {window->stride, window->stride};
     const float alpha = 1, beta = 0;
     const char *what = "a convolution";
@@ -189,8 +190,8 @@ void fs_cudnn_convolve(struct fs_cudnn_graph *graph, fs_cudnn_part y, fs_cudnn_p
     set_number(graph, geometry, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, dimensions);
     set(graph, geometry, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, dimensions, ones);
     set(graph, geometry, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, dimensions, strides);
-    set(graph, geometry, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, dimensions, pads);
-    set(graph, geometry, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, dimensions, pads);
+    set(graph, geometry, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, dimensions, before);
+    set(graph, geometry, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, dimensions, after);
     finalise(graph, geometry, what);
     const fs_cudnn_part operation = begin(graph, CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR, what);
     set(graph, operation, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_TYPE_FLOAT, 1, &alpha);

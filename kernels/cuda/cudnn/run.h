@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/cudnn/graph.h"
 
-#define FS_CUDNN_SHAPE 16 /* numbers in the longest shape */
+#define FS_CUDNN_SHAPE 18 /* numbers in the longest shape */
 
 /* Describes a graph of a shape; false with the reason in graph->refusal. */
 typedef bool (*fs_cudnn_describe)(struct fs_cudnn_graph *graph, const int64_t *shape);
