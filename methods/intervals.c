@@ -203,3 +203,25 @@ void fs_interval_guide(struct fs_method_context *context, struct fs_targets *tar
         context->mix(context, target, left, target, right, labelled, 0);
     }
 }
+
+/* --- MeanFlow --- */
+
+void fs_mean_flow_target(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range)
+{
+    if (range.count == 0) {
+        return;
+    }
+    const struct fs_view x = fs_view_rows(targets->x, range.first, range.count);
+    const struct fs_view target = fs_view_rows(targets->target, range.first, range.count);
+    const struct fs_view u = fs_view_rows(context->scratch[1], 0, range.count);
+    const struct fs_view u_dot = fs_view_rows(context->scratch[2], 0, range.count);
+    const float *t = targets->t + range.first, *s = targets->s + range.first;
+    float *const one = context->numbers[0], *const minus_one = context->numbers[1];
+    for (int i = 0; i < range.count; i++) {
+        one[i] = 1;
+        minus_one[i] = -1;
+    }
+    context->evaluate_tangent(context, fs_interval_network(context), u, u_dot, x, t, s, targets->labels + range.first,
+                              target, one, minus_one);
+    context->mix(context, target, one, target, s, u_dot, 0);
+}

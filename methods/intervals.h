@@ -79,6 +79,12 @@ void fs_interval_rows(struct fs_method_context *context, struct fs_targets *targ
 /* Row `row` spans [t, t + d] instead: its d and its level. */
 void fs_interval_set(const struct fs_method_setup *setup, struct fs_targets *targets, int row, float d);
 
+/* MeanFlow's target (Geng et al. 2025, equation 10) in the range's rows, from the ṽ that stands there:
+ *   ṽ ← ṽ + d·u̇,   u̇ the derivative of u(x, t, d) along (ẋ, ṫ, ḋ) = (ṽ, 1, −1).
+ * It follows from d·u = ∫ v over [t, r] by the derivative with respect to t, r held: −u + d·u̇ = −v. One pass with its
+ * tangent a row. Uses scratch[1] and [2], numbers[0] and [1]. */
+void fs_mean_flow_target(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range);
+
 /* Guidance in the target (Geng et al. 2025, equation 21): in the range's rows
  *   ṽ ← ω·ṽ + κ·u(x_t, t, 0 | label) + (1 − ω − κ)·u(x_t, t, 0 | null label),
  * but for rows whose label was dropped and times outside guidance_begin … guidance_end. What is learned is the velocity

@@ -14,7 +14,9 @@
     X(fs_live_reflow) \
     X(fs_diffusion) \
     X(fs_split_mean_flow) \
-    X(fs_transition_model)
+    X(fs_transition_model) \
+    X(fs_alpha_flow) \
+    X(fs_mean_flow)
 /* clang-format on */
 
 #define DECLARATION(method) extern const struct fs_method method;

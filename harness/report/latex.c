@@ -74,6 +74,8 @@ static int is_known(unsigned code)
 static const char *name_of(unsigned code)
 {
     switch (code) {
+    case 0x3b1:
+        return "$\\alpha$";
     case 0x2192:
         return "$\\to$";
     case 0x2212:

@@ -489,6 +489,320 @@ static void transition_targets_mean_the_exact_average(void **state)
     fs_mock_destroy(&mock);
 }
 
+/* --- the derivative by the tangent: MeanFlow --- */
+
+/* Data for which every row's straight line from noise to data runs along the marginal velocity of its label where it
+ * stands: with x0 and t, v = mean + slope·(x0 + t·v − t·mean) is linear in v, and x1 = v + (1 − σ)·x0. The rows' times
+ * are those that the same update has for any data. */
+static void follow_the_marginal_velocity(struct fs_mock_training *mock, const struct fs_mock_targets *targets)
+{
+    const struct fs_mixture *mixture = fs_mixture_standard();
+    for (int i = 0; i < BATCH; i++) {
+        const int32_t label = mock->labels[i];
+        const double t = (double)targets->t[i], noise = 1 - (1 - 1e-5) * t;
+        const double square = mixture->deviation[label] * mixture->deviation[label];
+        const double slope = (t * square - (1 - 1e-5) * noise) / (noise * noise + t * t * square);
+        double x0[DIM];
+        state_at(mock, i, 0, x0);
+        for (int d = 0; d < DIM; d++) {
+            const double mean = mixture->mean[label][d];
+            const double v = (mean + slope * (x0[d] - t * mean)) / (1 - slope * t);
+            mock->data[i * DIM + d] = v + (1 - 1e-5) * x0[d];
+        }
+    }
+}
+
+/* The exact average is its own target where ṽ is the marginal velocity. */
+static void check_along_the_marginal(struct fs_mock_training *mock, double tolerance)
+{
+    struct fs_mock_targets targets = make(mock, 0);
+    int checked = 0;
+    follow_the_marginal_velocity(mock, &targets);
+    fs_mock_free_targets(&targets);
+    targets = make(mock, 0);
+    for (int i = 0; i < BATCH; i++) {
+        double u[DIM];
+        const double t = (double)targets.t[i], length = (double)targets.s[i];
+        if (length < 0.01) {
+            continue;
+        }
+        average_velocity_of_mode(targets.x + i * DIM, t, length, mock->labels[i], u);
+        for (int d = 0; d < DIM; d++) {
+            close_to(targets.target[i * DIM + d], u[d], tolerance);
+        }
+        checked++;
+    }
+    assert_true(checked > BATCH / 2);
+    fs_mock_free_targets(&targets);
+}
+
+static void targets_along_the_marginal_velocity_are_exact(void **state)
+{
+    (void)state;
+    struct fs_mock_training mock;
+    create(&mock, "mean-flow", exact_average_of_mode);
+    set(&mock, "flow_matching_share", 0);
+    check_along_the_marginal(&mock, 1e-4);
+    fs_mock_destroy(&mock);
+    create(&mock, "alpha-flow", exact_average_of_mode);
+    set(&mock, "flow_matching_share", 0);
+    set(&mock, "alpha", 0);
+    check_along_the_marginal(&mock, 1e-4);
+    fs_mock_destroy(&mock);
+    create(&mock, "transition-model", exact_average_of_mode);
+    set(&mock, "flow_matching_share", 0);
+    set(&mock, "epsilon", 1e-3);
+    check_along_the_marginal(&mock, 0.05); /* of first order at an end */
+    fs_mock_destroy(&mock);
+}
+
+static void mean_flow_targets_mean_the_exact_average(void **state)
+{
+    (void)state;
+    struct fs_mock_training mock;
+    create(&mock, "mean-flow", exact_average_of_mode);
+    set(&mock, "flow_matching_share", 0);
+    assert_true(largest_deviation(&mock, 0, exact_average_of_mode) < 5);
+    assert_true(largest_deviation(&mock, 0, wrong_average_of_mode) > 8);
+    fs_mock_destroy(&mock);
+}
+
+/* On the same rows, of a network that has learned nothing. */
+static void the_tangent_is_the_difference_at_last(void **state)
+{
+    (void)state;
+    struct fs_mock_training tangent, difference;
+    create(&tangent, "mean-flow", untrained);
+    create(&difference, "transition-model", untrained);
+    set(&tangent, "flow_matching_share", 0.25);
+    set(&difference, "flow_matching_share", 0.25);
+    set(&difference, "consistency_share", 0);
+    set(&difference, "epsilon", 1e-3);
+    struct fs_mock_targets a = make(&tangent, 0), b = make(&difference, 0);
+    assert_memory_equal(a.x, b.x, BATCH * DIM * sizeof *a.x);
+    assert_memory_equal(a.s, b.s, BATCH * sizeof *a.s);
+    int moved = 0;
+    for (int i = 0; i < BATCH; i++) {
+        double begin[DIM], end[DIM];
+        state_at(&tangent, i, 0, begin);
+        state_at(&tangent, i, 1, end);
+        for (int d = 0; d < DIM; d++) {
+            /* One-sided where a row is within ε of an end of its interval. */
+            const double tolerance = a.s[i] < 2e-3F ? 0.05 : 2e-3;
+            close_to(a.target[i * DIM + d], b.target[i * DIM + d], tolerance);
+            moved += fabs(a.target[i * DIM + d] - (end[d] - begin[d])) > 0.01;
+        }
+    }
+    assert_true(moved > 72 * DIM / 2); /* the derivative is there */
+    assert_true(tangent.tangents_asked[FS_NETWORK_CURRENT] == 72);
+    fs_mock_free_targets(&a);
+    fs_mock_free_targets(&b);
+    fs_mock_destroy(&tangent);
+    fs_mock_destroy(&difference);
+}
+
+/* --- from the one to the other: α-Flow --- */
+
+static void alpha_one_is_flow_matching(void **state)
+{
+    (void)state;
+    struct fs_mock_training mock;
+    struct fs_phase phases[FS_PHASES_MAX];
+    create(&mock, "alpha-flow", untrained);
+    set(&mock, "alpha", 1);
+    assert_int_equal(mock.method->phases(&mock.setup, phases), 1);
+    assert_true(mock.method->extra_forwards(&mock.setup, &phases[0]) == 0 && phases[0].tangents == 0);
+    struct fs_mock_targets targets = make(&mock, 0);
+    int intervals = 0;
+    for (int i = 0; i < BATCH; i++) {
+        double begin[DIM], end[DIM];
+        state_at(&mock, i, 0, begin);
+        state_at(&mock, i, 1, end);
+        intervals += targets.s[i] > 0;
+        assert_true(targets.weight[i] == 1);
+        for (int d = 0; d < DIM; d++) {
+            close_to(targets.target[i * DIM + d], end[d] - begin[d], 1e-6);
+        }
+    }
+    assert_int_equal(intervals, BATCH / 2);
+    fs_mock_free_targets(&targets);
+    fs_mock_destroy(&mock);
+}
+
+/* α·ṽ + (1 − α)·u(x + α·d·ṽ, t + α·d, (1 − α)·d), and (target − u)/α becomes what it is for MeanFlow. */
+static void small_alpha_is_mean_flow(void **state)
+{
+    (void)state;
+    const double alphas[] = {0.5, 0.05, 0.005};
+    struct fs_mock_training mean;
+    double worst[3] = {0};
+    create(&mean, "mean-flow", untrained);
+    set(&mean, "flow_matching_share", 0.5);
+    struct fs_mock_targets limit = make(&mean, 0);
+    for (int k = 0; k < 3; k++) {
+        struct fs_mock_training mock;
+        const double alpha = alphas[k];
+        create(&mock, "alpha-flow", untrained);
+        set(&mock, "alpha", alpha);
+        struct fs_mock_targets targets = make(&mock, 0);
+        for (int i = 0; i < BATCH / 2; i++) {
+            const double *x = targets.x + i * DIM, t = (double)targets.t[i], length = (double)targets.s[i];
+            double begin[DIM], end[DIM], later[DIM], u[DIM], v[DIM];
+            state_at(&mock, i, 0, begin);
+            state_at(&mock, i, 1, end);
+            for (int d = 0; d < DIM; d++) {
+                later[d] = x[d] + alpha * length * (end[d] - begin[d]);
+            }
+            untrained(x, t, length, targets.labels[i], FS_NETWORK_CURRENT, DIM, u);
+            untrained(later, t + alpha * length, (1 - alpha) * length, targets.labels[i], FS_NETWORK_CURRENT, DIM, v);
+            close_to((double)targets.weight[i], alpha, 1e-6);
+            for (int d = 0; d < DIM; d++) {
+                close_to(targets.target[i * DIM + d], alpha * (end[d] - begin[d]) + (1 - alpha) * v[d], 1e-6);
+                const double error = (targets.target[i * DIM + d] - u[d]) / alpha + u[d] - limit.target[i * DIM + d];
+                worst[k] = fmax(worst[k], fabs(error));
+            }
+        }
+        for (int i = BATCH / 2; i < BATCH; i++) {
+            assert_true(targets.weight[i] == 1 && targets.s[i] == 0);
+        }
+        set(&mock, "loss_power", 0);
+        fs_mock_free_targets(&targets);
+        targets = make(&mock, 0);
+        close_to((double)targets.weight[0], 1 / alpha, 1e-6);
+        fs_mock_free_targets(&targets);
+        fs_mock_destroy(&mock);
+    }
+    assert_true(worst[1] < 0.3 * worst[0] && worst[2] < 0.2 * worst[1]); /* it vanishes with α */
+    fs_mock_free_targets(&limit);
+    fs_mock_destroy(&mean);
+}
+
+/* Three phases in their order, whose averages go on; α within the clamp is 1 or 0. */
+static void alpha_falls_by_its_schedule(void **state)
+{
+    (void)state;
+    struct fs_mock_training mock;
+    struct fs_phase phases[FS_PHASES_MAX];
+    create(&mock, "alpha-flow", untrained);
+    assert_int_equal(mock.method->phases(&mock.setup, phases), 3);
+    /* 1/(1 + e^z) is 1 − 0.005 and 0.005 at z = ∓ln 199 = ∓5.293, which is 0.2117 of the training from its middle. */
+    assert_int_equal(phases[0].updates, 289);
+    assert_int_equal(phases[1].updates, 423);
+    assert_int_equal(phases[2].updates, 288);
+    int64_t begin = 0;
+    for (int k = 0; k < 3; k++) {
+        assert_int_equal(phases[k].start, k == 0 ? FS_START_FRESH : FS_START_CONTINUE);
+        assert_int_equal(phases[k].averages_continue, k > 0);
+        assert_true((phases[k].tangents > 0) == (k == 2));
+        assert_true(mock.method->extra_forwards(&mock.setup, &phases[k]) == (k == 1 ? 0.5 : 0));
+        for (mock.update = begin; mock.update < begin + phases[k].updates; mock.update += 96) {
+            struct fs_mock_targets targets = fs_mock_make(&mock, &phases[k], BATCH);
+            const double alpha = 1 / (1 + exp(25 * ((double)mock.update / 1000 - 0.5)));
+            close_to((double)targets.weight[0], k == 1 ? alpha : 1, 1e-6);
+            fs_mock_free_targets(&targets);
+        }
+        begin += phases[k].updates;
+    }
+    mock.update = 0;
+    set(&mock, "alpha_middle", 0); /* half of it is over before the training begins */
+    assert_int_equal(mock.method->phases(&mock.setup, phases), 2);
+    assert_int_equal(phases[0].start, FS_START_FRESH);
+    set(&mock, "alpha", 0.3);
+    assert_int_equal(mock.method->phases(&mock.setup, phases), 1);
+    struct fs_error error;
+    set(&mock, "alpha", -0.5);
+    assert_int_equal(mock.method->check(&mock.setup, &error), FS_USAGE);
+    fs_mock_destroy(&mock);
+}
+
+/* --- sampling --- */
+
+struct drawing {
+    int evaluations;
+    double last_s;
+};
+
+static void sampled_velocity(struct fs_step *step, struct fs_view out, struct fs_view x, double t, float s)
+{
+    struct drawing *drawing = step->owner;
+    double rows[8 * DIM];
+    fs_mock_read(step->backend, x, rows);
+    for (int i = 0; i < 8; i++) {
+        double u[DIM];
+        average_velocity(rows + i * DIM, t, (double)s, i % 5, u);
+        memcpy(rows + i * DIM, u, sizeof u);
+    }
+    fs_mock_write(step->backend, out, rows);
+    drawing->evaluations++;
+    drawing->last_s = (double)s;
+}
+
+static void sampled_mix(struct fs_step *step, struct fs_view out, double a, struct fs_view x, double c,
+                        struct fs_view y, double clip)
+{
+    (void)clip;
+    double left[8 * DIM], right[8 * DIM];
+    fs_mock_read(step->backend, x, left);
+    fs_mock_read(step->backend, y, right);
+    for (int i = 0; i < 8 * DIM; i++) {
+        left[i] = a * left[i] + c * right[i];
+    }
+    fs_mock_write(step->backend, out, left);
+}
+
+static struct fs_view room(void)
+{
+    struct fs_error error;
+    void *data = backend->allocate(backend, 8 * DIM * sizeof(double), &error);
+    assert_non_null(data);
+    return fs_view(data, FS_F64, 8, DIM);
+}
+
+/* With the exact average any grid of steps ends where the path ends. */
+static void steps_of_any_size_follow_the_path(void **state)
+{
+    (void)state;
+    const double grids[3][5] = {{0, 1}, {0, 0.6, 1}, {0, 0.1, 0.5, 0.55, 1}};
+    const int counts[3] = {1, 2, 4};
+    struct drawing drawing = {0};
+    struct fs_step step = {.backend = backend,
+                           .x = room(),
+                           .scratch = {room(), room()},
+                           .velocity = sampled_velocity,
+                           .mix = sampled_mix,
+                           .owner = &drawing};
+    double begin[8 * DIM], x[8 * DIM];
+    for (uint32_t i = 0; i < 8; i++) {
+        float normals[4];
+        fs_normals4((struct fs_random_key){.seed = seed, .stream = FS_STREAM_TEST}, i, 0, normals);
+        for (int d = 0; d < DIM; d++) {
+            begin[i * DIM + (uint32_t)d] = (double)normals[d];
+        }
+    }
+    for (int k = 0; k < 3; k++) {
+        fs_mock_write(backend, step.x, begin);
+        drawing.evaluations = 0;
+        for (int n = 0; n < counts[k]; n++) {
+            step.t = grids[k][n];
+            step.next = grids[k][n + 1];
+            fs_interval_step(&step);
+            close_to(drawing.last_s, step.next - step.t, 1e-7);
+        }
+        fs_mock_read(backend, step.x, x);
+        assert_int_equal(drawing.evaluations, counts[k]);
+        for (int i = 0; i < 8; i++) {
+            double u[DIM];
+            average_velocity(begin + i * DIM, 0, 1, i % 5, u);
+            for (int d = 0; d < DIM; d++) {
+                close_to(x[i * DIM + d], begin[i * DIM + d] + u[d], 1e-4);
+            }
+        }
+    }
+    backend->release(backend, step.x.data);
+    backend->release(backend, step.scratch[0].data);
+    backend->release(backend, step.scratch[1].data);
+}
+
 /* --- times --- */
 
 /* Mean and deviation of the normals behind the times: t and r together are two draws. */
@@ -574,6 +888,8 @@ static void targets_are_guided_in_their_window(void **state)
     check_guided("split-mean-flow", 0.5, 2);
     check_guided("split-mean-flow", 0.5, 1);
     check_guided("transition-model", 0.5, 2);
+    check_guided("mean-flow", 0, 1.5);
+    check_guided("alpha-flow", 0.5, 2);
 }
 
 /* --- the table --- */
@@ -581,7 +897,7 @@ static void targets_are_guided_in_their_window(void **state)
 static void samplers_ask_with_the_step(void **state)
 {
     (void)state;
-    const char *names[] = {"split-mean-flow", "transition-model"};
+    const char *names[] = {"split-mean-flow", "transition-model", "mean-flow", "alpha-flow"};
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         struct fs_mock_training mock;
         create(&mock, names[k], untrained);
@@ -631,6 +947,13 @@ int main(void)
         cmocka_unit_test(transition_rows_are_weighted),
         cmocka_unit_test(transition_targets_are_difference_quotients),
         cmocka_unit_test(transition_targets_mean_the_exact_average),
+        cmocka_unit_test(targets_along_the_marginal_velocity_are_exact),
+        cmocka_unit_test(mean_flow_targets_mean_the_exact_average),
+        cmocka_unit_test(the_tangent_is_the_difference_at_last),
+        cmocka_unit_test(alpha_one_is_flow_matching),
+        cmocka_unit_test(small_alpha_is_mean_flow),
+        cmocka_unit_test(alpha_falls_by_its_schedule),
+        cmocka_unit_test(steps_of_any_size_follow_the_path),
         cmocka_unit_test(times_follow_their_sampler),
         cmocka_unit_test(targets_are_guided_in_their_window),
         cmocka_unit_test(samplers_ask_with_the_step),

@@ -59,8 +59,11 @@ static void check_phases(const struct fs_method *method, double guidance_scale, 
         fail_msg("%s: %s", method->name, error.text);
     }
     const int count = method->phases(&mock.setup, phases);
+    int64_t begin = 0;
     for (int k = 0; k < count; k++) {
+        mock.update = begin + (phases[k].updates > 3 ? 3 : 0);
         body(&mock, &phases[k]);
+        begin += phases[k].updates;
     }
     fs_mock_destroy(&mock);
 }
