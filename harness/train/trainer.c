@@ -692,7 +692,9 @@ static void run_update(struct trainer *trainer, const struct fs_phase *phase, in
         train_rows(trainer, phase, phase_begin, done, left < trainer->micro ? left : trainer->micro);
     }
     trainer->comm.all_reduce_sum(&trainer->comm, trainer->gradients);
-    trainer->backend->sum_squares(trainer->backend, trainer->norm2, trainer->gradients);
+    if (trainer->training->config->train.clip_norm > 0) { /* one pass over the gradients; curves take their own */
+        trainer->backend->sum_squares(trainer->backend, trainer->norm2, trainer->gradients);
+    }
     optimise(trainer, averages_begin);
 }
 
