@@ -12,6 +12,8 @@ struct settings {
     int max_step_level; /* level of the largest step trained on: `max_step: 1/8` is 3. K: none */
     double target_ema;  /* < 0: train.ema */
     bool bootstrap_guidance;
+    bool bootstrap_dt_bias;    /* half of the self-consistency rows are of the two largest steps */
+    bool allow_missing_levels; /* fewer self-consistency rows than levels are not refused */
 };
 
 static const struct fs_option options[] = {
@@ -27,16 +29,31 @@ static const struct fs_option options[] = {
      .kind = FS_OPTION_BOOL,
      FS_SETTING(struct settings, bootstrap_guidance),
      .fallback = 0},
+    {.key = "bootstrap_dt_bias", .kind = FS_OPTION_BOOL, FS_SETTING(struct settings, bootstrap_dt_bias), .fallback = 0},
+    {.key = "allow_missing_levels",
+     .kind = FS_OPTION_BOOL,
+     FS_SETTING(struct settings, allow_missing_levels),
+     .fallback = 0},
 };
 
 /* --- which row of the batch is what: levels from the finest bootstrapped one (first) to the coarsest --- */
 
+/* In equal shares, what is left over to the coarsest. With the bias towards large steps, the levels K − 1 … 2 share
+ * half of the rows as if 1 and 0 had a share of it too, a quarter of the rows is of level 1, and the rest of level 0.
+ */
+
 struct layout {
     int rows;   /* self-consistency rows, the first of the batch */
     int levels; /* that are bootstrapped: K − 1 … coarsest */
-    int share;  /* rows a level; the coarsest also has what is left over */
+    int share;  /* rows a level, the first levels at least */
     int guided; /* rows whose half steps are guided: those of level K − 1 */
 };
+
+/* Self-consistency rows with which each level has one. */
+static int rows_needed(const struct settings *settings, int levels)
+{
+    return settings->bootstrap_dt_bias ? 2 * levels : levels;
+}
 
 static struct layout layout_of(const struct fs_method_setup *setup)
 {
@@ -44,7 +61,7 @@ static struct layout layout_of(const struct fs_method_setup *setup)
     struct layout layout = {.levels = setup->levels - settings->max_step_level};
     if (layout.levels > 0) {
         layout.rows = fs_share_of_rows(setup->batch, settings->bootstrap_fraction);
-        layout.share = layout.rows / layout.levels;
+        layout.share = layout.rows / rows_needed(settings, layout.levels);
     }
     if (settings->bootstrap_guidance && setup->guidance_scale != 1) {
         layout.guided = layout.levels == 1 ? layout.rows : layout.share;
@@ -55,7 +72,11 @@ static struct layout layout_of(const struct fs_method_setup *setup)
 static int level_of(const struct fs_method_setup *setup, const struct layout *layout, int row)
 {
     const struct settings *settings = setup->settings;
-    const int coarsest = settings->max_step_level, level = setup->levels - 1 - row / layout->share;
+    const int coarsest = settings->max_step_level;
+    if (settings->bootstrap_dt_bias && row >= layout->share * (layout->levels - 2)) {
+        return row < layout->share * (layout->levels - 2) + layout->rows / 4 ? 1 : 0;
+    }
+    const int level = layout->share > 0 ? setup->levels - 1 - row / layout->share : coarsest;
     return level > coarsest ? level : coarsest;
 }
 
@@ -65,12 +86,13 @@ static fs_status too_few_rows(const struct fs_method_setup *setup, const struct 
 {
     const struct settings *settings = setup->settings;
     const double fraction = settings->bootstrap_fraction;
+    const int needed = rows_needed(settings, layout->levels);
     char larger_batch[64] = "";
-    const double batch = ceil((layout->levels - 5e-10) / fraction); /* the smallest with a row for each level */
+    const double batch = ceil((needed - 5e-10) / fraction); /* the smallest with a row for each level */
     if (fraction < 1 && batch < 1e6) {
         snprintf(larger_batch, sizeof larger_batch, ", or train.batch at least %.0f", batch);
     }
-    const double enough = ceil(1e4 * layout->levels / setup->batch) / 1e4;
+    const double enough = ceil(1e4 * needed / setup->batch) / 1e4;
     if (fs_share_of_rows(setup->batch, enough) >= setup->batch) {
         return fs_fail(error, FS_USAGE,
                        "train.batch: %d rows are too few for %d levels of self-consistency and a row of "
@@ -92,7 +114,12 @@ static fs_status check(const struct fs_method_setup *setup, struct fs_error *err
                        "methods.shortcut.max_step: expected 1, 1/2 … 1/%d (model.finest_steps), got 2^%d",
                        setup->finest_steps, -settings->max_step_level);
     }
-    if (layout.levels > 0 && layout.rows < layout.levels) {
+    if (settings->bootstrap_dt_bias && (settings->max_step_level != 0 || setup->levels < 2)) {
+        return fs_fail(
+            error, FS_USAGE,
+            "methods.shortcut.bootstrap_dt_bias: is for a max_step of 1 and a model.finest_steps of 4 or more");
+    }
+    if (layout.levels > 0 && layout.share == 0 && !settings->allow_missing_levels) {
         return too_few_rows(setup, &layout, error);
     }
     if (layout.rows >= setup->batch) {

@@ -77,6 +77,9 @@ struct fs_train_config {
     double label_dropout;
     double ema;
     bool ema_warmup;
+    bool ema_reset;                     /* averages begin again from the weights at each phase */
+    enum fs_weights_kind student_start; /* which of its teacher's weights a student begins with */
+    bool warmup_from_zero;              /* the first rate of a warm-up is 0 */
     enum fs_precision precision;
     enum fs_pairing_kind pairing; /* of noise with data */
     int pairing_group;            /* rows that may change places */

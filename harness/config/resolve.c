@@ -175,6 +175,8 @@ fs_status fs_config_teacher(const struct fs_config *config, struct fs_config *te
     teacher->method = fs_method_find("flow-matching");
     teacher->settings = (struct fs_method_settings){{0}};
     teacher->train.updates = fs_config_teacher_updates(config);
+    teacher->train.ema_reset = true; /* these say how students begin: the teacher is the same whatever they do */
+    teacher->train.student_start = FS_WEIGHTS_EMA;
     teacher->evaluate.update_count = 0;
     fs_status status = FS_OK;
     for (int i = 0; i < schema.count && status == FS_OK; i++) {

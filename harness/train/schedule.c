@@ -6,7 +6,7 @@
 double fs_learning_rate(const struct fs_train_config *train, int64_t update, int64_t updates)
 {
     if (update < train->warmup) {
-        return train->learning_rate * (double)(update + 1) / (double)train->warmup;
+        return train->learning_rate * (double)(update + (train->warmup_from_zero ? 0 : 1)) / (double)train->warmup;
     }
     if (train->schedule == FS_SCHEDULE_CONSTANT || updates <= train->warmup) {
         return train->learning_rate;

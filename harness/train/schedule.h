@@ -4,8 +4,8 @@
 
 #include "harness/config/config.h"
 
-/* The rate at `update` (from 0) of a stage of `updates`: linear warm-up from rate/warmup to the rate, then constant or
- * a half cosine down to 0 at the stage's end. */
+/* The rate at `update` (from 0) of a stage of `updates`: linear warm-up from rate/warmup (or from 0, as
+ * `warmup_from_zero` says) to the rate, then constant or a half cosine down to 0 at the stage's end. */
 double fs_learning_rate(const struct fs_train_config *train, int64_t update, int64_t updates);
 
 /* The average's effective decay at `phase_update` (from 0): min(decay, (1 + u)/(10 + u)) with `warmup`, else decay. */

@@ -363,35 +363,63 @@ static fs_status load(struct trainer *trainer, const char *path, struct fs_error
 
 /* --- the beginning --- */
 
+/* Of the teacher: its average to be asked, and to begin with; the weights behind it where a student begins with those.
+ */
+static fs_status read_teacher(struct trainer *trainer, float *average, float *raw, struct fs_error *error)
+{
+    const size_t bytes = (size_t)fs_dit_parameter_count(trainer->dit) * sizeof(float);
+    struct fs_checkpoint teacher = {.copies = {[FS_COPY_EMA] = average, [FS_COPY_MODEL] = raw}};
+    FS_TRY(fs_checkpoint_read(trainer->training->teacher, trainer->dit, &teacher, error));
+    if (trainer->copies.teacher) {
+        trainer->backend->upload(trainer->backend, trainer->teacher.values.data, average, bytes);
+        fs_dit_refresh(trainer->dit, &trainer->teacher);
+    }
+    return FS_OK;
+}
+
+/* The averages begin as the weights, or as the teacher's average: a student's, where `ema_reset: false` says so. */
+static fs_status begin_with(struct trainer *trainer, const float *weights, const float *average, struct fs_error *error)
+{
+    const size_t bytes = (size_t)fs_dit_parameter_count(trainer->dit) * sizeof(float);
+    trainer->backend->upload(trainer->backend, trainer->model.values.data, weights, bytes);
+    trainer->backend->upload(trainer->backend, trainer->ema.values.data, average, bytes);
+    fs_dit_refresh(trainer->dit, &trainer->model);
+    fs_dit_refresh(trainer->dit, &trainer->ema);
+    copy_weights(trainer, &trainer->target, &trainer->ema);
+    return trainer->backend->synchronise(trainer->backend, error);
+}
+
 static fs_status initial_weights(struct trainer *trainer, struct fs_error *error)
 {
     const struct fs_training *training = trainer->training;
+    const struct fs_train_config *train = &training->config->train;
+    const bool student = trainer->phases[0].start == FS_START_TEACHER;
+    const bool from_raw = student && train->student_start == FS_WEIGHTS_RAW;
     const size_t count = (size_t)fs_dit_parameter_count(trainer->dit);
     float *values = fs_allocate(count, sizeof(float), "initial weights", error);
-    if (!values) {
-        return error->status;
+    float *raw = from_raw ? fs_allocate(count, sizeof(float), "initial weights", error) : NULL;
+    fs_status status = values && (raw || !from_raw) ? FS_OK : error->status;
+    if (status == FS_OK && training->teacher) {
+        status = read_teacher(trainer, values, raw, error);
     }
-    fs_status status = FS_OK;
-    if (training->teacher) {
-        struct fs_checkpoint teacher = {.copies = {[FS_COPY_EMA] = values}};
-        status = fs_checkpoint_read(training->teacher, trainer->dit, &teacher, error);
-        if (status == FS_OK && trainer->copies.teacher) {
-            trainer->backend->upload(trainer->backend, trainer->teacher.values.data, values, count * sizeof(float));
-            fs_dit_refresh(trainer->dit, &trainer->teacher);
-        }
-    }
-    if (status == FS_OK && trainer->phases[0].start == FS_START_FRESH) {
+    if (status == FS_OK && !student) {
         fs_dit_initialise(trainer->dit, (uint32_t)training->config->seed, values);
     }
     if (status == FS_OK) {
-        trainer->backend->upload(trainer->backend, trainer->model.values.data, values, count * sizeof(float));
-        fs_dit_refresh(trainer->dit, &trainer->model);
-        copy_weights(trainer, &trainer->ema, &trainer->model);
-        copy_weights(trainer, &trainer->target, &trainer->model);
-        status = trainer->backend->synchronise(trainer->backend, error);
+        status = begin_with(trainer, raw ? raw : values, raw && train->ema_reset ? raw : values, error);
     }
     free(values);
+    free(raw);
     return status;
+}
+
+/* The method's phases; with `ema_reset: false` all of them, a student's first too, go on with the averages before. */
+static void plan_phases(struct trainer *trainer)
+{
+    trainer->phase_count = trainer->training->config->method->phases(&trainer->setup, trainer->phases);
+    for (int i = 0; !trainer->training->config->train.ema_reset && i < trainer->phase_count; i++) {
+        trainer->phases[i].averages_continue = trainer->phases[i].start != FS_START_FRESH;
+    }
 }
 
 static fs_status create_trainer(struct trainer *trainer, const struct fs_training *training, struct fs_error *error)
@@ -401,7 +429,7 @@ static fs_status create_trainer(struct trainer *trainer, const struct fs_trainin
     *trainer = (struct trainer){.training = training, .backend = training->backend, .saved_update = -1};
     trainer->comm = fs_comm_single();
     trainer->setup = fs_config_method_setup(config);
-    trainer->phase_count = config->method->phases(&trainer->setup, trainer->phases);
+    plan_phases(trainer);
     trainer->copies = fs_weight_copies(config);
     trainer->dim = fs_shape_dim(shape);
     trainer->dealt = fs_deal_rows(&trainer->comm, config->method, &trainer->setup);

@@ -193,11 +193,11 @@ def joined(first_part, second_part, rows):
     return [np.concatenate([a[:rows], b[rows:]]) for a, b in zip(first_part, second_part)]
 
 
-def shortcut(jax, model_class, get_targets, guided):
-    case = Case(jax, model_class, bootstrap_cfg=guided, cfg_scale=GUIDANCE)
-    rows = ROWS // 8
-    levels_count = int(np.log2(C["finest_steps"]))
-    levels = np.repeat(levels_count - 1 - np.arange(levels_count), rows // levels_count)
+def shortcut(jax, model_class, get_targets, guided, every=8, bias=0):
+    case = Case(jax, model_class, bootstrap_cfg=guided, cfg_scale=GUIDANCE, bootstrap_every=every, bootstrap_dt_bias=bias)
+    rows, count = ROWS // every, int(np.log2(C["finest_steps"]))
+    levels = np.repeat(count - 1 - np.arange(count - 2 if bias else count), rows // 2 // count if bias else rows // count)
+    levels = np.concatenate([levels, np.ones(rows // 4 if bias else 0, int)])
     levels = np.concatenate([levels, np.zeros(rows - len(levels), int)])
     states = [Networks(case.network(True), CURRENT, AVERAGE)]
 
@@ -361,6 +361,8 @@ def main(checkout, path):
         "reflow": flow_matching(j, m, a.naive, True),
         "shortcut": shortcut(j, m, a.shortcut, 0),
         "shortcut-guided": shortcut(j, m, a.shortcut, 1),
+        "shortcut-bias": shortcut(j, m, a.shortcut, 1, every=2, bias=1),
+        "shortcut-missing": shortcut(j, m, a.shortcut, 1, every=22),
         "progressive-distillation-0": progressive(j, m, a.progressive, 0, 0),
         "progressive-distillation-0-guided": progressive(j, m, a.progressive, 0, 1),
         "progressive-distillation-2": progressive(j, m, a.progressive, 2, 0),

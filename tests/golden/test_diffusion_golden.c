@@ -157,7 +157,7 @@ static void expect_samples(const char *name, int prediction, int schedule, int s
     const int32_t labels[ROWS_MAX] = {0};
     double values[ROWS_MAX * DIM];
     char part[24];
-    const struct fs_drawing drawing = {labels, steps, 1, seed, 0};
+    const struct fs_drawing drawing = {.labels = labels, .steps = steps, .guidance_scale = 1, .seed = seed};
     assert_int_equal(fs_sampler_create(&sampler, &error), FS_OK);
     assert_int_equal(fs_view_create(backend, rows, DIM, &x, &error), FS_OK);
     fs_evaluation_noise(backend, x, seed, 0);

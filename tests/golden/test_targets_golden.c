@@ -160,10 +160,12 @@ struct target_case {
     bool guided, conditioned;
 };
 
-static void expect_targets(const struct target_case *of)
+/* With an option of the method switched on, unless that is NULL, and then that share of self-consistency rows. */
+static void expect_targets(const struct target_case *of, const char *option, double fraction)
 {
     const uint32_t seed = (uint32_t)setting("seed"), update = (uint32_t)setting("update");
     const int classes = (int)setting("classes");
+    struct fs_error error;
     struct fs_mock_training mock;
     fs_mock_create(&mock, backend, fs_method_find(of->method), (int)log2(setting("finest_steps")), rows, dim,
                    network_velocity);
@@ -174,6 +176,11 @@ static void expect_targets(const struct target_case *of)
     mock.setup.guidance_scale = of->guided ? setting("guidance_scale") : 1;
     if (strcmp(of->method, "shortcut") == 0) {
         fs_mock_set_option(mock.method, &mock.settings, "bootstrap_guidance", of->guided);
+    }
+    if (option != NULL) {
+        fs_mock_set_option(mock.method, &mock.settings, option, 1);
+        fs_mock_set_option(mock.method, &mock.settings, "bootstrap_fraction", fraction);
+        assert_int_equal(mock.method->check(&mock.setup, &error), FS_OK);
     }
     float *drawn = calloc((size_t)(rows * dim), sizeof *drawn);
     assert_non_null(drawn);
@@ -223,8 +230,12 @@ static void targets_are_the_authors(void **state)
         {"live-reflow-guided", "live-reflow", 0, true, true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        expect_targets(&cases[i]);
+        expect_targets(&cases[i], NULL, 0);
     }
+    const struct target_case bias = {"shortcut-bias", "shortcut", 0, true, true};
+    const struct target_case missing = {"shortcut-missing", "shortcut", 0, true, true};
+    expect_targets(&bias, "bootstrap_dt_bias", 0.5);
+    expect_targets(&missing, "allow_missing_levels", 1.0 / 22);
 }
 
 /* --- sampling --- */
@@ -257,7 +268,8 @@ static void expect_samples(const char *name, const char *method, int steps, doub
         labels[i] = (i * 7 + 1) % config.model.classes;
     }
     const uint32_t seed = (uint32_t)setting("seed");
-    const struct fs_drawing drawing = {labels, steps, guidance_scale, seed, 0};
+    const struct fs_drawing drawing = {
+        .labels = labels, .steps = steps, .guidance_scale = guidance_scale, .seed = seed};
     assert_int_equal(fs_sampler_create(&sampler, &error), FS_OK);
     assert_int_equal(fs_view_create(backend, rows, dim, &x, &error), FS_OK);
     fs_evaluation_noise(backend, x, seed, 0);

@@ -85,6 +85,9 @@ static void hash_depends_on_training_alone(void **state)
         "train.learning_rate=1e-3",
         "train.beta2=0.9990",
         "train.ema_warmup=true",
+        "train.ema_reset=true",
+        "train.student_start=ema",
+        "train.warmup_from_zero=false",
         "train.micro_batch=32",
         "train.checkpoint_every=5",
         "train.precision=fp32",
@@ -112,6 +115,9 @@ static void hash_depends_on_training_alone(void **state)
         "train.schedule=cosine",
         "train.ema=0.99",
         "train.ema_warmup=false",
+        "train.ema_reset=false",
+        "train.student_start=raw",
+        "train.warmup_from_zero=true",
         "train.weight_decay=0",
         "train.clip_norm=1",
         "train.warmup=0",
@@ -232,11 +238,12 @@ static void json_holds_every_key(void **state)
         "\\\"b\\\\ ü\",\"method\":"
         "\"flow-matching\",\"model\":{\"attention_scale\":\"inv_d\",\"classes\":10,\"depth\":4,\"finest_steps\":128,"
         "\"heads\":4,\"hidden\":128,\"patch\":4,\"preset\":\"dit-xs/4\"},\"seed\":0,\"train\":{\"batch\":128,\"beta1\":"
-        "0.9,\"beta2\":0.999,\"checkpoint_every\":2.5,\"clip_norm\":0,\"ema\":0.999,\"ema_warmup\":true,"
+        "0.9,\"beta2\":0.999,\"checkpoint_every\":2.5,\"clip_norm\":0,\"ema\":0.999,\"ema_reset\":true,"
+        "\"ema_warmup\":true,"
         "\"label_dropout\":0,\"learning_rate\":0.001,\"micro_batch\":0,\"pairing\":\"independent\",\"pairing_group\":"
         "64,\"precision\":\"fp32\",\"schedule\":"
         "\"constant\","
-        "\"updates\":10,\"warmup\":200,\"weight_decay\":0.01}}");
+        "\"student_start\":\"ema\",\"updates\":10,\"warmup\":200,\"warmup_from_zero\":false,\"weight_decay\":0.01}}");
     fs_experiment_free(&experiment);
 }
 
@@ -482,6 +489,7 @@ static void experiments_of_the_repository(void **state)
         {"experiments/demo.yaml", NULL, 4},
         {"experiments/fashion-table.yaml", NULL, 12},
         {"experiments/ablation-max-step.yaml", "methods.shortcut.max_step", 12},
+        {"experiments/fashion-all.yaml", NULL, 30},
         {"experiments/why-budget.yaml", NULL, 2},
         {"experiments/why-pairs.yaml", "methods.reflow.pairs", 3},
     };

@@ -32,8 +32,10 @@ static const struct {
     {GOOD "trian:\n  batch: 3\n", ":3: trian: unknown key; did you mean train?"},
     {GOOD "matrx: {}\n", ":3: matrx: unknown key; did you mean matrix?"},
     {TRAIN "  colour: red\n",
-     ":5: train.colour: unknown key; train has: batch, beta1, beta2, checkpoint_every, clip_norm, ema, ema_warmup, "
-     "label_dropout, learning_rate, micro_batch, precision, schedule, updates, warmup, weight_decay"},
+     ":5: train.colour: unknown key; train has: batch, beta1, beta2, checkpoint_every, clip_norm, ema, ema_reset, "
+     "ema_warmup, label_dropout, learning_rate, micro_batch, pairing, pairing_group, precision, schedule, "
+     "student_start, "
+     "updates, warmup, warmup_from_zero, weight_decay"},
     {GOOD "something: {else: 1}\n", ":3: something: unknown key; the file has: dataset, device, evaluate, experiment, "
                                     "method, methods, model, seed, train"},
     {GOOD "methods: {shortcut: {max_steps: 1}}\n",
@@ -233,8 +235,8 @@ static void options(void **state)
         {"train.btach=3", "--set train.btach=3: train.btach: unknown key; did you mean train.batch?", false},
         {"train=3",
          "--set train=3: train: is a section, not a key; it has: batch, beta1, beta2, checkpoint_every, clip_norm, "
-         "ema, "
-         "ema_warmup, label_dropout, learning_rate, micro_batch, precision, schedule, updates, warmup, weight_decay",
+         "ema, ema_reset, ema_warmup, label_dropout, learning_rate, micro_batch, pairing, pairing_group, precision, "
+         "schedule, student_start, updates, warmup, warmup_from_zero, weight_decay",
          false},
         {"train.batch", "--set train.batch: expected KEY=VALUE, such as --set train.batch=64", false},
         {"train.batch=", "--set train.batch=: train.batch: no value after '='", false},

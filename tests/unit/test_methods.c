@@ -10,7 +10,7 @@
 #include "tests/support/mock_training.h"
 
 #define LEVELS 7 /* where the defaults of every method fit */
-#define BATCH 61
+#define BATCH 131
 #define DIM 6
 
 static struct fs_backend *backend;

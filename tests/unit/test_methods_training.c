@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -168,8 +169,6 @@ static void every_method_resumes_to_the_same_bytes(void **state)
     (void)state;
     struct fs_error error = {.text = ""};
     const struct fs_method *method;
-    backend = fs_cpu_backend(1, &error);
-    assert_non_null(backend);
     for (int i = 0; (method = fs_method_at(i)) != NULL; i++) {
         struct fs_experiment experiment;
         struct fs_dataset data;
@@ -181,13 +180,102 @@ static void every_method_resumes_to_the_same_bytes(void **state)
         fs_dataset_close(&data);
         fs_experiment_free(&experiment);
     }
+}
+
+/* --- what a student begins with --- */
+
+/* The weights of a checkpoint and their average, each of `count` numbers. */
+static int64_t read_weights(const struct lesson *lesson, const char *path, float **model, float **average)
+{
+    struct fs_error error = {.text = ""};
+    const struct fs_data_shape *shape = &lesson->data->shape;
+    struct fs_dit *dit = fs_dit_create(backend, &lesson->config->model, shape->height, shape->width, shape->channels, 1,
+                                       0, FS_F32, &error);
+    assert_non_null(dit);
+    const int64_t count = fs_dit_parameter_count(dit);
+    *model = calloc((size_t)count, sizeof(float));
+    *average = calloc((size_t)count, sizeof(float));
+    assert_true(*model && *average);
+    struct fs_checkpoint checkpoint = {.copies = {[FS_COPY_MODEL] = *model, [FS_COPY_EMA] = *average}};
+    must(fs_checkpoint_read(path, dit, &checkpoint, &error), &error);
+    fs_dit_destroy(dit);
+    return count;
+}
+
+/* A student that does not move at all, so that its weights stay what they began as, R or E of its teacher, and its
+ * average is what began as E or as the weights, drawn towards the weights by half at each of the `averaged` updates
+ * since. */
+static void expect_start(struct lesson *lesson, bool reset, enum fs_weights_kind start)
+{
+    char checkpoint[1024], folder[64];
+    float *raw, *ema, *model, *average;
+    struct watch watch = {0};
+    struct fs_config config = *lesson->config;
+    config.train.ema_reset = reset;
+    config.train.student_start = start;
+    config.train.ema_warmup = false;
+    config.train.ema = 0.5;
+    config.train.learning_rate = 1e-30;
+    config.train.weight_decay = 0;
+    struct lesson student = *lesson;
+    student.config = &config;
+    snprintf(folder, sizeof folder, "student-%d-%d", reset, start);
+    const int64_t updates = train(&student, test_path(folder), &watch, checkpoint);
+    const int64_t count = read_weights(lesson, lesson->teacher, &raw, &ema);
+    assert_true(read_weights(lesson, checkpoint, &model, &average) == count);
+    double apart = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const double began = (double)(start == FS_WEIGHTS_RAW ? raw[i] : ema[i]);
+        const double average_began = reset ? began : (double)ema[i];
+        apart = fmax(apart, fabs((double)raw[i] - (double)ema[i]));
+        assert_true((double)model[i] == began);
+        assert_true(fabs((double)average[i] - (began + (average_began - began) * pow(0.5, (double)updates))) < 1e-7);
+    }
+    assert_true(apart > 1e-3);
+    free(raw);
+    free(ema);
+    free(model);
+    free(average);
+}
+
+/* Seven phases, one average through all of them where it is not reset. */
+static void students_begin_as_they_are_told(void **state)
+{
+    (void)state;
+    struct fs_error error = {.text = ""};
+    struct fs_experiment experiment;
+    struct fs_dataset data;
+    read_experiment("progressive-distillation", &experiment);
+    must(fs_dataset_open(&experiment.runs[0].dataset, FS_SPLIT_TRAIN, &data, &error), &error);
+    struct lesson lesson = {.config = &experiment.runs[0], .data = &data};
+    prepare(&lesson, "begin");
+    for (int i = 0; i < 4; i++) {
+        expect_start(&lesson, i % 2 == 0, i / 2 == 0 ? FS_WEIGHTS_EMA : FS_WEIGHTS_RAW);
+    }
+    fs_dataset_close(&data);
+    fs_experiment_free(&experiment);
+}
+
+static int open_backend(void **state)
+{
+    (void)state;
+    struct fs_error error;
+    backend = fs_cpu_backend(1, &error);
+    return backend ? 0 : 1;
+}
+
+static int close_backend(void **state)
+{
+    (void)state;
     backend->destroy(backend);
+    return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_method_resumes_to_the_same_bytes),
+        cmocka_unit_test(students_begin_as_they_are_told),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_backend, close_backend);
 }
