@@ -14,6 +14,7 @@ typedef fs_status fs_command(int argc, char **argv, struct fs_error *error);
 fs_command fs_command_run;
 fs_command fs_command_eval;
 fs_command fs_command_sample;
+fs_command fs_command_decode;
 fs_command fs_command_table;
 fs_command fs_command_report;
 fs_command fs_command_paper;

@@ -26,6 +26,7 @@ static const struct entry entries[] = {
     {"reproduce", fs_command_reproduce, "a run made again by its own commit's program, and compared"},
     {"export", fs_command_export, "the database as CSV, JSON or TensorBoard's event files"},
     {"sample", fs_command_sample, "draw pictures from a run or a checkpoint"},
+    {"decode", fs_command_decode, "pictures from latents, by an autoencoder"},
     {"eval", fs_command_eval, "score a run or a checkpoint again"},
     {"runs", fs_command_runs, "the runs in the database"},
     {"show", fs_command_show, "everything about one run"},

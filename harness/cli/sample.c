@@ -1,17 +1,15 @@
 /* fewstep sample: pictures, or raw arrays, from a run or a checkpoint. */
 #include <inttypes.h>
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
+#include "harness/cli/picture_output.h"
 #include "harness/run/session.h"
 #include "harness/run/run_source.h"
-#include "harness/data/png.h"
 #include "harness/sample/generator.h"
 #include "kernels/base/file.h"
 #include "kernels/base/memory.h"
@@ -35,14 +33,6 @@ struct drawing {
 static const int64_t no_label = INT64_MAX;
 static const int64_t default_count = INT64_MAX; /* 64, or the rows of the noise */
 
-/* A name such as grid.gif would otherwise become a folder. */
-static bool is_output(const char *path)
-{
-    struct stat about;
-    return fs_ends_with(path, ".png") || fs_ends_with(path, ".npy") || fs_ends_with(path, "/") ||
-           (stat(path, &about) == 0 && S_ISDIR(about.st_mode));
-}
-
 static fs_status parse(int argc, char **argv, struct sample_options *options, struct fs_error *error)
 {
     const struct fs_flag flags[] = {
@@ -60,8 +50,7 @@ static fs_status parse(int argc, char **argv, struct sample_options *options, st
          "what takes a step (that of the configuration)"},
         {"--time-shift", FS_FLAG_REAL, &options->time_shift, "S",
          "shift of the time grid; 1: uniform (the configuration's)"},
-        {"-o", FS_FLAG_TEXT, &options->output, "OUTPUT",
-         "OUT.png: a grid; OUT.npy: raw float32 NHWC; DIR/: a PNG each"},
+        {"-o", FS_FLAG_TEXT, &options->output, "OUTPUT", FS_PICTURE_OUTPUTS},
         {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
         {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where the runs are (out)"},
     };
@@ -82,7 +71,7 @@ static fs_status parse(int argc, char **argv, struct sample_options *options, st
     if (!options->help && !options->output) {
         return fs_fail(error, FS_USAGE, "fewstep sample: -o is missing: OUT.png, OUT.npy or a folder that ends in /");
     }
-    if (!options->help && !is_output(options->output)) {
+    if (!options->help && !fs_is_picture_output(options->output)) {
         return fs_fail(error, FS_USAGE,
                        "fewstep sample: -o: expected OUT.png, OUT.npy or a folder that ends in /, got %s",
                        options->output);
@@ -169,38 +158,12 @@ static fs_status prepare(const struct sample_options *options, const struct fs_c
 
 /* --- outputs --- */
 
-static fs_status write_folder(const char *folder, const struct drawing *drawing, const struct fs_data_shape *shape,
-                              struct fs_error *error)
-{
-    FS_TRY(fs_make_folder(folder, error));
-    for (int64_t i = 0; i < drawing->count; i++) {
-        char path[FS_PATH_ROOM];
-        FS_TRY(fs_path(path, error, "%s/%06" PRId64 ".png", folder, i));
-        FS_TRY(fs_png_write_grid(path, drawing->samples + i * drawing->dim, 1, 1, shape->height, shape->width,
-                                 shape->channels, 1, error));
-    }
-    return FS_OK;
-}
-
 static fs_status write_output(const char *path, const struct drawing *drawing, const struct fs_data_shape *shape,
                               struct fs_error *error)
 {
-    if (fs_ends_with(path, ".npy")) {
-        const struct fs_array array = {.type = FS_ARRAY_F32,
-                                       .rank = 4,
-                                       .shape = {drawing->count, shape->height, shape->width, shape->channels},
-                                       .data = drawing->samples};
-        return fs_npy_write(path, &array, error);
-    }
-    if (!fs_ends_with(path, ".png")) {
-        return write_folder(path, drawing, shape, error);
-    }
-    int cols = (int)ceil(sqrt((double)drawing->count));
-    while (drawing->count % cols) {
-        cols++; /* full rows; at worst one row */
-    }
-    return fs_png_write_grid(path, drawing->samples, (int)(drawing->count / cols), cols, shape->height, shape->width,
-                             shape->channels, 2, error);
+    const struct fs_picture_set set = {drawing->count,  0, shape->height,   shape->width,
+                                       shape->channels, 2, drawing->samples};
+    return fs_write_pictures(path, &set, error);
 }
 
 /* What is written where. */
