@@ -46,8 +46,9 @@ static fs_status write_tensors(const char *path, const struct fs_dit *dit, const
 fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, const struct fs_config *config,
                               const struct fs_checkpoint *checkpoint, char path[FS_PATH_ROOM], struct fs_error *error)
 {
-    char update[24];
+    char update[24], restarts[24];
     snprintf(update, sizeof update, "%" PRId64, checkpoint->update);
+    snprintf(restarts, sizeof restarts, "%d", checkpoint->restarts);
     FS_TRY(fs_checkpoint_path(folder, checkpoint->update, path, error));
     const bool inv_d = config->model.attention_scale == FS_SCALE_INV_D;
     const struct fs_tensor_metadata metadata[] = {
@@ -58,7 +59,9 @@ fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, cons
         {"source_hash", checkpoint->source_hash},
         {"time", "raw: t in [0, 1] is not multiplied by 1000, 0 is noise"},
         {"update", update},
+        {"restarts", restarts}, /* only where there was one */
     };
+    const int metadata_count = (int)(sizeof metadata / sizeof *metadata) - (checkpoint->restarts == 0);
     int parameters, copies = 0;
     (void)fs_dit_parameters(dit, &parameters);
     for (int c = 0; c < FS_COPIES; c++) {
@@ -69,10 +72,9 @@ fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, cons
     struct fs_tensor *tensors = fs_allocate(count, sizeof *tensors, "a checkpoint", error);
     char(*names)[NAME_MAX_LENGTH] = fs_allocate(count, sizeof *names, "a checkpoint", error);
     float *values = fs_allocate(values_count, sizeof(float), "a checkpoint", error);
-    const fs_status status = tensors && names && values
-                                 ? write_tensors(path, dit, checkpoint, metadata, sizeof metadata / sizeof *metadata,
-                                                 tensors, names, values, error)
-                                 : error->status;
+    const fs_status status = tensors && names && values ? write_tensors(path, dit, checkpoint, metadata, metadata_count,
+                                                                        tensors, names, values, error)
+                                                        : error->status;
     free(values);
     free(names);
     free(tensors);
@@ -149,6 +151,8 @@ static fs_status read_tensors(const char *path, const struct fs_tensor_file *fil
             fs_dit_import_parameter(dit, &table[i], tensor->data, checkpoint->copies[c]);
         }
     }
+    const char *restarts = fs_tensor_metadata_find(file, "restarts");
+    checkpoint->restarts = restarts ? atoi(restarts) : 0;
     return read_update(path, file, &checkpoint->update, error);
 }
 

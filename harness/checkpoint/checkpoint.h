@@ -21,6 +21,7 @@ enum fs_copy {
 struct fs_checkpoint {
     float *copies[FS_COPIES]; /* [parameter count] each */
     int64_t update;           /* of the stage */
+    int restarts;             /* how often training diverged and began again before it */
     const char *run;          /* id */
     const char *source_hash;
 };

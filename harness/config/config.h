@@ -19,8 +19,11 @@
 #define FS_METRICS_MAX 16
 #define FS_HASH_TEXT 65 /* SHA-256 in hexadecimal, with its terminator */
 
+#define FS_TEACHER_METHOD "flow-matching" /* what every teacher is trained by */
+
 enum fs_attention_scale { FS_SCALE_INV_D, FS_SCALE_INV_SQRT_D };
-enum fs_schedule { FS_SCHEDULE_CONSTANT, FS_SCHEDULE_COSINE };
+enum fs_schedule { FS_SCHEDULE_CONSTANT, FS_SCHEDULE_COSINE, FS_SCHEDULE_COSINE_PHASE };
+enum fs_divergence { FS_DIVERGENCE_STOP, FS_DIVERGENCE_RESTART_LOWER };
 enum fs_pairing_kind { FS_PAIRING_INDEPENDENT, FS_PAIRING_OPTIMAL_TRANSPORT };
 enum fs_precision { FS_PRECISION_FP32, FS_PRECISION_BF16 };
 enum fs_weights_kind { FS_WEIGHTS_EMA, FS_WEIGHTS_RAW };
@@ -52,6 +55,8 @@ struct fs_dataset_config {
     enum fs_crop crop;
     enum fs_background background; /* behind transparent pixels, and beside what is not cropped to a square */
     double test_share;             /* of the pictures, where no folder says which are for testing */
+    int classes;                   /* model.classes as written: those that the pictures have */
+    int groups; /* that a network is told apart of them, see fs_config_label; 0: as many as there are classes */
 
     /* Of latents. */
     enum fs_posterior posterior; /* what a visit of a training sees: a draw of its own, or the mean */
@@ -61,7 +66,7 @@ struct fs_dataset_config {
 struct fs_model_config {
     char preset[32]; /* as written: dit-xs/4 */
     int patch, hidden, depth, heads;
-    int classes; /* 0: the null label always */
+    int classes; /* that it is told: dataset.groups where that is given; 0: the null label always */
     int finest_steps;
     enum fs_attention_scale attention_scale;
 };
@@ -81,9 +86,15 @@ struct fs_train_config {
     enum fs_weights_kind student_start; /* which of its teacher's weights a student begins with */
     bool warmup_from_zero;              /* the first rate of a warm-up is 0 */
     enum fs_precision precision;
+    enum fs_divergence on_divergence;
     enum fs_pairing_kind pairing; /* of noise with data */
     int pairing_group;            /* rows that may change places */
     double checkpoint_every;      /* seconds; 0: auto. Not hashed */
+};
+
+/* What a method may have of its own, beside the common train.learning_rate and clip_norm; 0: the common one. */
+struct fs_pace_config {
+    double learning_rate, clip_norm;
 };
 
 struct fs_evaluate_config {
@@ -112,6 +123,8 @@ struct fs_config {
     struct fs_train_config train;
     const struct fs_method *method;
     struct fs_method_settings settings; /* the chosen method's own keys */
+    struct fs_pace_config own;          /* methods.X.learning_rate and clip_norm of the chosen method, */
+    struct fs_pace_config flow;         /* and of flow matching, for its teacher or where that is chosen */
     int64_t seed;                       /* 0 … 2³² − 1 */
     struct fs_evaluate_config evaluate;
     enum fs_device_kind device;
@@ -155,6 +168,13 @@ fs_status fs_config_teacher(const struct fs_config *config, struct fs_config *te
 /* A resolved configuration from its stored JSON (the `json` field), for `eval`, `sample` and `reproduce`. */
 fs_status fs_config_from_json(const char *json, struct fs_config *config, struct fs_error *error);
 void fs_config_free(struct fs_config *config);
+
+/* The learning rate and the clipping that the run is trained with: the chosen method's own, or train's. */
+struct fs_pace_config fs_config_pace(const struct fs_config *config);
+/* What a network is told of a picture's label: 0 without classes; the label; or the group that it is in. Of C classes
+ * in G groups (which divide C), class c is in group c mod G: the labels of ten classes in two groups say odd or even.
+ */
+int32_t fs_config_label(const struct fs_config *config, int32_t label);
 
 /* Updates of train.updates that go to the teacher (0: none), and what the method may know of the run: its own updates
  * are what is left. The plan points into `config`. */

@@ -58,7 +58,7 @@ static fs_status apply_only(struct builder *builder, const char *only, const str
     struct fs_config wanted = {.seed = 0};
     FS_TRY(parse_assignment(builder, "--only", only, &key, &value));
     FS_TRY(fs_key_read(key, value, &wanted, builder->error));
-    if (key->method != NULL && key->method != run->method) {
+    if (!fs_key_counts(key, run)) {
         *kept = false;
         return FS_OK;
     }

@@ -15,37 +15,41 @@ struct object {
     bool begun;                /* something stands in the innermost braces, so a comma goes before the next */
 };
 
-static void close_section(struct object *object)
+/* Leaves the sections that are open beyond the first `kept` bytes of the open one's name. */
+static void close_sections(struct object *object, size_t kept)
 {
-    if (*object->section == '\0') {
-        return;
-    }
-    fputc('}', object->stream);
-    for (const char *dot = object->section; (dot = strchr(dot, '.')) != NULL; dot++) {
+    for (size_t end = strlen(object->section); end > kept; object->section[end] = '\0') {
         fputc('}', object->stream);
+        object->begun = true;
+        while (end > kept && object->section[--end] != '.') {
+        }
     }
-    *object->section = '\0';
-    object->begun = true;
 }
 
-/* Sections hold either keys or sections ("methods" has no keys of its own), and sorted keys visit each once: all open
- * braces can be closed and the new ones opened. */
+/* Bytes of the open section's name that are a section of `name`, too. */
+static size_t common_section(const struct object *object, const char *name)
+{
+    size_t common = 0, i = 0;
+    for (; object->section[i] != '\0' && object->section[i] == name[i]; i++) {
+        common =
+            name[i + 1] == '.' && (object->section[i + 1] == '.' || object->section[i + 1] == '\0') ? i + 1 : common;
+    }
+    return common;
+}
+
+/* Sorted keys visit each section once. */
 static void begin_key(struct object *object, const char *name)
 {
-    const char *last_dot = strrchr(name, '.');
-    const size_t length = last_dot == NULL ? 0 : (size_t)(last_dot - name);
-    if (strncmp(object->section, name, length) != 0 || object->section[length] != '\0') {
-        close_section(object);
-        for (const char *part = name; last_dot != NULL && part < last_dot;) {
-            const size_t part_length = strcspn(part, ".");
-            fprintf(object->stream, "%s\"%.*s\":{", object->begun ? "," : "", (int)part_length, part);
-            object->begun = false;
-            part += part_length + 1;
-        }
-        memcpy(object->section, name, length);
-        object->section[length] = '\0';
+    const size_t common = common_section(object, name);
+    close_sections(object, common);
+    const char *part = name + common + (common > 0);
+    for (const char *dot; (dot = strchr(part, '.')) != NULL; part = dot + 1) {
+        fprintf(object->stream, "%s\"%.*s\":{", object->begun ? "," : "", (int)(dot - part), part);
+        object->begun = false;
+        memcpy(object->section, name, (size_t)(dot - name));
+        object->section[dot - name] = '\0';
     }
-    fprintf(object->stream, "%s\"%s\":", object->begun ? "," : "", last_dot == NULL ? name : last_dot + 1);
+    fprintf(object->stream, "%s\"%s\":", object->begun ? "," : "", part);
     object->begun = true;
 }
 
@@ -100,7 +104,7 @@ static fs_status write_json(const struct fs_schema *schema, const struct fs_conf
     fs_status status = FS_OK;
     for (int i = 0; i < schema->count && status == FS_OK; i++) {
         const struct fs_key *key = &schema->keys[i];
-        bool chosen = key->method == NULL || key->method == config->method;
+        bool chosen = fs_key_counts(key, config);
         if (chosen && defaults != NULL) {
             status = choose(key, config, defaults, &chosen, error);
         }
@@ -109,7 +113,7 @@ static fs_status write_json(const struct fs_schema *schema, const struct fs_conf
             fs_key_write(key, config, object.stream);
         }
     }
-    close_section(&object);
+    close_sections(&object, 0);
     fputc('}', object.stream);
     if (fclose(object.stream) != 0 && status == FS_OK) {
         status = fs_fail(error, FS_FAILED, "out of memory for a configuration");
@@ -121,12 +125,38 @@ static fs_status write_json(const struct fs_schema *schema, const struct fs_conf
     return status;
 }
 
+/* The configuration by what it makes, so that one training has one hash however it is written: a method's own pace
+ * stands as the common one, and that of the teacher only where it differs; one group of labels is none, and as many as
+ * there are classes are the classes. */
+static struct fs_config by_effect(const struct fs_config *config)
+{
+    struct fs_config effect = *config, teacher = *config;
+    const struct fs_pace_config pace = fs_config_pace(config);
+    effect.train.learning_rate = pace.learning_rate;
+    effect.train.clip_norm = pace.clip_norm;
+    effect.own = effect.flow = (struct fs_pace_config){0, 0};
+    if (config->method->teacher_share(&config->settings) > 0) {
+        teacher.method = fs_method_find(FS_TEACHER_METHOD);
+        const struct fs_pace_config its = fs_config_pace(&teacher);
+        effect.flow.learning_rate = its.learning_rate != pace.learning_rate ? its.learning_rate : 0;
+        effect.flow.clip_norm = its.clip_norm != pace.clip_norm ? its.clip_norm : 0;
+    }
+    if (config->dataset.groups > 0 && config->model.classes != config->dataset.classes) {
+        effect.dataset.classes = config->model.classes == 0 ? 0 : config->dataset.classes;
+    }
+    if (config->model.classes == effect.dataset.classes) {
+        effect.dataset.groups = 0;
+    }
+    return effect;
+}
+
 fs_status fs_config_identify(const struct fs_schema *schema, struct fs_config *config, struct fs_error *error)
 {
     struct fs_config defaults;
+    const struct fs_config effect = by_effect(config);
     char *identity;
     FS_TRY(default_config(schema, config->method, &defaults, error));
-    FS_TRY(write_json(schema, config, &defaults, &identity, error));
+    FS_TRY(write_json(schema, &effect, &defaults, &identity, error));
     fs_sha256(identity, strlen(identity), config->train_hash);
     free(identity);
     return write_json(schema, config, NULL, &config->json, error);

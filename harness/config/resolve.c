@@ -17,7 +17,8 @@ static fs_status read_keys(const struct fs_schema *schema, const struct fs_node 
     for (int i = 0; i < schema->count; i++) {
         const struct fs_key *key = &schema->keys[i];
         const struct fs_node *node = fs_node_find(root, key->name);
-        struct fs_config *target = key->method == NULL || key->method == config->method ? config : &other;
+        struct fs_config *target =
+            key->method == NULL || key->of_teacher || key->method == config->method ? config : &other;
         if (node != NULL) {
             FS_TRY(fs_key_read(key, node, target, error));
         } else if (fs_key_required(key)) {
@@ -106,6 +107,24 @@ struct fs_method_setup fs_config_method_setup(const struct fs_config *config)
     };
 }
 
+struct fs_pace_config fs_config_pace(const struct fs_config *config)
+{
+    const bool flow = strcmp(config->method->name, FS_TEACHER_METHOD) == 0;
+    const struct fs_pace_config *own = flow ? &config->flow : &config->own;
+    return (struct fs_pace_config){
+        .learning_rate = own->learning_rate > 0 ? own->learning_rate : config->train.learning_rate,
+        .clip_norm = own->clip_norm > 0 ? own->clip_norm : config->train.clip_norm,
+    };
+}
+
+int32_t fs_config_label(const struct fs_config *config, int32_t label)
+{
+    if (config->model.classes == 0) {
+        return 0; /* the null label, number 0, is the only one */
+    }
+    return config->dataset.groups > 0 ? label % config->dataset.groups : label;
+}
+
 struct fs_pairs_request fs_config_pairs(const struct fs_config *config)
 {
     const struct fs_method_setup setup = fs_config_method_setup(config);
@@ -172,7 +191,7 @@ fs_status fs_config_teacher(const struct fs_config *config, struct fs_config *te
     *teacher = *config;
     teacher->json = NULL;
     teacher->places = NULL;
-    teacher->method = fs_method_find("flow-matching");
+    teacher->method = fs_method_find(FS_TEACHER_METHOD);
     teacher->settings = (struct fs_method_settings){{0}};
     teacher->train.updates = fs_config_teacher_updates(config);
     teacher->train.ema_reset = true; /* these say how students begin: the teacher is the same whatever they do */
@@ -180,7 +199,7 @@ fs_status fs_config_teacher(const struct fs_config *config, struct fs_config *te
     teacher->evaluate.update_count = 0;
     fs_status status = FS_OK;
     for (int i = 0; i < schema.count && status == FS_OK; i++) {
-        if (schema.keys[i].method == teacher->method) {
+        if (schema.keys[i].method == teacher->method && !schema.keys[i].of_teacher) {
             status = fs_key_default(&schema.keys[i], teacher, error);
         }
     }

@@ -26,7 +26,7 @@ struct search {
 /* The name of the experiment moves nothing, and may be another one's that shares the run. */
 static bool counts(const struct search *search, const struct fs_key *key)
 {
-    return (key->method == NULL || key->method == search->wanted.method) && strcmp(key->name, "experiment") != 0;
+    return fs_key_counts(key, &search->wanted) && strcmp(key->name, "experiment") != 0;
 }
 
 static fs_status compare(const struct fs_key *key, const struct fs_config *a, const struct fs_config *b, bool *same,
@@ -46,7 +46,7 @@ static fs_status distance(const struct search *search, const struct fs_config *r
     *count = 0;
     for (int i = 0; i < search->schema.count; i++) {
         const struct fs_key *key = &search->schema.keys[i];
-        bool same = key->method == NULL || key->method == run->method;
+        bool same = fs_key_counts(key, run);
         if (counts(search, key)) {
             FS_TRY(same ? compare(key, run, &search->wanted, &same, error) : FS_OK);
             *count += !same;
@@ -124,7 +124,7 @@ static fs_status set_differing(struct search *search, const struct fs_config *ne
 {
     for (int i = 0; i < search->schema.count; i++) {
         const struct fs_key *key = &search->schema.keys[i];
-        bool same = nearest && (key->method == NULL || key->method == nearest->method);
+        bool same = nearest && fs_key_counts(key, nearest);
         if (counts(search, key)) {
             FS_TRY(same ? compare(key, nearest, &search->wanted, &same, error) : FS_OK);
             FS_TRY(same ? FS_OK : add(search->sets, &search->set_count, search, key, error));
@@ -175,7 +175,7 @@ static fs_status tell_apart(struct search *search, const struct fs_experiment *e
         bool tells = false;
         for (int r = 0; status == FS_OK && counts(search, key) && r < experiment->run_count; r++) {
             const struct fs_config *run = &experiment->runs[r];
-            bool same = key->method == NULL || key->method == run->method;
+            bool same = fs_key_counts(key, run);
             if (!gone[r] && same) {
                 status = compare(key, run, &search->wanted, &same, error);
             }

@@ -33,6 +33,13 @@ static const struct fs_key KEYS[] = {
      FIELD(dataset.name),
      .fallback_text = "fashion-mnist",
      .trains = true},
+    {.name = "dataset.groups",
+     .kind = FS_KEY_WHOLE,
+     FIELD(dataset.groups),
+     .minimum = 1,
+     .maximum = 1000000,
+     .zero = "classes",
+     .trains = true},
     {.name = "dataset.path", .kind = FS_KEY_TEXT, FIELD(dataset.path), .fallback_text = ""},
     {.name = "dataset.mirror", .kind = FS_KEY_BOOL, FIELD(dataset.mirror), .trains = true},
     /* What these make of a picture is in the hash of the data. 0: not given */
@@ -91,7 +98,7 @@ static const struct fs_key KEYS[] = {
      .trains = true},
     {.name = "model.classes",
      .kind = FS_KEY_WHOLE,
-     FIELD(model.classes),
+     FIELD(dataset.classes),
      .fallback = 10,
      .maximum = 1000000,
      .trains = true},
@@ -138,7 +145,7 @@ static const struct fs_key KEYS[] = {
     {.name = "train.schedule",
      .kind = FS_KEY_CHOICE,
      FIELD(train.schedule),
-     .choices = "constant|cosine",
+     .choices = "constant|cosine|cosine-phase",
      .trains = true},
     {.name = "train.beta1",
      .kind = FS_KEY_REAL,
@@ -190,6 +197,11 @@ static const struct fs_key KEYS[] = {
      .fallback = 64,
      .minimum = 2,
      .maximum = 1024,
+     .trains = true},
+    {.name = "train.on_divergence",
+     .kind = FS_KEY_CHOICE,
+     FIELD(train.on_divergence),
+     .choices = "stop|restart-lower",
      .trains = true},
     {.name = "train.checkpoint_every",
      .kind = FS_KEY_REAL,
@@ -258,6 +270,8 @@ static const struct fs_key KEYS[] = {
 
 /* --- the whole schema --- */
 
+#define PACE_KEYS 2 /* a method's learning_rate and clip_norm */
+
 static struct fs_key method_key(const struct fs_method *method, const struct fs_option *option)
 {
     struct fs_key key = {
@@ -272,6 +286,26 @@ static struct fs_key method_key(const struct fs_method *method, const struct fs_
         .trains = true,
     };
     snprintf(key.name, sizeof key.name, "methods.%s.%s", method->name, option->key);
+    return key;
+}
+
+/* The key of a pace that a method has of its own, or flow matching for those whose teacher it is. A rate that is given
+ * is hashed as the train key that it stands for: see fs_config_identify. */
+static struct fs_key pace_key(const struct fs_method *method, const char *name, size_t offset)
+{
+    const bool of_teacher = strcmp(method->name, FS_TEACHER_METHOD) == 0;
+    const size_t pace = of_teacher ? offsetof(struct fs_config, flow) : offsetof(struct fs_config, own);
+    struct fs_key key = {
+        .method = method,
+        .kind = FS_KEY_REAL,
+        .offset = pace + offset,
+        .size = sizeof(double),
+        .above_minimum = true,
+        .zero = "train",
+        .trains = true,
+        .of_teacher = of_teacher,
+    };
+    snprintf(key.name, sizeof key.name, "methods.%s.%s", method->name, name);
     return key;
 }
 
@@ -291,7 +325,7 @@ fs_status fs_schema_create(struct fs_schema *schema, struct fs_error *error)
                            "%s: its settings are %zu bytes: raise FS_SETTINGS_MAX in method.h above %d", method->name,
                            method->settings_size, FS_SETTINGS_MAX);
         }
-        count += (size_t)method->option_count;
+        count += (size_t)method->option_count + PACE_KEYS;
     }
     struct fs_key *keys = fs_allocate(count, sizeof *keys, "the table of keys", error);
     *schema = (struct fs_schema){.keys = keys};
@@ -304,9 +338,17 @@ fs_status fs_schema_create(struct fs_schema *schema, struct fs_error *error)
         for (int k = 0; k < method->option_count; k++) {
             keys[schema->count++] = method_key(method, &method->options[k]);
         }
+        keys[schema->count++] = pace_key(method, "learning_rate", offsetof(struct fs_pace_config, learning_rate));
+        keys[schema->count++] = pace_key(method, "clip_norm", offsetof(struct fs_pace_config, clip_norm));
     }
     qsort(keys, count, sizeof *keys, by_name);
     return FS_OK;
+}
+
+bool fs_key_counts(const struct fs_key *key, const struct fs_config *config)
+{
+    return key->method == NULL || key->method == config->method ||
+           (key->of_teacher && config->method->teacher_share(&config->settings) > 0);
 }
 
 void fs_schema_destroy(struct fs_schema *schema)

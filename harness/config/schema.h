@@ -40,6 +40,7 @@ struct fs_key {
     const char *zero;                  /* the word that stands for 0 */
     const char *(*name_at)(int index); /* the texts that are allowed, NULL past the last; not given: any */
     bool trains;                       /* part of train_hash */
+    bool of_teacher;                   /* a method's key that counts where another one has it for a teacher, too */
 };
 
 /* Every key there is, in the order of their names. */
@@ -57,6 +58,9 @@ fs_status fs_schema_check(const struct fs_schema *schema, const struct fs_node *
 /* The message for a name that is no key, at place:line: a suggestion or the names there are. Returns FS_USAGE. */
 fs_status fs_schema_refuse(const struct fs_schema *schema, const char *place, int line, const char *name,
                            struct fs_error *error);
+
+/* Whether a key says something of the run: everyone's, its method's, and those of its teacher's. */
+bool fs_key_counts(const struct fs_key *key, const struct fs_config *config);
 
 /* The node's value, or the default, into the key's field of the object. FS_USAGE with place, line and key. */
 fs_status fs_key_read(const struct fs_key *key, const struct fs_node *node, void *object, struct fs_error *error);

@@ -41,6 +41,19 @@ static fs_status resolve_sizes(struct fs_config *config, struct fs_error *error)
     return FS_OK;
 }
 
+/* How many labels the network has. */
+static fs_status resolve_labels(struct fs_config *config, struct fs_error *error)
+{
+    const int classes = config->dataset.classes, groups = config->dataset.groups;
+    config->model.classes = groups == 0 ? classes : groups == 1 ? 0 : groups;
+    if (groups > 1 && (classes == 0 || classes % groups != 0)) {
+        return fs_config_fail(config, "dataset.groups", error,
+                              "expected a number that divides model.classes %d, so that all groups are alike, got %d",
+                              classes, groups);
+    }
+    return FS_OK;
+}
+
 static fs_status check_model(const struct fs_config *config, struct fs_error *error)
 {
     const struct fs_model_config *model = &config->model;
@@ -63,18 +76,19 @@ fs_status fs_config_check_data(const struct fs_config *config, const struct fs_d
                                struct fs_error *error)
 {
     const struct fs_model_config *model = &config->model;
+    const int classes = config->dataset.groups > 0 ? config->dataset.classes : model->classes;
     if (shape->height % model->patch != 0 || shape->width % model->patch != 0) {
         return fs_config_fail(config, fs_config_given(config, "model.patch") ? "model.patch" : "model.preset", error,
                               "patches of %d do not divide the %d×%d pictures of %s", model->patch, shape->height,
                               shape->width, config->dataset.name);
     }
-    if (model->classes != 0 && shape->classes == 0) {
+    if (classes != 0 && shape->classes == 0) {
         return fs_config_fail(config, "model.classes", error, "expected 0: the pictures of %s have no labels, got %d",
-                              config->dataset.name, model->classes);
+                              config->dataset.name, classes);
     }
-    if (model->classes != 0 && model->classes != shape->classes) {
+    if (classes != 0 && classes != shape->classes) {
         return fs_config_fail(config, "model.classes", error, "expected the %d of %s, or 0 for no labels, got %d",
-                              shape->classes, config->dataset.name, model->classes);
+                              shape->classes, config->dataset.name, classes);
     }
     return FS_OK;
 }
@@ -190,6 +204,7 @@ static fs_status check_evaluation(const struct fs_config *config, struct fs_erro
 fs_status fs_config_validate(struct fs_config *config, struct fs_error *error)
 {
     FS_TRY(resolve_sizes(config, error));
+    FS_TRY(resolve_labels(config, error));
     FS_TRY(check_model(config, error));
     FS_TRY(check_training(config, error));
     FS_TRY(check_method(config, error));

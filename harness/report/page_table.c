@@ -117,6 +117,9 @@ static void print_notes(const struct fs_result_section *section, const struct si
     if (signs->unknown) {
         fs_html(out, " Some runs have no parentheses because this build cannot read their configuration.");
     }
+    for (int i = 0; i < section->remark_count; i++) {
+        fs_html(out, " %s.", section->remarks[i]);
+    }
     fs_html(out, "</p>\n");
 }
 

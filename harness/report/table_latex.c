@@ -174,6 +174,10 @@ static void print_caption(const struct fs_results *results, const struct fs_resu
     } else {
         fputs(". One seed: differences cannot be told from noise, so nothing is marked as best", stream);
     }
+    for (int i = 0; i < section->remark_count; i++) {
+        fputs(". ", stream);
+        fs_latex(stream, section->remarks[i]);
+    }
     fputs(". In parentheses: a number of steps that the method was not trained for. Cost is that of one training, a "
           "teacher's share included; wall time does not include the drawing of pairs, and memory is the largest "
           "resident set.}\n  \\vspace{1ex}\n",

@@ -209,6 +209,9 @@ static fs_status add_notes(struct table *table, struct fs_error *error)
                                   "in parentheses: at a number of steps that the method was not trained for", error)
                    : FS_OK);
     FS_TRY(ordered ? fs_grid_note(&table->grid, ORDER_NOTE, error) : FS_OK);
+    for (int i = 0; i < section->remark_count; i++) {
+        FS_TRY(fs_grid_note(&table->grid, section->remarks[i], error));
+    }
     FS_TRY(fs_grid_note(&table->grid, "updates and TFLOP are of one training, its teacher's share included", error));
     FS_TRY(fs_grid_made_note(&table->grid, fs_result_builds(section, error), error));
     return table->results->older == 0

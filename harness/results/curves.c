@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "harness/results/parts.h"
 #include "harness/store/query.h"
 #include "kernels/base/memory.h"
 
@@ -72,6 +73,25 @@ fs_status fs_result_loss(struct fs_store *store, const char *run, struct fs_loss
     while (status == FS_OK && row && *count < FS_LOSS_POINTS) {
         points[(*count)++] = (struct fs_loss_point){fs_query_real(query, 0), fs_query_real(query, 1)};
         status = fs_query_next(query, &row, error);
+    }
+    sqlite3_finalize(query);
+    return status;
+}
+
+fs_status fs_result_fall(struct fs_store *store, const char *run, struct fs_result_fall *fall, struct fs_error *error)
+{
+    sqlite3_stmt *query;
+    bool row;
+
+    *fall = (struct fs_result_fall){0};
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error,
+                         "SELECT f.at_update, f.peak_update, f.before, f.peak FROM (" FS_RESULT_FALLEN ") f "
+                         "JOIN runs r ON r.number = f.run WHERE r.id = ?1",
+                         "t", run));
+    const fs_status status = fs_query_next(query, &row, error);
+    if (status == FS_OK && row) {
+        *fall = (struct fs_result_fall){sqlite3_column_int64(query, 0), sqlite3_column_int64(query, 1),
+                                        fs_query_real(query, 2), fs_query_real(query, 3)};
     }
     sqlite3_finalize(query);
     return status;

@@ -23,4 +23,12 @@ struct fs_loss_point {
 fs_status fs_result_loss(struct fs_store *store, const char *run, struct fs_loss_point points[FS_LOSS_POINTS],
                          int *count, struct fs_error *error);
 
+/* A training that fell back: its loss rose to ten times what it had been, and above a quarter. at_update 0: it did not.
+ */
+struct fs_result_fall {
+    int64_t at_update, peak_update;
+    double before, peak; /* loss before it, and the highest from there on */
+};
+fs_status fs_result_fall(struct fs_store *store, const char *run, struct fs_result_fall *fall, struct fs_error *error);
+
 #endif

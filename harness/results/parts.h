@@ -16,6 +16,13 @@
     "at_update ROWS BETWEEN 12 PRECEDING AND 3 PRECEDING) AS before FROM curves WHERE name = 'loss') WHERE value >= "  \
     "10 * before AND value >= 0.25"
 
+/* SQL for the trainings that fell back (run's number, before, at_update, peak, peak_update): where they did so first,
+ * and the highest loss from there on. */
+#define FS_RESULT_FALLEN                                                                                               \
+    "SELECT f.run AS run, f.before AS before, f.at_update AS at_update, max(p.value) AS peak, p.at_update AS "         \
+    "peak_update FROM (SELECT run, min(at_update) AS at_update, before FROM (" FS_RESULT_FALLS ") GROUP BY run) f "    \
+    "JOIN curves p ON p.run = f.run AND p.name = 'loss' AND p.at_update >= f.at_update GROUP BY f.run"
+
 /* A copy of the text that lives as long as the results; NULL and `error` filled when there is no memory. */
 const char *fs_results_keep(struct fs_results *results, const char *text, struct fs_error *error);
 /* Room for one more element of `size` bytes behind `count` that were added by this alone; it is zeroed. */
@@ -35,6 +42,9 @@ fs_status fs_results_place(struct fs_results *results, sqlite3_stmt *query, stru
 
 /* Once all rows are there: the keys that they differ in, and what sets each apart. */
 fs_status fs_results_set_apart(struct fs_results *results, struct fs_error *error);
+/* The sections' remarks: trainings whose scores tell of an unstable rate as well as of the method, or whose teachers'
+ * do. The rows have their names. */
+fs_status fs_results_remark(struct fs_store *store, struct fs_results *results, struct fs_error *error);
 /* Mean, error and interval of a cell from its scores. */
 void fs_result_cell_mean(struct fs_result_cell *cell);
 /* Comparisons, power and the order of the cells. */

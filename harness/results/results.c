@@ -60,6 +60,7 @@ void fs_results_free(struct fs_results *results)
         }
         free(section->rows);
         free(section->comparisons);
+        free(section->remarks);
         if (section->data) {
             free(section->data->scores);
         }
@@ -560,6 +561,7 @@ fs_status fs_results_read(struct fs_store *store, const struct fs_experiment_nam
         FS_TRY(history == FS_LAST_SCORE ? fs_result_section_compare(&results->sections[i], error) : FS_OK);
     }
     FS_TRY(fs_results_set_apart(results, error));
+    FS_TRY(fs_results_remark(store, results, error));
     FS_TRY(fs_query_whole(fs_store_handle(store), &older, 0, error, older_runs, "iitttitti", experiment->id, (int64_t)0,
                           only->source, only->dataset, only->method, only->since, only->metric, fid_name(only),
                           (int64_t)only->stable));

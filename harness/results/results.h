@@ -119,6 +119,9 @@ struct fs_result_section {
     struct fs_result_cell
         *data;              /* data's own score by this measure, with as many samples where there is one; or NULL */
     const char *data_split; /* "test" */
+    /* Of trainings that fell back, or diverged and began again: "Reflow, seed 0, fell back at update 1206: …". */
+    const char **remarks;
+    int remark_count;
     struct fs_result_comparison *comparisons; /* by row, then other, then column; none in a history */
     int comparison_count;
     struct fs_result_power power;

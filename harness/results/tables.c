@@ -106,12 +106,8 @@ static const char *const schema[] = {
     ")",
 };
 
-/* Where the loss of a training fell back, and the highest that it came to from there on. */
-static const char falls[] =
-    "INSERT INTO fall SELECT r.id, f.before, f.at_update, max(p.value), p.at_update FROM "
-    "(SELECT run, min(at_update) AS at_update, before FROM (" FS_RESULT_FALLS ") GROUP BY run) f "
-    "JOIN curves p ON p.run = f.run AND p.name = 'loss' AND p.at_update >= f.at_update "
-    "JOIN runs r ON r.number = f.run GROUP BY f.run";
+static const char falls[] = "INSERT INTO fall SELECT r.id, f.before, f.at_update, f.peak, f.peak_update "
+                            "FROM (" FS_RESULT_FALLEN ") f JOIN runs r ON r.number = f.run";
 
 /* --- one section --- */
 

@@ -15,6 +15,7 @@
 #include "harness/text/number.h"
 #include "harness/checkpoint/checkpoint.h"
 #include "harness/run/checkpoint_row.h"
+#include "harness/results/curves.h"
 #include "harness/store/query.h"
 #include "harness/train/cost.h"
 #include "harness/train/pairs.h"
@@ -131,6 +132,30 @@ static fs_status keep_checkpoint(void *owner, int64_t update, const char *path, 
     return fs_checkpoint_row_write(job->session->store, job->id, update, path, error);
 }
 
+static fs_status keep_restart(void *owner, int restarts, const char *reason, struct fs_error *error)
+{
+    const struct fs_job *job = owner;
+    fs_progress_note(&job->session->progress, "%s: begins again at 1/%d of its rate: %s", job->name, 1 << restarts,
+                     reason);
+    return fs_store_run_restarts(job->session->store, job->id, restarts, error);
+}
+
+/* A training that is at its end, but lost on the way what it had learned. */
+static fs_status warn_of_fall(const struct fs_job *job, struct fs_error *error)
+{
+    struct fs_result_fall fall;
+    char before[FS_NUMBER_TEXT], peak[FS_NUMBER_TEXT];
+    FS_TRY(fs_result_fall(job->session->store, job->id, &fall, error));
+    if (fall.at_update > 0) {
+        fs_three_digits(fall.before, before);
+        fs_three_digits(fall.peak, peak);
+        fs_progress_note(&job->session->progress,
+                         "%s: warning: fell back at update %" PRId64 ": its loss rose from %s to %s; " FS_PACE_ADVICE,
+                         job->name, fall.at_update, before, peak, job->config->method->name);
+    }
+    return FS_OK;
+}
+
 /* FS_FAILED for a run that diverged, in this call or an earlier one: the same training would diverge again. */
 static fs_status refuse_failed(const struct fs_job *job, struct fs_error *error)
 {
@@ -181,6 +206,7 @@ static fs_status train_here(struct fs_job *job, const char *teacher, const char 
         .owner = job,
         .progress = show_training,
         .measured = keep_curve,
+        .restarted = keep_restart,
         .checkpointed = keep_checkpoint,
     };
     const double begin = fs_seconds();
@@ -196,6 +222,9 @@ static fs_status train_here(struct fs_job *job, const char *teacher, const char 
         fs_store_run_state(session->store, job->id, states[end], status != FS_OK ? error->text : NULL,
                            fs_seconds() - begin, (double)fs_memory_peak(), status != FS_OK ? &ignored : error);
     *finished = end == FS_TRAIN_FINISHED;
+    if (*finished && noted == FS_OK) {
+        FS_TRY(warn_of_fall(job, error));
+    }
     if (end == FS_TRAIN_DIVERGED) {
         FS_TRY(fs_failures_add(job->pipeline->failures, job->id, job->name, error->text, error));
     }

@@ -3,17 +3,20 @@
 
 #include <math.h>
 
-double fs_learning_rate(const struct fs_train_config *train, int64_t update, int64_t updates)
+double fs_learning_rate(const struct fs_train_config *train, double rate, const struct fs_update_place *at)
 {
-    if (update < train->warmup) {
-        return train->learning_rate * (double)(update + (train->warmup_from_zero ? 0 : 1)) / (double)train->warmup;
+    const bool phases = train->schedule == FS_SCHEDULE_COSINE_PHASE;
+    const int64_t begin = phases && at->phase_begin > train->warmup ? at->phase_begin : train->warmup;
+    const int64_t end = phases ? at->phase_begin + at->phase_updates : at->updates;
+    if (at->update < train->warmup) {
+        return rate * (double)(at->update + (train->warmup_from_zero ? 0 : 1)) / (double)train->warmup;
     }
-    if (train->schedule == FS_SCHEDULE_CONSTANT || updates <= train->warmup) {
-        return train->learning_rate;
+    if (train->schedule == FS_SCHEDULE_CONSTANT || end <= begin) {
+        return rate;
     }
     const double pi = 3.14159265358979323846;
-    const double share = (double)(update - train->warmup) / (double)(updates - train->warmup);
-    return train->learning_rate * 0.5 * (1.0 + cos(pi * share));
+    const double share = (double)(at->update - begin) / (double)(end - begin);
+    return rate * 0.5 * (1.0 + cos(pi * share));
 }
 
 double fs_ema_decay(double decay, bool warmup, int64_t phase_update)

@@ -20,6 +20,7 @@
 
 /* A network that always answers 0 has a loss of about 1.5: data within ±1 and unit noise. */
 #define LOSS_EXPLODED 100.0
+#define RESTARTS_MAX 4 /* the rate is then a sixteenth: it is something else */
 #define CURVE_POINTS 400
 #define LEVELS_MAX 12
 _Static_assert(FS_TRAIN_VALUES_MAX >= LEVELS_MAX + 5, "one value a level, and those of all rows");
@@ -67,6 +68,7 @@ struct trainer {
     double last_write, write_seconds;
     int64_t saved_update;
     bool diverged; /* a loss or a weight is not finite, or exploded */
+    int restarts;  /* how often that was so, and training began again at half the rate */
 };
 
 /* --- buffers --- */
@@ -270,6 +272,7 @@ static void free_copies(struct fs_checkpoint *checkpoint)
 
 static fs_status all_finite(struct trainer *trainer, const struct fs_checkpoint *checkpoint, struct fs_error *error)
 {
+    const char *method = trainer->training->config->method->name;
     const float *model = checkpoint->copies[FS_COPY_MODEL];
     const int64_t count = fs_dit_parameter_count(trainer->dit);
     for (int64_t i = 0; i < count; i++) {
@@ -278,9 +281,9 @@ static fs_status all_finite(struct trainer *trainer, const struct fs_checkpoint 
             return fs_fail(
                 error, FS_FAILED,
                 "run %.8s: a weight is not finite at update %lld; the last good checkpoint is that of update "
-                "%lld in %s: lower train.learning_rate, or set train.clip_norm",
+                "%lld in %s: " FS_PACE_ADVICE,
                 trainer->training->run, (long long)trainer->update, (long long)trainer->saved_update,
-                trainer->training->folder);
+                trainer->training->folder, method);
         }
     }
     return FS_OK;
@@ -307,8 +310,10 @@ static fs_status save(struct trainer *trainer, struct fs_error *error)
 {
     const struct fs_training *training = trainer->training;
     const double begin = fs_seconds();
-    struct fs_checkpoint checkpoint = {
-        .update = trainer->update, .run = training->run, .source_hash = training->source_hash};
+    struct fs_checkpoint checkpoint = {.update = trainer->update,
+                                       .restarts = trainer->restarts,
+                                       .run = training->run,
+                                       .source_hash = training->source_hash};
     char path[FS_PATH_ROOM];
     fs_status status = host_copies(trainer, &checkpoint, error);
     for (int i = 0; status == FS_OK && i < FS_COPIES; i++) {
@@ -353,6 +358,7 @@ static fs_status load(struct trainer *trainer, const char *path, struct fs_error
     free_copies(&checkpoint);
     FS_TRY(status);
     trainer->update = checkpoint.update;
+    trainer->restarts = checkpoint.restarts;
     trainer->saved_update = checkpoint.update;
     fs_dit_refresh(trainer->dit, &trainer->model);
     fs_dit_refresh(trainer->dit, &trainer->ema);
@@ -586,8 +592,8 @@ static void load_data(struct trainer *trainer, struct fs_row_range range)
     } else {
         load_data_rows(trainer, range.first, range.count, range.global, &trainer->unread);
     }
-    for (int i = 0; trainer->training->config->model.classes == 0 && i < range.count; i++) {
-        rows->labels[range.first + i] = 0; /* without classes the null label, number 0, is the only one */
+    for (int i = range.first; i < range.first + range.count; i++) {
+        rows->labels[i] = fs_config_label(trainer->training->config, rows->labels[i]);
     }
 }
 
@@ -684,20 +690,23 @@ static double read_losses(struct trainer *trainer)
     return total;
 }
 
-static void optimise(struct trainer *trainer, int64_t averages_begin)
+static void optimise(struct trainer *trainer, const struct fs_phase *phase, int64_t phase_begin, int64_t averages_begin)
 {
     const struct fs_config *config = trainer->training->config;
     const struct fs_train_config *train = &config->train;
     const int64_t averaged = trainer->update - averages_begin;
     const double target_ema = config->method->target_ema(&config->settings);
+    const struct fs_pace_config pace = fs_config_pace(config);
+    const double rate = ldexp(pace.learning_rate, -trainer->restarts);
+    const struct fs_update_place at = {trainer->update, trainer->setup.updates, phase_begin, phase->updates};
     const struct fs_adamw adamw = {
-        .learning_rate = (float)fs_learning_rate(train, trainer->update, trainer->setup.updates),
+        .learning_rate = (float)fs_learning_rate(train, rate, &at),
         .beta1 = (float)train->beta1,
         .beta2 = (float)train->beta2,
         .epsilon = 1e-8f,
         .weight_decay = (float)train->weight_decay,
         .update = trainer->update + 1,
-        .clip_norm = (float)train->clip_norm,
+        .clip_norm = (float)pace.clip_norm,
         .norm2 = trainer->norm2,
         .ema_decay = {(float)fs_ema_decay(train->ema, train->ema_warmup, averaged),
                       (float)fs_ema_decay(target_ema, train->ema_warmup, averaged)},
@@ -720,10 +729,11 @@ static void run_update(struct trainer *trainer, const struct fs_phase *phase, in
         train_rows(trainer, phase, phase_begin, done, left < trainer->micro ? left : trainer->micro);
     }
     trainer->comm.all_reduce_sum(&trainer->comm, trainer->gradients);
-    if (trainer->training->config->train.clip_norm > 0) { /* one pass over the gradients; curves take their own */
+    if (fs_config_pace(trainer->training->config).clip_norm >
+        0) { /* one pass over the gradients; curves take their own */
         trainer->backend->sum_squares(trainer->backend, trainer->norm2, trainer->gradients);
     }
-    optimise(trainer, averages_begin);
+    optimise(trainer, phase, phase_begin, averages_begin);
 }
 
 static fs_status one_update(struct trainer *trainer, double *loss, struct fs_error *error)
@@ -755,9 +765,9 @@ static fs_status one_update(struct trainer *trainer, double *loss, struct fs_err
                      (long long)trainer->saved_update);
         }
         return fs_fail(error, FS_FAILED,
-                       "run %.8s: the loss is %s at update %lld, training stopped; %s (%s): lower train.learning_rate, "
-                       "or set train.clip_norm",
-                       trainer->training->run, text, (long long)trainer->update, saved, trainer->training->folder);
+                       "run %.8s: the loss is %s at update %lld, training stopped; %s (%s): " FS_PACE_ADVICE,
+                       trainer->training->run, text, (long long)trainer->update, saved, trainer->training->folder,
+                       trainer->training->config->method->name);
     }
     trainer->window.flops +=
         trainer->mine * fs_update_flops(trainer->training->config->method, &trainer->setup, phase, &trainer->sizes);
@@ -853,12 +863,42 @@ static fs_status train_all(struct trainer *trainer, struct fs_error *error)
     return trainer->saved_update == trainer->update ? FS_OK : save(trainer, error);
 }
 
+/* Training diverged: it begins again at half the rate, from the update that every one begins at, for the checkpoints on
+ * the way were written by the clock. What comes after depends on the configuration and the number of restarts alone, so
+ * a call that is stopped at any moment of this is repeated by the next. */
+static fs_status restart(struct trainer *trainer, struct fs_error *error)
+{
+    const struct fs_training *training = trainer->training;
+    const struct fs_error reason = *error;
+    *error = (struct fs_error){.text = ""};
+    trainer->restarts++;
+    trainer->diverged = false;
+    trainer->update = 0;
+    trainer->saved_update = -1;
+    trainer->window = (struct window){0};
+    trainer->backend->fill(trainer->backend, trainer->moment1, 0);
+    trainer->backend->fill(trainer->backend, trainer->moment2, 0);
+    FS_TRY(initial_weights(trainer, error));
+    if (training->restarted) {
+        FS_TRY(training->restarted(training->owner, trainer->restarts, reason.text, error));
+    }
+    fs_checkpoint_prune(training->folder, NULL, 0);
+    return save(trainer, error);
+}
+
 fs_status fs_train(const struct fs_training *training, enum fs_train_end *end, struct fs_error *error)
 {
     struct trainer trainer;
     fs_status status = create_trainer(&trainer, training, error);
     if (status == FS_OK) {
         status = train_all(&trainer, error);
+    }
+    while (trainer.diverged && training->config->train.on_divergence == FS_DIVERGENCE_RESTART_LOWER &&
+           trainer.restarts < RESTARTS_MAX) {
+        status = restart(&trainer, error);
+        if (status == FS_OK) {
+            status = train_all(&trainer, error);
+        }
     }
     *end = FS_TRAIN_STOPPED;
     if (trainer.diverged) {

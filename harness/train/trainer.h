@@ -24,6 +24,11 @@ struct fs_train_value {
     double value;
 };
 
+/* What helps a training that diverged or fell back; %s: its method. */
+#define FS_PACE_ADVICE                                                                                                 \
+    "lower train.learning_rate (or methods.%s.learning_rate), lengthen train.warmup, or set train.beta2: 0.95 or "     \
+    "train.clip_norm: 1; train.on_divergence: restart-lower begins again by itself"
+
 /* What a training needs and whom it tells. */
 struct fs_training {
     struct fs_backend *backend;
@@ -41,6 +46,9 @@ struct fs_training {
     void (*progress)(void *owner, const struct fs_train_progress *progress);
     fs_status (*measured)(void *owner, int64_t update, const struct fs_train_value *values, int count,
                           struct fs_error *error);
+    /* Training diverged and begins again, for the `restarts`-th time, at half the rate; `reason` says what was. May be
+     * NULL. */
+    fs_status (*restarted)(void *owner, int restarts, const char *reason, struct fs_error *error);
     fs_status (*checkpointed)(void *owner, int64_t update, const char *path, struct fs_error *error);
 };
 
@@ -65,7 +73,8 @@ enum fs_train_end {
 };
 
 /* Trains from the newest checkpoint, or from the beginning, to the end or until *stop. A loss that is not finite, or
- * explodes, is FS_FAILED and FS_TRAIN_DIVERGED, and says at which update, and which checkpoint was last good. */
+ * explodes, is FS_FAILED and FS_TRAIN_DIVERGED, and says at which update, and which checkpoint was last good; with
+ * train.on_divergence: restart-lower, only when that was so at a sixteenth of the rate. */
 fs_status fs_train(const struct fs_training *training, enum fs_train_end *end, struct fs_error *error);
 
 #endif

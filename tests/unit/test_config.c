@@ -12,6 +12,7 @@
 
 #include "harness/config/schema.h"
 #include "harness/config/preset.h"
+#include "harness/train/schedule.h"
 #include "tests/support/folder.h"
 #include "tests/support/mock_training.h"
 
@@ -73,6 +74,128 @@ static void golden_hashes(void **state)
                       "ceaef2cd1880abbaeec9af2dfac46083adf068a744cdbca1314f42e2d12229e8");
 }
 
+/* However it is written, one training has one hash. */
+static void hash_goes_by_what_is_trained(void **state)
+{
+    static const struct {
+        const char *method, *one[3], *other[3];
+        bool same;
+    } cases[] = {
+        {"flow-matching", {"methods.flow-matching.learning_rate=0.002"}, {"train.learning_rate=0.002"}, true},
+        {"shortcut", {"methods.shortcut.clip_norm=1"}, {"train.clip_norm=1"}, true},
+        {"shortcut", {"methods.flow-matching.clip_norm=1"}, {NULL}, true},
+        {"shortcut", {"dataset.groups=1"}, {"model.classes=0"}, true},
+        {"shortcut", {"dataset.groups=2"}, {"dataset.groups=5"}, false},
+        /* a student by its own rate and its teacher's */
+        {"reflow", {"methods.flow-matching.learning_rate=0.002"}, {NULL}, false},
+        {"reflow", {"methods.reflow.learning_rate=0.002"}, {"train.learning_rate=0.002"}, false},
+        {"reflow",
+         {"methods.reflow.learning_rate=0.002", "methods.flow-matching.learning_rate=0.002"},
+         {"train.learning_rate=0.002"},
+         true},
+        {"reflow",
+         {"train.learning_rate=0.002", "methods.reflow.learning_rate=0.001"},
+         {"methods.flow-matching.learning_rate=0.002"},
+         true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct fs_experiment one, other;
+        char text[128];
+        snprintf(text, sizeof text, "experiment: x\nmethod: %s\ntrain: {updates: 10}\n", cases[i].method);
+        read_good(text, cases[i].one, NULL, &one);
+        read_good(text, cases[i].other, NULL, &other);
+        if ((strcmp(one.runs[0].train_hash, other.runs[0].train_hash) == 0) != cases[i].same) {
+            fail_msg("%s and %s", cases[i].one[0], cases[i].other[0] ? cases[i].other[0] : "nothing");
+        }
+        fs_experiment_free(&one);
+        fs_experiment_free(&other);
+    }
+}
+
+/* A teacher has flow matching's own pace, and what is stored of its student says so. */
+static void a_pace_of_its_own_reaches_the_teacher(void **state)
+{
+    static const char *const sets[] = {"methods.flow-matching.learning_rate=0.002", "methods.reflow.clip_norm=3",
+                                       "dataset.groups=5", NULL};
+    static const char *const alone[] = {"train.learning_rate=0.002", "dataset.groups=5", "train.updates=5", NULL};
+    struct fs_experiment reflow, flow;
+    struct fs_config teacher, stored, again;
+    struct fs_error error;
+
+    (void)state;
+    read_good("experiment: x\nmethod: reflow\ntrain: {updates: 10}\n", sets, NULL, &reflow);
+    read_good(PLAIN, alone, NULL, &flow);
+    const struct fs_pace_config pace = fs_config_pace(&reflow.runs[0]);
+    assert_true(pace.learning_rate == 0.001 && pace.clip_norm == 3);
+    assert_int_equal(fs_config_teacher(&reflow.runs[0], &teacher, &error), FS_OK);
+    assert_true(fs_config_pace(&teacher).learning_rate == 0.002 && fs_config_pace(&teacher).clip_norm == 0);
+    assert_string_equal(teacher.train_hash, flow.runs[0].train_hash);
+    assert_int_equal(fs_config_from_json(reflow.runs[0].json, &stored, &error), FS_OK);
+    assert_string_equal(stored.train_hash, reflow.runs[0].train_hash);
+    assert_string_equal(stored.json, reflow.runs[0].json);
+    assert_int_equal(stored.model.classes, 5);
+    assert_int_equal(fs_config_teacher(&stored, &again, &error), FS_OK);
+    assert_string_equal(again.train_hash, teacher.train_hash);
+    fs_config_free(&again);
+    fs_config_free(&stored);
+    fs_config_free(&teacher);
+    fs_experiment_free(&reflow);
+    fs_experiment_free(&flow);
+}
+
+/* Groups are alike in size, each class is in one, and one group says nothing. */
+static void groups_of_labels(void **state)
+{
+    static const int groups[] = {1, 2, 5, 10};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        char set[40];
+        const char *const sets[] = {set, NULL};
+        struct fs_experiment experiment;
+        int counts[10] = {0};
+        snprintf(set, sizeof set, "dataset.groups=%d", groups[i]);
+        read_good(PLAIN, sets, NULL, &experiment);
+        assert_int_equal(experiment.runs[0].model.classes, groups[i] == 1 ? 0 : groups[i]);
+        for (int label = 0; label < 10; label++) {
+            const int32_t group = fs_config_label(&experiment.runs[0], label);
+            assert_in_range(group, 0, groups[i] - 1);
+            counts[group]++;
+        }
+        for (int group = 0; group < groups[i]; group++) {
+            assert_int_equal(counts[group], 10 / groups[i]);
+        }
+        fs_experiment_free(&experiment);
+    }
+}
+
+/* --- the rate --- */
+
+static double rate_at(enum fs_schedule schedule, int64_t update, int64_t phase_begin, int64_t phase_updates)
+{
+    const struct fs_train_config train = {.warmup = 10, .schedule = schedule};
+    return fs_learning_rate(&train, 2, &(struct fs_update_place){update, 100, phase_begin, phase_updates});
+}
+
+static void a_schedule_ends_with_the_stage_or_with_each_phase(void **state)
+{
+    (void)state;
+    for (enum fs_schedule schedule = FS_SCHEDULE_CONSTANT; schedule <= FS_SCHEDULE_COSINE_PHASE; schedule++) {
+        assert_true(rate_at(schedule, 0, 0, 50) == 0.2 && rate_at(schedule, 9, 0, 50) == 2); /* the warm-up */
+        assert_true(rate_at(schedule, 10, 0, 50) == 2);
+    }
+    assert_true(rate_at(FS_SCHEDULE_CONSTANT, 99, 50, 50) == 2);
+    assert_true(fabs(rate_at(FS_SCHEDULE_COSINE, 55, 50, 50) - 1) < 1e-12);
+    assert_true(rate_at(FS_SCHEDULE_COSINE, 99, 50, 50) < 0.01);
+    assert_true(fabs(rate_at(FS_SCHEDULE_COSINE_PHASE, 30, 0, 50) - 1) < 1e-12); /* half of what is left of it */
+    assert_true(rate_at(FS_SCHEDULE_COSINE_PHASE, 49, 0, 50) < 0.01);
+    assert_true(rate_at(FS_SCHEDULE_COSINE_PHASE, 50, 50, 50) == 2); /* begins anew, without a warm-up */
+    assert_true(fabs(rate_at(FS_SCHEDULE_COSINE_PHASE, 75, 50, 50) - 1) < 1e-12);
+    assert_true(rate_at(FS_SCHEDULE_COSINE_PHASE, 4, 4, 4) == 1); /* phases within the warm-up do not end it */
+    assert_true(rate_at(FS_SCHEDULE_COSINE_PHASE, 11, 8, 4) == 1);
+}
+
 /* Writing a default out changes no hash; so does what moves no weight. Another value does. */
 static void hash_depends_on_training_alone(void **state)
 {
@@ -94,6 +217,14 @@ static void hash_depends_on_training_alone(void **state)
         "model.preset=dit-xs/4",
         "model.attention_scale=inv_d",
         "model.finest_steps=128",
+        "train.on_divergence=stop",
+        "dataset.groups=classes",
+        "dataset.groups=10",
+        "methods.flow-matching.learning_rate=train",
+        "methods.flow-matching.learning_rate=0.001",
+        "methods.shortcut.learning_rate=0.01",
+        "evaluate.sampler=heun",
+        "evaluate.time_shift=2",
         "dataset.path=elsewhere",
         "dataset.kind=idx",
         "dataset.mirror=false",
@@ -113,6 +244,12 @@ static void hash_depends_on_training_alone(void **state)
         "train.learning_rate=0.002",
         "train.updates=11",
         "train.schedule=cosine",
+        "train.schedule=cosine-phase",
+        "train.on_divergence=restart-lower",
+        "dataset.groups=1",
+        "dataset.groups=5",
+        "methods.flow-matching.learning_rate=0.002",
+        "methods.flow-matching.clip_norm=1",
         "train.ema=0.99",
         "train.ema_warmup=false",
         "train.ema_reset=false",
@@ -227,7 +364,8 @@ static void json_holds_every_key(void **state)
               NULL, NULL, &experiment);
     assert_string_equal(
         experiment.runs[0].json,
-        "{\"config_version\":1,\"dataset\":{\"background\":\"white\",\"channels\":3,\"crop\":\"center\",\"kind\":\"\","
+        "{\"config_version\":1,\"dataset\":{\"background\":\"white\",\"channels\":3,\"crop\":\"center\",\"groups\":"
+        "\"classes\",\"kind\":\"\","
         "\"mirror\":false,\"name\":\"fashion-mnist\",\"path\":\"\",\"posterior\":\"sample\",\"size\":0,\"test_share\":"
         "0.1,\"vae\":\"\"},\"device\":"
         "\"auto\",\"evaluate\":"
@@ -236,11 +374,13 @@ static void json_holds_every_key(void **state)
         "\"resize\":\"clean\",\"sampler\":\"method\",\"samples\":5000,"
         "\"steps\":[1,2,4,8,16,32,128],\"time_shift\":1,\"updates\":[],\"weights\":\"ema\"},\"experiment\":\"a "
         "\\\"b\\\\ ü\",\"method\":"
-        "\"flow-matching\",\"model\":{\"attention_scale\":\"inv_d\",\"classes\":10,\"depth\":4,\"finest_steps\":128,"
+        "\"flow-matching\",\"methods\":{\"flow-matching\":{\"clip_norm\":\"train\",\"learning_rate\":\"train\"}},"
+        "\"model\":{\"attention_scale\":\"inv_d\",\"classes\":10,\"depth\":4,\"finest_steps\":128,"
         "\"heads\":4,\"hidden\":128,\"patch\":4,\"preset\":\"dit-xs/4\"},\"seed\":0,\"train\":{\"batch\":128,\"beta1\":"
         "0.9,\"beta2\":0.999,\"checkpoint_every\":2.5,\"clip_norm\":0,\"ema\":0.999,\"ema_reset\":true,"
         "\"ema_warmup\":true,"
-        "\"label_dropout\":0,\"learning_rate\":0.001,\"micro_batch\":0,\"pairing\":\"independent\",\"pairing_group\":"
+        "\"label_dropout\":0,\"learning_rate\":0.001,\"micro_batch\":0,\"on_divergence\":\"stop\",\"pairing\":"
+        "\"independent\",\"pairing_group\":"
         "64,\"precision\":\"fp32\",\"schedule\":"
         "\"constant\","
         "\"student_start\":\"ema\",\"updates\":10,\"warmup\":200,\"warmup_from_zero\":false,\"weight_decay\":0.01}}");
@@ -511,6 +651,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_hashes),
         cmocka_unit_test(hash_depends_on_training_alone),
+        cmocka_unit_test(hash_goes_by_what_is_trained),
+        cmocka_unit_test(a_pace_of_its_own_reaches_the_teacher),
+        cmocka_unit_test(groups_of_labels),
+        cmocka_unit_test(a_schedule_ends_with_the_stage_or_with_each_phase),
         cmocka_unit_test(every_default_can_be_written),
         cmocka_unit_test(numbers_as_text),
         cmocka_unit_test(json_holds_every_key),

@@ -33,7 +33,8 @@ static const struct {
     {GOOD "matrx: {}\n", ":3: matrx: unknown key; did you mean matrix?"},
     {TRAIN "  colour: red\n",
      ":5: train.colour: unknown key; train has: batch, beta1, beta2, checkpoint_every, clip_norm, ema, ema_reset, "
-     "ema_warmup, label_dropout, learning_rate, micro_batch, pairing, pairing_group, precision, schedule, "
+     "ema_warmup, label_dropout, learning_rate, micro_batch, on_divergence, pairing, pairing_group, precision, "
+     "schedule, "
      "student_start, "
      "updates, warmup, warmup_from_zero, weight_decay"},
     {GOOD "something: {else: 1}\n", ":3: something: unknown key; the file has: dataset, device, evaluate, experiment, "
@@ -64,7 +65,17 @@ static const struct {
     {TRAIN "  weight_decay: -0.1\n", ":5: train.weight_decay: expected a number ≥ 0, got '-0.1'"},
     {TRAIN "  ema: 1\n", ":5: train.ema: expected a number in [0, 1), got '1'"},
     {TRAIN "  ema_warmup: yes\n", ":5: train.ema_warmup: expected true or false, got 'yes'"},
-    {TRAIN "  schedule: linear\n", ":5: train.schedule: expected constant or cosine, got 'linear'"},
+    {TRAIN "  schedule: linear\n", ":5: train.schedule: expected constant, cosine or cosine-phase, got 'linear'"},
+    {TRAIN "  on_divergence: lower\n", ":5: train.on_divergence: expected stop or restart-lower, got 'lower'"},
+    {TRAIN "dataset: {groups: 3}\n", ":5: dataset.groups: expected a number that divides model.classes 10, so that all "
+                                     "groups are alike, got 3"},
+    {TRAIN "dataset: {groups: 2}\nmodel: {classes: 0}\n",
+     ":5: dataset.groups: expected a number that divides model.classes 0, so that all groups are alike, got 2"},
+    {TRAIN "dataset: {gruops: 2}\n", ":5: dataset.gruops: unknown key; did you mean dataset.groups?"},
+    {TRAIN "methods: {shortcut: {learning_rate: 0}}\n",
+     ":5: methods.shortcut.learning_rate: expected train or a number > 0, got '0'"},
+    {TRAIN "methods: {reflow: {clip-norm: 1}}\n",
+     ":5: methods.reflow.clip-norm: unknown key; did you mean methods.reflow.clip_norm?"},
     {TRAIN "  precision: fp16\n", ":5: train.precision: expected fp32 or bf16, got 'fp16'"},
     {TRAIN "  checkpoint_every: never\n", ":5: train.checkpoint_every: expected auto or a number > 0, got 'never'"},
     {TRAIN "  checkpoint_every: 0\n", ":5: train.checkpoint_every: expected auto or a number > 0, got '0'"},
@@ -163,8 +174,9 @@ static const struct {
     {TRAIN "matrix:\n  sead: [0]\n", ":6: sead: unknown key; did you mean seed?"},
     {TRAIN "matrix: {device: {a: 1}}\n", ":5: matrix.device: expected a list of values, got a map"},
     {TRAIN "matrix: {experiment: [a, b]}\n", ":5: matrix.experiment: an experiment has one name"},
-    {TRAIN "matrix: {methods.reflow: [1]}\n", ":5: methods.reflow: is a section, not a key; it has: init, pairs, "
-                                              "teacher_share, teacher_steps"},
+    {TRAIN "matrix: {methods.reflow: [1]}\n",
+     ":5: methods.reflow: is a section, not a key; it has: clip_norm, init, learning_rate, pairs, "
+     "teacher_share, teacher_steps"},
     {TRAIN "matrix:\n  seed:\n    - 0\n    - x\n", ":8: seed: expected a whole number from 0 to 4294967295, got 'x'"},
 };
 
@@ -235,7 +247,8 @@ static void options(void **state)
         {"train.btach=3", "--set train.btach=3: train.btach: unknown key; did you mean train.batch?", false},
         {"train=3",
          "--set train=3: train: is a section, not a key; it has: batch, beta1, beta2, checkpoint_every, clip_norm, "
-         "ema, ema_reset, ema_warmup, label_dropout, learning_rate, micro_batch, pairing, pairing_group, precision, "
+         "ema, ema_reset, ema_warmup, label_dropout, learning_rate, micro_batch, on_divergence, pairing, "
+         "pairing_group, precision, "
          "schedule, student_start, updates, warmup, warmup_from_zero, weight_decay",
          false},
         {"train.batch", "--set train.batch: expected KEY=VALUE, such as --set train.batch=64", false},
