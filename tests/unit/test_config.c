@@ -629,7 +629,7 @@ static void experiments_of_the_repository(void **state)
         {"experiments/demo.yaml", NULL, 4},
         {"experiments/fashion-table.yaml", NULL, 12},
         {"experiments/ablation-max-step.yaml", "methods.shortcut.max_step", 12},
-        {"experiments/fashion-all.yaml", NULL, 30},
+        {"experiments/fashion-all.yaml", NULL, 36},
         {"experiments/why-budget.yaml", NULL, 2},
         {"experiments/why-pairs.yaml", "methods.reflow.pairs", 3},
     };
