@@ -58,6 +58,7 @@ struct trainer {
     struct fs_pairs pairs;
     struct fs_pairing *pairing; /* of noise with data; NULL: by chance */
     struct rows rows;
+    struct fs_loader *loader;
     struct fs_error unread;     /* why rows of this update could not be read */
     struct fs_dealt_rows dealt; /* this process's rows of an update, */
     int mine, micro;            /* how many, and how many go through the network at once */
@@ -148,6 +149,7 @@ static fs_status create_buffers(struct trainer *trainer, struct fs_error *error)
 
 static void destroy_trainer(struct trainer *trainer)
 {
+    fs_loader_destroy(trainer->loader);
     if (trainer->dit) {
         struct device_buffer list[DEVICE_BUFFERS];
         list_buffers(trainer, 0, list);
@@ -428,6 +430,18 @@ static void plan_phases(struct trainer *trainer)
     }
 }
 
+/* Loads this process's rows. */
+static fs_status create_loader(struct trainer *trainer, struct fs_error *error)
+{
+    const struct fs_config *config = trainer->training->config;
+    struct fs_loader_range ranges[FS_ROW_GROUPS_MAX];
+    for (int i = 0; i < trainer->dealt.group_count; i++) {
+        ranges[i] = (struct fs_loader_range){trainer->dealt.groups[i].global, trainer->dealt.groups[i].count};
+    }
+    return fs_loader_create(trainer->training->data, (uint32_t)config->seed, trainer->setup.updates,
+                            config->train.batch, ranges, trainer->dealt.group_count, &trainer->loader, error);
+}
+
 static fs_status create_trainer(struct trainer *trainer, const struct fs_training *training, struct fs_error *error)
 {
     const struct fs_config *config = training->config;
@@ -455,6 +469,7 @@ static fs_status create_trainer(struct trainer *trainer, const struct fs_trainin
     }
     trainer->sizes = fs_dit_sizes(trainer->dit);
     FS_TRY(create_buffers(trainer, error));
+    FS_TRY(create_loader(trainer, error));
     const int64_t pairs = fs_config_pairs(config).count;
     if (pairs > 0) {
         FS_TRY(fs_pairs_read(training->pairs, pairs, trainer->dim, &trainer->pairs, error));
@@ -563,9 +578,8 @@ static void load_pairs(struct trainer *trainer, struct fs_row_range range)
 static fs_status load_data_rows(struct trainer *trainer, int to, int count, int global, struct fs_error *error)
 {
     struct rows *rows = &trainer->rows;
-    const struct fs_config *config = trainer->training->config;
-    return fs_load_rows(trainer->training->data, (uint32_t)config->seed, trainer->update, config->train.batch, global,
-                        count, rows->host_data + to * trainer->dim, rows->labels + to, error);
+    return fs_loader_rows(trainer->loader, trainer->update, global, count, rows->host_data + to * trainer->dim,
+                          rows->labels + to, error);
 }
 
 /* Each row's from where its pairing says, with their noise in the range's rows of rows.noise. */
