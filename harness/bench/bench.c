@@ -11,6 +11,7 @@
 #include "harness/run/session.h"
 #include "kernels/base/clock.h"
 
+#define LOADER "loader"  /* --op: an update fed from memory and from a folder of pictures */
 #define PEAKS_AGREE 0.05 /* two measurements of the peak that are nearer than this are the same */
 
 /* --- printing --- */
@@ -305,7 +306,13 @@ static fs_status bench_model(struct fs_bench *b, const char *op, const char *mod
         return fs_fail(error, FS_USAGE, "bench: %s: patches of %d do not divide %d × %d pictures", model,
                        b->config.patch, b->height, b->width);
     }
-    const bool update = op == NULL || strcmp(op, "update") == 0;
+    const bool update = op == NULL || strcmp(op, "update") == 0, loader = op != NULL && strcmp(op, LOADER) == 0;
+    if ((loader || update) && (b->channels == 1 || b->channels == 3)) {
+        FS_TRY(fs_bench_loader(b, error));
+    }
+    if (loader) {
+        return FS_OK;
+    }
     for (int half = 0; half < (b->on_device ? 2 : 1) && (op == NULL || !update); half++) {
         b->type = half ? FS_BF16 : FS_F32;
         const fs_status status = bench_operations(b, op, error);
@@ -321,7 +328,8 @@ static fs_status bench_model(struct fs_bench *b, const char *op, const char *mod
 static fs_status check_operation(const char *op, struct fs_error *error)
 {
     char names[768] = "";
-    bool known = op == NULL || strcmp(op, "update") == 0 || strcmp(op, FS_BENCH_INCEPTION) == 0;
+    bool known =
+        op == NULL || strcmp(op, "update") == 0 || strcmp(op, LOADER) == 0 || strcmp(op, FS_BENCH_INCEPTION) == 0;
     for (int i = 0; fs_operation_at(i) != NULL; i++) {
         const char *name = fs_operation_at(i)->name;
         const size_t length = strlen(names);
@@ -330,8 +338,8 @@ static fs_status check_operation(const char *op, struct fs_error *error)
     }
     return known ? FS_OK
                  : fs_fail(error, FS_USAGE,
-                           "bench: no operation '%s'; there are %supdate for the whole model, " FS_BENCH_INCEPTION
-                           ", fd, and metrics",
+                           "bench: no operation '%s'; there are %supdate for the whole model, " LOADER
+                           " for an update and its data, " FS_BENCH_INCEPTION ", fd, and metrics",
                            op, names);
 }
 

@@ -13,9 +13,10 @@
  * copy bandwidth, then the operations of cases.h at the model's sizes, a whole update (zero gradients, forward, MSE,
  * backward, AdamW with one average) and a sampling forward; prints time, GFLOP/s, GB/s and shares to `out`, as a table
  * or as one JSON object a line, and at the end the peak once more: where the two differ, something else ran.
- * op: only rows whose name begins so ("linear", "linear_forward qkv"), and no whole update; "update": only that;
- * "inception-v3": only the features of pictures (2 a thread, or `batch`); NULL: everything. model: a preset at `batch`
- * rows (0: 128 for dit-xs, else 4); NULL: dit-xs/4 at 128 and dit-b/2 at 4. FS_USAGE for an unknown op or model. */
+ * op: only rows whose name begins so ("linear", "linear_forward qkv"), and no whole update; "update": only that, with
+ * its rows from memory and from a folder of pictures ("loader": only these two); "inception-v3": only the features of
+ * pictures (2 a thread, or `batch`); NULL: everything. model: a preset at `batch` rows (0: 128 for dit-xs, else 4);
+ * NULL: dit-xs/4 at 128 and dit-b/2 at 4. FS_USAGE for an unknown op or model. */
 fs_status fs_bench(enum fs_device_kind device, const char *op, const char *model, int batch, bool json, FILE *out,
                    struct fs_error *error);
 

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "harness/config/config.h"
+#include "harness/data/dataset.h"
 #include "kernels/backend.h"
 
 #define FS_BENCH_BUFFERS 16 /* that are taken at once, at most */
@@ -37,6 +37,14 @@ void fs_bench_settle(struct fs_bench *b);
 
 /* bench_network.c: an update and a sampling forward of b's model; features of `batch` (0: as many as suit) pictures. */
 fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs_error *error);
+/* A whole update whose rows a loader brings, from memory and from a folder of pictures by turns. Only for a square of 1
+ * or 3 channels. */
+fs_status fs_bench_loader(struct fs_bench *b, struct fs_error *error);
 fs_status fs_bench_inception(struct fs_bench *b, int batch, struct fs_error *error);
+
+/* bench_data.c: the same pictures of b's shape decoded from a folder and in memory. Close both, also after a failure.
+ */
+fs_status fs_bench_data_open(const struct fs_bench *b, struct fs_dataset *folder, struct fs_dataset *memory,
+                             struct fs_error *error);
 
 #endif

@@ -14,7 +14,8 @@ fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
     int count;
     const struct fs_flag flags[] = {
         {"--op", FS_FLAG_TEXT, &op, "NAME",
-         "only operations whose name begins so; update: whole updates; inception-v3: its features;\n"
+         "only operations whose name begins so; update: whole updates; loader: an update fed from memory and from a\n"
+         "                           folder of pictures; inception-v3: its features;\n"
          "                           fd: one from two 2048-d statistics; metrics: all, from 50 000 × 2048 features"},
         {"--model", FS_FLAG_TEXT, &model, "PRESET", "only this one (dit-xs/4 and dit-b/2)"},
         {"--device", FS_FLAG_TEXT, &device, "NAME", "cpu (the default) or cuda"},
