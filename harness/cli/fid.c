@@ -87,27 +87,17 @@ static void print_side(const char *letter, const struct fs_side *side)
     printf("\n");
 }
 
-/* Characters of UTF-8, not bytes. */
-static int width_of(const char *text)
-{
-    int width = 0;
-    for (; *text; text++) {
-        width += ((unsigned char)*text & 0xC0) != 0x80;
-    }
-    return width;
-}
-
 static void print_text(const struct fs_comparison *c)
 {
     int width = 0;
     char text[128];
     for (int m = 0; m < c->request->count; m++) {
         fs_comparison_label(c, m, text);
-        width = width_of(text) > width ? width_of(text) : width;
+        width = fs_utf8_characters(text) > width ? fs_utf8_characters(text) : width;
     }
     for (int m = 0; m < c->request->count; m++) {
         fs_comparison_label(c, m, text);
-        printf("%s%*s  %.6g", text, width - width_of(text), "", c->estimates[m].value);
+        printf("%s%*s  %.6g", text, width - fs_utf8_characters(text), "", c->estimates[m].value);
         if (isfinite(c->estimates[m].low)) {
             printf("  (95 %%: %.6g to %.6g)", c->estimates[m].low, c->estimates[m].high);
         }

@@ -156,12 +156,21 @@ static void draw_baseline(const struct layout *layout)
 
 /* --- lines --- */
 
-/* Colour and mark of a line. */
+/* Colour and mark of a line; from STYLES on they come again, and the line is dashed. */
 static int style_of(const struct fs_chart *chart, int line)
 {
     const int style = chart->lines[line].style;
 
-    return (style > 0 ? style - 1 : line) % STYLES;
+    return (style > 0 ? style - 1 : line) % (2 * STYLES);
+}
+
+static void begin_line(FILE *out, int style)
+{
+    if (style < STYLES) {
+        fs_html(out, "<g class=k%d>", style);
+    } else {
+        fs_html(out, "<g class=\"k%d dashed\">", style - STYLES);
+    }
 }
 
 /* Marks that differ in shape, about the same in area. */
@@ -277,7 +286,7 @@ static void draw_name(const struct layout *layout, int line, double x, double y)
     const struct fs_chart_line *of = &layout->chart->lines[line];
     FILE *out = layout->stream;
 
-    fs_html(out, "<g class=k%d>", style_of(layout->chart, line));
+    begin_line(out, style_of(layout->chart, line));
     fs_html(out, "<path class=curve d=\"M%.1f,%.1fh16\"/>", x, y);
     if (layout->chart->markers) {
         draw_mark(out, style_of(layout->chart, line), x + 8, y, false);
@@ -358,13 +367,13 @@ static void draw(struct layout *layout)
     draw_x_axis(layout);
     draw_baseline(layout);
     for (int i = 0; i < chart->line_count; i++) {
-        fs_html(out, "<g class=k%d>", style_of(chart, i));
+        begin_line(out, style_of(chart, i));
         draw_band(layout, &chart->lines[i]);
         draw_curve(layout, &chart->lines[i]);
         fs_html(out, "</g>\n");
     }
     for (int i = 0; i < chart->line_count && chart->markers; i++) { /* above every line, so that each can be hit */
-        fs_html(out, "<g class=k%d>", style_of(chart, i));
+        begin_line(out, style_of(chart, i));
         draw_points(layout, &chart->lines[i], style_of(chart, i));
         fs_html(out, "</g>\n");
     }

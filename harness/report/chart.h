@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#define FS_CHART_LINES_MAX 16 /* styles repeat after 8 */
+#define FS_CHART_LINES_MAX 16 /* as many styles: 8 colours and marks, then the same dashed */
 
 struct fs_chart_point {
     double x, y;

@@ -56,17 +56,6 @@ fs_status fs_grid_made_note(struct fs_grid *grid, char *note, struct fs_error *e
     return status;
 }
 
-/* Characters, not bytes: what UTF-8 continues does not count. */
-static int text_width(const char *text)
-{
-    int width = 0;
-
-    for (; *text; text++) {
-        width += ((unsigned char)*text & 0xc0) != 0x80;
-    }
-    return width;
-}
-
 static void print_aligned(struct fs_grid *grid, FILE *stream)
 {
     for (int row = 0; row < grid->rows; row++) {
@@ -74,10 +63,10 @@ static void print_aligned(struct fs_grid *grid, FILE *stream)
             const char *text = fs_grid_at(grid, row, column);
             int width = 0;
             for (int other = 0; other < grid->rows; other++) {
-                const int its = text_width(fs_grid_at(grid, other, column));
+                const int its = fs_utf8_characters(fs_grid_at(grid, other, column));
                 width = its > width ? its : width;
             }
-            const int space = width - text_width(text);
+            const int space = width - fs_utf8_characters(text);
             const bool left = column < grid->left;
             fprintf(stream, "%s%*s", column ? "  " : "", left ? 0 : space, "");
             fs_put_plain(text, stream);

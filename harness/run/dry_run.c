@@ -8,6 +8,7 @@
 
 #include "harness/data/dataset.h"
 #include "harness/results/results.h"
+#include "harness/text/escape.h"
 #include "harness/text/number.h"
 #include "harness/run/rows.h"
 #include "harness/run/session.h"
@@ -207,9 +208,10 @@ static fs_status print_run(struct dry_run *all, const struct fs_config *config, 
     name_run(config, planned, name);
     fs_byte_size((int64_t)cost.memory_bytes, memory);
     fs_byte_size((int64_t)disk_bytes, disk);
-    printf("%-*s %5" PRId64 " %8" PRId64 " %7.1f TF %7.1f TF %7.1f TF %7.1f TF %10s %10s  %s\n", all->width, name,
-           config->seed, config->train.updates, cost.student_flops * 1e-12, cost.teacher_flops * 1e-12,
-           cost.pair_flops * 1e-12, cost.score_flops * 1e-12, memory, disk, done);
+    printf("%-*s %5" PRId64 " %8" PRId64 " %7.1f TF %7.1f TF %7.1f TF %7.1f TF %10s %10s  %s\n",
+           all->width + (int)strlen(name) - fs_utf8_characters(name), name, config->seed, config->train.updates,
+           cost.student_flops * 1e-12, cost.teacher_flops * 1e-12, cost.pair_flops * 1e-12, cost.score_flops * 1e-12,
+           memory, disk, done);
     all->flops += cost.student_flops + cost.teacher_flops + cost.pair_flops + cost.score_flops;
     all->bytes += disk_bytes;
     return FS_OK;
@@ -227,7 +229,7 @@ fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, 
     fs_status status = fs_results_planned(experiment, &planned, error);
     for (int i = 0; status == FS_OK && i < experiment->run_count; i++) {
         name_run(&experiment->runs[i], &planned, name);
-        all.width = (int)strlen(name) > all.width ? (int)strlen(name) : all.width;
+        all.width = fs_utf8_characters(name) > all.width ? fs_utf8_characters(name) : all.width;
     }
     printf("%-*s %5s %8s %10s %10s %10s %10s %10s %10s  %s\n", all.width, "method", "seed", "updates", "train",
            "teacher", "pairs", "scores", "memory", "disk", "done");

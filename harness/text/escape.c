@@ -31,6 +31,15 @@ size_t fs_utf8_length(const char *text, size_t length)
     return size;
 }
 
+int fs_utf8_characters(const char *text)
+{
+    int count = 0;
+    for (; *text; text++) {
+        count += ((unsigned char)*text & 0xC0) != 0x80;
+    }
+    return count;
+}
+
 bool fs_is_control(const char *character, size_t length)
 {
     const unsigned char *at = (const unsigned char *)character;

@@ -10,6 +10,8 @@
 
 /* Bytes of the UTF-8 character at `text` (Unicode 15, table 3-7) of `length` bytes; 0 when there is none. */
 size_t fs_utf8_length(const char *text, size_t length);
+/* Characters of UTF-8, not bytes: what columns of text are padded by. */
+int fs_utf8_characters(const char *text);
 /* Whether the character of `length` bytes acts on a terminal or on the order of what is read instead of being seen:
  * C0 and C1 controls, DEL, marks of direction, line and paragraph separators. */
 bool fs_is_control(const char *character, size_t length);

@@ -172,6 +172,37 @@ static void test_what_cannot_be_drawn(void **state)
     free(text);
 }
 
+/* Sixteen lines are told apart: eight colours with their marks, then the same dashed. */
+static void test_styles(void **state)
+{
+    struct fs_chart_point points[2] = {{.x = 1, .y = 1, .low = (double)NAN, .high = (double)NAN},
+                                       {.x = 2, .y = 2, .low = (double)NAN, .high = (double)NAN}};
+    struct fs_chart_line lines[FS_CHART_LINES_MAX];
+    struct fs_chart chart = {.id = "c",
+                             .title = "t",
+                             .description = "d",
+                             .x_title = "x",
+                             .y_title = "y",
+                             .markers = true,
+                             .lines = lines,
+                             .line_count = FS_CHART_LINES_MAX,
+                             .baseline = (double)NAN};
+
+    (void)state;
+    for (int i = 0; i < FS_CHART_LINES_MAX; i++) {
+        lines[i] = (struct fs_chart_line){.label = "line", .style = i + 1, .points = points, .count = 2};
+    }
+    char *text = print(&chart);
+    for (int i = 0; i < 8; i++) {
+        char plain[32], dashed[32];
+        snprintf(plain, sizeof(plain), "<g class=k%d>", i);
+        snprintf(dashed, sizeof(dashed), "<g class=\"k%d dashed\">", i);
+        assert_true(count_of(text, plain) > 0);
+        assert_int_equal(count_of(text, plain), count_of(text, dashed));
+    }
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_marks_of_any_range),
         cmocka_unit_test(test_names_keep_their_distance),
         cmocka_unit_test(test_what_cannot_be_drawn),
+        cmocka_unit_test(test_styles),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,6 +78,14 @@ static void test_stream(void **state)
     }
 }
 
+static void test_characters(void **state)
+{
+    (void)state;
+    assert_int_equal(fs_utf8_characters(""), 0);
+    assert_int_equal(fs_utf8_characters("Flow"), 4);
+    assert_int_equal(fs_utf8_characters("α-Flow 28×28 x̂"), 14 + 1); /* a combining mark is a character */
+}
+
 /* What a full disk says arrives at the one who writes. */
 static void test_stream_fails(void **state)
 {
@@ -205,9 +213,9 @@ static void test_nearest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),    cmocka_unit_test(test_stream),     cmocka_unit_test(test_stream_fails),
-        cmocka_unit_test(test_formats),  cmocka_unit_test(test_file_names), cmocka_unit_test(test_shell_words),
-        cmocka_unit_test(test_distance), cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_characters),   cmocka_unit_test(test_plain),    cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_stream_fails), cmocka_unit_test(test_formats),  cmocka_unit_test(test_file_names),
+        cmocka_unit_test(test_shell_words),  cmocka_unit_test(test_distance), cmocka_unit_test(test_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
