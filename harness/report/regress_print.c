@@ -88,7 +88,8 @@ static void print_cell(const struct fs_regression *all, const struct fs_regress_
     label_of(row_of(all, cell), label);
     fs_three_digits(cell->base, base);
     fs_three_digits(cell->head, head);
-    fprintf(stream, "%-*s  %5" PRId64 "  %5d  %8s  %8s", width, label, cell->steps, cell->seeds, base, head);
+    fprintf(stream, "%-*s  %5" PRId64 "  %5d  %8s  %8s", width + (int)strlen(label) - fs_utf8_characters(label), label,
+            cell->steps, cell->seeds, base, head);
     if (isnan(cell->outcome.effect)) {
         fprintf(stream, "           ");
     } else {
@@ -146,7 +147,7 @@ void fs_regression_print(const struct fs_regression *regression, const struct fs
     }
     for (int i = 0; i < regression->count; i++) {
         label_of(row_of(regression, &regression->cells[i]), label);
-        width = (int)strlen(label) > width ? (int)strlen(label) : width;
+        width = fs_utf8_characters(label) > width ? fs_utf8_characters(label) : width;
     }
     for (int i = 0; i < regression->count; i++) {
         const struct fs_regress_cell *cell = &regression->cells[i];

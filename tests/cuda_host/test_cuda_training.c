@@ -149,6 +149,28 @@ static void test_faults_cost_no_checkpoint(void **state)
     }
 }
 
+/* Two updates of flow matching, one of consistency, one with the network's tangent: each phase is other work for the
+ * device, and a fault in the midst of them costs no bit. */
+static void test_phases_with_a_tangent(void **state)
+{
+    (void)state;
+    const struct fs_config shortcut = experiment.runs[0];
+    struct fs_phase phases[FS_PHASES_MAX];
+    char want[65], got[65], folder[1024];
+    experiment.runs[0].method = fs_method_find("alpha-flow");
+    fs_mock_default_settings(experiment.runs[0].method, &experiment.runs[0].settings);
+    const struct fs_method_setup setup = fs_config_method_setup(&experiment.runs[0]);
+    assert_int_equal(setup.updates, UPDATES);
+    assert_int_equal(experiment.runs[0].method->phases(&setup, phases), 3);
+    assert_true(phases[2].tangents > 0);
+    train_whole(test_path("phases"), want);
+    snprintf(folder, sizeof folder, "%s", test_path("phases-broken"));
+    train_and_break(folder, break_device);
+    train_whole(folder, got);
+    assert_string_equal(got, want);
+    experiment.runs[0] = shortcut;
+}
+
 /* Somebody else takes memory while a training stands still: what goes on has its buffers, but not what its first
  * operations need beside them. It says so, and the checkpoint is as it was. */
 static void test_out_of_memory_in_the_middle(void **state)
@@ -303,6 +325,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_faults_cost_no_checkpoint, start),
+        cmocka_unit_test_setup(test_phases_with_a_tangent, start),
         cmocka_unit_test_setup(test_out_of_memory_in_the_middle, start),
         cmocka_unit_test_setup(test_one_pool, start),
         cmocka_unit_test_setup(test_too_small, start),
