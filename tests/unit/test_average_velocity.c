@@ -715,6 +715,56 @@ static void alpha_falls_by_its_schedule(void **state)
     fs_mock_destroy(&mock);
 }
 
+/* --- to the end of the path: consistency training --- */
+
+/* The network that knows where the path ends, as a velocity: the average over all of the time that is left. */
+static void exact_to_the_end(const double *x, double t, double s, int32_t label, enum fs_network network, int dim,
+                             double *velocity)
+{
+    (void)s, (void)network, (void)dim;
+    if (t < 1) {
+        average_velocity_of_mode(x, t, 1 - t, label, velocity);
+    } else {
+        velocity_at(x, t, label, velocity);
+    }
+}
+
+/* The mean error of its targets along the marginal velocity in phase `phase`, whose step is δ = 2^−phase; but near the
+ * end, where to run along that velocity from given noise takes states that are far from all data. */
+static double consistency_error(struct fs_mock_training *mock, int phase)
+{
+    struct fs_mock_targets targets = make(mock, phase);
+    double sum = 0, n = 0;
+    follow_the_marginal_velocity(mock, &targets);
+    fs_mock_free_targets(&targets);
+    targets = make(mock, phase);
+    for (int i = 0; i < BATCH; i++) {
+        double u[DIM];
+        exact_to_the_end(targets.x + i * DIM, (double)targets.t[i], 0, targets.labels[i], FS_NETWORK_AVERAGE, DIM, u);
+        for (int d = 0; d < DIM && targets.t[i] < 0.9F; d++, n++) {
+            sum += fabs(targets.target[i * DIM + d] - u[d]);
+        }
+    }
+    fs_mock_free_targets(&targets);
+    return sum / n;
+}
+
+/* A step along the velocity leaves the path by its square, and each phase halves the step. */
+static void consistency_targets_are_exact_as_the_step_vanishes(void **state)
+{
+    (void)state;
+    struct fs_mock_training mock;
+    create(&mock, "consistency-training", exact_to_the_end);
+    mock.setup.levels = 10;
+    mock.setup.finest_steps = 1 << 10;
+    double error[10];
+    for (int phase = 0; phase < 10; phase++) {
+        error[phase] = consistency_error(&mock, phase);
+    }
+    assert_true(error[3] > 1e-3 && error[6] < 0.5 * error[3] && error[9] < 0.5 * error[6] && error[9] < 0.01);
+    fs_mock_destroy(&mock);
+}
+
 /* --- sampling --- */
 
 struct drawing {
@@ -953,6 +1003,7 @@ int main(void)
         cmocka_unit_test(alpha_one_is_flow_matching),
         cmocka_unit_test(small_alpha_is_mean_flow),
         cmocka_unit_test(alpha_falls_by_its_schedule),
+        cmocka_unit_test(consistency_targets_are_exact_as_the_step_vanishes),
         cmocka_unit_test(steps_of_any_size_follow_the_path),
         cmocka_unit_test(times_follow_their_sampler),
         cmocka_unit_test(targets_are_guided_in_their_window),
