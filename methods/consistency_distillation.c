@@ -6,12 +6,14 @@
 
 struct settings {
     double teacher_share;
+    int64_t teacher_updates;
     double target_ema; /* < 0: train.ema */
     bool teacher_guidance;
 };
 
 static const struct fs_option options[] = {
     FS_TEACHER_SHARE_OPTION(struct settings),
+    FS_TEACHER_UPDATES_OPTION(struct settings),
     FS_TARGET_EMA_OPTION(struct settings),
     {.key = "teacher_guidance", .kind = FS_OPTION_BOOL, FS_SETTING(struct settings, teacher_guidance), .fallback = 1},
 };
@@ -26,6 +28,11 @@ static fs_status check(const struct fs_method_setup *setup, struct fs_error *err
 static double teacher_share(const void *settings)
 {
     return ((const struct settings *)settings)->teacher_share;
+}
+
+static int64_t teacher_updates(const void *settings)
+{
+    return ((const struct settings *)settings)->teacher_updates;
 }
 
 static double target_ema(const void *settings)
@@ -98,6 +105,7 @@ const struct fs_method fs_consistency_distillation = {
     .settings_size = sizeof(struct settings),
     .check = check,
     .teacher_share = teacher_share,
+    .teacher_updates = teacher_updates,
     .target_ema = target_ema,
     .phases = phases,
     .row_groups = fs_one_row_group,

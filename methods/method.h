@@ -155,6 +155,9 @@ struct fs_method {
     fs_status (*check)(const struct fs_method_setup *setup, struct fs_error *error);
     /* Share of train.updates that goes to a flow-matching teacher; 0: none. */
     double (*teacher_share)(const void *settings);
+    /* The teacher's updates, where it has its own beside train.updates in place of a share of them; NULL, or 0: it has
+     * not. */
+    int64_t (*teacher_updates)(const void *settings);
     /* The decay of the average that targets use; < 0: train.ema. */
     double (*target_ema)(const void *settings);
     /* Writes the phases, whose updates add up to setup->updates; returns how many. */

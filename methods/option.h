@@ -26,6 +26,13 @@ struct fs_option {
         .minimum = 0.01, .maximum = 0.99                                                                               \
     }
 
+/* The key `teacher_updates` of such a method: a teacher beside the budget, in place of a share of it. */
+#define FS_TEACHER_UPDATES_OPTION(type)                                                                                \
+    {                                                                                                                  \
+        .key = "teacher_updates", .kind = FS_OPTION_WHOLE, FS_SETTING(type, teacher_updates), .minimum = 0,            \
+        .maximum = 1e9                                                                                                 \
+    }
+
 /* The key `target_ema` of a method whose targets come from a moving average: the decay of that one, where it is another
  * than train.ema (−1). */
 #define FS_TARGET_EMA_OPTION(type)                                                                                     \

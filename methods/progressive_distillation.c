@@ -8,11 +8,13 @@
 
 struct settings {
     double teacher_share;
+    int64_t teacher_updates;
     bool phase_checkpoints;
 };
 
 static const struct fs_option options[] = {
     FS_TEACHER_SHARE_OPTION(struct settings),
+    FS_TEACHER_UPDATES_OPTION(struct settings),
     {.key = "phase_checkpoints", .kind = FS_OPTION_BOOL, FS_SETTING(struct settings, phase_checkpoints), .fallback = 0},
 };
 
@@ -37,6 +39,11 @@ static fs_status check(const struct fs_method_setup *setup, struct fs_error *err
 static double teacher_share(const void *settings)
 {
     return ((const struct settings *)settings)->teacher_share;
+}
+
+static int64_t teacher_updates(const void *settings)
+{
+    return ((const struct settings *)settings)->teacher_updates;
 }
 
 /* Phase i ends at floor(updates·(i + 1)/K): lengths differ by one at most. */
@@ -105,6 +112,7 @@ const struct fs_method fs_progressive_distillation = {
     .settings_size = sizeof(struct settings),
     .check = check,
     .teacher_share = teacher_share,
+    .teacher_updates = teacher_updates,
     .target_ema = fs_train_average,
     .phases = phases,
     .row_groups = fs_one_row_group,

@@ -8,6 +8,7 @@ enum { INIT_TEACHER, INIT_SCRATCH };
 
 struct settings {
     double teacher_share;
+    int64_t teacher_updates;
     int64_t pairs;
     int teacher_steps;
     int init; /* INIT_TEACHER or INIT_SCRATCH */
@@ -15,6 +16,7 @@ struct settings {
 
 static const struct fs_option options[] = {
     FS_TEACHER_SHARE_OPTION(struct settings),
+    FS_TEACHER_UPDATES_OPTION(struct settings),
     {.key = "pairs",
      .kind = FS_OPTION_WHOLE,
      FS_SETTING(struct settings, pairs),
@@ -51,6 +53,11 @@ static double teacher_share(const void *settings)
     return ((const struct settings *)settings)->teacher_share;
 }
 
+static int64_t teacher_updates(const void *settings)
+{
+    return ((const struct settings *)settings)->teacher_updates;
+}
+
 static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
     const struct settings *settings = setup->settings;
@@ -85,6 +92,7 @@ const struct fs_method fs_reflow = {
     .settings_size = sizeof(struct settings),
     .check = check,
     .teacher_share = teacher_share,
+    .teacher_updates = teacher_updates,
     .target_ema = fs_train_average,
     .phases = phases,
     .row_groups = fs_one_row_group,

@@ -72,7 +72,7 @@ struct fs_model_config {
 };
 
 struct fs_train_config {
-    int64_t updates; /* the whole budget, a teacher's share included */
+    int64_t updates; /* the whole budget, a teacher's share included (but not a teacher beside it) */
     int batch;
     int micro_batch; /* rows that go through the network at once; 0: the whole batch. Moves no number but rounding */
     double learning_rate;
@@ -160,8 +160,8 @@ void fs_experiment_free(struct fs_experiment *experiment);
  * program cannot read the text or the configuration. */
 fs_status fs_run_options(const char *text, const char *config_json, char **options, struct fs_error *error);
 
-/* The configuration of the teacher that `config` needs: flow matching with share × updates, everything else of
- * `train`, `model` and `dataset` alike, so that all who need the same teacher share one run. Only when
+/* The configuration of the teacher that `config` needs: flow matching with its share of the updates or its own, all
+ * else of `train`, `model` and `dataset` alike, so that all who need the same teacher share one run. Only when
  * config->method->teacher_share(…) > 0. Free with fs_config_free. */
 fs_status fs_config_teacher(const struct fs_config *config, struct fs_config *teacher, struct fs_error *error);
 
@@ -176,8 +176,8 @@ struct fs_pace_config fs_config_pace(const struct fs_config *config);
  */
 int32_t fs_config_label(const struct fs_config *config, int32_t label);
 
-/* Updates of train.updates that go to the teacher (0: none), and what the method may know of the run: its own updates
- * are what is left. The plan points into `config`. */
+/* Updates of the teacher (0: none), which has a share of train.updates or its own beside them, and what the method may
+ * know of the run: its own updates are what is left. The plan points into `config`. */
 int64_t fs_config_teacher_updates(const struct fs_config *config);
 struct fs_method_setup fs_config_method_setup(const struct fs_config *config);
 /* The pairs that the run is trained on; count 0: none. */

@@ -90,9 +90,17 @@ void fs_config_free(struct fs_config *config)
     config->places = NULL;
 }
 
+/* Updates of a teacher that has its own; 0: it has a share of train.updates, or there is none. */
+static int64_t teacher_beside(const struct fs_config *config)
+{
+    return config->method->teacher_updates ? config->method->teacher_updates(&config->settings) : 0;
+}
+
 int64_t fs_config_teacher_updates(const struct fs_config *config)
 {
-    return llround(config->method->teacher_share(&config->settings) * (double)config->train.updates);
+    const int64_t beside = teacher_beside(config);
+    return beside > 0 ? beside
+                      : llround(config->method->teacher_share(&config->settings) * (double)config->train.updates);
 }
 
 struct fs_method_setup fs_config_method_setup(const struct fs_config *config)
@@ -102,7 +110,7 @@ struct fs_method_setup fs_config_method_setup(const struct fs_config *config)
         .finest_steps = config->model.finest_steps,
         .levels = (int)lround(log2(config->model.finest_steps)),
         .batch = config->train.batch,
-        .updates = config->train.updates - fs_config_teacher_updates(config),
+        .updates = config->train.updates - (teacher_beside(config) > 0 ? 0 : fs_config_teacher_updates(config)),
         .guidance_scale = config->evaluate.guidance_scale,
     };
 }

@@ -100,12 +100,12 @@ static fs_status check_training(const struct fs_config *config, struct fs_error 
         return fs_config_fail(config, "train.micro_batch", error, "%d is more than train.batch %d", train->micro_batch,
                               train->batch);
     }
-    const int64_t teacher = fs_config_teacher_updates(config);
-    if (config->method->teacher_share(&config->settings) > 0 && (teacher < 1 || teacher >= train->updates)) {
+    const int64_t teacher = fs_config_teacher_updates(config), own = fs_config_method_setup(config).updates;
+    if (config->method->teacher_share(&config->settings) > 0 && (teacher < 1 || own < 1)) {
         return fs_config_fail(config, "train.updates", error,
                               "%" PRId64 " cannot be shared: the teacher would get %" PRId64
                               " and the student %" PRId64,
-                              train->updates, teacher, train->updates - teacher);
+                              train->updates, teacher, own);
     }
     return FS_OK;
 }

@@ -35,7 +35,7 @@ struct dry_run {
 /* A teacher's share is trained as a run of its own: what is left is this run's. */
 static int64_t own_updates(const struct fs_config *config)
 {
-    return config->train.updates - fs_config_teacher_updates(config);
+    return fs_config_method_setup(config).updates;
 }
 
 static void close_extractor(struct dry_run *all)
@@ -209,9 +209,9 @@ static fs_status print_run(struct dry_run *all, const struct fs_config *config, 
     fs_byte_size((int64_t)cost.memory_bytes, memory);
     fs_byte_size((int64_t)disk_bytes, disk);
     printf("%-*s %5" PRId64 " %8" PRId64 " %7.1f TF %7.1f TF %7.1f TF %7.1f TF %10s %10s  %s\n",
-           all->width + (int)strlen(name) - fs_utf8_characters(name), name, config->seed, config->train.updates,
-           cost.student_flops * 1e-12, cost.teacher_flops * 1e-12, cost.pair_flops * 1e-12, cost.score_flops * 1e-12,
-           memory, disk, done);
+           all->width + (int)strlen(name) - fs_utf8_characters(name), name, config->seed,
+           fs_config_teacher_updates(config) + own_updates(config), cost.student_flops * 1e-12,
+           cost.teacher_flops * 1e-12, cost.pair_flops * 1e-12, cost.score_flops * 1e-12, memory, disk, done);
     all->flops += cost.student_flops + cost.teacher_flops + cost.pair_flops + cost.score_flops;
     all->bytes += disk_bytes;
     return FS_OK;

@@ -21,7 +21,7 @@ struct fs_run_row fs_run_row_of(const struct fs_config *config, const char *data
         .data_sha256 = data_sha256,
         .source_hash = fs_build_info.source_hash,
         .seed = config->seed,
-        .updates = config->train.updates,
+        .updates = fs_config_teacher_updates(config) + fs_config_method_setup(config).updates,
     };
 }
 

@@ -537,6 +537,30 @@ static void teachers_are_shared(void **state)
     fs_experiment_free(&alone);
 }
 
+/* A teacher beside the budget is the same run, and leaves the student all of it. */
+static void a_teacher_may_have_its_own_updates(void **state)
+{
+    (void)state;
+    struct fs_experiment experiment, alone;
+    struct fs_error error;
+    read_good("experiment: x\ntrain: {updates: 70, batch: 32}\n"
+              "methods:\n  reflow: {teacher_updates: 40}\n  progressive-distillation: {teacher_updates: 40}\n"
+              "  consistency-distillation: {teacher_updates: 40}\n"
+              "matrix: {method: [reflow, progressive-distillation, consistency-distillation]}\n",
+              NULL, NULL, &experiment);
+    read_good("experiment: other\ntrain: {updates: 40, batch: 32}\nmethod: flow-matching\n", NULL, NULL, &alone);
+    for (int i = 0; i < 3; i++) {
+        struct fs_config teacher;
+        assert_int_equal(fs_config_teacher(&experiment.runs[i], &teacher, &error), FS_OK);
+        assert_string_equal(teacher.train_hash, alone.runs[0].train_hash);
+        assert_int_equal(fs_config_teacher_updates(&experiment.runs[i]), 40);
+        assert_int_equal(fs_config_method_setup(&experiment.runs[i]).updates, 70);
+        fs_config_free(&teacher);
+    }
+    fs_experiment_free(&experiment);
+    fs_experiment_free(&alone);
+}
+
 /* Scores ask for guidance where the weights have not learned it. */
 static void guidance_is_asked_for_once(void **state)
 {
@@ -664,6 +688,7 @@ int main(void)
         cmocka_unit_test(set_replaces),
         cmocka_unit_test(only_filters),
         cmocka_unit_test(teachers_are_shared),
+        cmocka_unit_test(a_teacher_may_have_its_own_updates),
         cmocka_unit_test(guidance_is_asked_for_once),
         cmocka_unit_test(kept_weights_are_inside_at_their_own_steps),
         cmocka_unit_test(presets),

@@ -176,7 +176,7 @@ static const struct {
     {TRAIN "matrix: {experiment: [a, b]}\n", ":5: matrix.experiment: an experiment has one name"},
     {TRAIN "matrix: {methods.reflow: [1]}\n",
      ":5: methods.reflow: is a section, not a key; it has: clip_norm, init, learning_rate, pairs, "
-     "teacher_share, teacher_steps"},
+     "teacher_share, teacher_steps, teacher_updates"},
     {TRAIN "matrix:\n  seed:\n    - 0\n    - x\n", ":8: seed: expected a whole number from 0 to 4294967295, got 'x'"},
 };
 
