@@ -19,6 +19,7 @@
 struct run_options {
     struct fs_list sets, only;
     const char *shard, *label, *db, *out, *at;
+    struct fs_dry_run_rate rate;
     bool dry_run, adopt, retry_failed, verify, quiet, help;
     const char *experiment; /* the file */
     int shard_index, shard_count;
@@ -45,6 +46,8 @@ static fs_status parse(int argc, char **argv, struct run_options *options, struc
         {"--label", FS_FLAG_TEXT, &options->label, "NAME",
          "your own name for the runs in this experiment's tables ('': none)"},
         {"--dry-run", FS_FLAG_SWITCH, &options->dry_run, NULL, "the runs, what they cost, what is already done"},
+        {"--gpu", FS_FLAG_TEXT, &options->rate.gpu, "NAME", "whose hours a dry run tells (H100)"},
+        {"--gpu-share", FS_FLAG_REAL, &options->rate.share, "S", "of its rate by the data sheet (0.35)"},
         {"--at", FS_FLAG_TEXT, &options->at, "REV",
          "by another commit's program, built for it, and added to the database"},
         {"--retry-failed", FS_FLAG_SWITCH, &options->retry_failed, NULL,
@@ -100,7 +103,8 @@ static fs_status dry_run(const struct run_options *options, const struct fs_expe
     for (int i = 0; i < experiment->run_count; i++) {
         taken[i] = in_shard(options, i);
     }
-    const fs_status status = fs_dry_run(experiment, taken, options->out ? options->out : "out", db, error);
+    const fs_status status =
+        fs_dry_run(experiment, taken, options->out ? options->out : "out", db, &options->rate, error);
     free(taken);
     return status;
 }
@@ -371,7 +375,9 @@ fs_status fs_command_run(int argc, char **argv, struct fs_error *error)
     fs_status status = check_name(&options, experiment.name, error);
     for (int i = 0; status == FS_OK && i < experiment.run_count; i++) { /* not after hours of work */
         struct fs_data_shape shape;
-        status = fs_dataset_check(&experiment.runs[i], &shape, error);
+        bool there;
+        status = options.dry_run ? fs_dataset_plan(&experiment.runs[i], &shape, &there, error)
+                                 : fs_dataset_check(&experiment.runs[i], &shape, error);
     }
     if (status == FS_OK) {
         status = options.dry_run ? dry_run(&options, &experiment, error) : run_and_print(&options, &experiment, error);

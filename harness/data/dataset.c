@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/data/png.h"
 #include "harness/data/source.h"
@@ -116,6 +117,23 @@ fs_status fs_dataset_check(const struct fs_config *config, struct fs_data_shape 
     if (status != FS_OK) {
         return status == FS_USAGE ? fs_config_fail(config, key, error, "%s", reason.text)
                                   : fs_fail(error, status, "%s", reason.text);
+    }
+    return fs_config_check_data(config, shape, error);
+}
+
+fs_status fs_dataset_plan(const struct fs_config *config, struct fs_data_shape *shape, bool *there,
+                          struct fs_error *error)
+{
+    const struct fs_data_source *source;
+    struct fs_error reason;
+    *there = find_source(&config->dataset, &source, &reason) != FS_OK || !source->planned ||
+             access(config->dataset.path, F_OK) == 0;
+    if (*there) {
+        return fs_dataset_check(config, shape, error);
+    }
+    *shape = (struct fs_data_shape){.classes = config->model.classes};
+    if (source->planned(&config->dataset, shape, &reason) != FS_OK) {
+        return fs_config_fail(config, "dataset.path", error, "%s", reason.text);
     }
     return fs_config_check_data(config, shape, error);
 }

@@ -60,6 +60,9 @@ fs_status fs_dataset_shape(const struct fs_dataset_config *config, struct fs_dat
 /* The same, after which `config` has been checked against it: FS_USAGE with file, line and key where there is no such
  * data set or the model does not fit its pictures. */
 fs_status fs_dataset_check(const struct fs_config *config, struct fs_data_shape *shape, struct fs_error *error);
+/* The same where data that are not there yet will do, if their shape can be told from the keys: *there is false. */
+fs_status fs_dataset_plan(const struct fs_config *config, struct fs_data_shape *shape, bool *there,
+                          struct fs_error *error);
 
 /* Picture `index` in data scale (8 bits: [−1, 1]) to out [H·W·C], as it lies there. From any thread. */
 fs_status fs_dataset_read(const struct fs_dataset *dataset, int64_t index, float *out, struct fs_error *error);

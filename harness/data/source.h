@@ -17,6 +17,9 @@ struct fs_data_source {
      * picture: count 0. */
     fs_status (*shape)(const struct fs_dataset_config *config, enum fs_split split, struct fs_data_shape *shape,
                        struct fs_error *error);
+    /* The shape of what is going to be at config->path, where nothing is there yet, for --dry-run; count 0, and classes
+     * the model's. FS_USAGE where the keys do not say. NULL: it cannot be known. */
+    fs_status (*planned)(const struct fs_dataset_config *config, struct fs_data_shape *shape, struct fs_error *error);
     /* Readies what read() needs, of a data set whose split and shape are set. Fills labels (fs_allocate, count of them;
      * not for classes 0) and may fill `state`, and sha256 where it knows it. `access` is never NULL. On failure the
      * caller closes what is filled. */

@@ -17,6 +17,15 @@
 
 #define DONE_TEXT 64
 #define NAME_TEXT 512
+#define TEACHERS_MAX 64
+#define H100 2 /* in gpus */
+#define USUAL_SHARE 0.35
+
+/* Dense products in bf16 by the makers' data sheets. */
+static const struct {
+    const char *name;
+    double flops;
+} gpus[] = {{"RTX4090", 165e12}, {"A100", 312e12}, {"H100", 989e12}, {"H200", 989e12}, {"B200", 2250e12}};
 
 /* What is kept from one run to the next. */
 struct dry_run {
@@ -28,6 +37,13 @@ struct dry_run {
     const struct fs_config *read; /* whose training data these are; NULL: none */
     struct fs_dataset data;
     struct fs_error unknown; /* why scores are not known; "" */
+    const struct fs_experiment *experiment;
+    const bool *taken; /* of its runs */
+    struct counted_teacher {
+        int64_t seed;
+        char hash[FS_HASH_TEXT]; /* of its training */
+    } teachers[TEACHERS_MAX];    /* that are counted */
+    int teacher_count;
     double flops, bytes;
     int width; /* of the names */
 };
@@ -195,15 +211,48 @@ static void name_run(const struct fs_config *config, const struct fs_results *pl
     snprintf(name, NAME_TEXT, "%s%s%s", config->method->label, row->apart[0] ? ", " : "", row->apart);
 }
 
+/* A teacher that several runs share, or that is a run of the experiment, is trained once. */
+static fs_status add_teacher(struct dry_run *all, const struct fs_config *config, double flops, struct fs_error *error)
+{
+    char hash[FS_HASH_TEXT];
+    bool counted = flops == 0;
+    if (counted) {
+        return FS_OK;
+    }
+    struct fs_config teacher;
+    FS_TRY(fs_config_teacher(config, &teacher, error));
+    memcpy(hash, teacher.train_hash, sizeof hash);
+    fs_config_free(&teacher);
+    for (int i = 0; i < all->experiment->run_count; i++) {
+        const struct fs_config *run = &all->experiment->runs[i];
+        counted |= all->taken[i] && run->seed == config->seed && strcmp(run->train_hash, hash) == 0;
+    }
+    for (int i = 0; i < all->teacher_count; i++) {
+        counted |= all->teachers[i].seed == config->seed && strcmp(all->teachers[i].hash, hash) == 0;
+    }
+    if (!counted && all->teacher_count < TEACHERS_MAX) {
+        struct counted_teacher *new = &all->teachers[all->teacher_count++];
+        new->seed = config->seed;
+        memcpy(new->hash, hash, sizeof hash);
+    }
+    all->flops += counted ? 0 : flops;
+    return FS_OK;
+}
+
 static fs_status print_run(struct dry_run *all, const struct fs_config *config, const struct fs_results *planned,
                            struct fs_error *error)
 {
     struct fs_cost cost;
     char name[NAME_TEXT], done[DONE_TEXT], memory[FS_NUMBER_TEXT], disk[FS_NUMBER_TEXT];
     struct fs_data_shape shape;
-    FS_TRY(fs_dataset_check(config, &shape, error));
+    bool there;
+    FS_TRY(fs_dataset_plan(config, &shape, &there, error));
     FS_TRY(fs_run_cost(config, &shape, &cost, error));
-    FS_TRY(find_done(all, config, done, error));
+    if (there) {
+        FS_TRY(find_done(all, config, done, error));
+    } else {
+        snprintf(done, sizeof done, "nothing: the data are not there");
+    }
     const double disk_bytes = cost.checkpoint_bytes + cost.pair_bytes;
     name_run(config, planned, name);
     fs_byte_size((int64_t)cost.memory_bytes, memory);
@@ -212,17 +261,43 @@ static fs_status print_run(struct dry_run *all, const struct fs_config *config, 
            all->width + (int)strlen(name) - fs_utf8_characters(name), name, config->seed,
            fs_config_teacher_updates(config) + own_updates(config), cost.student_flops * 1e-12,
            cost.teacher_flops * 1e-12, cost.pair_flops * 1e-12, cost.score_flops * 1e-12, memory, disk, done);
-    all->flops += cost.student_flops + cost.teacher_flops + cost.pair_flops + cost.score_flops;
+    all->flops += cost.student_flops + cost.pair_flops + cost.score_flops;
+    FS_TRY(add_teacher(all, config, cost.teacher_flops, error));
     all->bytes += disk_bytes;
     return FS_OK;
 }
 
-fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, const char *out, const char *db,
-                     struct fs_error *error)
+static fs_status find_gpu(const struct fs_dry_run_rate *rate, int *gpu, struct fs_error *error)
 {
-    struct dry_run all = {.out = out, .width = 30};
+    char names[128] = "";
+    *gpu = H100;
+    for (int i = 0; rate->gpu && i < (int)(sizeof gpus / sizeof *gpus); i++) {
+        if (strcmp(gpus[i].name, rate->gpu) == 0) {
+            *gpu = i;
+            return FS_OK;
+        }
+        const size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", gpus[i].name);
+    }
+    return rate->gpu ? fs_fail(error, FS_USAGE, "--gpu: '%s' is not known; there are %s", rate->gpu, names) : FS_OK;
+}
+
+static void print_hours(const struct dry_run *all, const struct fs_dry_run_rate *rate, int gpu)
+{
+    const double share = rate->share > 0 ? rate->share : USUAL_SHARE;
+    printf("one %s at %.0f %% of the %.0f TFLOP/s that its data sheet has for bf16: %.3g hours, without decoding and "
+           "features (--gpu, --gpu-share)\n",
+           gpus[gpu].name, 100 * share, gpus[gpu].flops * 1e-12, all->flops / (share * gpus[gpu].flops) / 3600);
+}
+
+fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, const char *out, const char *db,
+                     const struct fs_dry_run_rate *rate, struct fs_error *error)
+{
+    struct dry_run all = {.experiment = experiment, .taken = taken, .out = out, .width = 30};
     struct fs_results planned;
     char disk[FS_NUMBER_TEXT], name[NAME_TEXT];
+    int gpu;
+    FS_TRY(find_gpu(rate, &gpu, error));
     if (access(db, F_OK) == 0) {
         FS_TRY(fs_store_open(db, FS_STORE_READ, &all.store, error));
     }
@@ -242,11 +317,14 @@ fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, 
     fs_store_close(all.store);
     if (status == FS_OK) {
         fs_byte_size((int64_t)all.bytes, disk);
-        printf("at most %.1f TFLOP of matrix products in all, and %s on the disk: a teacher and its pairs are made once"
-               " for all that share them, and the last checkpoint of each run is kept; memory is that of the network, "
-               "its optimiser and a batch, to which data, "
-               "libraries and scoring add a few hundred megabytes\n",
-               all.flops * 1e-12, disk);
+        printf(
+            "at most %.1f TFLOP of matrix products in all, and %s on the disk: a teacher is counted and made once for "
+            "all that share it, its pairs are made once, and the last checkpoint of each run is kept; memory is that "
+            "of the network, "
+            "its optimiser and a batch, to which data, "
+            "libraries and scoring add a few hundred megabytes\n",
+            all.flops * 1e-12, disk);
+        print_hours(&all, rate, gpu);
         if (all.unknown.text[0]) {
             printf("which scores are there is not known: %s\n", all.unknown.text);
         }

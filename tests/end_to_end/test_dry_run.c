@@ -31,6 +31,7 @@ static const struct change {
     const char *key, *value;
     int scores, status;
 } changes[] = {
+    {"evaluate.decoder_precision", "bf16", 0, 0},     /* pictures are not decoded */
     {"evaluate.extractors", "[inception-v3]", -1, 2}, /* its weights are not there */
     {"evaluate.guidance_scale", "2", 4, 0},
     {"evaluate.metrics", "[fd, kid, spectrum]", 8, 0},
@@ -149,6 +150,49 @@ static void test_runs_are_named_apart(void **state)
     assert_non_null(strstr(text, "\nFlow matching (Euler), batch 24, learning_rate 0.0001  "));
 }
 
+/* The paper's tables: their cost can be told before there are latents, on a GPU that is named at a rate that is said.
+ * Of eight trainings, three have the flow-matching run as their teacher, which is counted once: 0.35·989 TFLOP/s for
+ * the hours that are printed is the total. */
+static void test_latents_that_are_still_to_be_made(void **state)
+{
+    static char text[16384];
+    static const char *const names[] = {"celebahq256", "imagenet256"};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        double total = 0, student = 0, pairs = 0, scores = 0, all = 0, hours = 0;
+        assert_int_equal(test_shell(text, sizeof text, "%s run experiments/%s-table.yaml --out %s --dry-run",
+                                    test_program(), names[i], test_path("none")),
+                         0);
+        int lines = 0;
+        for (const char *at = text; (at = strstr(at, "the data are not there")) != NULL; at++) {
+            const char *line = at;
+            while (line > text && line[-1] != '\n') {
+                line--;
+            }
+            assert_int_equal(sscanf(line + 30, "%*d %*d %lf TF %*f TF %lf TF %lf TF", &student, &pairs, &scores), 3);
+            all += student + pairs + scores;
+            lines++;
+        }
+        assert_int_equal(lines, 8);
+        const char *sum = strstr(text, "at most "), *gpu = strstr(text, "one H100 at 35 % of the 989 TFLOP/s");
+        assert_non_null(sum);
+        assert_non_null(gpu);
+        assert_int_equal(sscanf(sum, "at most %lf TFLOP", &total), 1);
+        assert_int_equal(sscanf(strstr(gpu, "bf16: "), "bf16: %lf hours", &hours), 1);
+        assert_true(total > 0.9999 * all && total < 1.0001 * all);
+        const double expected = total / (0.35 * 989) / 3600;
+        assert_true(hours > 0.99 * expected && hours < 1.01 * expected);
+        assert_int_equal(test_shell(text, sizeof text, "%s run experiments/%s-table.yaml --out %s", test_program(),
+                                    names[i], test_path("none")),
+                         2);
+        assert_non_null(strstr(text, "no folder of latents"));
+    }
+    assert_int_equal(
+        test_shell(text, sizeof text, "%s run experiments/imagenet256-table.yaml --dry-run --gpu K80", test_program()),
+        2);
+    assert_non_null(strstr(text, "--gpu: 'K80' is not known; there are "));
+}
+
 static int setup(void **state)
 {
     static char text[16384];
@@ -173,6 +217,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_every_key_of_evaluate),
         cmocka_unit_test(test_weights_that_were_not_kept),
         cmocka_unit_test(test_runs_are_named_apart),
+        cmocka_unit_test(test_latents_that_are_still_to_be_made),
     };
 
     (void)argc;

@@ -654,6 +654,8 @@ static void experiments_of_the_repository(void **state)
         {"experiments/fashion-table.yaml", NULL, 12},
         {"experiments/ablation-max-step.yaml", "methods.shortcut.max_step", 12},
         {"experiments/fashion-all.yaml", NULL, 36},
+        {"experiments/celebahq256-table.yaml", NULL, 8},
+        {"experiments/imagenet256-table.yaml", NULL, 8},
         {"experiments/why-budget.yaml", NULL, 2},
         {"experiments/why-pairs.yaml", "methods.reflow.pairs", 3},
     };
