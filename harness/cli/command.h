@@ -25,6 +25,7 @@ fs_command fs_command_gc;
 fs_command fs_command_merge;
 fs_command fs_command_regress;
 fs_command fs_command_reproduce;
+fs_command fs_command_encode;
 fs_command fs_command_fid;
 fs_command fs_command_stats;
 fs_command fs_command_bench;

@@ -33,6 +33,7 @@ static const struct entry entries[] = {
     {"gc", fs_command_gc, "what checkpoints cost on disk, and which may go"},
     {"merge", fs_command_merge, "several databases into one"},
     {"fid", fs_command_fid, "distances between two sets of pictures, or their statistics"},
+    {"encode", fs_command_encode, "pictures to the latents that an autoencoder makes of them, for training on those"},
     {"stats", fs_command_stats, "mean and covariance of features of pictures, as an .npz"},
     {"bench", fs_command_bench, "time of each operation and of a whole update, as a share of this machine's peak"},
     {"doctor", fs_command_doctor, "compiler, libraries, instruction sets, data sets, weights: what is here"},

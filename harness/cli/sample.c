@@ -10,6 +10,7 @@
 #include "harness/cli/picture_output.h"
 #include "harness/run/session.h"
 #include "harness/run/run_source.h"
+#include "harness/sample/decoder.h"
 #include "harness/sample/generator.h"
 #include "kernels/base/file.h"
 #include "kernels/base/memory.h"
@@ -28,6 +29,7 @@ struct drawing {
     float *noise; /* NULL: the noise bank */
     int32_t *labels;
     float *samples;
+    float *pictures; /* that latents were decoded to; else NULL */
 };
 
 static const int64_t no_label = INT64_MAX;
@@ -158,11 +160,38 @@ static fs_status prepare(const struct sample_options *options, const struct fs_c
 
 /* --- outputs --- */
 
+/* Pictures of latents, and their shape in place of the latents'. */
+static fs_status decode(const struct fs_config *config, struct drawing *drawing, struct fs_data_shape *shape,
+                        struct fs_backend *backend, struct fs_error *error)
+{
+    const bool half = config->evaluate.decoder_precision == FS_PRECISION_BF16;
+    struct fs_dataset data;
+    struct fs_decoder decoder;
+    FS_TRY(fs_dataset_open(&config->dataset, FS_SPLIT_TRAIN, &data, error));
+    fs_status status = fs_decoder_open(&decoder, backend, &data, config->dataset.vae, half ? FS_BF16 : FS_F32, error);
+    if (status == FS_OK) {
+        const int64_t dim = fs_shape_dim(&decoder.picture);
+        drawing->pictures = fs_allocate((size_t)(drawing->count * dim), sizeof(float), "pictures", error);
+        status = drawing->pictures ? fs_decode(&decoder, drawing->samples, drawing->count, drawing->pictures, error)
+                                   : error->status;
+        *shape = decoder.picture;
+        drawing->dim = dim;
+        fs_decoder_close(&decoder);
+    }
+    fs_dataset_close(&data);
+    return status;
+}
+
 static fs_status write_output(const char *path, const struct drawing *drawing, const struct fs_data_shape *shape,
                               struct fs_error *error)
 {
-    const struct fs_picture_set set = {drawing->count,  0, shape->height,   shape->width,
-                                       shape->channels, 2, drawing->samples};
+    const struct fs_picture_set set = {drawing->count,
+                                       0,
+                                       shape->height,
+                                       shape->width,
+                                       shape->channels,
+                                       2,
+                                       drawing->pictures ? drawing->pictures : drawing->samples};
     return fs_write_pictures(path, &set, error);
 }
 
@@ -245,6 +274,9 @@ fs_status fs_command_sample(int argc, char **argv, struct fs_error *error)
     if (status == FS_OK) {
         status = draw(&options, &source, &shape, &drawing, backend, error);
     }
+    if (status == FS_OK && fs_latents_named(&source.config.dataset) && !fs_ends_with(options.output, ".npy")) {
+        status = decode(&source.config, &drawing, &shape, backend, error);
+    }
     if (status == FS_OK) {
         status = write_output(options.output, &drawing, &shape, error);
     }
@@ -257,6 +289,7 @@ fs_status fs_command_sample(int argc, char **argv, struct fs_error *error)
     free(drawing.noise);
     free(drawing.labels);
     free(drawing.samples);
+    free(drawing.pictures);
     fs_source_close(&source);
     return status;
 }

@@ -112,11 +112,11 @@ static fs_status are_kept(struct fs_store *store, const char *id, int64_t update
 }
 
 /* "3/7 scores" of a trained run: those of the last update, and of the updates whose weights were kept on the way. */
-static fs_status describe_scores(struct dry_run *all, const struct fs_config *config, const char *data_sha256,
-                                 const char *id, char text[DONE_TEXT], struct fs_error *error)
+static fs_status describe_scores(struct dry_run *all, const struct fs_config *config, const char *id,
+                                 char text[DONE_TEXT], struct fs_error *error)
 {
-    const struct fs_score_setup setup = {
-        .extractor = &all->extractor, .reference_sha256 = data_sha256, .device = all->backend->name};
+    struct fs_score_setup setup = {.extractor = &all->extractor, .device = all->backend->name};
+    fs_score_setup_data(&setup, config, &all->data, 0);
     struct fs_kept_update weights[FS_KEPT_MAX + 1];
     const int kept_count = fs_config_kept_updates(config, weights);
     struct fs_score_tally tally = {0, 0}, gone = {0, 0};
@@ -175,7 +175,7 @@ static fs_status describe_done(struct dry_run *all, const struct fs_config *conf
         return FS_OK;
     }
     if (open_extractor(all, config, &all->unknown) == FS_OK) {
-        FS_TRY(describe_scores(all, config, data_sha256, id, scores, error));
+        FS_TRY(describe_scores(all, config, id, scores, error));
     }
     snprintf(text, DONE_TEXT, "trained, %.50s", scores);
     return FS_OK;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/data/latents.h"
 #include "harness/run/job.h"
 #include "harness/text/number.h"
 #include "harness/checkpoint/checkpoint.h"
@@ -51,13 +52,39 @@ static void show_decoding(void *owner, int64_t done, int64_t of)
     }
 }
 
+/* Networks on latents need a decoder before anything of theirs can be looked at. */
+static fs_status open_decoder(struct fs_pipeline *pipeline, const struct fs_config *config, struct fs_error *error)
+{
+    const struct fs_latents_manifest *latents = fs_latents_of(&pipeline->train);
+    const bool half = config->evaluate.decoder_precision == FS_PRECISION_BF16;
+    pipeline->picture = latents ? latents->picture : pipeline->train.shape;
+    return latents ? fs_decoder_open(&pipeline->decoder, pipeline->session->backend, &pipeline->train,
+                                     config->dataset.vae, half ? FS_BF16 : FS_F32, error)
+                   : FS_OK;
+}
+
+/* Of latents, the pictures are not at hand: `encode` has kept their statistics beside them. */
+static fs_status open_reference(struct fs_pipeline *pipeline, const struct fs_config *config, struct fs_error *error)
+{
+    const struct fs_latents_manifest *latents = fs_latents_of(&pipeline->train);
+    const struct fs_reference_watch watch = {&fs_stop, &pipeline->session->progress, show_reference};
+    struct fs_dataset pictures = {.shape = pipeline->picture};
+    char cache[FS_PATH_ROOM];
+    if (latents) {
+        snprintf(pictures.sha256, sizeof pictures.sha256, "%s", latents->pictures_sha256);
+        FS_TRY(fs_path(cache, error, "%s/references", fs_latents_folder(&pipeline->train)));
+    } else {
+        FS_TRY(fs_path(cache, error, "%s/references", pipeline->session->out));
+    }
+    return fs_reference_open(&pipeline->reference, &config->evaluate, &pipeline->extractor,
+                             latents ? &pictures : &pipeline->train, cache, &watch, error);
+}
+
 fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *session, const struct fs_config *config,
                            struct fs_error *error)
 {
     *pipeline = (struct fs_pipeline){.session = session};
-    const struct fs_reference_watch watch = {&fs_stop, &session->progress, show_reference};
-    char cache[FS_PATH_ROOM], data[FS_PATH_ROOM];
-    FS_TRY(fs_path(cache, error, "%s/references", session->out));
+    char data[FS_PATH_ROOM];
     FS_TRY(fs_path(data, error, "%s/data", session->out));
     struct fs_data_access access = {.cache = data,
                                     .verify = session->verify_data,
@@ -70,6 +97,9 @@ fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *sess
         status = fs_config_check_data(config, &pipeline->train.shape, error);
     }
     if (status == FS_OK) {
+        status = open_decoder(pipeline, config, error);
+    }
+    if (status == FS_OK) {
         status = fs_dataset_open_with(&config->dataset, &access, FS_SPLIT_TEST, &pipeline->test, error);
     }
     if (status == FS_OK) {
@@ -80,8 +110,7 @@ fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *sess
         status = check_metrics(pipeline, &config->evaluate, error);
     }
     if (status == FS_OK) {
-        status = fs_reference_open(&pipeline->reference, &config->evaluate, &pipeline->extractor, &pipeline->train,
-                                   cache, &watch, error);
+        status = open_reference(pipeline, config, error);
     }
     if (status != FS_OK) {
         fs_pipeline_close(pipeline);
@@ -95,6 +124,7 @@ void fs_pipeline_close(struct fs_pipeline *pipeline)
     if (pipeline->extractor.state) {
         fs_extractor_close(&pipeline->extractor);
     }
+    fs_decoder_close(&pipeline->decoder);
     fs_dataset_close(&pipeline->train);
     fs_dataset_close(&pipeline->test);
     *pipeline = (struct fs_pipeline){0};
@@ -196,14 +226,16 @@ fs_status fs_pipeline_run(struct fs_pipeline *pipeline, const struct fs_config *
 fs_status fs_pipeline_baseline(struct fs_pipeline *pipeline, const struct fs_config *config, enum fs_pipeline_end *end,
                                struct fs_error *error)
 {
-    struct fs_job job = {
-        .pipeline = pipeline, .session = pipeline->session, .config = config, .lock = -1, .name = "Data (test split)"};
+    struct fs_job job = {.pipeline = pipeline, .session = pipeline->session, .config = config, .lock = -1};
+    snprintf(job.name, sizeof job.name, "Data (%s)",
+             fs_latents_of(&pipeline->train) ? "the autoencoder's reconstructions" : "test split");
+    const int64_t count = fs_latents_of(&pipeline->train) ? pipeline->train.shape.count : pipeline->test.shape.count;
     for (int i = 0; i < config->evaluate.metric_count; i++) {
         const struct fs_metric *metric = fs_metric_find(config->evaluate.metrics[i]);
-        if (pipeline->test.shape.count < metric->minimum) {
+        if (count < metric->minimum) {
             fs_progress_note(&pipeline->session->progress,
                              "no row of real pictures: the test split of %s has %" PRId64 ", and %s needs %" PRId64,
-                             config->dataset.name, pipeline->test.shape.count, metric->name, metric->minimum);
+                             config->dataset.name, count, metric->name, metric->minimum);
             *end = FS_PIPELINE_DONE;
             return FS_OK;
         }

@@ -36,12 +36,14 @@ struct fs_pipeline {
     struct fs_session *session;
     int64_t experiment; /* its row; 0: none */
     const char *experiment_name;
-    bool adopt;                   /* continue half-trained runs of other sources */
-    const char *label;            /* the user's own name for the runs in the experiment's tables; NULL: as it is */
-    struct fs_score_list *scores; /* receives what was asked for, made now or earlier; NULL: nobody wants to know */
-    bool retry_failed;            /* train again what diverged in an earlier call */
-    struct fs_failures *failures; /* of this call; for fs_pipeline_run */
-    struct fs_dataset train, test;
+    bool adopt;                    /* continue half-trained runs of other sources */
+    const char *label;             /* the user's own name for the runs in the experiment's tables; NULL: as it is */
+    struct fs_score_list *scores;  /* receives what was asked for, made now or earlier; NULL: nobody wants to know */
+    bool retry_failed;             /* train again what diverged in an earlier call */
+    struct fs_failures *failures;  /* of this call; for fs_pipeline_run */
+    struct fs_dataset train, test; /* of latents, the test split is empty */
+    struct fs_decoder decoder;     /* of latents; its autoencoder is NULL where the data are pictures */
+    struct fs_data_shape picture;  /* what is scored and shown: the data, or what they are decoded to */
     struct fs_extractor extractor;
     struct fs_reference reference;
 };

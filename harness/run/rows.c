@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "harness/build_info.h"
+#include "harness/data/latents.h"
 #include "metrics/metric.h"
 
 /* --- the run --- */
@@ -33,6 +34,19 @@ fs_status fs_run_id(const struct fs_config *config, const char *data_sha256, cha
 }
 
 /* --- its scores --- */
+
+void fs_score_setup_data(struct fs_score_setup *setup, const struct fs_config *config, const struct fs_dataset *train,
+                         int64_t test_count)
+{
+    const struct fs_latents_manifest *latents = fs_latents_of(train);
+    setup->reference_sha256 = latents ? latents->pictures_sha256 : train->sha256;
+    setup->data = latents ? "reconstructions" : "test";
+    setup->data_count = latents ? train->shape.count : test_count;
+    setup->decoder_sha256 = latents ? latents->autoencoder_sha256 : NULL;
+    setup->decoder_precision = !latents                                                  ? NULL
+                               : config->evaluate.decoder_precision == FS_PRECISION_BF16 ? "bf16"
+                                                                                         : "fp32";
+}
 
 /* `metric`: an index into the configuration's. A metric of the pictures alone does not depend on the extractor. */
 static fs_status score_row(const struct fs_config *config, const struct fs_score_setup *setup, int metric,
@@ -62,6 +76,8 @@ static fs_status score_row(const struct fs_config *config, const struct fs_score
         .precision = config->train.precision == FS_PRECISION_BF16 ? "bf16" : "fp32",
         .device = setup->device,
         .source_hash = fs_build_info.source_hash,
+        .decoder_sha256 = setup->decoder_sha256,
+        .decoder_precision = setup->decoder_precision,
         .low = NAN,
         .high = NAN,
     };
@@ -114,12 +130,12 @@ fs_status fs_missing_of_data(struct fs_store *store, int64_t experiment, const s
                              struct fs_error *error)
 {
     missing->count = missing->found_count = 0;
-    snprintf(missing->source, sizeof missing->source, "dataset:%s:test", config->dataset.name);
+    snprintf(missing->source, sizeof missing->source, "dataset:%s:%s", config->dataset.name, setup->data);
     for (int i = 0; i < config->evaluate.metric_count; i++) {
         struct fs_score_row row;
         FS_TRY(score_row(config, setup, i, &row, error));
         row.source = missing->source;
-        row.samples = row.samples < setup->test_count ? row.samples : setup->test_count;
+        row.samples = row.samples < setup->data_count ? row.samples : setup->data_count;
         FS_TRY(look_up(store, experiment, &row, missing, error));
     }
     return FS_OK;

@@ -4,6 +4,7 @@
 #define FEWSTEP_ROWS_H
 
 #include "harness/config/config.h"
+#include "harness/data/dataset.h"
 #include "harness/store/store.h"
 #include "metrics/extractor.h"
 
@@ -17,8 +18,15 @@ fs_status fs_run_id(const struct fs_config *config, const char *data_sha256, cha
 struct fs_score_setup {
     const struct fs_extractor *extractor;
     const char *reference_sha256, *device;
-    int64_t test_count; /* pictures of the test split */
+    int64_t data_count;                             /* of what the data's row is of, */
+    const char *data;                               /* "test" (the split), or "reconstructions" by an autoencoder */
+    const char *decoder_sha256, *decoder_precision; /* of latents; NULL: the data are pictures */
 };
+
+/* Fills in what follows from the training data: reference, what the data's row is of, decoder. `test_count`: pictures
+ * of its test split. Texts are the data set's. */
+void fs_score_setup_data(struct fs_score_setup *setup, const struct fs_config *config, const struct fs_dataset *train,
+                         int64_t test_count);
 
 /* Rows of scores that are not in the store, one a metric and alike in all else. Texts are the configuration's and the
  * setup's, or its own: not to be copied. */
@@ -36,7 +44,7 @@ struct fs_missing_scores {
 fs_status fs_missing_of_run(struct fs_store *store, int64_t experiment, const struct fs_config *config,
                             const struct fs_score_setup *setup, const char *run, int64_t update, int steps,
                             struct fs_missing_scores *missing, struct fs_error *error);
-/* The same of the test split in place of samples. */
+/* The same of the data in place of samples. */
 fs_status fs_missing_of_data(struct fs_store *store, int64_t experiment, const struct fs_config *config,
                              const struct fs_score_setup *setup, struct fs_missing_scores *missing,
                              struct fs_error *error);

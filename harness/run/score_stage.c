@@ -18,12 +18,12 @@
 
 /* --- scores --- */
 
-static struct fs_score_setup setup_of(const struct fs_pipeline *pipeline)
+static struct fs_score_setup setup_of(const struct fs_job *job)
 {
-    return (struct fs_score_setup){.extractor = &pipeline->extractor,
-                                   .reference_sha256 = pipeline->reference.sha256,
-                                   .device = pipeline->session->backend->name,
-                                   .test_count = pipeline->test.shape.count};
+    const struct fs_pipeline *pipeline = job->pipeline;
+    struct fs_score_setup setup = {.extractor = &pipeline->extractor, .device = pipeline->session->backend->name};
+    fs_score_setup_data(&setup, job->config, &pipeline->train, pipeline->test.shape.count);
+    return setup;
 }
 
 /* Missing scores under way. */
@@ -93,7 +93,7 @@ static fs_status keep_score(void *owner, const struct fs_score_result *result, s
     return FS_OK;
 }
 
-/* Computes and stores what is missing. `generator` NULL: of the test split. *done is false when a signal came first. */
+/* Computes and stores what is missing. `generator` NULL: of the data. *done is false when a signal came first. */
 static fs_status make_scores(struct fs_job *job, struct fs_generator *generator, struct fs_missing_scores *missing,
                              bool *done, struct fs_error *error)
 {
@@ -102,7 +102,8 @@ static fs_status make_scores(struct fs_job *job, struct fs_generator *generator,
     const struct fs_scoring scoring = {
         .extractor = &job->pipeline->extractor,
         .reference = &pipeline->reference,
-        .shape = &pipeline->train.shape,
+        .shape = &pipeline->picture,
+        .decoder = pipeline->decoder.autoencoder ? &pipeline->decoder : NULL,
         .stop = &fs_stop,
         .owner = &owner,
         .progress = show_scoring,
@@ -114,7 +115,7 @@ static fs_status make_scores(struct fs_job *job, struct fs_generator *generator,
     }
     const struct fs_score_row *row = &missing->rows[0];
     struct fs_score_request request = {.generator = generator,
-                                       .data = &pipeline->test,
+                                       .data = scoring.decoder ? &pipeline->train : &pipeline->test,
                                        .steps = (int)row->steps,
                                        .guidance_scale = row->guidance_scale,
                                        .noise_seed = (uint32_t)row->noise_seed,
@@ -130,7 +131,7 @@ static fs_status make_scores(struct fs_job *job, struct fs_generator *generator,
 static fs_status tally(const struct fs_job *job, const struct fs_kept_update *weights, struct fs_score_tally *tally,
                        struct fs_error *error)
 {
-    const struct fs_score_setup setup = setup_of(job->pipeline);
+    const struct fs_score_setup setup = setup_of(job);
     return fs_tally_scores(job->session->store, job->pipeline->experiment, job->config, &setup, job->id, weights, tally,
                            error);
 }
@@ -177,7 +178,7 @@ static fs_status add_scores(struct fs_score_list *list, const char (*hashes)[FS_
 static fs_status score_steps(struct fs_job *job, struct fs_generator *generator, const int *steps, int count,
                              bool *done, struct fs_error *error)
 {
-    const struct fs_score_setup setup = setup_of(job->pipeline);
+    const struct fs_score_setup setup = setup_of(job);
     *done = true;
     for (int i = 0; *done && i < count; i++) {
         struct fs_missing_scores missing;
@@ -245,19 +246,25 @@ fs_status fs_job_score_kept(struct fs_job *job, enum fs_pipeline_end *end, struc
 static fs_status draw_grid(struct fs_job *job, struct fs_generator *generator, const char *path, struct fs_error *error)
 {
     const struct fs_evaluate_config *evaluate = &job->config->evaluate;
-    const struct fs_data_shape *shape = &job->pipeline->train.shape;
-    const int64_t dim = generator->sampler.dim;
+    const struct fs_data_shape *shape = &job->pipeline->picture;
+    const struct fs_decoder *decoder = job->pipeline->decoder.autoencoder ? &job->pipeline->decoder : NULL;
+    const int64_t dim = fs_shape_dim(shape), drawn_dim = generator->sampler.dim;
     float *samples = fs_allocate((size_t)(evaluate->step_count * GRID_COLUMNS * dim), sizeof(float), "a grid", error);
-    fs_status status = samples ? FS_OK : error->status;
+    float *latents = fs_allocate((size_t)(GRID_COLUMNS * drawn_dim), sizeof(float), "a grid", error);
+    fs_status status = samples && latents ? FS_OK : error->status;
     for (int i = 0; status == FS_OK && i < evaluate->step_count; i++) {
-        status =
-            fs_generate(generator, (uint32_t)job->config->seed, 0, GRID_COLUMNS, evaluate->steps[i],
-                        fs_config_guidance(job->config, evaluate->steps[i]), samples + i * GRID_COLUMNS * dim, error);
+        float *row = samples + i * GRID_COLUMNS * dim;
+        status = fs_generate(generator, (uint32_t)job->config->seed, 0, GRID_COLUMNS, evaluate->steps[i],
+                             fs_config_guidance(job->config, evaluate->steps[i]), decoder ? latents : row, error);
+        if (status == FS_OK && decoder) {
+            status = fs_decode(decoder, latents, GRID_COLUMNS, row, error);
+        }
     }
     if (status == FS_OK) {
         status = fs_png_write_grid(path, samples, evaluate->step_count, GRID_COLUMNS, shape->height, shape->width,
                                    shape->channels, 2, error);
     }
+    free(latents);
     free(samples);
     return status;
 }
@@ -300,7 +307,7 @@ fs_status fs_job_score(struct fs_job *job, const char *checkpoint, enum fs_pipel
 fs_status fs_job_score_data(struct fs_job *job, enum fs_pipeline_end *end, struct fs_error *error)
 {
     const struct fs_pipeline *pipeline = job->pipeline;
-    const struct fs_score_setup setup = setup_of(pipeline);
+    const struct fs_score_setup setup = setup_of(job);
     struct fs_missing_scores missing;
     bool done;
     FS_TRY(fs_missing_of_data(pipeline->session->store, pipeline->experiment, job->config, &setup, &missing, error));

@@ -135,6 +135,7 @@ static fs_status read_summary(const struct fs_picture_sums *kind, double *summar
 /* The parts of a reference, each with the file that it is kept in; NULL: not needed. */
 struct parts {
     char *moments[FS_TAPS_MAX], *features[FS_TAPS_MAX], *summaries[FS_PICTURE_SUMS_MAX], *unfinished;
+    const char *folder;
 };
 
 static void free_parts(struct parts *parts)
@@ -250,6 +251,13 @@ static fs_status finish(struct fs_reference_pass *pass, struct fs_reference *ref
 static fs_status compute(struct fs_reference_pass *pass, struct fs_reference *reference, const struct parts *parts,
                          const struct fs_reference_watch *watch, struct fs_error *error)
 {
+    if (!pass->train->source) {
+        return fs_fail(
+            error, FS_USAGE,
+            "%s: the statistics of the pictures that %s needs are not all there, and the pictures are not at "
+            "hand: the same `fewstep encode` command with --extractor %s --resize %s adds them",
+            parts->folder, pass->extractor->label, pass->extractor->name, fs_resize_name((int)pass->extractor->resize));
+    }
     fs_status status = fs_reference_pass_open(pass, parts->unfinished, error);
     if (status == FS_OK) {
         status = fs_reference_pass_run(pass, parts->unfinished, watch, error);
@@ -321,7 +329,7 @@ fs_status fs_reference_open(struct fs_reference *reference, const struct fs_eval
 {
     const struct place place = {cache, extractor, train};
     struct fs_reference_pass pass = {.train = train, .extractor = extractor};
-    struct parts parts = {0};
+    struct parts parts = {.folder = cache};
     *reference = (struct fs_reference){0};
     snprintf(reference->sha256, sizeof reference->sha256, "%s", train->sha256);
     fs_status status = fs_make_folder(cache, error);

@@ -35,7 +35,8 @@ struct fs_reference_watch {
 };
 
 /* Reads from `cache` (a folder; made when it is not there) what evaluate->metrics need, or computes and keeps what is
- * missing in one pass over the pictures. FS_USAGE where the extractor has no tap such as a metric's. A pass that is
+ * missing in one pass over the pictures. FS_USAGE where the extractor has no tap such as a metric's, or
+ * where something is missing and the pictures are not at hand (train->source is NULL). A pass that is
  * killed or, with FS_STOPPED, stopped goes on at the next call, with the same bytes in the end; a kill costs a minute,
  * or 20 times what keeping its state takes. */
 fs_status fs_reference_open(struct fs_reference *reference, const struct fs_evaluate_config *evaluate,

@@ -9,6 +9,9 @@
 #include "kernels/base/memory.h"
 #include "metrics/frechet.h"
 
+#define DATA_AT_ONCE 512   /* pictures that are there */
+#define DECODED_AT_ONCE 32 /* of latents that are there */
+
 _Static_assert(FS_PICTURE_SUMS_MAX >= FS_METRICS_MAX, "each metric of a configuration may want sums of its own");
 
 /* A request under way, and what is made of its samples. */
@@ -17,6 +20,7 @@ struct batch {
     const struct fs_score_request *request;
     int64_t at_once;
     float *taps[FS_TAPS_MAX]; /* [samples, dim] */
+    float *latents;           /* [at_once, dim of a latent]; NULL without a decoder */
     float *samples;           /* [at_once, dim] */
     uint8_t *pixels;          /* the same, or NULL */
     struct fs_picture_sums_set sums;
@@ -28,11 +32,14 @@ struct batch {
 static fs_status draw(const struct batch *b, int64_t first, int64_t n, struct fs_error *error)
 {
     const struct fs_score_request *request = b->request;
+    float *drawn = b->latents ? b->latents : b->samples;
     if (request->generator) {
-        return fs_generate(request->generator, request->noise_seed, first, n, request->steps, request->guidance_scale,
-                           b->samples, error);
+        FS_TRY(fs_generate(request->generator, request->noise_seed, first, n, request->steps, request->guidance_scale,
+                           drawn, error));
+    } else {
+        FS_TRY(fs_dataset_rows(request->data, first, n, drawn, error));
     }
-    return fs_dataset_rows(request->data, first, n, b->samples, error);
+    return b->latents ? fs_decode(b->scoring->decoder, b->latents, n, b->samples, error) : FS_OK;
 }
 
 /* Sums are of what the extractor sees: where rounded to 8 bits, of these. */
@@ -154,6 +161,11 @@ static fs_status batch_open(struct batch *b, struct fs_error *error)
     if (!b->samples || (b->request->quantize && !b->pixels)) {
         return FS_FAILED;
     }
+    if (scoring->decoder) {
+        b->latents = fs_allocate((size_t)(b->at_once * fs_shape_dim(&scoring->decoder->latent)), sizeof(float),
+                                 "latents", error);
+        FS_TRY(b->latents ? FS_OK : FS_FAILED);
+    }
     for (int i = 0; i < b->request->metric_count; i++) {
         const struct fs_metric *metric = b->request->metrics[i];
         int tap;
@@ -176,6 +188,7 @@ static void batch_close(struct batch *b)
     }
     fs_picture_sums_close(&b->sums);
     free(b->pixels);
+    free(b->latents);
     free(b->samples);
 }
 
@@ -184,7 +197,9 @@ fs_status fs_score(const struct fs_scoring *scoring, const struct fs_score_reque
 {
     struct batch b = {.scoring = scoring,
                       .request = request,
-                      .at_once = request->generator ? request->generator->sampler.capacity : 512,
+                      .at_once = request->generator ? request->generator->sampler.capacity
+                                 : scoring->decoder ? DECODED_AT_ONCE
+                                                    : DATA_AT_ONCE,
                       .begin = fs_seconds()};
     bool stopped = false;
     fs_status status = batch_open(&b, error);

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 
+#include "harness/sample/decoder.h"
 #include "harness/sample/generator.h"
 #include "harness/sample/reference.h"
 #include "metrics/metric.h"
@@ -18,7 +19,7 @@ struct fs_score_progress {
 /* What is drawn, and the metrics that it is measured by. */
 struct fs_score_request {
     struct fs_generator *generator; /* NULL: no samples but pictures of `data` (the baseline) */
-    const struct fs_dataset *data;  /* its first `samples` (≤ data->count) */
+    const struct fs_dataset *data;  /* its first `samples` (≤ data->count); latents are decoded */
     int steps;                      /* 0 of data */
     double guidance_scale;
     uint32_t noise_seed;
@@ -40,7 +41,8 @@ struct fs_score_result {
 struct fs_scoring {
     struct fs_extractor *extractor;
     const struct fs_reference *reference;
-    const struct fs_data_shape *shape;
+    const struct fs_data_shape *shape; /* of the pictures */
+    const struct fs_decoder *decoder;  /* of what is drawn, to pictures; NULL: they are pictures */
     volatile sig_atomic_t *stop;
     void *owner;
     void (*progress)(void *owner, const struct fs_score_progress *progress); /* may be NULL */
