@@ -37,8 +37,10 @@ struct fs_visit {
 /* Where a data set that has to be decoded keeps what it has decoded, and whom it tells. All zero: it keeps nothing
  * longer than it is open, and tells nobody. */
 struct fs_data_access {
-    const char *cache;                 /* the folder, OUT/data, or NULL */
-    bool verify;                       /* compare the contents of files with what was decoded, not only size and time */
+    const char *cache; /* the folder, OUT/data, or NULL */
+    bool verify;   /* compare the contents of files with what was decoded, not only size and time; streamed: decode all
+                      once,   to name those that cannot be */
+    bool streamed; /* decode each picture when it is read and keep nothing; sha256 is of files, not of their contents */
     bool only_kept;                    /* decode nothing: what is not in the cache has no sha256 and cannot be read */
     const volatile sig_atomic_t *stop; /* set: FS_STOPPED. NULL: nobody stops it */
     void *owner;

@@ -1,16 +1,22 @@
 /* A folder of pictures of all sizes, PNG and JPEG, as a data set: decoded once, and read from what was decoded. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "harness/data/picture_cache.h"
+#include "harness/data/picture_decoding.h"
 #include "harness/data/source.h"
+#include "kernels/base/hash.h"
 #include "kernels/base/memory.h"
 
 struct image_folder {
     struct fs_picture_cache cache;
-    int64_t *rows; /* of the split's pictures in the cache */
+    int64_t *rows;                    /* of the split's pictures in the cache, or in: */
+    struct fs_labelled_folder folder; /* where pictures are decoded as they are read */
+    struct fs_picture_fit fit;
+    bool streamed;
 };
 
 static fs_status image_folder_shape(const struct fs_dataset_config *config, enum fs_split split,
@@ -25,6 +31,47 @@ static fs_status image_folder_shape(const struct fs_dataset_config *config, enum
         (struct fs_data_shape){config->size, config->size, config->channels, folder.classes, folder.split_count[split]};
     fs_labelled_folder_free(&folder);
     return status;
+}
+
+/* What tells the files of a split from others, and from themselves once they are changed. */
+static fs_status hash_files(const struct image_folder *state, const struct fs_labelled_folder *folder,
+                            struct fs_dataset *dataset, struct fs_error *error)
+{
+    const struct fs_picture_fit *fit = &state->fit;
+    struct fs_sha256 hash;
+    char line[128];
+    fs_sha256_begin(&hash);
+    int length =
+        snprintf(line, sizeof line, "files %d %d %d %d\n", fit->size, fit->channels, (int)fit->crop, fit->background);
+    fs_sha256_add(&hash, line, (size_t)length);
+    for (int64_t i = 0; i < dataset->shape.count; i++) {
+        const struct fs_labelled_file *of = &folder->files[state->rows[i]];
+        struct fs_decoded_file file;
+        if (!fs_decoded_file_stat(of->path, &file)) {
+            return fs_fail(error, FS_USAGE, "%s: is no longer there", of->path);
+        }
+        length = snprintf(line, sizeof line, "%lld %lld %d ", (long long)file.size, (long long)file.modified,
+                          (int)of->label);
+        fs_sha256_add(&hash, line, (size_t)length);
+        fs_sha256_add(&hash, of->name, strlen(of->name) + 1);
+    }
+    fs_sha256_end(&hash, dataset->sha256);
+    return FS_OK;
+}
+
+static fs_status take_nothing(void *owner, int64_t index, const struct fs_decoded_file *file, const uint8_t *pixels,
+                              struct fs_error *error)
+{
+    (void)owner, (void)index, (void)file, (void)pixels, (void)error;
+    return FS_OK;
+}
+
+/* Decodes all of them once: what cannot be used is named before hours of work, and not in the middle of them. */
+static fs_status try_files(const struct fs_picture_fit *fit, const struct fs_labelled_folder *folder,
+                           const struct fs_data_access *access, struct fs_error *error)
+{
+    const struct fs_picture_taker nobody = {.take = take_nothing};
+    return fs_pictures_decode(folder, fit, access, NULL, &nobody, error);
 }
 
 static fs_status open_split(const struct fs_dataset_config *config, const struct fs_labelled_folder *folder,
@@ -46,6 +93,12 @@ static fs_status open_split(const struct fs_dataset_config *config, const struct
             state->rows[row++] = i;
         }
     }
+    state->streamed = access->streamed;
+    if (access->streamed) {
+        state->fit = fs_picture_fit_of(config);
+        FS_TRY(access->verify ? try_files(&state->fit, folder, access, error) : FS_OK);
+        return hash_files(state, folder, dataset, error);
+    }
     FS_TRY(fs_picture_cache_open(config, folder, access, &state->cache, error));
     memcpy(dataset->sha256, state->cache.sha256[dataset->split], sizeof dataset->sha256);
     return FS_OK;
@@ -65,7 +118,11 @@ static fs_status image_folder_open(const struct fs_dataset_config *config, const
     if (status == FS_OK) {
         status = open_split(config, &folder, access, dataset, error);
     }
-    fs_labelled_folder_free(&folder);
+    if (state->streamed && status == FS_OK) {
+        state->folder = folder;
+    } else {
+        fs_labelled_folder_free(&folder);
+    }
     return status;
 }
 
@@ -78,7 +135,11 @@ static fs_status image_folder_read(const struct fs_dataset *dataset, int64_t ind
     const struct image_folder *state = dataset->state;
     const int64_t dim = fs_shape_dim(&dataset->shape);
     uint8_t *bytes = (uint8_t *)out + 3 * dim;
-    for (int64_t got = 0; got < dim;) {
+    if (state->streamed) {
+        struct fs_decoded_file file;
+        FS_TRY(fs_picture_decode_file(state->folder.files[state->rows[index]].path, &state->fit, &file, bytes, error));
+    }
+    for (int64_t got = state->streamed ? dim : 0; got < dim;) {
         const ssize_t more =
             pread(state->cache.pixels, bytes + got, (size_t)(dim - got), state->rows[index] * dim + got);
         if (more < 0 && errno == EINTR) {
@@ -102,6 +163,7 @@ static void image_folder_close(struct fs_dataset *dataset)
     if (state) {
         fs_picture_cache_close(&state->cache);
         free(state->rows);
+        fs_labelled_folder_free(&state->folder);
         free(state);
     }
 }

@@ -62,6 +62,12 @@ static fs_status decode_one(const char *path, const struct fs_picture_fit *fit, 
     return status;
 }
 
+fs_status fs_picture_decode_file(const char *path, const struct fs_picture_fit *fit, struct fs_decoded_file *file,
+                                 uint8_t *pixels, struct fs_error *error)
+{
+    return decode_one(path, fit, LARGE_MAX, file, pixels, error);
+}
+
 /* --- refusals --- */
 
 /* "a/b.png: has 16 bits a channel …", without the folder, which the message names once. */

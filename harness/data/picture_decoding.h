@@ -25,6 +25,10 @@ fs_status fs_pictures_decode(const struct fs_labelled_folder *folder, const stru
                              const struct fs_data_access *access, const char *refused,
                              const struct fs_picture_taker *taker, struct fs_error *error);
 
+/* One of them by itself: [size, size, channels] to `pixels`. */
+fs_status fs_picture_decode_file(const char *path, const struct fs_picture_fit *fit, struct fs_decoded_file *file,
+                                 uint8_t *pixels, struct fs_error *error);
+
 /* Size and time of the file at `path` now; false where there is none. */
 bool fs_decoded_file_stat(const char *path, struct fs_decoded_file *file);
 

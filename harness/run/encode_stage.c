@@ -81,6 +81,14 @@ static void show(void *owner, int64_t done, int64_t of, double rate)
     }
 }
 
+static void show_first_look(void *owner, int64_t done, int64_t of)
+{
+    struct fs_progress *progress = owner;
+    if (fs_progress_due(progress, done == of)) {
+        fs_progress_line(progress, done == of, "encode: looked at picture %" PRId64 "/%" PRId64, done, of);
+    }
+}
+
 static void show_reference(void *owner, int64_t done, int64_t of, double rate)
 {
     struct fs_progress *progress = owner;
@@ -161,11 +169,24 @@ static fs_status open_extractor(struct work *work, struct fs_error *error)
     return FS_OK;
 }
 
+/* Whether an encoding into this folder has begun: then its pictures were looked at. */
+static fs_status has_begun(const char *folder, bool *begun, struct fs_error *error)
+{
+    char done[FS_PATH_ROOM], unfinished[FS_PATH_ROOM];
+    FS_TRY(fs_path(done, error, "%s/%s", folder, FS_LATENTS_MANIFEST));
+    FS_TRY(fs_path(unfinished, error, "%s/%s", folder, FS_LATENTS_UNFINISHED));
+    *begun = access(done, F_OK) == 0 || access(unfinished, F_OK) == 0;
+    return FS_OK;
+}
+
 static fs_status open_all(struct work *work, struct fs_error *error)
 {
     const struct fs_encode_job *job = work->job;
-    const struct fs_data_access access = {.stop = &fs_stop};
     char weights[FS_PATH_ROOM];
+    bool begun;
+    FS_TRY(has_begun(job->folder, &begun, error));
+    const struct fs_data_access access = {
+        .streamed = true, .verify = !begun, .stop = &fs_stop, .owner = &work->progress, .progress = show_first_look};
     FS_TRY(fs_autoencoder_find(job->vae, weights, error));
     FS_TRY(fs_dataset_open_with(&work->config.dataset, &access, job->test ? FS_SPLIT_TEST : FS_SPLIT_TRAIN,
                                 &work->pictures, error));

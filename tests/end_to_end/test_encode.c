@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "harness/data/dataset.h"
+#include "harness/data/latents.h"
 #include "harness/data/picture.h"
 #include "harness/data/png.h"
 #include "kernels/base/clock.h"
@@ -219,6 +219,48 @@ static void what_encode_refuses(void **state)
     refuses(2, "--stored: expected fp16 or fp32", "encode %s -o %s --stored fp8", pictures, elsewhere);
     shell("test ! -e %s", elsewhere);
     same_as_calm(other); /* nothing of it was touched */
+}
+
+/* A folder of PNG of all sizes in two classes: brought to one size as they are read. One that is broken is named before
+ * anything is made. */
+static void a_folder_of_pictures_is_encoded(void **state)
+{
+    (void)state;
+    char folder[600], latents[600], path[800], text[4096];
+    uint8_t pixels[40 * 40 * 3];
+    struct fs_latents_manifest manifest;
+    struct fs_error error;
+    snprintf(folder, sizeof folder, "%s/photos", root);
+    snprintf(latents, sizeof latents, "%s/photo-latents", root);
+    shell("mkdir -p %s/cats %s/dogs", folder, folder);
+    for (int i = 0; i < 7; i++) {
+        for (int k = 0; k < (int)sizeof pixels; k++) {
+            pixels[k] = (uint8_t)(k * (i + 3) + k / 97);
+        }
+        snprintf(path, sizeof path, "%s/%s/%d.png", folder, i % 3 ? "cats" : "dogs", i);
+        assert_int_equal(fs_png_write(path, pixels, 20 + i, 40 - i, i % 2 ? 1 : 3, &error), FS_OK);
+    }
+    snprintf(path, sizeof path, "%s/cats/broken.png", folder);
+    test_write(path, "no picture", 10);
+    refuses(2, "cats/broken.png", "encode %s --size 16 --vae %s -o %s --extractor none --quiet", folder, weights,
+            latents);
+    shell("test ! -e %s", latents);
+    assert_int_equal(unlink(path), 0);
+    succeeds("encode %s --size 16 --vae %s -o %s --extractor none --quiet", folder, weights, latents);
+    assert_int_equal(fs_latents_manifest_read(latents, FS_LATENTS_MANIFEST, &manifest, &error), FS_OK);
+    assert_int_equal(manifest.shape.classes, 2);
+    assert_int_equal(manifest.shape.height, 4);
+    assert_int_equal(manifest.picture.height, 16);
+    assert_in_range(manifest.shape.count, 1, 7);
+    fs_latents_manifest_free(&manifest);
+    for (int i = 0; i < 7; i++) { /* whichever of them are not for testing */
+        snprintf(path, sizeof path, "%s/%s/%d.png", folder, i % 3 ? "cats" : "dogs", i);
+        assert_int_equal(fs_png_write(path, pixels, 30, 30, 3, &error), FS_OK);
+    }
+    assert_int_equal(program("", text, sizeof text, "encode %s --size 16 --vae %s -o %s --extractor none --quiet",
+                             folder, weights, latents),
+                     2);
+    assert_non_null(strstr(text, "of these before they were changed"));
 }
 
 /* --- training --- */
@@ -426,6 +468,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(processes_share_the_work),
         cmocka_unit_test(a_full_disk_loses_nothing),
         cmocka_unit_test(what_encode_refuses),
+        cmocka_unit_test(a_folder_of_pictures_is_encoded),
         cmocka_unit_test(a_training_on_latents_is_scored_in_pictures),
         cmocka_unit_test(a_score_is_what_fid_says_of_its_pictures),
         cmocka_unit_test(samples_are_pictures),
