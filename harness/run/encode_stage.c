@@ -41,6 +41,7 @@ static fs_status resolve(const struct fs_encode_job *job, struct fs_config *conf
                                      : "image-folder"},
         {"dataset.crop", job->crop},
         {"dataset.background", job->background},
+        {"dataset.test_share", job->split ? NULL : "0"}, /* all of a folder that does not say */
         {"evaluate.resize", job->resize},
     };
     char sets[8][256];

@@ -251,12 +251,10 @@ static void a_folder_of_pictures_is_encoded(void **state)
     assert_int_equal(manifest.shape.classes, 2);
     assert_int_equal(manifest.shape.height, 4);
     assert_int_equal(manifest.picture.height, 16);
-    assert_in_range(manifest.shape.count, 1, 7);
+    assert_int_equal(manifest.shape.count, 7);
     fs_latents_manifest_free(&manifest);
-    for (int i = 0; i < 7; i++) { /* whichever of them are not for testing */
-        snprintf(path, sizeof path, "%s/%s/%d.png", folder, i % 3 ? "cats" : "dogs", i);
-        assert_int_equal(fs_png_write(path, pixels, 30, 30, 3, &error), FS_OK);
-    }
+    snprintf(path, sizeof path, "%s/dogs/0.png", folder);
+    assert_int_equal(fs_png_write(path, pixels, 30, 30, 3, &error), FS_OK);
     assert_int_equal(program("", text, sizeof text, "encode %s --size 16 --vae %s -o %s --extractor none --quiet",
                              folder, weights, latents),
                      2);
