@@ -42,11 +42,13 @@ help: ## this list
 
 PACKAGES := gcc g++ make libdnnl-dev libopenblas-dev liblapacke-dev libfftw3-dev libyaml-dev libsqlite3-dev libjansson-dev \
             zlib1g-dev libzip-dev libpng-dev libjpeg-dev libmd-dev libcmocka-dev sqlite3 dataset-fashion-mnist
+RECOMMENDED_PACKAGES := libopenmpi-dev openmpi-bin
 LINT_PACKAGES := clang-format clang-tidy cppcheck libomp-dev
 FUZZ_PACKAGES := clang libomp-dev
 
 deps: ## install what is missing (apt; sudo where not root)
 	@sh harness/deps.sh $(PACKAGES)
+	@sh harness/deps.sh $(RECOMMENDED_PACKAGES) || echo "fewstep: without them there are no ranks under mpirun" >&2
 deps-lint: ## install the linters
 	@sh harness/deps.sh $(LINT_PACKAGES)
 deps-fuzz: ## install what fuzz needs
@@ -58,7 +60,7 @@ demo: deps ## the main job on real data: four methods, one table, on the CPU in 
 
 # What things are compiled with, rewritten only when that changes: then all of them are compiled again. A file that was
 # not there says nothing of what lies there already, so the first one is old.
-COMPILED_WITH = $(CC) $(CPPFLAGS) $(CFLAGS) $(foreach isa,$(ISAS),$(ISA_FLAGS_$(isa))) $(CXX) $(CUDA_HOST_FLAGS)
+COMPILED_WITH = $(CC) $(CPPFLAGS) $(CFLAGS) $(foreach isa,$(ISAS),$(ISA_FLAGS_$(isa))) $(CXX) $(CUDA_HOST_FLAGS) $(MPICC)
 $(BUILD)/flags: FORCE
 	@sh harness/flags.sh $@ '$(COMPILED_WITH)'
 $(BUILD)/cuda/flags: FORCE
@@ -66,6 +68,15 @@ $(BUILD)/cuda/flags: FORCE
 
 $(PROGRAM): $(BUILD)/harness/cli/main.o $(LIBRARY)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+
+# Ranks by MPI, in a shared object that the program loads under mpirun or srun: built where there is an mpicc.
+MPICC ?= $(shell command -v mpicc 2>/dev/null)
+MPI_LIBRARY := $(BUILD)/libfewstep_mpi.so
+$(MPI_LIBRARY): harness/comm/mpi/mpi.c harness/comm/comm.h kernels/base/error.h $(BUILD)/flags
+	OMPI_CC="$(CC)" MPICH_CC="$(CC)" $(MPICC) -I. $(CFLAGS) -O3 -fPIC -fvisibility=hidden -shared -o $@ $<
+ifneq ($(MPICC),)
+all: $(MPI_LIBRARY)
+endif
 
 $(LIBRARY): $(OBJECTS)
 	@rm -f $@
@@ -84,7 +95,7 @@ $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 
 # --- where the numbers come from: embedded at build ---
 
-NUMBER_FOLDERS := kernels methods metrics harness/config harness/data harness/model harness/train harness/sample harness/checkpoint
+NUMBER_FOLDERS := kernels methods metrics harness/config harness/data harness/model harness/comm harness/train harness/sample harness/checkpoint
 NUMBER_ENDINGS := c h cu cuh
 NUMBER_SOURCES := $(sort $(filter $(addprefix %.,$(NUMBER_ENDINGS)),$(shell find $(NUMBER_FOLDERS) -type f 2>/dev/null)))
 
@@ -111,7 +122,7 @@ test: deps ## build and run all tests
 	@$(MAKE) --no-print-directory -j$(shell nproc) tests-built
 	@sh tests/run.sh $(TESTS)
 .PHONY: tests-built
-tests-built: $(PROGRAM) $(TESTS)
+tests-built: $(PROGRAM) $(TESTS) $(if $(MPICC),$(MPI_LIBRARY))
 
 test-san: ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory BUILD=build/san OPTIMISE=-O1 \

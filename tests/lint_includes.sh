@@ -17,7 +17,9 @@ harness/run         harness/results harness/train harness/git
 harness/results     harness/store harness/git
 harness/store       harness harness/config kernels/cpu
 harness/train       harness/sample
-harness/sample      harness/checkpoint harness/data
+harness/sample      harness/checkpoint harness/data harness/comm
+harness/comm/mpi    harness/comm
+harness/comm        kernels/base
 harness/checkpoint  harness/model
 harness/model       harness/config
 harness/data        harness/config

@@ -6,6 +6,7 @@
 #include "harness/cli/options.h"
 #include "harness/run/pipeline.h"
 #include "harness/run/run_source.h"
+#include "harness/run/worker.h"
 #include "harness/report/rows_json.h"
 #include "harness/text/number.h"
 
@@ -152,7 +153,7 @@ static fs_status print_scores(struct fs_store *store, const struct fs_score_list
     return FS_OK;
 }
 
-fs_status fs_command_eval(int argc, char **argv, struct fs_error *error)
+static fs_status eval_command(struct fs_comm *comm, int argc, char **argv, struct fs_error *error)
 {
     struct eval_options options = {.guidance = -1};
     struct fs_source source;
@@ -169,7 +170,7 @@ fs_status fs_command_eval(int argc, char **argv, struct fs_error *error)
         status = apply(&options, &source.config, error);
     }
     if (status == FS_OK) {
-        status = fs_session_open(&session, options.out, options.db, source.config.device, options.quiet, error);
+        status = fs_session_open(&session, comm, options.out, options.db, source.config.device, options.quiet, error);
     }
     if (status != FS_OK) {
         fs_source_close(&source);
@@ -192,4 +193,9 @@ fs_status fs_command_eval(int argc, char **argv, struct fs_error *error)
     fs_session_close(&session);
     fs_source_close(&source);
     return status;
+}
+
+fs_status fs_command_eval(int argc, char **argv, struct fs_error *error)
+{
+    return fs_run_ranks(eval_command, argc, argv, error);
 }

@@ -7,6 +7,7 @@
 
 #include "harness/build_info.h"
 #include "harness/cli/command.h"
+#include "harness/comm/open.h"
 #include "harness/text/escape.h"
 #include "harness/text/nearest.h"
 #include "kernels/cpu/blas_memory.h"
@@ -64,6 +65,28 @@ static fs_status unknown_command(const char *name, struct fs_error *error)
     }
     return nearest.name ? fs_fail(error, FS_USAGE, "there is no command '%s'; did you mean %s?", name, nearest.name)
                         : fs_fail(error, FS_USAGE, "there is no command '%s'; there are: %s", name, names);
+}
+
+/* Whose work several processes may share. */
+static fs_command *const by_ranks[] = {fs_command_run, fs_command_eval};
+
+/* N processes that each do the whole of a command would be in each other's way. */
+static fs_status check_ranks(const struct entry *entry, struct fs_error *error)
+{
+    const struct fs_launcher launcher = fs_launcher_find(getenv);
+    bool shared = launcher.size == 1;
+    for (size_t i = 0; i < sizeof by_ranks / sizeof *by_ranks; i++) {
+        shared = shared || by_ranks[i] == entry->run;
+    }
+    if (shared) {
+        return FS_OK;
+    }
+    fs_fail(error, FS_USAGE, "fewstep %s is done by one process: start it without %s", entry->name, launcher.name);
+    if (launcher.rank > 0) {
+        error->text[0] = '\0';
+        sleep(1); /* rank 0 says it, before the launcher ends all */
+    }
+    return error->status;
 }
 
 /* OpenMP's threads wait by spinning unless the environment says otherwise before the program starts. With any other
@@ -137,7 +160,8 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < ENTRIES; i++) {
         if (strcmp(argv[1], entries[i].name) == 0) {
-            const fs_status status = entries[i].run(argc - 2, argv + 2, &error);
+            fs_status status = check_ranks(&entries[i], &error);
+            status = status == FS_OK ? entries[i].run(argc - 2, argv + 2, &error) : status;
             return finish(status, plain, &error);
         }
     }

@@ -10,6 +10,7 @@
 #include "harness/data/dataset.h"
 #include "harness/run/pipeline.h"
 #include "harness/run/run_at.h"
+#include "harness/run/worker.h"
 #include "harness/report/table.h"
 #include "harness/results/regress.h"
 #include "harness/store/query.h"
@@ -233,11 +234,12 @@ static fs_status tell_failures(const struct fs_failures *failures, struct fs_err
 }
 
 static fs_status run_and_print(const struct run_options *options, const struct fs_experiment *experiment,
-                               struct fs_error *error)
+                               struct fs_comm *comm, struct fs_error *error)
 {
     struct fs_session session;
     struct outcome outcome = {0};
-    FS_TRY(fs_session_open(&session, options->out, options->db, experiment->runs[0].device, options->quiet, error));
+    FS_TRY(
+        fs_session_open(&session, comm, options->out, options->db, experiment->runs[0].device, options->quiet, error));
     fs_catch_signals();
     session.verify_data = options->verify;
     fs_status status = run_all(options, experiment, &session, &outcome, error);
@@ -360,13 +362,16 @@ static fs_status check_name(const struct run_options *options, const char *name,
     return FS_OK;
 }
 
-fs_status fs_command_run(int argc, char **argv, struct fs_error *error)
+static fs_status run_command(struct fs_comm *comm, int argc, char **argv, struct fs_error *error)
 {
     struct run_options options = {0};
     struct fs_experiment experiment = {0};
     FS_TRY(parse(argc, argv, &options, error));
     if (options.help) {
         return FS_OK;
+    }
+    if (options.at && comm->size > 1) {
+        return fs_fail(error, FS_USAGE, "fewstep run: --at builds and starts another commit's program: by one process");
     }
     if (options.at) {
         return run_at(&options, error);
@@ -381,8 +386,14 @@ fs_status fs_command_run(int argc, char **argv, struct fs_error *error)
                                  : fs_dataset_check(&experiment.runs[i], &shape, error);
     }
     if (status == FS_OK) {
-        status = options.dry_run ? dry_run(&options, &experiment, error) : run_and_print(&options, &experiment, error);
+        status =
+            options.dry_run ? dry_run(&options, &experiment, error) : run_and_print(&options, &experiment, comm, error);
     }
     fs_experiment_free(&experiment);
     return status;
+}
+
+fs_status fs_command_run(int argc, char **argv, struct fs_error *error)
+{
+    return fs_run_ranks(run_command, argc, argv, error);
 }

@@ -89,7 +89,8 @@ struct fs_train_config {
     enum fs_divergence on_divergence;
     enum fs_pairing_kind pairing; /* of noise with data */
     int pairing_group;            /* rows that may change places */
-    double checkpoint_every;      /* seconds; 0: auto. Not hashed */
+    bool shard_optimizer;    /* moments and average are a part of each rank's (ZeRO stage 1). Moves no bit, not hashed */
+    double checkpoint_every; /* seconds; 0: auto. Not hashed */
 };
 
 /* What a method may have of its own, beside the common train.learning_rate and clip_norm; 0: the common one. */

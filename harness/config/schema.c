@@ -203,6 +203,7 @@ static const struct fs_key KEYS[] = {
      FIELD(train.on_divergence),
      .choices = "stop|restart-lower",
      .trains = true},
+    {.name = "train.shard_optimizer", .kind = FS_KEY_BOOL, FIELD(train.shard_optimizer)},
     {.name = "train.checkpoint_every",
      .kind = FS_KEY_REAL,
      FIELD(train.checkpoint_every),

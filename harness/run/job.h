@@ -2,6 +2,7 @@
 #ifndef FEWSTEP_JOB_H
 #define FEWSTEP_JOB_H
 
+#include "harness/run/order.h"
 #include "harness/run/pipeline.h"
 
 struct fs_job {
@@ -21,6 +22,10 @@ fs_status fs_job_begin(struct fs_job *job, struct fs_pipeline *pipeline, const s
 /* One process works on one run: *taken is false when another holds its folder; `wait` until it lets go or fs_stop. */
 fs_status fs_job_lock(struct fs_job *job, bool wait, bool *taken, struct fs_error *error);
 void fs_job_unlock(struct fs_job *job);
+
+/* The other ranks begin to do what this one is about to do for the job: fs_order_give with what they have to compare.
+ */
+fs_status fs_job_order(const struct fs_job *job, struct fs_order *order, struct fs_error *error);
 
 /* Whether the last checkpoint of the whole training is on the disk; its path. */
 bool fs_job_trained(const struct fs_job *job, char checkpoint[FS_PATH_ROOM]);

@@ -109,7 +109,7 @@ fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *sess
         fs_extractor_set_resize(&pipeline->extractor, config->evaluate.resize);
         status = check_metrics(pipeline, &config->evaluate, error);
     }
-    if (status == FS_OK) {
+    if (status == FS_OK && session->comm->rank == 0) { /* which alone works out metrics */
         status = open_reference(pipeline, config, error);
     }
     if (status != FS_OK) {

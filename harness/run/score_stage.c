@@ -93,6 +93,18 @@ static fs_status keep_score(void *owner, const struct fs_score_result *result, s
     return FS_OK;
 }
 
+/* The other ranks draw with this one. */
+static fs_status order_scores(const struct fs_job *job, struct fs_generator *generator,
+                              const struct fs_score_request *request, struct fs_error *error)
+{
+    struct fs_order order = {.kind = FS_ORDER_SCORE, .request = *request};
+    for (int i = 0; i < request->metric_count; i++) {
+        snprintf(order.metrics[i], sizeof order.metrics[i], "%s", request->metrics[i]->name);
+    }
+    FS_TRY(fs_job_order(job, &order, error));
+    return fs_order_share_generator(job->session->comm, FS_OK, generator, error);
+}
+
 /* Computes and stores what is missing. `generator` NULL: of the data. *done is false when a signal came first. */
 static fs_status make_scores(struct fs_job *job, struct fs_generator *generator, struct fs_missing_scores *missing,
                              bool *done, struct fs_error *error)
@@ -101,6 +113,7 @@ static fs_status make_scores(struct fs_job *job, struct fs_generator *generator,
     struct scoring owner = {job, missing};
     const struct fs_scoring scoring = {
         .extractor = &job->pipeline->extractor,
+        .comm = generator ? pipeline->session->comm : NULL, /* pictures of data are not worth the way */
         .reference = &pipeline->reference,
         .shape = &pipeline->picture,
         .decoder = pipeline->decoder.autoencoder ? &pipeline->decoder : NULL,
@@ -124,6 +137,9 @@ static fs_status make_scores(struct fs_job *job, struct fs_generator *generator,
                                        .metric_count = missing->count};
     for (int i = 0; i < missing->count; i++) {
         request.metrics[i] = fs_metric_find(missing->rows[i].metric);
+    }
+    if (generator) {
+        FS_TRY(order_scores(job, generator, &request, error));
     }
     return fs_score(&scoring, &request, done, error);
 }

@@ -1,8 +1,11 @@
 /* What a command that computes works with: a backend, the database, the folder that everything goes to. */
 #include "harness/run/session.h"
 
+#include <omp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/store/environment.h"
 #include "kernels/base/file.h"
@@ -22,6 +25,7 @@ void fs_catch_signals(void)
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
     action.sa_handler = SIG_IGN; /* a full file is an error that write() reports */
     sigaction(SIGXFSZ, &action, NULL);
 }
@@ -34,6 +38,16 @@ fs_status fs_open_backend(enum fs_device_kind device, struct fs_backend **backen
         *backend = fs_cpu_backend(0, error);
     }
     return *backend ? FS_OK : error->status;
+}
+
+fs_status fs_open_rank_backend(enum fs_device_kind device, const struct fs_comm *comm, struct fs_backend **backend,
+                               struct fs_error *error)
+{
+    const int mine = omp_get_num_procs();
+    if (comm->local_size > 1 && !getenv("OMP_NUM_THREADS") && mine == (int)sysconf(_SC_NPROCESSORS_ONLN)) {
+        omp_set_num_threads(mine > comm->local_size ? mine / comm->local_size : 1);
+    }
+    return fs_open_backend(device, backend, error);
 }
 
 fs_status fs_database_path(const char *out, const char *db, char path[FS_PATH_ROOM], struct fs_error *error)
@@ -66,18 +80,19 @@ static fs_status open_parts(struct fs_session *session, const char *out, const c
     FS_TRY(fs_path(session->out, error, "%s", out));
     FS_TRY(fs_database_path(out, db, session->db, error));
     FS_TRY(fs_make_folder(out, error));
-    FS_TRY(fs_open_backend(device, &session->backend, error));
+    FS_TRY(fs_open_rank_backend(device, session->comm, &session->backend, error));
     FS_TRY(fs_store_open(session->db, FS_STORE_WRITE, &session->store, error));
     if (strcmp(session->backend->name, "cpu") == 0) {
         session->peak_flops = fs_cpu_peak_flops(session->backend);
     }
-    return fs_store_this_environment(session->store, session->backend, &session->environment, error);
+    return fs_store_this_environment(session->store, session->backend, session->comm->size, &session->environment,
+                                     error);
 }
 
-fs_status fs_session_open(struct fs_session *session, const char *out, const char *db, enum fs_device_kind device,
-                          bool quiet, struct fs_error *error)
+fs_status fs_session_open(struct fs_session *session, struct fs_comm *comm, const char *out, const char *db,
+                          enum fs_device_kind device, bool quiet, struct fs_error *error)
 {
-    *session = (struct fs_session){0};
+    *session = (struct fs_session){.comm = comm};
     fs_progress_begin(&session->progress, quiet);
     const fs_status status = open_parts(session, out ? out : "out", db, device, error);
     if (status != FS_OK) {

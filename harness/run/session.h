@@ -4,12 +4,14 @@
 
 #include <signal.h>
 
+#include "harness/comm/comm.h"
 #include "harness/run/progress.h"
 #include "harness/config/config.h"
 #include "harness/store/store.h"
 #include "metrics/extractor.h"
 
 struct fs_session {
+    struct fs_comm *comm;       /* who shares the work; only rank 0 has a store and a folder */
     struct fs_backend *backend; /* of networks and feature extractors */
     struct fs_store *store;
     int64_t environment; /* its row in the database */
@@ -19,15 +21,20 @@ struct fs_session {
     struct fs_progress progress;
 };
 
-/* `out` and `db` may be NULL: out/ and OUT/fewstep.db. The folder is made. */
-fs_status fs_session_open(struct fs_session *session, const char *out, const char *db, enum fs_device_kind device,
-                          bool quiet, struct fs_error *error);
+/* Rank 0's. `out` and `db` may be NULL: out/ and OUT/fewstep.db. The folder is made. */
+fs_status fs_session_open(struct fs_session *session, struct fs_comm *comm, const char *out, const char *db,
+                          enum fs_device_kind device, bool quiet, struct fs_error *error);
 void fs_session_close(struct fs_session *session);
 
 /* The backend that `device` asks for; FS_DEVICE_AUTO takes the CPU where CUDA is not to be had. */
 fs_status fs_open_backend(enum fs_device_kind device, struct fs_backend **backend, struct fs_error *error);
+/* The same for one of several ranks. Where a launcher has not given each its own CPUs, nor OMP_NUM_THREADS its threads,
+ * those of a machine share its CPUs. */
+fs_status fs_open_rank_backend(enum fs_device_kind device, const struct fs_comm *comm, struct fs_backend **backend,
+                               struct fs_error *error);
 
-/* Set by the first SIGINT or SIGTERM after fs_catch_signals; a second one ends the program. */
+/* Set by the first SIGINT, SIGTERM or, which Slurm and mpirun pass on, SIGUSR1 after fs_catch_signals; a second one
+ * ends the program. */
 extern volatile sig_atomic_t fs_stop;
 void fs_catch_signals(void);
 

@@ -101,17 +101,20 @@ static void show_training(void *owner, const struct fs_train_progress *p)
     struct fs_session *session = job->session;
     const bool last = p->update == p->updates;
     if (fs_progress_due(&session->progress, last)) {
-        char left[FS_NUMBER_TEXT], share[32] = "";
+        char left[FS_NUMBER_TEXT], share[32] = "", slow[64] = "";
         fs_duration((int64_t)p->seconds_left, left);
+        if (p->slow_rank >= 0) {
+            snprintf(slow, sizeof slow, "; rank %d is slow: %.1f times the usual time", p->slow_rank, p->slow_factor);
+        }
         const double of_peak = session->peak_flops > 0 ? p->flops_per_second / session->peak_flops : 0;
         if (of_peak > 0 &&
             of_peak <= 1) { /* more than the whole says only that the machine was busy when it was asked */
             snprintf(share, sizeof share, ", %.0f %% of peak", 100 * of_peak);
         }
         fs_progress_line(&session->progress, last,
-                         "%s: update %" PRId64 "/%" PRId64 " (%.0f %%), loss %.4f, %.2f updates/s%s, %s left",
+                         "%s: update %" PRId64 "/%" PRId64 " (%.0f %%), loss %.4f, %.2f updates/s%s, %s left%s",
                          job->name, p->update, p->updates, 100.0 * (double)p->update / (double)p->updates, p->loss,
-                         p->updates_per_second, share, left);
+                         p->updates_per_second, share, left, slow);
     }
 }
 
@@ -187,12 +190,22 @@ static fs_status check_newest(const struct fs_job *job, struct fs_error *error)
     return update < 0 ? FS_OK : fs_checkpoint_row_check(job->session->store, job->id, update, path, true, error);
 }
 
+/* The other ranks begin to do what this one is about to. */
+fs_status fs_job_order(const struct fs_job *job, struct fs_order *order, struct fs_error *error)
+{
+    snprintf(order->run, sizeof order->run, "%s", job->id);
+    snprintf(order->data_sha256, sizeof order->data_sha256, "%s", job->pipeline->train.sha256);
+    snprintf(order->extractor_sha256, sizeof order->extractor_sha256, "%s", job->pipeline->extractor.sha256);
+    return fs_order_give(job->session, order, job->config, error);
+}
+
 static fs_status train_here(struct fs_job *job, const char *teacher, const char *pairs, bool *finished,
                             struct fs_error *error)
 {
     struct fs_session *session = job->session;
     enum fs_train_end end;
     const struct fs_training training = {
+        .comm = session->comm,
         .backend = session->backend,
         .config = job->config,
         .data = &job->pipeline->train,
@@ -214,6 +227,8 @@ static fs_status train_here(struct fs_job *job, const char *teacher, const char 
     FS_TRY(check_newest(job, error));
     fs_memory_peak_reset(); /* a process trains run after run */
     FS_TRY(fs_store_run_state(session->store, job->id, "training", NULL, 0, 0, error));
+    struct fs_order order = {.kind = FS_ORDER_TRAIN, .has_teacher = teacher != NULL, .has_pairs = pairs != NULL};
+    FS_TRY(fs_job_order(job, &order, error));
     const fs_status status = fs_train(&training, &end, error);
     struct fs_error ignored;
     /* A full disk or too little memory is no property of the run: the next call goes on. */
@@ -293,8 +308,16 @@ static fs_status ensure_pairs(struct fs_job *job, const struct fs_job *teacher, 
     FS_TRY(fs_path(folder, error, "%s/pairs/%.16s", pipeline->session->out, name));
     FS_TRY(fs_generator_open(&generator, pipeline->session->backend, teacher->config, &pipeline->train.shape,
                              checkpoint, FS_WEIGHTS_EMA, error));
-    const fs_status status =
-        fs_pairs_make(folder, &generator.sampler, job->config, &fs_stop, show_pairs, job, finished, error);
+    struct fs_comm *comm = pipeline->session->comm;
+    struct fs_order order = {.kind = FS_ORDER_PAIRS};
+    fs_status status = fs_job_order(job, &order, error);
+    if (status == FS_OK) {
+        status = fs_order_share_generator(comm, FS_OK, &generator, error);
+    }
+    if (status == FS_OK) {
+        status =
+            fs_pairs_make(folder, comm, &generator.sampler, job->config, &fs_stop, show_pairs, job, finished, error);
+    }
     fs_generator_close(&generator);
     return status;
 }

@@ -29,7 +29,6 @@ static void evaluate(struct fs_sampler *sampler, struct fs_view velocity, struct
 static fs_status load_weights(struct fs_generator *generator, struct fs_backend *backend, const char *path,
                               enum fs_weights_kind kind, struct fs_error *error)
 {
-    FS_TRY(fs_weights_create(generator->dit, &generator->weights, error));
     const size_t count = (size_t)fs_dit_parameter_count(generator->dit);
     float *values = fs_allocate(count, sizeof(float), "weights", error);
     if (!values) {
@@ -59,7 +58,8 @@ static fs_status open_parts(struct fs_generator *generator, struct fs_backend *b
     if (!generator->dit) {
         return error->status;
     }
-    FS_TRY(load_weights(generator, backend, checkpoint, kind, error));
+    FS_TRY(fs_weights_create(generator->dit, &generator->weights, error));
+    FS_TRY(checkpoint ? load_weights(generator, backend, checkpoint, kind, error) : FS_OK);
     void *memory = backend->allocate(backend, (size_t)(capacity * dim) * sizeof(float), error);
     if (!memory) {
         return error->status;
@@ -98,6 +98,29 @@ void fs_generator_close(struct fs_generator *generator)
         fs_dit_destroy(generator->dit);
     }
     *generator = (struct fs_generator){0};
+}
+
+fs_status fs_generator_share(struct fs_generator *generator, struct fs_comm *comm, struct fs_error *error)
+{
+    struct fs_backend *backend = generator->sampler.backend;
+    const struct fs_view weights = generator->weights.values;
+    const size_t bytes = (size_t)weights.cols * sizeof(float);
+    float *values = fs_allocate(bytes, 1, "weights", error);
+    fs_status status = fs_comm_agree(comm, values ? FS_OK : error->status, error);
+    if (status == FS_OK && comm->rank == 0) {
+        backend->download(backend, values, weights.data, bytes);
+    }
+    if (status == FS_OK) {
+        comm->broadcast(comm, 0, &generator->update, sizeof generator->update);
+        comm->broadcast(comm, 0, values, bytes);
+    }
+    if (status == FS_OK && comm->rank > 0) {
+        backend->upload(backend, weights.data, values, bytes);
+        fs_dit_refresh(generator->dit, &generator->weights);
+        status = backend->synchronise(backend, error);
+    }
+    free(values);
+    return status;
 }
 
 /* The rows already in generator->x become samples on the host. */

@@ -2,6 +2,7 @@
 #ifndef FEWSTEP_GENERATOR_H
 #define FEWSTEP_GENERATOR_H
 
+#include "harness/comm/comm.h"
 #include "harness/data/dataset.h"
 #include "harness/sample/sampler.h"
 
@@ -14,11 +15,13 @@ struct fs_generator {
 };
 
 /* `config` and `backend` must outlive it; `shape` gives height, width and channels. FS_USAGE for a checkpoint that does
- * not fit. It must not move in memory once opened. */
+ * not fit; `checkpoint` NULL: the weights come later, by fs_generator_share. It must not move in memory once opened. */
 fs_status fs_generator_open(struct fs_generator *generator, struct fs_backend *backend, const struct fs_config *config,
                             const struct fs_data_shape *shape, const char *checkpoint, enum fs_weights_kind kind,
                             struct fs_error *error);
 void fs_generator_close(struct fs_generator *generator);
+/* All ranks call it: rank 0's weights to the others, whose generators were opened without. */
+fs_status fs_generator_share(struct fs_generator *generator, struct fs_comm *comm, struct fs_error *error);
 
 /* Samples first … first + n − 1 of the noise bank at `seed`, with label i mod classes, to samples
  * [n, dim] on the host, in data scale and not clipped. Any n. */

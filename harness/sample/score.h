@@ -37,8 +37,10 @@ struct fs_score_result {
     double seconds;                      /* of drawing, which all share, and of the metric's own work */
 };
 
-/* What scores are made with, and whom they are told. */
+/* What scores are made with, and whom they are told. With several ranks, samples are dealt to all, and rank 0 alone
+ * works out the metrics and tells: its alone are `reference`, `progress` and `result`. */
 struct fs_scoring {
+    struct fs_comm *comm; /* who takes part; NULL: this process alone */
     struct fs_extractor *extractor;
     const struct fs_reference *reference;
     const struct fs_data_shape *shape; /* of the pictures */

@@ -62,7 +62,8 @@ void fs_processor_name(char *text, size_t size)
     }
 }
 
-struct fs_environment fs_environment_collect(const struct fs_backend *backend, struct fs_environment_texts *texts)
+struct fs_environment fs_environment_collect(const struct fs_backend *backend, int ranks,
+                                             struct fs_environment_texts *texts)
 {
     fs_library_versions(texts->libraries, sizeof(texts->libraries));
     fs_processor_name(texts->cpu, sizeof(texts->cpu));
@@ -82,14 +83,15 @@ struct fs_environment fs_environment_collect(const struct fs_backend *backend, s
         .device = backend->name,
         .host = texts->host,
         .threads = omp_get_max_threads(),
+        .ranks = ranks,
     };
 }
 
-fs_status fs_store_this_environment(struct fs_store *store, const struct fs_backend *backend, int64_t *id,
+fs_status fs_store_this_environment(struct fs_store *store, const struct fs_backend *backend, int ranks, int64_t *id,
                                     struct fs_error *error)
 {
     struct fs_environment_texts texts;
-    const struct fs_environment environment = fs_environment_collect(backend, &texts);
+    const struct fs_environment environment = fs_environment_collect(backend, ranks, &texts);
 
     return fs_store_environment(store, &environment, id, error);
 }

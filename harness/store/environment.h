@@ -16,11 +16,13 @@ void fs_processor_name(char *text, size_t size);
 struct fs_environment_texts {
     char libraries[256], cpu[128], host[128];
 };
-/* This build, its libraries, this machine, and the backend that is used. `texts` must outlive the result. */
-struct fs_environment fs_environment_collect(const struct fs_backend *backend, struct fs_environment_texts *texts);
+/* This build, its libraries, this machine, the backend that is used, and how many processes share the
+ * work. `texts` must outlive the result. */
+struct fs_environment fs_environment_collect(const struct fs_backend *backend, int ranks,
+                                             struct fs_environment_texts *texts);
 
 /* The same, stored: *id is its row. */
-fs_status fs_store_this_environment(struct fs_store *store, const struct fs_backend *backend, int64_t *id,
+fs_status fs_store_this_environment(struct fs_store *store, const struct fs_backend *backend, int ranks, int64_t *id,
                                     struct fs_error *error);
 
 #endif

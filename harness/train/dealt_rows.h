@@ -3,7 +3,7 @@
 #ifndef FEWSTEP_DEALT_ROWS_H
 #define FEWSTEP_DEALT_ROWS_H
 
-#include "harness/train/comm.h"
+#include "harness/comm/comm.h"
 #include "methods/method.h"
 
 /* The rows of one process, one group after the other. */

@@ -13,8 +13,8 @@ static double bytes_needed(const struct fs_training *training, int rows, enum fs
 {
     struct fs_error error;
     double bytes;
-    return fs_training_bytes(training->config, &training->data->shape, training->backend->real, precision, rows, &bytes,
-                             &error) == FS_OK
+    return fs_training_bytes(training->config, &training->data->shape, training->backend->real, precision, rows,
+                             training->comm ? training->comm->size : 1, &bytes, &error) == FS_OK
                ? bytes + ROUNDING
                : -1;
 }

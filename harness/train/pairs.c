@@ -73,60 +73,142 @@ static fs_status draw_pairs(struct fs_sampler *sampler, const struct fs_config *
     return FS_OK;
 }
 
-static fs_status make_shard(const char *path, struct fs_sampler *sampler, const struct fs_config *config,
-                            struct fs_view x, int64_t first, int64_t count, struct fs_error *error)
+/* A shard in memory: noise, pictures and labels one after the other. */
+static float *shard_noise(float *values)
 {
-    const size_t values = (size_t)(count * sampler->dim);
-    float *noise = fs_allocate(values, sizeof(float), "pairs", error);
-    float *data = fs_allocate(values, sizeof(float), "pairs", error);
-    float *labels = fs_allocate((size_t)count, sizeof(float), "pairs", error);
-    fs_status status = noise && data && labels ? FS_OK : error->status;
-    if (status == FS_OK) {
-        status = draw_pairs(sampler, config, x, first, count, noise, data, labels, error);
-    }
-    if (status == FS_OK) {
-        const struct fs_tensor tensors[] = {
-            {.name = "data", .type = FS_F32, .rank = 2, .shape = {count, sampler->dim}, .data = data},
-            {.name = "labels", .type = FS_F32, .rank = 1, .shape = {count}, .data = labels},
-            {.name = "noise", .type = FS_F32, .rank = 2, .shape = {count, sampler->dim}, .data = noise},
-        };
-        status = fs_tensor_file_write_summed(path, tensors, 3, NULL, 0, error);
-    }
-    free(labels);
-    free(data);
-    free(noise);
-    return status;
+    return values;
 }
 
-fs_status fs_pairs_make(const char *folder, struct fs_sampler *sampler, const struct fs_config *config,
-                        volatile sig_atomic_t *stop, void (*progress)(void *owner, int64_t done, int64_t count),
-                        void *owner, bool *finished, struct fs_error *error)
+static float *shard_data(float *values, int64_t count, int64_t dim)
 {
-    struct fs_backend *backend = sampler->backend;
-    const int64_t pairs = fs_config_pairs(config).count;
-    *finished = false;
-    FS_TRY(fs_make_folder(folder, error));
-    void *memory = backend->allocate(backend, (size_t)(sampler->capacity * sampler->dim) * sizeof(float), error);
-    if (!memory) {
-        return error->status;
-    }
-    const struct fs_view x = fs_view(memory, FS_F32, sampler->capacity, sampler->dim);
-    fs_status status = FS_OK;
-    int64_t first = 0;
-    while (status == FS_OK && first < pairs && !*stop) {
+    return values + count * dim;
+}
+
+static float *shard_labels(float *values, int64_t count, int64_t dim)
+{
+    return values + 2 * count * dim;
+}
+
+static size_t shard_size(int64_t count, int64_t dim)
+{
+    return (size_t)(count * (2 * dim + 1)) * sizeof(float);
+}
+
+static fs_status write_shard(const char *path, float *values, int64_t count, int64_t dim, struct fs_error *error)
+{
+    const struct fs_tensor tensors[] = {
+        {.name = "data", .type = FS_F32, .rank = 2, .shape = {count, dim}, .data = shard_data(values, count, dim)},
+        {.name = "labels", .type = FS_F32, .rank = 1, .shape = {count}, .data = shard_labels(values, count, dim)},
+        {.name = "noise", .type = FS_F32, .rank = 2, .shape = {count, dim}, .data = shard_noise(values)},
+    };
+    return fs_tensor_file_write_summed(path, tensors, 3, NULL, 0, error);
+}
+
+/* Shards that are made at once, one a rank. */
+struct round {
+    int64_t first[FS_RANKS_MAX], count[FS_RANKS_MAX]; /* their pairs; count 0: none */
+    int64_t next;                                     /* where the next round begins to look */
+    bool stop;
+};
+
+/* The shards from `next` on that are not there yet; rank 0 looks for them. */
+static fs_status plan_round(const char *folder, int ranks, int64_t pairs, struct round *round, struct fs_error *error)
+{
+    int planned = 0;
+    memset(round->count, 0, sizeof round->count);
+    while (planned < ranks && round->next < pairs) {
         char path[FS_PATH_ROOM];
-        const int64_t count = shard_count(first, pairs);
-        status = shard_path(folder, first, count, path, error);
-        if (status == FS_OK && access(path, R_OK) != 0) {
-            status = make_shard(path, sampler, config, x, first, count, error);
+        const int64_t first = round->next, count = shard_count(first, pairs);
+        FS_TRY(shard_path(folder, first, count, path, error));
+        if (access(path, R_OK) != 0) {
+            round->first[planned] = first;
+            round->count[planned++] = count;
         }
-        first += count;
-        if (progress) {
-            progress(owner, first, pairs);
+        round->next += count;
+    }
+    return FS_OK;
+}
+
+static fs_status write_round(const char *folder, const struct round *round, int ranks, int64_t dim, float *all,
+                             struct fs_error *error)
+{
+    for (int r = 0; r < ranks; r++) {
+        char path[FS_PATH_ROOM];
+        if (round->count[r] > 0) {
+            FS_TRY(shard_path(folder, round->first[r], round->count[r], path, error));
+            FS_TRY(write_shard(path, all, round->count[r], dim, error));
+        }
+        all += shard_size(round->count[r], dim) / sizeof(float);
+    }
+    return FS_OK;
+}
+
+/* Where pairs are made: the network's rows, this rank's shard, and on rank 0 those of all. */
+struct pair_buffers {
+    struct fs_view x;
+    float *mine, *all;
+};
+
+static fs_status create_buffers(struct pair_buffers *buffers, const char *folder, const struct fs_comm *comm,
+                                struct fs_sampler *sampler, struct fs_error *error)
+{
+    const size_t size = shard_size(SHARD_PAIRS, sampler->dim);
+    if (comm->rank == 0) {
+        FS_TRY(fs_make_folder(folder, error));
+    }
+    FS_TRY(fs_view_create(sampler->backend, sampler->capacity, sampler->dim, &buffers->x, error));
+    buffers->mine = fs_allocate(size, 1, "pairs", error);
+    buffers->all = fs_allocate(comm->rank == 0 ? (size_t)comm->size : 0, size, "pairs", error);
+    return buffers->mine && buffers->all ? FS_OK : error->status;
+}
+
+/* One shard a rank, drawn and written. */
+static fs_status make_round(const char *folder, struct fs_comm *comm, struct fs_sampler *sampler,
+                            const struct fs_config *config, const struct round *round, struct pair_buffers *buffers,
+                            struct fs_error *error)
+{
+    const int64_t first = round->first[comm->rank], count = round->count[comm->rank], dim = sampler->dim;
+    size_t sizes[FS_RANKS_MAX];
+    float *mine = buffers->mine;
+    for (int r = 0; r < comm->size; r++) {
+        sizes[r] = shard_size(round->count[r], dim);
+    }
+    fs_status status = draw_pairs(sampler, config, buffers->x, first, count, shard_noise(mine),
+                                  shard_data(mine, count, dim), shard_labels(mine, count, dim), error);
+    FS_TRY(fs_comm_agree(comm, status, error));
+    comm->gather(comm, mine, buffers->all, sizes);
+    status = comm->rank == 0 ? write_round(folder, round, comm->size, dim, buffers->all, error) : FS_OK;
+    return fs_comm_agree(comm, status, error);
+}
+
+fs_status fs_pairs_make(const char *folder, struct fs_comm *comm, struct fs_sampler *sampler,
+                        const struct fs_config *config, volatile sig_atomic_t *stop,
+                        void (*progress)(void *owner, int64_t done, int64_t count), void *owner, bool *finished,
+                        struct fs_error *error)
+{
+    const int64_t pairs = fs_config_pairs(config).count;
+    struct pair_buffers buffers = {fs_no_view(), NULL, NULL};
+    struct round round = {.next = 0};
+    *finished = false;
+    fs_status status = fs_comm_agree(comm, create_buffers(&buffers, folder, comm, sampler, error), error);
+    while (status == FS_OK && round.next < pairs && !round.stop) {
+        round.stop = fs_comm_any(comm, *stop);
+        if (!round.stop) {
+            status = comm->rank == 0 ? plan_round(folder, comm->size, pairs, &round, error) : FS_OK;
+            status = fs_comm_agree(comm, status, error);
+            comm->broadcast(comm, 0, &round, sizeof round);
+        }
+        if (status == FS_OK && !round.stop) {
+            status = make_round(folder, comm, sampler, config, &round, &buffers, error);
+        }
+        if (status == FS_OK && !round.stop && progress && comm->rank == 0) {
+            progress(owner, round.next, pairs);
         }
     }
-    *finished = status == FS_OK && first >= pairs;
-    backend->release(backend, memory);
+    *finished = status == FS_OK && !round.stop;
+    sampler->backend->release(sampler->backend, buffers.x.data);
+    free(buffers.mine);
+    free(buffers.all);
     return status;
 }
 
@@ -159,13 +241,18 @@ static fs_status read_shard(const char *path, int64_t first, int64_t count, stru
     return status;
 }
 
-fs_status fs_pairs_read(const char *folder, int64_t count, int64_t dim, struct fs_pairs *pairs, struct fs_error *error)
+fs_status fs_pairs_create(int64_t count, int64_t dim, struct fs_pairs *pairs, struct fs_error *error)
 {
     *pairs = (struct fs_pairs){.count = count, .dim = dim};
     pairs->noise = fs_allocate((size_t)(count * dim), sizeof(float), "pairs", error);
     pairs->data = fs_allocate((size_t)(count * dim), sizeof(float), "pairs", error);
     pairs->labels = fs_allocate((size_t)count, sizeof(int32_t), "pairs", error);
-    fs_status status = pairs->noise && pairs->data && pairs->labels ? FS_OK : error->status;
+    return pairs->noise && pairs->data && pairs->labels ? FS_OK : error->status;
+}
+
+fs_status fs_pairs_read(const char *folder, int64_t count, int64_t dim, struct fs_pairs *pairs, struct fs_error *error)
+{
+    fs_status status = fs_pairs_create(count, dim, pairs, error);
     for (int64_t first = 0; status == FS_OK && first < count; first += SHARD_PAIRS) {
         char path[FS_PATH_ROOM];
         status = shard_path(folder, first, shard_count(first, count), path, error);
@@ -175,6 +262,14 @@ fs_status fs_pairs_read(const char *folder, int64_t count, int64_t dim, struct f
         fs_pairs_free(pairs);
     }
     return status;
+}
+
+void fs_pairs_share(struct fs_pairs *pairs, struct fs_comm *comm)
+{
+    const size_t values = (size_t)(pairs->count * pairs->dim) * sizeof(float);
+    comm->broadcast(comm, 0, pairs->noise, values);
+    comm->broadcast(comm, 0, pairs->data, values);
+    comm->broadcast(comm, 0, pairs->labels, (size_t)pairs->count * sizeof *pairs->labels);
 }
 
 void fs_pairs_free(struct fs_pairs *pairs)

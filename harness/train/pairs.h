@@ -5,6 +5,7 @@
 
 #include <signal.h>
 
+#include "harness/comm/comm.h"
 #include "harness/model/dit.h"
 #include "harness/sample/sampler.h"
 
@@ -22,12 +23,17 @@ fs_status fs_pairs_name(const char *teacher_run, const struct fs_config *config,
 
 /* Makes the shards of `folder` that are not there yet, each atomically; stops early, with *finished false, when *stop
  * is set. `config` is the student's (fs_config_pairs); `sampler` evaluates the teacher's EMA; labels are uniform.
- * `progress` may be NULL. */
-fs_status fs_pairs_make(const char *folder, struct fs_sampler *sampler, const struct fs_config *config,
-                        volatile sig_atomic_t *stop, void (*progress)(void *owner, int64_t done, int64_t count),
-                        void *owner, bool *finished, struct fs_error *error);
+ * `progress` may be NULL. With several ranks each draws a shard at a time, and rank 0 writes them; `folder` and
+ * `progress` are its alone. */
+fs_status fs_pairs_make(const char *folder, struct fs_comm *comm, struct fs_sampler *sampler,
+                        const struct fs_config *config, volatile sig_atomic_t *stop,
+                        void (*progress)(void *owner, int64_t done, int64_t count), void *owner, bool *finished,
+                        struct fs_error *error);
 
 fs_status fs_pairs_read(const char *folder, int64_t count, int64_t dim, struct fs_pairs *pairs, struct fs_error *error);
+/* Room for so many, zero; and rank 0's pairs to all. */
+fs_status fs_pairs_create(int64_t count, int64_t dim, struct fs_pairs *pairs, struct fs_error *error);
+void fs_pairs_share(struct fs_pairs *pairs, struct fs_comm *comm);
 void fs_pairs_free(struct fs_pairs *pairs);
 
 #endif

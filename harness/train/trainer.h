@@ -6,7 +6,7 @@
 
 #include "harness/data/dataset.h"
 #include "harness/model/dit.h"
-#include "harness/train/comm.h"
+#include "harness/comm/comm.h"
 
 struct fs_train_progress {
     int64_t update, updates;
@@ -14,6 +14,8 @@ struct fs_train_progress {
     double updates_per_second; /* recent */
     double flops_per_second;
     double seconds_left;
+    int slow_rank;      /* the one that the others wait for, where one is slow; else −1 */
+    double slow_factor; /* how many times as long as the others it takes for its rows */
 };
 
 /* What was measured since the last time: "loss", "loss/level/3", "gradient_norm", "weight_norm", "updates_per_second",
@@ -29,8 +31,11 @@ struct fs_train_value {
     "lower train.learning_rate (or methods.%s.learning_rate), lengthen train.warmup, or set train.beta2: 0.95 or "     \
     "train.clip_norm: 1; train.on_divergence: restart-lower begins again by itself"
 
-/* What a training needs and whom it tells. */
+/* What a training needs and whom it tells. With several ranks, each calls fs_train with the same; those behind rank 0
+ * tell nobody and touch no file but the data: folder, teacher and pairs count on rank 0 alone, on the others only
+ * whether there are some. */
 struct fs_training {
+    struct fs_comm *comm; /* who takes part; NULL: this process alone */
     struct fs_backend *backend;
     const struct fs_config *config;
     const struct fs_dataset *data;
@@ -59,12 +64,12 @@ struct fs_weight_copies {
 };
 struct fs_weight_copies fs_weight_copies(const struct fs_config *config);
 
-/* Bytes of the backend's memory that a training allocates, without what a device rounds each buffer up to: weights,
- * gradients, moments, the network's activations and a batch. `rows` go through the network at once; 0: as many as
- * `config` says. `real` is the backend's type, `precision` that of its matrices. FS_USAGE for a network that cannot be
- * made. */
+/* Bytes of the backend's memory that a training allocates on each of `ranks`, without what a device rounds each buffer
+ * up to: weights, gradients, moments, the network's activations and a batch. `rows` go through the network at once; 0:
+ * as many as `config` says. `real` is the backend's type, `precision` that of its matrices. FS_USAGE for a network that
+ * cannot be made. */
 fs_status fs_training_bytes(const struct fs_config *config, const struct fs_data_shape *shape, enum fs_type real,
-                            enum fs_type precision, int rows, double *bytes, struct fs_error *error);
+                            enum fs_type precision, int rows, int ranks, double *bytes, struct fs_error *error);
 
 enum fs_train_end {
     FS_TRAIN_STOPPED,  /* by *stop, or by what `error` says: the same call goes on */

@@ -383,7 +383,8 @@ static void json_holds_every_key(void **state)
         "\"independent\",\"pairing_group\":"
         "64,\"precision\":\"fp32\",\"schedule\":"
         "\"constant\","
-        "\"student_start\":\"ema\",\"updates\":10,\"warmup\":200,\"warmup_from_zero\":false,\"weight_decay\":0.01}}");
+        "\"shard_optimizer\":false,\"student_start\":\"ema\",\"updates\":10,\"warmup\":200,\"warmup_from_zero\":false,"
+        "\"weight_decay\":0.01}}");
     fs_experiment_free(&experiment);
 }
 

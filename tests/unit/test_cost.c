@@ -200,7 +200,8 @@ static void prepare(const struct fs_config *config, const char *name, char check
         snprintf(pairs, 1024, "%s", test_path(folder));
         must(fs_generator_open(&generator, backend, &teacher, &dataset.shape, checkpoint, FS_WEIGHTS_EMA, &error),
              &error);
-        must(fs_pairs_make(pairs, &generator.sampler, config, &stop, NULL, NULL, &finished, &error), &error);
+        must(fs_pairs_make(pairs, fs_comm_single(), &generator.sampler, config, &stop, NULL, NULL, &finished, &error),
+             &error);
         fs_generator_close(&generator);
     }
     fs_config_free(&teacher);

@@ -120,7 +120,9 @@ static void prepare(struct lesson *lesson, const char *name)
         must(fs_generator_open(&generator, backend, &teacher, &lesson->data->shape, lesson->teacher, FS_WEIGHTS_EMA,
                                &error),
              &error);
-        must(fs_pairs_make(lesson->pairs, &generator.sampler, config, &stop, NULL, NULL, &finished, &error), &error);
+        must(fs_pairs_make(lesson->pairs, fs_comm_single(), &generator.sampler, config, &stop, NULL, NULL, &finished,
+                           &error),
+             &error);
         assert_true(finished);
         fs_generator_close(&generator);
     }

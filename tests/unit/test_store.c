@@ -225,7 +225,7 @@ static void test_this_environment_is_described(void **state)
     const struct fs_backend backend = {.name = "cpu", .variant = "avx2"};
     struct place *place = *state;
     struct fs_environment_texts texts;
-    const struct fs_environment about = fs_environment_collect(&backend, &texts);
+    const struct fs_environment about = fs_environment_collect(&backend, 1, &texts);
     struct fs_store *store = open_store(place, FS_STORE_WRITE);
     int64_t id;
 
@@ -234,7 +234,7 @@ static void test_this_environment_is_described(void **state)
     assert_null(strstr(about.libraries, "unknown"));
     assert_in_range(about.threads, 1, 4096);
     assert_true(about.host[0] && about.cpu[0] && about.compiler[0]);
-    good(fs_store_this_environment(store, &backend, &id, &place->error), &place->error);
+    good(fs_store_this_environment(store, &backend, 1, &id, &place->error), &place->error);
     assert_int_equal(whole(store, "SELECT count(*) FROM environments WHERE isa = 'avx2' AND device = 'cpu'"), 1);
     fs_store_close(store);
 }

@@ -443,7 +443,9 @@ static void pairs_are_the_teachers_euler_images(void **state)
     train(&teacher, test_path("teacher"), checkpoint);
     must(fs_generator_open(&generator, backend, &teacher, &dataset.shape, checkpoint, FS_WEIGHTS_EMA, &error), &error);
     const char *folder = test_path("pairs");
-    must(fs_pairs_make(folder, &generator.sampler, &experiment.runs[0], &stop, NULL, NULL, &finished, &error), &error);
+    must(fs_pairs_make(folder, fs_comm_single(), &generator.sampler, &experiment.runs[0], &stop, NULL, NULL, &finished,
+                       &error),
+         &error);
     assert_true(finished);
     check_pairs(&generator, folder);
     fs_generator_close(&generator);

@@ -1,0 +1,408 @@
+/* One command on several ranks: the same bits each time, those of one process but for rounding, whatever is killed on
+ * the way. Drives the program under mpirun, which is skipped aloud where there is none. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/base/clock.h"
+#include "kernels/base/safetensors.h"
+#include "tests/support/folder.h"
+#include "tests/support/pictures.h"
+#include "tests/support/program.h"
+#include "tests/support/shell.h"
+
+static char experiment[256];
+static char text[65536];
+
+/* All that ranks share: a teacher, pairs, phases, averages that targets ask (shortcut's is the one that is scored, so
+ * that it is whole on every rank), clipping, micro-batches, features and sums of pictures. 9 rows do not divide. */
+static const char experiment_text[] =
+    "experiment: ranks\n"
+    "dataset: {name: few, kind: idx, path: %s}\n"
+    "model: {preset: tiny, patch: 7, hidden: 64, depth: 2, heads: 2, classes: 10, finest_steps: 8}\n"
+    "train: {updates: 12, batch: 9, micro_batch: 4, warmup: 2, clip_norm: 0.5, ema: 0.9, checkpoint_every: 0.02}\n"
+    "methods:\n"
+    "  shortcut: {bootstrap_fraction: 0.5, target_ema: 0.9}\n"
+    "  reflow: {pairs: 130, teacher_steps: 2}\n"
+    "matrix:\n"
+    "  method: [shortcut, progressive-distillation, reflow]\n"
+    "evaluate: {steps: [1, 8], samples: 140, metrics: [fd, spectrum]}\n"
+    "device: cpu\n";
+
+/* Starts "fewstep run" on so many ranks (0: without mpirun) in the background of a shell's eyes; its exit status. */
+static int run(int ranks, const char *out, const char *more)
+{
+    char launcher[64] = "";
+    if (ranks > 0) {
+        snprintf(launcher, sizeof launcher, "mpirun --oversubscribe -n %d", ranks);
+    }
+    return test_shell(text, sizeof text, "timeout 100 %s %s run %s --out %s --quiet %s", launcher, test_program(),
+                      experiment, test_path(out), more);
+}
+
+static void must_run(int ranks, const char *out, const char *more)
+{
+    const int status = run(ranks, out, more);
+    if (status != 0) {
+        fail_msg("%d ranks, %s: status %d: %s", ranks, more, status, text);
+    }
+}
+
+static bool have_mpirun(void)
+{
+    char module[600];
+    snprintf(module, sizeof module, "%.*s/libfewstep_mpi.so", (int)(strrchr(test_program(), '/') - test_program()),
+             test_program());
+    return access(module, R_OK) == 0 && test_shell(text, sizeof text, "command -v mpirun") == 0;
+}
+
+#define NEEDS_MPIRUN()                                                                                                 \
+    do {                                                                                                               \
+        if (!have_mpirun()) {                                                                                          \
+            print_message("skipped: there is no mpirun, or no libfewstep_mpi.so (libopenmpi-dev, openmpi-bin)\n");     \
+            skip();                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
+/* --- checkpoints --- */
+
+/* The largest distance of a tensor of the last checkpoints in two folders, relative to its length; how many there are.
+ */
+static int compare_tensors(const struct fs_tensor_file *a, const struct fs_tensor_file *b, double *worst)
+{
+    assert_int_equal(a->tensor_count, b->tensor_count);
+    for (int i = 0; i < a->tensor_count; i++) {
+        const struct fs_tensor *other = fs_tensor_find(b, a->tensors[i].name);
+        const float *x = a->tensors[i].data, *y = other ? other->data : NULL;
+        int64_t count = 1;
+        double apart = 0, length = 0;
+        assert_non_null(other);
+        for (int k = 0; k < other->rank; k++) {
+            count *= other->shape[k];
+        }
+        for (int64_t k = 0; k < count; k++) {
+            apart += ((double)x[k] - (double)y[k]) * ((double)x[k] - (double)y[k]);
+            length += (double)x[k] * (double)x[k];
+        }
+        *worst = fmax(*worst, length > 0 ? sqrt(apart / length) : apart);
+    }
+    return a->tensor_count;
+}
+
+/* Of the last checkpoints of all runs in two folders. */
+static double distance(const char *out, const char *other)
+{
+    static char names[65536];
+    double worst = 0;
+    int tensors = 0;
+    assert_int_equal(test_shell(names, sizeof names, "cd %s && ls runs/*/checkpoint-*.safetensors", test_path(out)), 0);
+    for (char *name = strtok(names, "\n"); name; name = strtok(NULL, "\n")) {
+        char path[2][600];
+        struct fs_tensor_file file[2];
+        struct fs_error error;
+        snprintf(path[0], sizeof path[0], "%s/%s", test_path(out), name);
+        snprintf(path[1], sizeof path[1], "%s/%s", test_path(other), name);
+        for (int i = 0; i < 2; i++) {
+            if (fs_tensor_file_read(path[i], &file[i], &error) != FS_OK) {
+                fail_msg("%s", error.text);
+            }
+        }
+        tensors += compare_tensors(&file[0], &file[1], &worst);
+        fs_tensor_file_free(&file[0]);
+        fs_tensor_file_free(&file[1]);
+    }
+    assert_true(tensors > 100);
+    return worst;
+}
+
+/* --- tests --- */
+
+static void two_runs_have_the_same_bits(void **state)
+{
+    (void)state;
+    char ranks[64];
+    NEEDS_MPIRUN();
+    must_run(0, "one", "");
+    must_run(2, "two", "");
+    must_run(2, "again", "");
+    test_program_same_results(test_path("two"), test_path("again"));
+    assert_true(distance("two", "again") == 0);
+    test_program_query(test_path("two"), "SELECT DISTINCT ranks FROM environments", ranks, sizeof ranks);
+    assert_string_equal(ranks, "2 \n");
+}
+
+/* Rounding grows through 12 updates of a network that begins as nothing; a row left out or taken twice is 1e-1. */
+static void ranks_differ_by_rounding(void **state)
+{
+    (void)state;
+    static char runs[2][65536];
+    NEEDS_MPIRUN();
+    must_run(3, "three", "");
+    assert_in_range(distance("one", "two") * 1e9, 1, 1e6);
+    assert_in_range(distance("one", "three") * 1e9, 1, 1e6);
+    static const char *const sql = "SELECT id, config_json, train_hash FROM runs ORDER BY id";
+    test_program_query(test_path("one"), sql, runs[0], sizeof runs[0]);
+    test_program_query(test_path("three"), sql, runs[1], sizeof runs[1]);
+    assert_string_equal(runs[0], runs[1]);
+}
+
+/* Scores of the same weights have the same bits on any number of ranks: batches are what they were. */
+static void scores_are_those_of_one_process(void **state)
+{
+    (void)state;
+    static const char *const sql =
+        "SELECT metric, steps, samples, value FROM scores WHERE run IS NOT NULL AND samples = "
+        "141 ORDER BY run, metric, steps";
+    static char scores[2][8192];
+    NEEDS_MPIRUN();
+    assert_int_equal(test_shell(text, sizeof text, "cd %s && cp -r two scored && cp -r two scored-one", test_folder()),
+                     0);
+    must_run(0, "scored-one", "--set evaluate.samples=141");
+    must_run(3, "scored", "--set evaluate.samples=141");
+    test_program_query(test_path("scored-one"), sql, scores[0], sizeof scores[0]);
+    test_program_query(test_path("scored"), sql, scores[1], sizeof scores[1]);
+    assert_string_equal(scores[0], scores[1]);
+}
+
+static void a_sharded_optimiser_has_the_same_bits(void **state)
+{
+    (void)state;
+    NEEDS_MPIRUN();
+    must_run(2, "sharded", "--set train.shard_optimizer=true");
+    assert_true(distance("two", "sharded") == 0);
+    must_run(0, "sharded-one", "--set train.shard_optimizer=true");
+    assert_true(distance("one", "sharded-one") == 0);
+}
+
+/* --- what ends before the end --- */
+
+static pid_t start(int ranks, const char *out, const char *more)
+{
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        char command[4096];
+        snprintf(command, sizeof command,
+                 "exec mpirun --oversubscribe -n %d %s run %s --out %s --quiet %s >> %s.log 2>&1", ranks,
+                 test_program(), experiment, test_path(out), more, test_path(out));
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    return child;
+}
+
+/* Whether the zero-separated texts of a file in /proc have this one among them, `whole` or as a beginning. */
+static bool proc_has(long process, const char *file, const char *wanted, bool whole)
+{
+    static char bytes[1 << 16];
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/%s", process, file);
+    FILE *stream = fopen(path, "rb");
+    const size_t size = stream ? fread(bytes, 1, sizeof bytes - 1, stream) : 0;
+    if (stream) {
+        fclose(stream);
+    }
+    bytes[size] = '\0';
+    for (size_t at = 0; at < size; at += strlen(bytes + at) + 1) {
+        if (whole ? strcmp(bytes + at, wanted) == 0 : strncmp(bytes + at, wanted, strlen(wanted)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The process of a rank (−1: of any) that works in the folder; 0: none, or none yet. */
+static pid_t find_rank(const char *out, int rank)
+{
+    char variable[64] = "OMPI_COMM_WORLD_RANK=";
+    pid_t found = 0;
+    if (rank >= 0) {
+        snprintf(variable, sizeof variable, "OMPI_COMM_WORLD_RANK=%d", rank);
+    }
+    DIR *folder = opendir("/proc");
+    assert_non_null(folder);
+    for (const struct dirent *entry; !found && (entry = readdir(folder));) {
+        const long process = atol(entry->d_name);
+        if (process > 0 && proc_has(process, "cmdline", test_path(out), true) &&
+            proc_has(process, "environ", variable, rank >= 0)) {
+            found = (pid_t)process;
+        }
+    }
+    closedir(folder);
+    return found;
+}
+
+/* Until there is another checkpoint than now. */
+static void wait_for_a_checkpoint(const char *out)
+{
+    static char before[16384];
+    const double begin = fs_seconds();
+    test_shell(before, sizeof before, "ls %s/runs/*/checkpoint-* 2>/dev/null", test_path(out));
+    do {
+        assert_true(fs_seconds() - begin < 60);
+        test_sleep(0.02);
+        test_shell(text, sizeof text, "ls %s/runs/*/checkpoint-* 2>/dev/null", test_path(out));
+    } while (strcmp(before, text) == 0);
+}
+
+static void nobody_is_left(const char *out)
+{
+    const double begin = fs_seconds();
+    while (find_rank(out, -1) > 0) {
+        assert_true(fs_seconds() - begin < 20);
+        test_sleep(0.05);
+    }
+}
+
+/* kill −9 of the rank behind, of rank 0, of mpirun itself: all end, and the same command goes on to the same bytes. */
+static void a_killed_rank_ends_all_and_they_go_on(void **state)
+{
+    (void)state;
+    NEEDS_MPIRUN();
+    for (int rank = 1; rank >= -1; rank--) {
+        const pid_t launcher = start(2, "killed", "");
+        wait_for_a_checkpoint("killed");
+        test_sleep(0.3 * (double)rand() / RAND_MAX);
+        const pid_t victim = rank >= 0 ? find_rank("killed", rank) : launcher;
+        if (victim > 0) {
+            kill(victim, SIGKILL);
+        }
+        const int status = test_program_wait(launcher);
+        nobody_is_left("killed");
+        if (victim > 0 && status == 0) {
+            print_message("rank %d was killed when all was done\n", rank);
+        }
+    }
+    must_run(2, "killed", "");
+    test_program_same_results(test_path("two"), test_path("killed"));
+    assert_true(distance("two", "killed") == 0);
+}
+
+/* A signal that one rank gets stops all at a checkpoint; three go on where two were, and one where three were. */
+static void a_signal_to_one_rank_stops_all(void **state)
+{
+    (void)state;
+    static const char *const more = "--only method=shortcut --set train.updates=100000";
+    char path[600];
+    NEEDS_MPIRUN();
+    for (int ranks = 2; ranks <= 3; ranks++) {
+        const pid_t launcher = start(ranks, "stopped", more);
+        wait_for_a_checkpoint("stopped");
+        const pid_t last = find_rank("stopped", ranks - 1);
+        assert_true(last > 0);
+        kill(last, SIGUSR1);
+        assert_int_equal(test_program_wait(launcher), 5);
+        nobody_is_left("stopped");
+    }
+    snprintf(path, sizeof path, "%s.log", test_path("stopped"));
+    assert_int_equal(test_shell(text, sizeof text, "grep -c 'the same command goes on from here' %s", path), 0);
+    assert_int_equal(atoi(text), 2);
+    test_program_query(test_path("stopped"), "SELECT count(*), max(at_update) > 2 FROM checkpoints", text, sizeof text);
+    assert_non_null(strstr(text, " 1 \n"));
+}
+
+/* --- what is refused --- */
+
+static void says_one_line(int status, const char *piece)
+{
+    int said = 0;
+    for (const char *at = text; at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL) {
+        said += strncmp(at, "fewstep", 7) == 0;
+    }
+    if (said != 1 || !strstr(text, piece)) {
+        fail_msg("status %d: expected one line with '%s': %s", status, piece, text);
+    }
+    assert_int_equal(status, 2);
+}
+
+static void without_the_module_one_line_says_so(void **state)
+{
+    (void)state;
+    NEEDS_MPIRUN();
+    assert_int_equal(test_shell(text, sizeof text, "mkdir -p %s && cp %s %s/fewstep", test_path("bare"), test_program(),
+                                test_path("bare")),
+                     0);
+    const int status = test_shell(text, sizeof text, "mpirun --oversubscribe -n 3 %s/fewstep run %s --out %s --quiet",
+                                  test_path("bare"), experiment, test_path("none"));
+    says_one_line(status, "this build has no MPI");
+    assert_int_not_equal(access(test_path("none"), F_OK), 0);
+    /* What is no work for several says so, too. */
+    says_one_line(test_shell(text, sizeof text, "mpirun --oversubscribe -n 2 %s table --out %s", test_program(),
+                             test_path("one")),
+                  "fewstep table is done by one process");
+}
+
+static void other_programs_and_other_data_are_refused(void **state)
+{
+    (void)state;
+    char other[600];
+    NEEDS_MPIRUN();
+    snprintf(other, sizeof other, "%s --out %s --quiet", experiment, test_path("mixed"));
+    int status =
+        test_shell(text, sizeof text, "mpirun --oversubscribe -n 2 %s run %s : -n 1 %s run %s --set train.batch=10",
+                   test_program(), other, test_program(), other);
+    says_one_line(status, "was started with other arguments than rank 0");
+    assert_non_null(strstr(text, "rank 2 ("));
+    /* A program of another source, by its hash. */
+    status =
+        test_shell(text, sizeof text,
+                   "cp %.*slibfewstep_mpi.so %s && hash=$(%s --version | sed 's/.* source //') && "
+                   "sed \"s/$hash/012345678901/g\" %s > "
+                   "%s/fewstep && mpirun --oversubscribe -n 1 %s run %s : -n 1 %s/fewstep run %s",
+                   (int)(strrchr(test_program(), '/') + 1 - test_program()), test_program(), test_path("bare"),
+                   test_program(), test_program(), test_path("bare"), test_program(), other, test_path("bare"), other);
+    says_one_line(status, "is another program");
+    /* Pictures that lie elsewhere for rank 1, and are others. */
+    assert_int_equal(test_shell(text, sizeof text, "cd %s && mkdir here there", test_folder()), 0);
+    test_small_fashion_mnist(test_path("here/few"), 150, 100);
+    test_small_fashion_mnist(test_path("there/few"), 149, 100);
+    status = test_shell(text, sizeof text,
+                        "program=$(realpath %s) && mpirun --oversubscribe -wdir %s -n 1 $program run %s --set "
+                        "dataset.path=few : -wdir %s -n 1 $program run %s --set dataset.path=few",
+                        test_program(), test_path("here"), other, test_path("there"), other);
+    if (status != 3 || !strstr(text, "rank 1: the data set is another here than on rank 0")) { /* each run by itself */
+        fail_msg("status %d: %s", status, text);
+    }
+}
+
+static int prepare(void **state)
+{
+    (void)state;
+    char contents[sizeof experiment_text + 256];
+    test_small_fashion_mnist(test_path("few"), 150, 100);
+    snprintf(contents, sizeof contents, experiment_text, test_path("few"));
+    snprintf(experiment, sizeof experiment, "%s", test_path("ranks.yaml"));
+    test_write(experiment, contents, strlen(contents));
+    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    setenv("OMP_NUM_THREADS", "1", 1);
+    srand(11);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    test_program_find(argv[0]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_runs_have_the_same_bits),
+        cmocka_unit_test(ranks_differ_by_rounding),
+        cmocka_unit_test(scores_are_those_of_one_process),
+        cmocka_unit_test(a_sharded_optimiser_has_the_same_bits),
+        cmocka_unit_test(a_killed_rank_ends_all_and_they_go_on),
+        cmocka_unit_test(a_signal_to_one_rank_stops_all),
+        cmocka_unit_test(without_the_module_one_line_says_so),
+        cmocka_unit_test(other_programs_and_other_data_are_refused),
+    };
+    return cmocka_run_group_tests(tests, prepare, NULL);
+}
