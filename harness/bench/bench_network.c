@@ -1,4 +1,4 @@
-/* `fewstep bench`: a whole update of the network, its sampling forward, and the network behind FID. */
+/* `fewstep bench`: a whole update of the network, its sampling forward, its tangent, and the network behind FID. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@ struct network {
     struct fs_dit *dit;
     struct fs_weights weights;
     struct fs_view gradients, moment1, moment2, average;
-    struct fs_view x, target, velocity, dvelocity, loss, row_weights;
+    struct fs_view x, target, velocity, dvelocity, loss, row_weights; /* dvelocity: and the tangent */
     float *t, *s;
     int32_t *labels;
     int64_t update;
@@ -134,6 +134,44 @@ static void time_network(struct fs_bench *b, struct network *n, const char *name
     fs_bench_row(b, name, best, flops, 0);
 }
 
+/* x, t and s all move: the target stands in for x's direction. */
+static void one_tangent(struct fs_bench *b, struct network *n)
+{
+    (void)b;
+    const struct fs_dit_input input = input_of(n);
+    const struct fs_dit_direction direction = {n->target, n->t, n->s};
+    fs_dit_tangent(n->dit, &n->weights, &input, &direction, n->velocity, n->dvelocity);
+}
+
+/* Velocity and tangent beside the velocity alone, in turn, so that whatever else runs takes from both: the best time of
+ * each, and their ratio. */
+static void time_tangent(struct fs_bench *b, struct network *n, bool half)
+{
+    void (*const runs[])(struct fs_bench * b, struct network * n) = {one_forward, one_tangent};
+    double best[2] = {1e30, 1e30};
+    one_tangent(b, n);
+    fs_bench_settle(b);
+    const double start = fs_seconds();
+    for (int i = 0; i < 4 || (fs_seconds() - start < 3 && i < 100); i++) {
+        for (int which = 0; which < 2; which++) {
+            const double before = fs_seconds();
+            runs[which](b, n);
+            fs_bench_settle(b);
+            const double seconds = fs_seconds() - before;
+            best[which] = seconds < best[which] ? seconds : best[which];
+        }
+    }
+    fs_bench_row(b, half ? "tangent bf16" : "tangent", best[1], b->batch * fs_dit_sizes(n->dit).tangent_flops, 0);
+    const double forwards = best[1] / best[0];
+    if (b->json) {
+        fprintf(b->out, "{\"model\":\"%s\",\"batch\":%d,\"precision\":\"%s\",\"tangent_forwards\":%.4g}\n", b->model,
+                b->batch, half ? "bf16" : "fp32", forwards);
+    } else {
+        fprintf(b->out, "%-10s velocity and tangent take %.2f forwards, batch %d%s\n", b->model, forwards, b->batch,
+                half ? ", bf16" : "");
+    }
+}
+
 /* MiB: the peak of the resident set, or what of a device's memory is in use that was free at the `start`. */
 static double memory_used(struct fs_bench *b, size_t start)
 {
@@ -152,6 +190,7 @@ fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs
     if (status == FS_OK) {
         const double forward = b->batch * fs_dit_sizes(network.dit).forward_flops;
         time_network(b, &network, half ? "sampling bf16" : "sampling", forward, one_forward);
+        time_tangent(b, &network, half);
         time_network(b, &network, half ? "update bf16" : "update", 3 * forward, one_update);
         if (b->error.status != FS_OK) {
             *error = b->error;

@@ -35,7 +35,8 @@ void fs_bench_release(struct fs_bench *b);
 /* Waits for what was asked of the backend; a fault goes to b->error. */
 void fs_bench_settle(struct fs_bench *b);
 
-/* bench_network.c: an update and a sampling forward of b's model; features of `batch` (0: as many as suit) pictures. */
+/* bench_network.c: an update, a sampling forward and a tangent of b's model; features of `batch` (0: as many as suit)
+ * pictures. */
 fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs_error *error);
 /* A whole update whose rows a loader brings, from memory and from a folder of pictures by turns. Only for a square of 1
  * or 3 channels. */

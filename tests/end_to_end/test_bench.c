@@ -46,6 +46,7 @@ static void test_bench_of_a_model(void **state)
         assert_non_null(strstr(text, fs_operation_at(i)->name));
     }
     assert_non_null(strstr(text, "linear_forward qkv"));
+    assert_non_null(strstr(text, "velocity and tangent take "));
     assert_int_equal(count_of("%*") > 0, count_of("\n* above 100%") > 0);
     test_program_refuses(2, "bench --op nope", "there are fill, copy, linear_forward");
 }

@@ -1,4 +1,5 @@
-"""Golden values of the backbone, by PyTorch in float64: forward, loss, gradients, two AdamW updates and their EMA.
+"""Golden values of the backbone, by PyTorch in float64: forward, its derivative along a direction of x, t and s
+(torch.func.jvp), loss, gradients, two AdamW updates and their EMA.
 
 An implementation of its own, from the description of the network alone: patches by a convolution, pictures channels
 first, attention and layer norm from PyTorch. Writes tests/golden/dit/dit.safetensors, which test_dit_golden.c reads.
@@ -111,6 +112,16 @@ def as_float32(array):
     return torch.from_numpy(np.asarray(array, dtype=np.float32).astype(np.float64))
 
 
+def tangent(c, weights, point, labels):
+    """A direction of everything that moves, and the velocity's derivative along it."""
+    rng = np.random.default_rng(20242)
+    direction = tuple(as_float32(rng.standard_normal(value.shape)) for value in point)
+    _, velocity_dot = torch.func.jvp(lambda image, t, s: network(c, weights, image, t, s, labels), point, direction)
+    x_dot, t_dot, s_dot = direction
+    return {"x_dot": x_dot.permute(0, 2, 3, 1), "t_dot": t_dot, "s_dot": s_dot,
+            "velocity_dot": velocity_dot.permute(0, 2, 3, 1)}
+
+
 def main(path):
     c, rng = CONFIG, np.random.default_rng(20241)
     n, picture = c["rows"], (c["channels"], c["height"], c["width"])
@@ -122,6 +133,7 @@ def main(path):
     out = {"x": image.permute(0, 2, 3, 1), "target": target.permute(0, 2, 3, 1), "t": t, "s": s, "labels": labels,
            "weight": row_weight}
     out.update({"weights." + name: w.clone() for name, w in weights.items()})
+    out.update(tangent(c, weights, (image, t, s), labels))
     average = {name: w.clone() for name, w in weights.items()}
     for w in weights.values():
         w.requires_grad_(True)

@@ -1,5 +1,5 @@
 /* The backbone on the CPU against golden values of an independent implementation in PyTorch (make_dit_golden.py):
- * forward, loss, every gradient, and weights and EMA after two AdamW updates. */
+ * forward, its derivative by torch.func.jvp, loss, every gradient, and weights and EMA after two AdamW updates. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -126,8 +126,8 @@ static int set_up(void **state)
     const int height = (int)setting(golden, "height"), width = (int)setting(golden, "width");
     const int channels = (int)setting(golden, "channels");
     golden->rows = (int)setting(golden, "rows");
-    golden->dit = fs_dit_create(golden->backend, &config, height, width, channels, golden->rows, FS_PASS_BACKWARD,
-                                FS_F32, &error);
+    golden->dit = fs_dit_create(golden->backend, &config, height, width, channels, golden->rows,
+                                FS_PASS_BACKWARD | FS_PASS_TANGENT, FS_F32, &error);
     assert_non_null(golden->dit);
     assert_int_equal(fs_weights_create(golden->dit, &golden->weights, &error), FS_OK);
     const int64_t count = fs_dit_parameter_count(golden->dit);
@@ -233,6 +233,24 @@ static void test_forward_and_gradients(void **state)
     free(loss);
 }
 
+/* Along a direction of x, t and s at once; the velocity comes with it. */
+static void test_tangent(void **state)
+{
+    struct golden *golden = *state;
+    struct fs_backend *backend = golden->backend;
+    const int64_t values = golden->x.rows * golden->x.cols;
+    const struct fs_view x_dot = room(golden, golden->x.rows, golden->x.cols, tensor(golden, "x_dot"));
+    const struct fs_dit_input input = {golden->x, golden->t, golden->s, golden->labels};
+    const struct fs_dit_direction direction = {x_dot, tensor(golden, "t_dot"), tensor(golden, "s_dot")};
+    fs_dit_tangent(golden->dit, &golden->weights, &input, &direction, golden->velocity, golden->dvelocity);
+    float *velocity = downloaded(golden, golden->velocity), *velocity_dot = downloaded(golden, golden->dvelocity);
+    expect_close("velocity", velocity, tensor(golden, "velocity"), values, TOLERANCE);
+    expect_close("velocity_dot", velocity_dot, tensor(golden, "velocity_dot"), values, TOLERANCE);
+    backend->release(backend, x_dot.data);
+    free(velocity);
+    free(velocity_dot);
+}
+
 static void test_updates(void **state)
 {
     struct golden *golden = *state;
@@ -260,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_forward_and_gradients, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_tangent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_updates, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

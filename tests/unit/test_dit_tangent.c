@@ -1,5 +1,5 @@
 /* The network's tangent: against central finite differences in float64 on the reference backend, the CPU backend
- * against the reference, and its value against the plain forward pass. tests/golden/test_tangent_golden.c holds it
+ * against the reference, and its value against the plain forward pass. tests/golden/test_dit_golden.c holds it
  * against another framework's. */
 #include <math.h>
 #include <setjmp.h>
