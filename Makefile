@@ -246,13 +246,16 @@ test-planted-bugs: $(CUDA_HOST_TESTS) ## mistakes put into the kernels, each of 
 
 NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
 CUDA_ARCHITECTURES ?= 80 86 89 90 100 120
+# And PTX, which the driver compiles for a device that is none of these: of the newest for what comes after it, of the
+# oldest for what lies between (8.7, 10.3), which cannot take the newest's.
 CUDA_CODE := $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \
-             -gencode arch=compute_$(lastword $(CUDA_ARCHITECTURES)),code=compute_$(lastword $(CUDA_ARCHITECTURES))
+             $(foreach a,$(sort $(firstword $(CUDA_ARCHITECTURES)) $(lastword $(CUDA_ARCHITECTURES))),-gencode arch=compute_$(a),code=compute_$(a))
 CUDA_FLAGS := -std=c++17 -O3 -fmad=false -Werror all-warnings -Xptxas -warn-spills \
               -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Wno-missing-field-initializers
 comma := ,
 CUDA_HOME := $(patsubst %/bin/,%,$(dir $(NVCC)))
-# cuDNN 9.16 or newer, where it is: CUDNN is the folder that holds its include/ and lib/; empty: without it.
+# cuDNN 9.16 or newer, where it is: CUDNN is the folder that holds its include/ and lib/; empty: without it. What is built
+# with it opens it at run time (kernels/cuda/cudnn/library.cu), there or where the loader looks, and goes without it else.
 CUDNN_NEEDED := 91600
 CUDNN_FOUND := $(firstword $(patsubst %/include/cudnn.h,%,$(wildcard $(addsuffix /include/cudnn.h,$(CUDA_HOME) /usr/local /usr))))
 CUDNN ?= $(CUDNN_FOUND)
@@ -275,7 +278,7 @@ $(BUILD)/cuda/%.o: %.c $(BUILD)/flags
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -c -o $@ $<
 $(CUDA_LIBRARY): $(CUDA_OBJECTS)
 	$(NVCC) -shared $(CUDA_CODE) -Xlinker --no-undefined,-rpath,$(CUDA_HOME)/lib64$(if $(CUDNN_LIBS),$(comma)-rpath$(comma)$(CUDNN)/lib) \
-	    -o $@ $^ -lcublasLt $(CUDNN_LIBS)
+	    -o $@ $^ -lcublasLt -ldl
 	@echo "cuDNN: $(if $(CUDNN_LIBS),$(CUDNN) ($(CUDNN_VERSION)),not compiled in: $(if $(CUDNN),$(CUDNN) has version $(CUDNN_VERSION)$(comma) $(CUDNN_NEEDED) is the oldest,it is not here; CUDNN=FOLDER names another place))"
 
 # Where there is a device, the program is built with its backend.
@@ -289,6 +292,7 @@ cuda test-cuda-build test-gpu:
 else
 test-cuda-build: $(CUDA_LIBRARY) ## compile the CUDA backend for each architecture and link it; cuDNN checks its graphs
 	sh tests/cuda_host/runtime_calls.sh $(CUDA_OBJECTS)
+	@! readelf -d $(CUDA_LIBRARY) | grep 'NEEDED.*cudnn' || { echo "the backend cannot be loaded without cuDNN" >&2; exit 1; }
 	sh tests/cuda_host/record.sh $(BUILD) compiled "*	$(CUDA_ARCHITECTURES:%=sm_%), $$($(NVCC) --version | sed -n 's/.*release \([0-9.]*\).*/CUDA \1/p')"
 # cuDNN compiles for a device that is not there as soon as it finds a driver's library: the toolkit's stub is one.
 test-cuda-build: $(if $(CUDNN_LIBS),test-cudnn-graphs)

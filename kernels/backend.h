@@ -23,7 +23,7 @@
 #include "kernels/base/random.h"
 #include "kernels/base/type.h"
 
-#define FS_BACKEND_ABI 8u
+#define FS_BACKEND_ABI 9u
 
 /* A matrix somewhere in the backend's memory; owns nothing. data == NULL means "not given". */
 struct fs_view {
@@ -81,6 +81,7 @@ struct fs_backend {
     const char *name;    /* "cpu", "cuda", "reference" */
     const char *variant; /* instruction set or device: "avx2", "NVIDIA H100" */
     const char *choices; /* how it goes about its operations, where that was chosen at the start; or NULL */
+    const char *notice;  /* what its user should be told, since it goes otherwise than was meant; NULL: nothing */
     enum fs_type real;   /* the type of parameters and statistics: FS_F32, in the reference FS_F64 */
     bool native_bf16;    /* matrix instructions for bf16; without them a bf16 training is refused */
     void *state;

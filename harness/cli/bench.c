@@ -27,7 +27,7 @@ fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
         .arguments = "",
         .summary =
             "Time, GFLOP/s, GB/s and share of this machine's peak, which is measured before and after, for each\n"
-            "operation, a whole update and a sampling forward.",
+            "operation, a whole update, a sampling forward and a tangent.",
         .example = "fewstep bench --model dit-xs/4 --op update",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,

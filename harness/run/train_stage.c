@@ -230,6 +230,9 @@ static fs_status train_here(struct fs_job *job, const char *teacher, const char 
     struct fs_order order = {.kind = FS_ORDER_TRAIN, .has_teacher = teacher != NULL, .has_pairs = pairs != NULL};
     FS_TRY(fs_job_order(job, &order, error));
     const fs_status status = fs_train(&training, &end, error);
+    if (training.backend->notice != NULL) {
+        fs_progress_note(&session->progress, "%s: %s", job->name, training.backend->notice);
+    }
     struct fs_error ignored;
     /* A full disk or too little memory is no property of the run: the next call goes on. */
     static const char *const states[] = {"training", "trained", "failed"};

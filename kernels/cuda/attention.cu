@@ -307,7 +307,7 @@ static void attention_tangent(struct fs_backend *backend, struct fs_view out, st
 
 void fs_cuda_install_attention(struct fs_backend *backend)
 {
-    backend->attention_forward = attention_forward;
-    backend->attention_backward = attention_backward;
-    backend->attention_tangent = attention_tangent;
+    backend->attention_forward = FS_TOLD(attention_forward);
+    backend->attention_backward = FS_TOLD(attention_backward);
+    backend->attention_tangent = FS_TOLD(attention_tangent);
 }

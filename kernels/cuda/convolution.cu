@@ -92,5 +92,5 @@ static void convolution_forward(struct fs_backend *backend, struct fs_view y, st
 
 void fs_cuda_install_convolution(struct fs_backend *backend)
 {
-    backend->convolution_forward = convolution_forward;
+    backend->convolution_forward = FS_TOLD(convolution_forward);
 }

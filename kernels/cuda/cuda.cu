@@ -99,14 +99,29 @@ static void destroy(struct fs_backend *backend)
 static void install(struct fs_backend *backend)
 {
     backend->destroy = destroy;
-    backend->upload = upload;
+    backend->upload = FS_TOLD(upload);
     backend->download = download;
     backend->synchronise = synchronise;
     FS_CUDA_FILES(INSTALL);
 }
 
-/* Whether there is a device that this can run on, and its name; FS_USAGE with the reason when not. */
-static fs_status find_device(char *name, size_t size, struct fs_error *error)
+/* The number of this process on its machine, as who started several of them says; 0 where it was started alone. */
+static int local_rank(void)
+{
+    static const char *const variables[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMI_LOCAL_RANK",
+                                            "SLURM_LOCALID", "LOCAL_RANK"};
+    for (const char *variable : variables) {
+        const char *value = getenv(variable);
+        if (value != NULL && value[0] >= '0' && value[0] <= '9') {
+            return atoi(value);
+        }
+    }
+    return 0;
+}
+
+/* Whether there is a device that this can run on: its number and name; FS_USAGE with the reason when not. With several,
+ * each process of a machine takes its own, which is then the one of all calls of this thread. */
+static fs_status find_device(int *device, char *name, size_t size, struct fs_error *error)
 {
     int count = 0, driver = 0, runtime = 0;
     const cudaError_t status = cudaGetDeviceCount(&count);
@@ -124,8 +139,9 @@ static fs_status find_device(char *name, size_t size, struct fs_error *error)
                        status != cudaSuccess ? cudaGetErrorString(status) : "the driver sees none");
     }
     struct cudaDeviceProp properties;
-    if (cudaGetDeviceProperties(&properties, 0) != cudaSuccess) {
-        return fs_fail(error, FS_USAGE, "cuda: the device does not answer");
+    *device = local_rank() % count;
+    if (cudaGetDeviceProperties(&properties, *device) != cudaSuccess || cudaSetDevice(*device) != cudaSuccess) {
+        return fs_fail(error, FS_USAGE, "cuda: device %d does not answer", *device);
     }
     if (properties.major < 8) {
         return fs_fail(error, FS_USAGE, "cuda: %s has compute capability %d.%d; this build runs on 8.0 and newer",
@@ -139,8 +155,9 @@ static fs_status find_device(char *name, size_t size, struct fs_error *error)
 
 static fs_status start(struct fs_cuda *cuda, struct fs_error *error)
 {
-    FS_TRY(find_device(cuda->variant, sizeof cuda->variant, error));
-    const cudaError_t status = cudaStreamCreate(&cuda->stream);
+    FS_TRY(find_device(&cuda->device, cuda->variant, sizeof cuda->variant, error));
+    /* Not ordered with the default stream, which a library may use and which would wait for all of it. */
+    const cudaError_t status = cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking);
     if (status != cudaSuccess) {
         return fs_fail(error, FS_FAILED, "cuda: %s: %s", cuda->variant, cudaGetErrorString(status));
     }

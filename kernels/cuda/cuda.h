@@ -39,12 +39,14 @@ enum fs_cuda_update_mode {
 
 struct fs_cuda_update {
     enum fs_cuda_update_mode mode;
-    bool off;       /* not wanted, or it did not work here */
+    bool off;       /* not wanted, or it did not work here: then the backend's notice says why */
     bool rehearsed; /* with this key */
     bool moved;     /* memory that a graph may use is elsewhere now */
     uint64_t key, sequence, expected;
     char *staging; /* pinned: what a graph uploads */
     size_t staging_bytes, staged;
+    char *ring; /* pinned: what is on its way to the device outside of graphs; NULL: there is none */
+    size_t ring_used;
     void *numbers; /* device memory for the numbers of one operation */
     cudaGraphExec_t graph;
 };
@@ -72,8 +74,10 @@ struct fs_cuda {
     struct fs_cudnn *cudnn; /* NULL: not compiled in, not wanted, or it does not start */
     enum fs_cuda_path attention, convolution;
     bool tf32;         /* how float32 is multiplied */
+    int device;        /* of this process: its local rank's */
     char variant[256]; /* the device's name */
     char choices[384]; /* what was chosen at the start, for doctor */
+    char notice[160];  /* the backend's, once there is something to say */
 };
 
 /* The state when `operation` may go on: no earlier fault, `operands_fit` (else a fault), and no graph that does it. */
@@ -88,6 +92,8 @@ bool fs_cuda_put(struct fs_cuda *cuda, void *device, const void *host, size_t by
 void *fs_cuda_numbers(struct fs_cuda *cuda, const void *host, size_t bytes);
 /* An operation of an update began: it goes into the sequence that a replay is compared with. */
 void fs_cuda_count(struct fs_cuda *cuda, const char *operation);
+/* The same for what the operation is given: shapes, places in memory, numbers that a graph would hold. */
+void fs_cuda_identify(struct fs_cuda *cuda, uint64_t value);
 /* Memory that a graph may use is given back. */
 void fs_cuda_disturb(struct fs_cuda *cuda);
 /* Device memory for an operation's numbers: FS_FAILED when there is none. fs_cuda_end_update gives it back, with the
@@ -192,6 +198,99 @@ static inline bool fs_cudnn_convolution(struct fs_cuda *, struct fs_view, struct
     return false;
 }
 #endif
+
+/* --- an operation that tells the update what it is given ---
+ * A graph does what was captured, on the operands of then; so an update is only the one that was kept if each of its
+ * operations has the same arguments. What a graph takes anew each time is left out: the host's memory that an upload
+ * comes from, the numbers of AdamW, the key and the first row of the normals. */
+
+template <class Number> static inline void fs_identify(struct fs_cuda *cuda, Number number)
+{
+    static_assert(sizeof number <= sizeof(uint64_t), "a number or an address");
+    uint64_t bits = 0;
+    memcpy(&bits, &number, sizeof number);
+    fs_cuda_identify(cuda, bits);
+}
+
+static inline void fs_identify(struct fs_cuda *, const void *) /* the host's */
+{
+}
+
+static inline void fs_identify(struct fs_cuda *, uint32_t) /* a first row of normals */
+{
+}
+
+static inline void fs_identify(struct fs_cuda *, struct fs_random_key)
+{
+}
+
+static inline void fs_identify(struct fs_cuda *cuda, struct fs_view view)
+{
+    fs_identify(cuda, (uintptr_t)view.data);
+    fs_identify(cuda, (int64_t)view.type);
+    fs_identify(cuda, view.rows);
+    fs_identify(cuda, view.cols);
+    fs_identify(cuda, view.stride);
+}
+
+static inline void fs_identify(struct fs_cuda *cuda, const struct fs_view *averages) /* AdamW's */
+{
+    fs_identify(cuda, averages[0]);
+    fs_identify(cuda, averages[1]);
+}
+
+static inline void fs_identify(struct fs_cuda *cuda, const struct fs_adamw *adamw)
+{
+    fs_identify(cuda, adamw->norm2);
+}
+
+static inline void fs_identify(struct fs_cuda *cuda, struct fs_loss loss)
+{
+    fs_identify(cuda, (int64_t)loss.kind);
+    fs_identify(cuda, loss.power);
+    fs_identify(cuda, loss.c);
+}
+
+static inline void fs_identify(struct fs_cuda *cuda, const struct fs_window *window)
+{
+    const int64_t numbers[] = {window->in_height,     window->in_width,     window->in_channels, window->out_channels,
+                               window->kernel_height, window->kernel_width, window->stride,      window->pad_height,
+                               window->pad_width,     window->pad_below,    window->pad_right,   window->channels_last};
+    for (int64_t number : numbers) {
+        fs_identify(cuda, number);
+    }
+}
+
+static inline void fs_identify(struct fs_cuda *cuda, const struct fs_resize_side *side)
+{
+    fs_identify(cuda, side->in);
+    fs_identify(cuda, side->out);
+    fs_identify(cuda, side->taps);
+    fs_identify(cuda, (uintptr_t)side->first);
+    fs_identify(cuda, (uintptr_t)side->weights);
+}
+
+static inline void fs_identify(struct fs_cuda *cuda, const struct fs_resize_scale *scale)
+{
+    const float numbers[] = {scale->low, scale->high, scale->gain, scale->offset};
+    for (float number : numbers) {
+        fs_identify(cuda, number);
+    }
+}
+
+template <auto operation> struct fs_told;
+template <class... Arguments, void (*operation)(struct fs_backend *, Arguments...)> struct fs_told<operation> {
+    static void run(struct fs_backend *backend, Arguments... arguments)
+    {
+        struct fs_cuda *cuda = (struct fs_cuda *)backend->state;
+        if (cuda->update.mode != FS_UPDATE_NONE) {
+            (fs_identify(cuda, arguments), ...);
+        }
+        operation(backend, arguments...);
+    }
+};
+/* What goes into the table for an operation. */
+#define FS_TOLD(operation) fs_told<operation>::run
 
 /* The files with operations, one a line: each puts its own into the table. */
 #define FS_CUDA_FILES(do_with)                                                                                         \

@@ -262,11 +262,11 @@ static void mix(struct fs_backend *backend, struct fs_view out, struct fs_view a
 
 void fs_cuda_install_elementwise(struct fs_backend *backend)
 {
-    backend->fill = fill;
-    backend->copy = copy;
-    backend->silu_forward = silu_forward;
-    backend->silu_backward = silu_backward;
-    backend->gelu_tangent = gelu_tangent;
-    backend->add = add;
-    backend->mix = mix;
+    backend->fill = FS_TOLD(fill);
+    backend->copy = FS_TOLD(copy);
+    backend->silu_forward = FS_TOLD(silu_forward);
+    backend->silu_backward = FS_TOLD(silu_backward);
+    backend->gelu_tangent = FS_TOLD(gelu_tangent);
+    backend->add = FS_TOLD(add);
+    backend->mix = FS_TOLD(mix);
 }

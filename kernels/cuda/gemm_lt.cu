@@ -1,4 +1,4 @@
-/* Matrix products by cuBLASLt. Descriptors and the heuristic's algorithm are kept for each shape.
+/* Matrix products by cuBLASLt. Descriptors and the heuristic's algorithms are kept for each shape.
  * cuBLASLt counts column by column, so a row-major matrix is to it the transposed one: for out = op(a)·op(b) it is
  * asked for outᵀ = op(b)ᵀ·op(a)ᵀ, its A is our b and its B our a. */
 #include <stdlib.h>
@@ -12,6 +12,7 @@ extern "C" {
 }
 
 #define WORKSPACE ((size_t)32 << 20)
+#define CANDIDATES 8 /* algorithms that the heuristic is asked for, best first */
 
 /* What an algorithm depends on; compared byte by byte, so it has no padding. */
 struct shape {
@@ -27,8 +28,8 @@ struct plan {
     struct shape shape;
     cublasLtMatmulDesc_t operation;
     cublasLtMatrixLayout_t a, b, d;
-    cublasLtMatmulAlgo_t algorithm;
-    bool supported;
+    cublasLtMatmulAlgo_t candidates[CANDIDATES];
+    int count, chosen; /* those before `chosen` were refused by the call; none is left at `count` */
 };
 
 struct fs_gemm {
@@ -227,9 +228,12 @@ static bool make_operation(struct fs_cuda *cuda, struct plan *plan, const struct
            set_pointers(cuda, plan, product);
 }
 
+/* Where a product is split along its depth, the parts are added in float32: in the type of the result, which the
+ * heuristic may choose too, sums of thousands of terms would be rounded to bf16 at each part. */
 static bool set_preference(struct fs_cuda *cuda, cublasLtMatmulPreference_t preference, const struct shape *shape)
 {
     const size_t workspace = WORKSPACE;
+    const uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     const struct {
         cublasLtMatmulPreferenceAttributes_t attribute;
         uint32_t bytes;
@@ -243,23 +247,27 @@ static bool set_preference(struct fs_cuda *cuda, cublasLtMatmulPreference_t pref
     }
     LT_TRY(cuda, cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
                                                       sizeof workspace));
+    LT_TRY(cuda, cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                                      &reductions, sizeof reductions));
     return true;
 }
 
-/* The first algorithm that cuBLASLt proposes; none leaves `supported` false, which is no fault. */
-static bool choose_algorithm(struct fs_cuda *cuda, struct plan *plan)
+/* The algorithms that cuBLASLt proposes; none is no fault. */
+static bool propose(struct fs_cuda *cuda, struct plan *plan)
 {
     cublasLtMatmulPreference_t preference;
-    cublasLtMatmulHeuristicResult_t result;
+    cublasLtMatmulHeuristicResult_t results[CANDIDATES];
     int found = 0;
     LT_TRY(cuda, cublasLtMatmulPreferenceCreate(&preference));
     const bool set = set_preference(cuda, preference, &plan->shape);
     if (set) {
-        const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
-            cuda->gemm->handle, plan->operation, plan->a, plan->b, plan->d, plan->d, preference, 1, &result, &found);
-        plan->supported = status == CUBLAS_STATUS_SUCCESS && found > 0 && result.state == CUBLAS_STATUS_SUCCESS;
-        if (plan->supported) {
-            plan->algorithm = result.algo;
+        const cublasStatus_t status =
+            cublasLtMatmulAlgoGetHeuristic(cuda->gemm->handle, plan->operation, plan->a, plan->b, plan->d, plan->d,
+                                           preference, CANDIDATES, results, &found);
+        for (int i = 0; status == CUBLAS_STATUS_SUCCESS && i < found; i++) {
+            if (results[i].state == CUBLAS_STATUS_SUCCESS) {
+                plan->candidates[plan->count++] = results[i].algo;
+            }
         }
     }
     cublasLtMatmulPreferenceDestroy(preference);
@@ -302,7 +310,7 @@ static struct plan *plan_of(struct fs_cuda *cuda, const struct fs_cuda_product *
     struct plan *plan = &gemm->plans[gemm->count];
     memset(plan, 0, sizeof *plan);
     plan->shape = shape;
-    if (!make_operation(cuda, plan, product) || !make_layouts(cuda, plan) || !choose_algorithm(cuda, plan)) {
+    if (!make_operation(cuda, plan, product) || !make_layouts(cuda, plan) || !propose(cuda, plan)) {
         destroy_plan(plan);
         return NULL;
     }
@@ -311,6 +319,14 @@ static struct plan *plan_of(struct fs_cuda *cuda, const struct fs_cuda_product *
 }
 
 /* --- the product --- */
+
+/* Whether it is this algorithm that does not fit, and another one may: what the device or the library lacks is a fault.
+ */
+static bool refuses(cublasStatus_t status)
+{
+    return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE ||
+           status == CUBLAS_STATUS_ARCH_MISMATCH || status == CUBLAS_STATUS_INTERNAL_ERROR;
+}
 
 bool fs_gemm_product(struct fs_cuda *cuda, const struct fs_cuda_product *product)
 {
@@ -321,12 +337,20 @@ bool fs_gemm_product(struct fs_cuda *cuda, const struct fs_cuda_product *product
         return true;
     }
     struct plan *plan = plan_of(cuda, product);
-    if (plan == NULL || !plan->supported || !set_pointers(cuda, plan, product)) {
+    if (plan == NULL || plan->chosen == plan->count || !set_pointers(cuda, plan, product)) {
         return false;
     }
     const float beta = product->accumulate ? 1 : 0;
-    LT_TRY(cuda, cublasLtMatmul(cuda->gemm->handle, plan->operation, &product->alpha, product->b.data, plan->a,
-                                product->a.data, plan->b, &beta, product->out.data, plan->d, product->out.data, plan->d,
-                                &plan->algorithm, cuda->gemm->workspace, WORKSPACE, cuda->stream));
-    return true;
+    for (; plan->chosen < plan->count; plan->chosen++) { /* what the heuristic offers, the call may still refuse */
+        const cublasStatus_t status =
+            cublasLtMatmul(cuda->gemm->handle, plan->operation, &product->alpha, product->b.data, plan->a,
+                           product->a.data, plan->b, &beta, product->out.data, plan->d, product->out.data, plan->d,
+                           &plan->candidates[plan->chosen], cuda->gemm->workspace, WORKSPACE, cuda->stream);
+        if (!refuses(status)) {
+            LT_TRY(cuda, status);
+            return true;
+        }
+        (void)cudaGetLastError(); /* of the refusal: it would be seen again by the next launch */
+    }
+    return false;
 }

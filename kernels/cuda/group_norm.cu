@@ -111,5 +111,5 @@ static void group_norm_forward(struct fs_backend *backend, struct fs_view y, str
 
 void fs_cuda_install_group_norm(struct fs_backend *backend)
 {
-    backend->group_norm_forward = group_norm_forward;
+    backend->group_norm_forward = FS_TOLD(group_norm_forward);
 }

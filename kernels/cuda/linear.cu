@@ -136,6 +136,6 @@ static void linear_backward(struct fs_backend *backend, struct fs_view dx, struc
 
 void fs_cuda_install_linear(struct fs_backend *backend)
 {
-    backend->linear_forward = linear_forward;
-    backend->linear_backward = linear_backward;
+    backend->linear_forward = FS_TOLD(linear_forward);
+    backend->linear_backward = FS_TOLD(linear_backward);
 }

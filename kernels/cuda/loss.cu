@@ -55,5 +55,5 @@ static void mse(struct fs_backend *backend, struct fs_view loss, struct fs_view 
 
 void fs_cuda_install_loss(struct fs_backend *backend)
 {
-    backend->mse = mse;
+    backend->mse = FS_TOLD(mse);
 }

@@ -266,9 +266,9 @@ void fs_cuda_add_column_sums(struct fs_cuda *cuda, struct fs_view out, struct fs
 
 void fs_cuda_install_norm(struct fs_backend *backend)
 {
-    backend->norm_forward = norm_forward;
-    backend->norm_backward = norm_backward;
-    backend->norm_tangent = norm_tangent;
-    backend->gate_forward = gate_forward;
-    backend->gate_backward = gate_backward;
+    backend->norm_forward = FS_TOLD(norm_forward);
+    backend->norm_backward = FS_TOLD(norm_backward);
+    backend->norm_tangent = FS_TOLD(norm_tangent);
+    backend->gate_forward = FS_TOLD(gate_forward);
+    backend->gate_backward = FS_TOLD(gate_backward);
 }

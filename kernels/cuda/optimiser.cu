@@ -168,6 +168,6 @@ static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, s
 
 void fs_cuda_install_optimiser(struct fs_backend *backend)
 {
-    backend->sum_squares = sum_squares;
-    backend->adamw = adamw;
+    backend->sum_squares = FS_TOLD(sum_squares);
+    backend->adamw = FS_TOLD(adamw);
 }

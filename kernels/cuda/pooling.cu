@@ -47,5 +47,5 @@ static void pool_forward(struct fs_backend *backend, struct fs_view y, struct fs
 
 void fs_cuda_install_pooling(struct fs_backend *backend)
 {
-    backend->pool_forward = pool_forward;
+    backend->pool_forward = FS_TOLD(pool_forward);
 }

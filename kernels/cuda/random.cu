@@ -36,5 +36,5 @@ static void normals(struct fs_backend *backend, struct fs_view out, struct fs_ra
 
 void fs_cuda_install_random(struct fs_backend *backend)
 {
-    backend->normals = normals;
+    backend->normals = FS_TOLD(normals);
 }

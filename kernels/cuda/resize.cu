@@ -66,5 +66,5 @@ static void resize_forward(struct fs_backend *backend, struct fs_view y, struct 
 
 void fs_cuda_install_resize(struct fs_backend *backend)
 {
-    backend->resize_forward = resize_forward;
+    backend->resize_forward = FS_TOLD(resize_forward);
 }

@@ -165,10 +165,10 @@ static void embed_backward(struct fs_backend *backend, struct fs_view dtable, st
 
 void fs_cuda_install_tokens(struct fs_backend *backend)
 {
-    backend->patchify = patchify;
-    backend->unpatchify = unpatchify;
-    backend->sinusoidal = sinusoidal;
-    backend->sinusoidal_tangent = sinusoidal_tangent;
-    backend->embed_forward = embed_forward;
-    backend->embed_backward = embed_backward;
+    backend->patchify = FS_TOLD(patchify);
+    backend->unpatchify = FS_TOLD(unpatchify);
+    backend->sinusoidal = FS_TOLD(sinusoidal);
+    backend->sinusoidal_tangent = FS_TOLD(sinusoidal_tangent);
+    backend->embed_forward = FS_TOLD(embed_forward);
+    backend->embed_backward = FS_TOLD(embed_backward);
 }

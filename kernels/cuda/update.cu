@@ -1,22 +1,29 @@
 /* An update kept as a CUDA graph. The first one with a key is a rehearsal: it runs as it comes, so plans are made and
  * scratch memory has grown. The second is captured, instantiated and launched. From then on its operations are only
- * counted, what it uploads goes into pinned memory that the graph copies from, and the end launches the graph: one call
- * instead of some thousand. Numbers that change from update to update travel the same way (fs_cuda_numbers).
- * Whatever does not fit (no capture on this device, another sequence of operations, memory that moved) means that
- * nothing of the update was done: update_end says so, the caller does it once more, and no graph is used again. */
+ * compared with what was kept (their names, and what they are given), what it uploads goes into pinned memory that the
+ * graph copies from, and the end launches the graph: one call instead of some thousand. Numbers that change from update
+ * to update travel the same way (fs_cuda_numbers). Whatever does not fit (no capture on this device, another sequence
+ * of operations, memory that moved) means that nothing of the update was done: update_end says so, the caller does it
+ * once more, and no graph is used again. */
 #include "kernels/cuda/cuda.h"
 
 #define ALIGNMENT ((size_t)16)
+#define RING_BYTES ((size_t)8 << 20) /* of the pinned ring; a multiple of the alignment */
 
 /* --- what operations tell --- */
 
+void fs_cuda_identify(struct fs_cuda *cuda, uint64_t value)
+{
+    uint64_t mixed = (cuda->update.sequence ^ value) * 0x9e3779b97f4a7c15u; /* 2^64 over the golden ratio: odd */
+    cuda->update.sequence = mixed ^ (mixed >> 32);
+}
+
 void fs_cuda_count(struct fs_cuda *cuda, const char *operation)
 {
-    struct fs_cuda_update *update = &cuda->update;
     for (const char *c = operation; *c != '\0'; c++) {
-        update->sequence = (update->sequence ^ (uint64_t)(unsigned char)*c) * 1099511628211u; /* FNV-1a */
+        fs_cuda_identify(cuda, (uint64_t)(unsigned char)*c);
     }
-    update->sequence = (update->sequence ^ 0xff) * 1099511628211u;
+    fs_cuda_identify(cuda, 0xff);
 }
 
 void fs_cuda_disturb(struct fs_cuda *cuda)
@@ -24,21 +31,53 @@ void fs_cuda_disturb(struct fs_cuda *cuda)
     cuda->update.moved = true;
 }
 
+/* Outside of graphs: the caller refills its memory as soon as this returns, and a copy from memory that is not pinned
+ * may come later than that (where device and host share their page tables, it reads it when its turn comes). So it goes
+ * through a ring of pinned memory, a piece at a time; where the ring is full, the device has to catch up. */
+static bool put_at_once(struct fs_cuda *cuda, char *device, const char *host, size_t bytes)
+{
+    struct fs_cuda_update *update = &cuda->update;
+    if (update->ring == NULL) {
+        return FS_CUDA_CHECK(cuda, cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, cuda->stream)) &&
+               FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream));
+    }
+    while (bytes > 0) {
+        if (update->ring_used >= RING_BYTES) {
+            if (!FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream))) {
+                return false;
+            }
+            update->ring_used = 0;
+        }
+        char *piece = update->ring + update->ring_used;
+        const size_t left = RING_BYTES - update->ring_used, count = bytes < left ? bytes : left;
+        memcpy(piece, host, count);
+        if (!FS_CUDA_CHECK(cuda, cudaMemcpyAsync(device, piece, count, cudaMemcpyHostToDevice, cuda->stream))) {
+            return false;
+        }
+        update->ring_used += (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        device += count;
+        host += count;
+        bytes -= count;
+    }
+    return true;
+}
+
 bool fs_cuda_put(struct fs_cuda *cuda, void *device, const void *host, size_t bytes)
 {
     struct fs_cuda_update *update = &cuda->update;
     const size_t room = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, at = update->staged;
     update->staged += room;
-    if (update->mode == FS_UPDATE_CAPTURE || update->mode == FS_UPDATE_REPLAY) {
-        if (update->staged > update->staging_bytes) {
-            update->moved = true;
-            return false;
-        }
-        memcpy(update->staging + at, host, bytes);
-        host = update->staging + at;
+    if (update->mode != FS_UPDATE_CAPTURE && update->mode != FS_UPDATE_REPLAY) {
+        return put_at_once(cuda, (char *)device, (const char *)host, bytes);
     }
+    if (update->staged > update->staging_bytes) {
+        update->moved = true;
+        return false;
+    }
+    memcpy(update->staging + at, host, bytes);
     return update->mode == FS_UPDATE_REPLAY ||
-           FS_CUDA_CHECK(cuda, cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, cuda->stream));
+           FS_CUDA_CHECK(cuda,
+                         cudaMemcpyAsync(device, update->staging + at, bytes, cudaMemcpyHostToDevice, cuda->stream));
 }
 
 void *fs_cuda_numbers(struct fs_cuda *cuda, const void *host, size_t bytes)
@@ -48,6 +87,16 @@ void *fs_cuda_numbers(struct fs_cuda *cuda, const void *host, size_t bytes)
 }
 
 /* --- the graph --- */
+
+/* From now on updates run as they come, and the backend's notice says why. */
+static void give_up(struct fs_backend *backend, const char *why)
+{
+    struct fs_cuda *cuda = (struct fs_cuda *)backend->state;
+    cuda->update.off = true;
+    snprintf(cuda->notice, sizeof cuda->notice, "cuda: updates are not run as a graph, which may be slower: %.100s",
+             why);
+    backend->notice = cuda->notice;
+}
 
 static void forget(struct fs_cuda_update *update)
 {
@@ -106,9 +155,10 @@ static void update_begin(struct fs_backend *backend, uint64_t key)
         update->mode = FS_UPDATE_REHEARSE;
     } else if (cudaStreamBeginCapture(cuda->stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess) {
         update->mode = FS_UPDATE_CAPTURE;
-    } else {
-        (void)cudaGetLastError();
-        update->off = true; /* and this update runs as it comes */
+    } else { /* and this update runs as it comes */
+        char why[96];
+        snprintf(why, sizeof why, "the stream cannot be captured (%s)", cudaGetErrorString(cudaGetLastError()));
+        give_up(backend, why);
     }
 }
 
@@ -135,7 +185,9 @@ static bool update_end(struct fs_backend *backend)
     if (mode == FS_UPDATE_REHEARSE) {
         update->expected = update->sequence;
         update->rehearsed = cuda->fault.status == FS_OK && !update->moved && take_staging(update);
-        update->off = update->off || (cuda->fault.status == FS_OK && !update->moved && !update->rehearsed);
+        if (cuda->fault.status == FS_OK && !update->moved && !update->rehearsed) {
+            give_up(backend, "there is no pinned host memory for what it uploads");
+        }
         return true;
     }
     if (mode != FS_UPDATE_CAPTURE && mode != FS_UPDATE_REPLAY) {
@@ -149,8 +201,13 @@ static bool update_end(struct fs_backend *backend)
         FS_CUDA_CHECK(cuda, cudaGraphLaunch(update->graph, cuda->stream));
         return true;
     }
+    const char *why = !was_good                              ? cuda->fault.text
+                      : update->moved                        ? "memory moved, or was waited for, within an update"
+                      : update->sequence != update->expected ? "an update differs from the one before it"
+                      : cuda->fault.status != FS_OK          ? cuda->fault.text
+                                                             : "the capture cannot be made into a graph";
+    give_up(backend, why);
     forget(update);
-    update->off = true;
     (void)cudaGetLastError(); /* of the capture */
     cuda->fault.status = FS_OK;
     return false;
@@ -165,6 +222,12 @@ fs_status fs_cuda_start_update(struct fs_cuda *cuda, struct fs_error *error)
         (void)cudaGetLastError();
         return fs_fail(error, FS_FAILED, "cuda: no device memory to start with: %s", cudaGetErrorString(status));
     }
+    void *ring = NULL;
+    if (cudaMallocHost(&ring, RING_BYTES) != cudaSuccess) {
+        (void)cudaGetLastError(); /* then each upload is waited for */
+        ring = NULL;
+    }
+    cuda->update.ring = (char *)ring;
     return FS_OK;
 }
 
@@ -172,6 +235,10 @@ void fs_cuda_end_update(struct fs_cuda *cuda)
 {
     forget(&cuda->update);
     free_staging(&cuda->update);
+    if (cuda->update.ring != NULL) {
+        cudaStreamSynchronize(cuda->stream); /* a copy may still read it */
+        cudaFreeHost(cuda->update.ring);
+    }
     cudaFree(cuda->update.numbers);
 }
 

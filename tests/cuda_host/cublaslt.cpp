@@ -27,10 +27,12 @@ struct cuda_host_layout {
 
 struct cuda_host_preference {
     size_t workspace;
+    uint32_t reductions;   /* schemes that it may choose from */
     uint32_t alignment[4]; /* of A, B, C, D */
 };
 
 #define WORKSPACE_NEEDED 65536
+#define PROPOSALS 3 /* at most, of one heuristic */
 
 static cublasStatus_t refuse(cublasStatus_t status, const char *what)
 {
@@ -126,7 +128,7 @@ cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
 
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference)
 {
-    *preference = new cuda_host_preference{0, {256, 256, 256, 256}};
+    *preference = new cuda_host_preference{0, CUBLASLT_REDUCTION_SCHEME_MASK, {256, 256, 256, 256}};
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -142,6 +144,9 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
 {
     if (attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES) {
         return take(&preference->workspace, value, size);
+    }
+    if (attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK) {
+        return take(&preference->reductions, value, size);
     }
     return take(&preference->alignment[attribute - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value, size);
 }
@@ -224,14 +229,19 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
         return status;
     }
     const struct cuda_host_layout *const layouts[4] = {a, b, c, d};
-    results[0] = {};
-    results[0].algo.data[0] = question(operation, layouts);
-    for (int i = 0; i < 4; i++) {
-        results[0].algo.data[1 + i] = preference->alignment[i];
+    for (int place = 0; place < wanted && place < PROPOSALS; place++) {
+        struct cublasLtMatmulHeuristicResult_t *result = &results[place];
+        *result = {};
+        result->algo.data[0] = question(operation, layouts);
+        for (int i = 0; i < 4; i++) {
+            result->algo.data[1 + i] = preference->alignment[i];
+        }
+        result->workspaceSize = preference->workspace < WORKSPACE_NEEDED ? 0 : WORKSPACE_NEEDED;
+        result->algo.data[5] = result->workspaceSize;
+        result->algo.data[6] = (uint64_t)place;
+        result->algo.data[7] = (preference->reductions & CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE) != 0;
+        *found = place + 1;
     }
-    results[0].workspaceSize = preference->workspace < WORKSPACE_NEEDED ? 0 : WORKSPACE_NEEDED;
-    results[0].algo.data[5] = results[0].workspaceSize;
-    *found = 1;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -258,6 +268,13 @@ static void put(void *data, cudaDataType_t type, int64_t at, float value)
     memcpy(&bits, &value, sizeof bits);
     const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
     ((uint16_t *)data)[at] = nan ? 0x7fff : (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+static double rounded(cudaDataType_t type, double value)
+{
+    float stored = (float)value;
+    put(&stored, type, 0, (float)value);
+    return get(&stored, type, 0);
 }
 
 static bool owns(const void *data, const struct cuda_host_layout *layout, uint64_t alignment)
@@ -350,6 +367,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
         (uintptr_t)workspace % 16 != 0 || !device_owns(workspace, algorithm->data[5])) {
         return refuse(CUBLAS_STATUS_INVALID_VALUE, "an algorithm for another question, or with too little workspace");
     }
+    if ((int)algorithm->data[6] < cuda_host.refuse_algorithms) {
+        return CUBLAS_STATUS_NOT_SUPPORTED; /* what the heuristic offered, as the real one may */
+    }
     for (int i = 0; i < 4; i++) {
         if (!owns(matrices[i], layouts[i], algorithm->data[1 + i])) {
             return refuse(CUBLAS_STATUS_INVALID_VALUE, "a matrix outside device memory, or less aligned than promised");
@@ -374,6 +394,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
             double sum = 0;
             for (int64_t i = 0; i < k; i++) {
                 sum += (double)rows[(size_t)(row * k + i)] * columns[(size_t)(col * k + i)];
+                if (algorithm->data[7] && i % 4 == 3) { /* a split along the depth, added in the result's type */
+                    sum = rounded(type, sum);
+                }
             }
             sum = by * sum + (plus != 0 ? plus * get(c, type, batch * c_layout->step + col * c_layout->ld + row) : 0);
             put(d, type, place, (float)finish(operation, type, row, col, sum));

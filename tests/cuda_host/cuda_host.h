@@ -18,10 +18,13 @@ struct cuda_host_settings {
     enum cuda_host_order order; /* of the blocks of a grid and the threads of a block */
     uint32_t seed;              /* of the random order */
     bool refuse_epilogues;      /* cuBLASLt has no fused epilogue, as for some shapes and types on some devices */
+    int refuse_algorithms;      /* so many of the algorithms that its heuristic offers are refused by its call */
     size_t memory;              /* the device's, in bytes */
     int devices, driver, compute_major; /* what the runtime answers: a count, 13000 for CUDA 13.0, 8 for sm_80 */
     int fail_allocation, fail_copy, fail_launch; /* which one from now on fails: 1 the next; 0 none */
     bool refuse_capture;                         /* this device captures no streams */
+    bool refuse_pinned;                          /* the host has no pinned memory */
+    bool late_copies; /* copies from the host read it when the device comes to something else, as they may */
 };
 extern struct cuda_host_settings cuda_host;
 
@@ -33,6 +36,8 @@ const char *cuda_host_report(void);
 size_t cuda_host_memory_used(void);
 int cuda_host_allocations(void);
 int cuda_host_graph_launches(void);
+/* The device that calls go to. */
+int cuda_host_device(void);
 
 #ifdef __cplusplus
 }

@@ -48,6 +48,8 @@ static struct {
     bool capture_broken;
     int allocations, graph_launches;
     std::map<uintptr_t, size_t> pinned; /* host memory that a graph may copy from */
+    int current;
+    std::vector<std::function<void()>> late; /* copies that the device has not come to */
 } device;
 
 /* --- errors --- */
@@ -130,6 +132,11 @@ extern "C" int cuda_host_graph_launches(void)
     return device.graph_launches;
 }
 
+extern "C" int cuda_host_device(void)
+{
+    return device.current;
+}
+
 extern "C" void cuda_host_reset(void)
 {
     cuda_host = {};
@@ -139,7 +146,8 @@ extern "C" void cuda_host_reset(void)
     cuda_host.compute_major = 8;
     device.error = device.sticky = cudaSuccess;
     device.report[0] = '\0';
-    device.allocations = device.graph_launches = 0;
+    device.allocations = device.graph_launches = device.current = 0;
+    device.late.clear();
     delete device.capture;
     device.capture = NULL;
 }
@@ -226,6 +234,16 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
     return device.sticky;
 }
 
+/* The device comes to what it was asked for before. */
+static void do_late_copies()
+{
+    std::vector<std::function<void()>> copies;
+    copies.swap(device.late);
+    for (const auto &copy : copies) {
+        copy();
+    }
+}
+
 /* --- the device --- */
 
 cudaError_t cudaGetDeviceCount(int *count)
@@ -249,6 +267,21 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int numbe
     return cudaSuccess;
 }
 
+cudaError_t cudaSetDevice(int number)
+{
+    if (number < 0 || number >= cuda_host.devices) {
+        return cudaErrorInvalidValue;
+    }
+    device.current = number;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int *number)
+{
+    *number = device.current;
+    return cudaSuccess;
+}
+
 cudaError_t cudaDriverGetVersion(int *version)
 {
     *version = cuda_host.driver;
@@ -261,8 +294,11 @@ cudaError_t cudaRuntimeGetVersion(int *version)
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamCreate(cudaStream_t *stream)
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 {
+    if (flags != cudaStreamNonBlocking) {
+        return device_fault(cudaErrorInvalidValue, "a stream that waits for the default one");
+    }
     device.has_stream = true;
     *stream = &device.stream;
     return device.sticky;
@@ -287,6 +323,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     if (breaks_capture()) {
         return cudaErrorStreamCaptureUnsupported;
     }
+    do_late_copies();
     return device_has_stream(stream) ? device.sticky : cudaErrorInvalidResourceHandle;
 }
 
@@ -320,6 +357,7 @@ static void touchable(uintptr_t address, size_t bytes, bool yes)
 
 void device_open()
 {
+    do_late_copies();
     for (const auto &one : device.memory) {
         touchable(one.first, one.second, true);
     }
@@ -389,7 +427,7 @@ cudaError_t cudaFree(void *memory)
 
 cudaError_t cudaMallocHost(void **memory, size_t bytes)
 {
-    *memory = malloc(bytes);
+    *memory = cuda_host.refuse_pinned ? NULL : malloc(bytes);
     if (*memory == NULL) {
         return cudaErrorMemoryAllocation;
     }
@@ -399,6 +437,7 @@ cudaError_t cudaMallocHost(void **memory, size_t bytes)
 
 cudaError_t cudaFreeHost(void *memory)
 {
+    do_late_copies();
     device.pinned.erase((uintptr_t)memory);
     free(memory);
     return device.sticky;
@@ -439,6 +478,14 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
         return device_fault(cudaErrorInvalidValue, "a graph would copy from or to pageable memory");
     }
     if (device_records([=] { return cudaMemcpyAsync(to, from, bytes, kind, stream); })) {
+        return cudaSuccess;
+    }
+    if (up && cuda_host.late_copies) {
+        device.late.push_back([=] {
+            touchable((uintptr_t)to, bytes, true);
+            memcpy(to, from, bytes);
+            touchable((uintptr_t)to, bytes, false);
+        });
         return cudaSuccess;
     }
     device_open();

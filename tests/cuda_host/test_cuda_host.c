@@ -179,6 +179,8 @@ static void test_graph_refused(void **state)
     cuda_host.refuse_capture = true;
     struct fs_backend *backend = open_backend();
     expect_same_updates(backend, 2, 0);
+    assert_non_null(strstr(backend->notice, "not run as a graph"));
+    assert_non_null(strstr(backend->notice, "cannot be captured"));
     close_backend(backend);
 }
 
@@ -295,6 +297,156 @@ static void test_updates_allocate_nothing(void **state)
         close_backend(backend);
     }
     assert_int_equal(allocations[0], allocations[1]);
+}
+
+/* x ← x + y, as an update. */
+static bool add_to(struct fs_backend *backend, struct fs_view x, struct fs_view y)
+{
+    backend->update_begin(backend, 1);
+    backend->add(backend, x, x, y);
+    return backend->update_end(backend);
+}
+
+/* An update of the same operations on other memory, or of another size, is another update; and it is said that there is
+ * no graph any more. */
+static void test_graph_of_other_operands(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 2; kind++) {
+        struct fs_backend *backend = open_backend();
+        const struct fs_view x = zeros(backend, 2, 8), one = zeros(backend, 2, 8), two = zeros(backend, 2, 8);
+        backend->fill(backend, one, 1);
+        backend->fill(backend, two, 2);
+        for (int i = 0; i < 3; i++) {
+            assert_true(add_to(backend, x, one));
+        }
+        assert_int_equal(cuda_host_graph_launches(), 2);
+        assert_null(backend->notice);
+        const struct fs_view other = kind == 0 ? two : fs_view_rows(one, 0, 1);
+        const struct fs_view target = kind == 0 ? x : fs_view_rows(x, 1, 1);
+        assert_false(add_to(backend, target, other));
+        assert_non_null(strstr(backend->notice, "differs"));
+        assert_true(add_to(backend, target, other));
+        assert_true(first_number(backend, x) == (kind == 0 ? 5 : 3));
+        assert_true(first_number(backend, fs_view_rows(x, 1, 1)) == (kind == 0 ? 5 : 4));
+        assert_int_equal(cuda_host_graph_launches(), 2);
+        backend->release(backend, x.data);
+        backend->release(backend, one.data);
+        backend->release(backend, two.data);
+        close_backend(backend);
+        cuda_host_reset();
+    }
+}
+
+/* --- copies from the host --- */
+
+/* Memory is refilled as soon as an upload returns, and the device reads it late: what arrives is what was there, also
+ * where much more is on its way than the ring holds, and without pinned memory. */
+static void test_uploads_are_taken_at_once(void **state)
+{
+    (void)state;
+    enum { BUFFERS = 24, FLOATS = 131071 }; /* 12 MiB */
+    for (int pinned = 1; pinned >= 0; pinned--) {
+        cuda_host.refuse_pinned = !pinned;
+        struct fs_backend *backend = open_backend();
+        struct fs_view views[BUFFERS];
+        float *host = malloc(FLOATS * sizeof *host), *back = malloc(FLOATS * sizeof *back);
+        assert_true(host != NULL && back != NULL);
+        for (int i = 0; i < BUFFERS; i++) {
+            views[i] = zeros(backend, 1, FLOATS);
+        }
+        cuda_host.late_copies = true;
+        for (int i = 0; i < BUFFERS; i++) {
+            for (int j = 0; j < FLOATS; j++) {
+                host[j] = (float)(i * 7 + j);
+            }
+            backend->upload(backend, views[i].data, host, FLOATS * sizeof *host);
+        }
+        memset(host, 0, FLOATS * sizeof *host);
+        for (int i = 0; i < BUFFERS; i++) {
+            backend->download(backend, back, views[i].data, FLOATS * sizeof *back);
+            for (int j = 0; j < FLOATS; j++) {
+                assert_true(back[j] == (float)(i * 7 + j));
+            }
+            backend->release(backend, views[i].data);
+        }
+        assert_string_equal(cuda_host_report(), "");
+        free(host);
+        free(back);
+        close_backend(backend);
+        cuda_host_reset();
+    }
+}
+
+/* --- what cuBLASLt offers and refuses --- */
+
+/* y [n, outputs] of x and w all ones with a bias of one, all in bf16: `sum`, which is depth + 1 as bf16 has it. */
+static void expect_sums(struct fs_backend *backend, int64_t depth, float sum, const char *fault)
+{
+    struct fs_error error;
+    const int64_t rows = 3, outputs = 16;
+    struct fs_view ones = zeros(backend, rows + outputs, depth), half = zeros(backend, rows + outputs, depth),
+                   bias = zeros(backend, 1, outputs), y = zeros(backend, rows, outputs),
+                   narrow = zeros(backend, rows, outputs);
+    half.type = narrow.type = FS_BF16;
+    backend->fill(backend, ones, 1);
+    backend->fill(backend, bias, 1);
+    backend->copy(backend, half, ones);
+    backend->linear_forward(backend, narrow, fs_view_rows(half, 0, rows), fs_view_rows(half, rows, outputs), bias,
+                            FS_LINEAR, fs_no_view());
+    backend->copy(backend, y, narrow);
+    if (fault != NULL) {
+        assert_int_equal(backend->synchronise(backend, &error), FS_FAILED);
+        assert_non_null(strstr(error.text, fault));
+    } else {
+        assert_true(first_number(backend, y) == sum);
+        assert_int_equal(backend->synchronise(backend, &error), FS_OK);
+    }
+    void *const all[] = {ones.data, half.data, bias.data, y.data, narrow.data};
+    for (int i = 0; i < 5; i++) {
+        backend->release(backend, all[i]);
+    }
+}
+
+/* An algorithm that the call refuses gives way to the next, then to a product without the epilogue; when there is none
+ * at all, that is the fault. */
+static void test_refused_algorithms(void **state)
+{
+    (void)state;
+    struct fs_backend *backend = open_backend();
+    cuda_host.refuse_algorithms = 2;
+    expect_sums(backend, 64, 65, NULL);
+    expect_sums(backend, 64, 65, NULL);     /* the choice is kept */
+    expect_sums(backend, 4096, 4096, NULL); /* parts of a sum are added in float32: in bf16 they would stop at 1024 */
+    close_backend(backend);
+    backend = open_backend();
+    cuda_host.refuse_algorithms = 100;
+    expect_sums(backend, 64, 0, "cuBLASLt has no algorithm");
+    close_backend(backend);
+    assert_string_equal(cuda_host_report(), "");
+}
+
+/* --- several devices --- */
+
+static void test_device_of_the_local_rank(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *variable, *value;
+        int devices, expected;
+    } cases[] = {{"SLURM_LOCALID", "2", 4, 2},
+                 {"OMPI_COMM_WORLD_LOCAL_RANK", "5", 4, 1},
+                 {"MPI_LOCALRANKID", "1", 1, 0},
+                 {"LOCAL_RANK", "", 4, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cuda_host_reset();
+        cuda_host.devices = cases[i].devices;
+        setenv(cases[i].variable, cases[i].value, 1);
+        struct fs_backend *backend = open_backend();
+        unsetenv(cases[i].variable);
+        assert_int_equal(cuda_host_device(), cases[i].expected);
+        close_backend(backend);
+    }
 }
 
 /* --- reserved memory --- */
@@ -459,6 +611,10 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_graph_not_wanted, start),
         cmocka_unit_test_setup(test_graph_given_up, start),
         cmocka_unit_test_setup(test_graph_with_download, start),
+        cmocka_unit_test_setup(test_graph_of_other_operands, start),
+        cmocka_unit_test_setup(test_uploads_are_taken_at_once, start),
+        cmocka_unit_test_setup(test_refused_algorithms, start),
+        cmocka_unit_test_setup(test_device_of_the_local_rank, start),
         cmocka_unit_test_setup(test_updates_allocate_nothing, start),
         cmocka_unit_test_setup(test_no_device, start),
         cmocka_unit_test_setup(test_reserved_memory, start),

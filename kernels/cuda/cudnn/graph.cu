@@ -234,11 +234,15 @@ fs_cudnn_part fs_cudnn_device(const char *json, char *reason, size_t size)
     fs_cudnn_part device = NULL;
     cudnnStatus_t status = cudnnBackendCreateDescriptor(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &device);
     if (status == CUDNN_STATUS_SUCCESS) {
-        const int32_t first = 0;
+        int current = 0; /* the process's own, as its handle is */
+        if (json == NULL) {
+            (void)cudaGetDevice(&current);
+        }
+        const int32_t number = current;
         status = json != NULL
                      ? cudnnBackendSetAttribute(device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
                                                 (int64_t)strlen(json), json)
-                     : cudnnBackendSetAttribute(device, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, &first);
+                     : cudnnBackendSetAttribute(device, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, &number);
     }
     if (status == CUDNN_STATUS_SUCCESS) {
         status = cudnnBackendFinalize(device);

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kernels/cuda/cudnn/library.h"
+
 extern "C" {
 #include "kernels/base/memory.h"
 }
@@ -28,6 +30,9 @@ struct fs_cudnn {
 
 static bool begin(struct fs_cudnn *cudnn, cudaStream_t stream, char *reason, size_t size)
 {
+    if (!fs_cudnn_open(reason, size)) {
+        return false;
+    }
     const size_t version = cudnnGetVersion();
     if (version < OLDEST) {
         snprintf(reason, size, "cuDNN %zu.%zu is older than 9.16", version / 10000, version / 100 % 100);
