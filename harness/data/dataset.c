@@ -195,7 +195,8 @@ fs_status fs_dataset_open_with(const struct fs_dataset_config *config, const str
     dataset->source = source;
     dataset->mirror = config->mirror;
     fs_status status = source->open(config, access, dataset, error);
-    if (status == FS_OK && !dataset->sha256[0] && !access->only_kept) {
+    const bool readable = !access->only_kept || !source->resized; /* else what was not decoded cannot be read */
+    if (status == FS_OK && !dataset->sha256[0] && readable) {
         status = hash_contents(dataset, error);
     }
     if (status != FS_OK) {
