@@ -98,7 +98,7 @@ static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS
         if (updates > 0) {
             fs_single_phase(setup, count == 0 ? FS_START_FRESH : FS_START_CONTINUE, &phases[count]);
             phases[count].updates = updates;
-            phases[count].averages_continue = count > 0;
+            phases[count].averages_continue = phases[count].schedule_continues = count > 0;
             phases[count].part = part;
             phases[count].tangents = part == PART_MEAN_FLOW ? fs_interval_share(setup) : 0;
             count++;

@@ -49,6 +49,7 @@ struct fs_phase {
     int64_t updates;
     enum fs_start start;      /* whose weights it begins with; CONTINUE keeps weights and moments */
     bool averages_continue;   /* with CONTINUE: the averages go on too, as in one phase */
+    bool schedule_continues;  /* likewise a schedule that begins anew with each phase */
     bool teacher_is_previous; /* at its begin the teacher becomes the EMA of the phase before */
     bool asks_teacher;        /* its targets ask FS_NETWORK_TEACHER, whose weights are kept for it */
     /* (x0, x1) come from these, not from the data set; all phases that ask for pairs ask for the same. */

@@ -739,17 +739,36 @@ static void mix(struct fs_method_context *context, struct fs_view out, const flo
     backend->mix(backend, out, a_view, x, c_view, y, clip);
 }
 
-/* The phase that `trainer->update` lies in, its first update, and the one at which its averages began. */
-static const struct fs_phase *current_phase(const struct trainer *trainer, int64_t *begin, int64_t *averages_begin)
+/* Where in its phases `trainer->update` lies: the first update of its own phase, and of those that it goes on from. */
+struct place {
+    const struct fs_phase *phase;
+    int64_t begin, averages_begin;
+    int64_t schedule_begin, schedule_updates; /* of the phases that are one for the schedule */
+};
+
+static struct place current_place(const struct trainer *trainer)
 {
-    *begin = *averages_begin = 0;
-    int i = 0;
-    while (i + 1 < trainer->phase_count && trainer->update >= *begin + trainer->phases[i].updates) {
-        *begin += trainer->phases[i].updates;
-        i++;
-        *averages_begin = trainer->phases[i].averages_continue ? *averages_begin : *begin;
+    struct place place = {.phase = trainer->phases, .schedule_updates = trainer->phases[0].updates};
+    int64_t end = 0;
+    for (int i = 0; i < trainer->phase_count; i++) {
+        const struct fs_phase *phase = &trainer->phases[i];
+        const bool began = i == 0 || trainer->update >= end; /* phases that come later only prolong the schedule's */
+        if (began) {
+            place.phase = phase;
+            place.begin = end;
+            place.averages_begin = phase->averages_continue ? place.averages_begin : end;
+        }
+        if (i > 0 && phase->schedule_continues) {
+            place.schedule_updates += phase->updates;
+        } else if (began) {
+            place.schedule_begin = end;
+            place.schedule_updates = phase->updates;
+        } else {
+            break;
+        }
+        end += phase->updates;
     }
-    return &trainer->phases[i];
+    return place;
 }
 
 /* A phase begins: the averages restart from the weights, and the teacher may become the student that was. It is a
@@ -924,15 +943,16 @@ static void gather_weights(struct trainer *trainer)
     }
 }
 
-static void optimise(struct trainer *trainer, const struct fs_phase *phase, int64_t phase_begin, int64_t averages_begin)
+static void optimise(struct trainer *trainer, const struct place *place)
 {
     const struct fs_config *config = trainer->training->config;
     const struct fs_train_config *train = &config->train;
-    const int64_t averaged = trainer->update - averages_begin;
+    const int64_t averaged = trainer->update - place->averages_begin;
     const double target_ema = config->method->target_ema(&config->settings);
     const struct fs_pace_config pace = fs_config_pace(config);
     const double rate = ldexp(pace.learning_rate, -trainer->restarts);
-    const struct fs_update_place at = {trainer->update, trainer->setup.updates, phase_begin, phase->updates};
+    const struct fs_update_place at = {trainer->update, trainer->setup.updates, place->schedule_begin,
+                                       place->schedule_updates};
     const struct fs_adamw adamw = {
         .learning_rate = (float)fs_learning_rate(train, rate, &at),
         .beta1 = (float)train->beta1,
@@ -966,30 +986,28 @@ static void optimise(struct trainer *trainer, const struct fs_phase *phase, int6
 }
 
 /* The gradients of this rank's rows: the same operations in each update of a phase. */
-static void run_gradients(struct trainer *trainer, const struct fs_phase *phase, int64_t phase_begin)
+static void run_gradients(struct trainer *trainer, const struct place *place)
 {
     trainer->backend->fill(trainer->backend, trainer->gradients, 0);
     for (int done = 0; done < trainer->mine; done += trainer->micro) {
         const int left = trainer->mine - done;
-        train_rows(trainer, phase, phase_begin, done, left < trainer->micro ? left : trainer->micro);
+        train_rows(trainer, place->phase, place->begin, done, left < trainer->micro ? left : trainer->micro);
     }
 }
 
 /* One process: all operations of an update, none of which waits. */
-static void run_alone(struct trainer *trainer, const struct fs_phase *phase, int64_t phase_begin,
-                      int64_t averages_begin)
+static void run_alone(struct trainer *trainer, const struct place *place)
 {
-    run_gradients(trainer, phase, phase_begin);
+    run_gradients(trainer, place);
     if (fs_config_pace(trainer->training->config).clip_norm >
         0) { /* one pass over the gradients; curves take their own */
         trainer->backend->sum_squares(trainer->backend, trainer->norm2, trainer->gradients);
     }
-    optimise(trainer, phase, phase_begin, averages_begin);
+    optimise(trainer, place);
 }
 
 /* What follows the gradients where several ranks have some. */
-static void run_together(struct trainer *trainer, const struct fs_phase *phase, int64_t phase_begin,
-                         int64_t averages_begin)
+static void run_together(struct trainer *trainer, const struct place *place)
 {
     fs_reduction_sum(&trainer->reduction, trainer->gradients);
     if (fs_config_pace(trainer->training->config).clip_norm > 0) {
@@ -998,7 +1016,7 @@ static void run_together(struct trainer *trainer, const struct fs_phase *phase, 
     if (!trainer->moments_in_parts) {
         fs_reduction_gather(&trainer->reduction, trainer->gradients);
     }
-    optimise(trainer, phase, phase_begin, averages_begin);
+    optimise(trainer, place);
 }
 
 /* What a rank says of its share in an update. */
@@ -1013,27 +1031,26 @@ struct update_decision {
     bool stop, failed;
 };
 
-static void run_update(struct trainer *trainer, const struct fs_phase *phase, int64_t phase_begin,
-                       int64_t averages_begin, double *seconds)
+static void run_update(struct trainer *trainer, const struct place *place, double *seconds)
 {
     struct fs_backend *backend = trainer->backend;
     const bool alone = trainer->comm->size == 1;
     const double begin = fs_seconds();
     do {
         if (backend->update_begin) {
-            backend->update_begin(backend, (uint64_t)phase_begin);
+            backend->update_begin(backend, (uint64_t)place->begin);
         }
         if (alone) {
-            run_alone(trainer, phase, phase_begin, averages_begin);
+            run_alone(trainer, place);
         } else {
-            run_gradients(trainer, phase, phase_begin);
+            run_gradients(trainer, place);
         }
     } while (backend->update_end && !backend->update_end(backend));
     if (!alone) { /* the others need these gradients, whatever happened to them: all learn of it below */
         float waits = 0;
         backend->download(backend, &waits, trainer->gradients.data, sizeof waits);
         *seconds = fs_seconds() - begin;
-        run_together(trainer, phase, phase_begin, averages_begin);
+        run_together(trainer, place);
     }
 }
 
@@ -1061,13 +1078,12 @@ static struct update_decision decide(struct trainer *trainer, const struct updat
 static fs_status one_update(struct trainer *trainer, double *loss, struct fs_error *error)
 {
     struct fs_backend *backend = trainer->backend;
-    int64_t phase_begin, averages_begin;
-    const struct fs_phase *phase = current_phase(trainer, &phase_begin, &averages_begin);
+    const struct place place = current_place(trainer);
     struct update_report report = {0, 0, false, false};
-    if (trainer->update == phase_begin) {
-        begin_phase(trainer, phase);
+    if (trainer->update == place.begin) {
+        begin_phase(trainer, place.phase);
     }
-    run_update(trainer, phase, phase_begin, averages_begin, &report.seconds);
+    run_update(trainer, &place, &report.seconds);
     fs_status status = trainer->unready.status;
     if (status != FS_OK) { /* the device went through its operations; what they gave is nothing */
         *error = trainer->unready;
@@ -1096,8 +1112,8 @@ static fs_status one_update(struct trainer *trainer, double *loss, struct fs_err
                        trainer->training->run, text, (long long)trainer->update, saved, trainer->training->folder,
                        trainer->training->config->method->name);
     }
-    trainer->window.flops +=
-        trainer->mine * fs_update_flops(trainer->training->config->method, &trainer->setup, phase, &trainer->sizes);
+    trainer->window.flops += trainer->mine * fs_update_flops(trainer->training->config->method, &trainer->setup,
+                                                             place.phase, &trainer->sizes);
     trainer->window.loss += *loss;
     trainer->window.updates++;
     trainer->update++;

@@ -692,7 +692,7 @@ static void alpha_falls_by_its_schedule(void **state)
     int64_t begin = 0;
     for (int k = 0; k < 3; k++) {
         assert_int_equal(phases[k].start, k == 0 ? FS_START_FRESH : FS_START_CONTINUE);
-        assert_int_equal(phases[k].averages_continue, k > 0);
+        assert_true(phases[k].averages_continue == (k > 0) && phases[k].schedule_continues == (k > 0));
         assert_true((phases[k].tangents > 0) == (k == 2));
         assert_true(mock.method->extra_forwards(&mock.setup, &phases[k]) == (k == 1 ? 0.5 : 0));
         for (mock.update = begin; mock.update < begin + phases[k].updates; mock.update += 96) {

@@ -311,12 +311,12 @@ static int three_phases(const struct fs_method_setup *setup, struct fs_phase pha
     for (int i = 0; i < 3; i++) {
         fs_single_phase(setup, i == 0 ? FS_START_FRESH : FS_START_CONTINUE, &phases[i]);
         phases[i].updates = updates[i];
-        phases[i].averages_continue = i > 0;
+        phases[i].averages_continue = phases[i].schedule_continues = i > 0;
     }
     return 3;
 }
 
-/* Three that restart the averages, each at its first update. */
+/* Three that restart the averages, or else the schedule, each at its first update. */
 static int three_restarts(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
     const int count = three_phases(setup, phases);
@@ -326,26 +326,39 @@ static int three_restarts(const struct fs_method_setup *setup, struct fs_phase p
     return count;
 }
 
+static int three_schedules(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
+{
+    const int count = three_phases(setup, phases);
+    for (int i = 0; i < count; i++) {
+        phases[i].schedule_continues = false;
+    }
+    return count;
+}
+
 /* Both averages are in a checkpoint, with the weights and their moments. */
-static void averages_go_on_where_a_phase_says_so(void **state)
+static void phases_go_on_where_they_say_so(void **state)
 {
     (void)state;
-    int (*const cuts[3])(const struct fs_method_setup *, struct fs_phase *) = {NULL, three_phases, three_restarts};
+    int (*const cuts[4])(const struct fs_method_setup *, struct fs_phase *) = {NULL, three_phases, three_restarts,
+                                                                               three_schedules};
     struct fs_experiment experiment;
     struct fs_error error = {.text = ""};
-    char checkpoint[1024], name[32], sha256[3][65];
+    char checkpoint[1024], name[32], sha256[4][65];
     read_experiment("shortcut", 24, &experiment);
+    experiment.runs[0].train.schedule = FS_SCHEDULE_COSINE_PHASE;
+    experiment.runs[0].train.warmup = 2;
     struct fs_method method = *experiment.runs[0].method;
     fs_mock_set_option(&method, &experiment.runs[0].settings, "target_ema", 0.8);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         method.phases = cuts[i] ? cuts[i] : experiment.runs[0].method->phases;
         experiment.runs[0].method = &method;
-        snprintf(name, sizeof name, "averages-%d", i);
+        snprintf(name, sizeof name, "phases-%d", i);
         train(&experiment.runs[0], test_path(name), checkpoint);
         must(fs_sha256_file(checkpoint, sha256[i], &error), &error);
     }
     assert_string_equal(sha256[0], sha256[1]);
     assert_string_not_equal(sha256[0], sha256[2]);
+    assert_string_not_equal(sha256[0], sha256[3]);
     fs_experiment_free(&experiment);
 }
 
@@ -477,7 +490,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_read_ends_the_training),
         cmocka_unit_test(a_method_chooses_its_loss),
         cmocka_unit_test(micro_batches_train_the_same_network),
-        cmocka_unit_test(averages_go_on_where_a_phase_says_so),
+        cmocka_unit_test(phases_go_on_where_they_say_so),
         cmocka_unit_test(samples_go_by_their_row_of_the_bank),
         cmocka_unit_test(pairs_are_the_teachers_euler_images),
     };
