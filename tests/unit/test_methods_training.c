@@ -134,7 +134,7 @@ static void train_both_ways(const struct lesson *lesson, const char *name)
 {
     struct watch whole = {0};
     struct fs_error error = {.text = ""};
-    const int64_t updates = own_updates(lesson->config), stops[] = {1, updates / 2, updates - 1};
+    const int64_t updates = own_updates(lesson->config), stops[] = {1, updates / 2, updates - 2};
     char checkpoint[1024], folder[64], want[65], got[65];
     snprintf(folder, sizeof folder, "%s-whole", name);
     assert_true(train(lesson, test_path(folder), &whole, checkpoint) == updates);
@@ -142,7 +142,8 @@ static void train_both_ways(const struct lesson *lesson, const char *name)
     snprintf(folder, sizeof folder, "%s-stopped", name);
     for (int i = 0; i < 3; i++) {
         struct watch watch = {.stop_at = stops[i]};
-        assert_true(train(lesson, test_path(folder), &watch, checkpoint) == stops[i]);
+        const int64_t reached = train(lesson, test_path(folder), &watch, checkpoint);
+        assert_in_range(reached, stops[i], stops[i] + 1); /* ranks agree on it with the update's loss */
     }
     struct watch rest = {0};
     assert_true(train(lesson, test_path(folder), &rest, checkpoint) == updates);
