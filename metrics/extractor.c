@@ -3,11 +3,14 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernels/base/hash.h"
+#include "metrics/classifier.h"
 #include "metrics/fashion_cnn.h"
 #include "metrics/inception.h"
 #include "metrics/metric.h"
+#include "metrics/weights_file.h"
 
 static const struct {
     const char *name;
@@ -48,24 +51,40 @@ static int index_of(const char *name, struct fs_error *error)
         strncat(names, i > 0 ? ", " : "", sizeof names - strlen(names) - 1);
         strncat(names, extractors[i].name, sizeof names - strlen(names) - 1);
     }
-    fs_fail(error, FS_USAGE, "unknown feature extractor '%s': there is %s", name, names);
+    fs_fail(error, FS_USAGE, "unknown feature extractor '%s': there is %s, and NAME" FS_EXTRACTOR_ENDING, name, names);
     return -1;
 }
 
 fs_status fs_extractor_check_name(const char *name, struct fs_error *error)
 {
+    if (fs_ends_with(name, FS_EXTRACTOR_ENDING)) {
+        return FS_OK;
+    }
     return index_of(name, error) < 0 ? FS_USAGE : FS_OK;
+}
+
+/* The file as it is named, or where the weights of the others are looked for. */
+static fs_status open_file(const char *name, struct fs_backend *backend, struct fs_extractor *extractor,
+                           struct fs_error *error)
+{
+    char path[FS_PATH_ROOM];
+    FS_TRY(fs_path(path, error, "%s", name));
+    if (access(path, R_OK) != 0) {
+        FS_TRY(fs_weights_file_find("extractor", name, "`fewstep extractor` makes one", path, error));
+    }
+    return fs_classifier_open(backend, path, extractor, error);
 }
 
 fs_status fs_extractor_open(const char *name, struct fs_backend *backend, struct fs_extractor *extractor,
                             struct fs_error *error)
 {
     *extractor = (struct fs_extractor){0};
-    const int index = index_of(name, error);
-    if (index < 0) {
-        return FS_USAGE;
+    if (fs_ends_with(name, FS_EXTRACTOR_ENDING)) {
+        FS_TRY(open_file(name, backend, extractor, error));
+    } else {
+        const int index = index_of(name, error);
+        FS_TRY(index < 0 ? FS_USAGE : extractors[index].open(backend, extractor, error));
     }
-    FS_TRY(extractors[index].open(backend, extractor, error));
     name_device(backend, extractor->device);
     return FS_OK;
 }

@@ -39,7 +39,11 @@ struct fs_extractor {
     void (*destroy)(struct fs_extractor *extractor);
 };
 
-/* By name ("fashion-cnn"); `backend` must outlive it. FS_USAGE names the ones there are, or says that the weights are
+/* What `fewstep extractor` makes is named by its file, so: */
+#define FS_EXTRACTOR_ENDING ".safetensors"
+
+/* By name ("fashion-cnn"), or by the path of a file that `fewstep extractor` made (its name, where it lies with the
+ * weights of the others); `backend` must outlive it. FS_USAGE names the ones there are, or says that the weights are
  * missing or not the ones expected, and how to get them. */
 fs_status fs_extractor_open(const char *name, struct fs_backend *backend, struct fs_extractor *extractor,
                             struct fs_error *error);

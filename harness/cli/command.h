@@ -30,6 +30,6 @@ fs_command fs_command_fid;
 fs_command fs_command_stats;
 fs_command fs_command_bench;
 fs_command fs_command_doctor;
-fs_command fs_command_fashion_cnn;
+fs_command fs_command_extractor;
 
 #endif

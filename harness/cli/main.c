@@ -38,7 +38,7 @@ static const struct entry entries[] = {
     {"stats", fs_command_stats, "mean and covariance of features of pictures, as an .npz"},
     {"bench", fs_command_bench, "time of each operation and of a whole update, as a share of this machine's peak"},
     {"doctor", fs_command_doctor, "compiler, libraries, instruction sets, data sets, weights: what is here"},
-    {"fashion-cnn", fs_command_fashion_cnn, "train the classifier behind the fashion-cnn features again"},
+    {"extractor", fs_command_extractor, "a feature extractor of one's own, for tables of one's own pictures"},
 };
 #define ENTRIES ((int)(sizeof entries / sizeof *entries))
 

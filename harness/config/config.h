@@ -17,7 +17,8 @@
 #define FS_UPDATES_MAX 32 /* updates it is scored at before its last */
 #define FS_NAMES_MAX 4    /* extractors a run is scored with */
 #define FS_METRICS_MAX 16
-#define FS_HASH_TEXT 65 /* SHA-256 in hexadecimal, with its terminator */
+#define FS_NAME_ROOM 128 /* bytes of a name in a list, with its terminator */
+#define FS_HASH_TEXT 65  /* SHA-256 in hexadecimal, with its terminator */
 
 #define FS_TEACHER_METHOD "flow-matching" /* what every teacher is trained by */
 
@@ -111,9 +112,9 @@ struct fs_evaluate_config {
     bool quantize;
     enum fs_resize resize;
     enum fs_precision decoder_precision; /* of latents */
-    char extractors[FS_NAMES_MAX][32];
+    char extractors[FS_NAMES_MAX][FS_NAME_ROOM];
     int extractor_count;
-    char metrics[FS_METRICS_MAX][32];
+    char metrics[FS_METRICS_MAX][FS_NAME_ROOM];
     int metric_count;
 };
 

@@ -18,13 +18,13 @@ enum fs_key_kind {
     FS_KEY_TEXT,
     FS_KEY_METHOD, /* const struct fs_method * by its name */
     FS_KEY_WHOLES, /* int[], with its count */
-    FS_KEY_TEXTS,  /* char[][32], with its count */
+    FS_KEY_TEXTS,  /* char[][FS_NAME_ROOM], with its count */
     FS_KEY_REALS,  /* double[], with its count */
     FS_KEY_NODES,  /* const struct fs_node *: a list with something in it, which the caller reads */
 };
 
 #define FS_KEY_NAME 96
-#define FS_TEXTS_SIZE 32
+#define FS_TEXTS_SIZE FS_NAME_ROOM
 
 struct fs_key {
     char name[FS_KEY_NAME];         /* dotted: train.batch */
@@ -39,6 +39,7 @@ struct fs_key {
     const char *choices;               /* CHOICE: "constant|cosine" */
     const char *zero;                  /* the word that stands for 0 */
     const char *(*name_at)(int index); /* the texts that are allowed, NULL past the last; not given: any */
+    const char *ending;                /* texts that end so are allowed besides: names of files; not given: none */
     bool trains;                       /* part of train_hash */
     bool of_teacher;                   /* a method's key that counts where another one has it for a teacher, too */
 };

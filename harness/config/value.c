@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/base/file.h"
+
 /* --- numbers as text --- */
 
 const char *fs_number_text(double value, char text[FS_NUMBER_TEXT])
@@ -127,8 +129,12 @@ static void expect_names(const struct fs_key *key, struct words *words)
     }
     const char *name;
     for (int i = 0; (name = key->name_at(i)) != NULL; i++) {
-        const char *separator = i == 0 ? "" : key->name_at(i + 1) == NULL ? " or " : ", ";
+        const bool last = key->name_at(i + 1) == NULL && key->ending == NULL;
+        const char *separator = i == 0 ? "" : last ? " or " : ", ";
         add_words(words, "%s%s", separator, name);
+    }
+    if (key->ending != NULL) {
+        add_words(words, " or a file NAME%s", key->ending);
     }
 }
 
@@ -248,7 +254,7 @@ static bool name_allowed(const struct fs_key *key, const char *text)
             return true;
         }
     }
-    return key->name_at == NULL;
+    return key->name_at == NULL || (key->ending != NULL && fs_ends_with(text, key->ending));
 }
 
 static bool parse_text(const struct fs_key *key, const struct fs_node *node, char *out, size_t size)

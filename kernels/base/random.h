@@ -29,6 +29,7 @@ enum fs_stream {
     FS_STREAM_MIRROR = 18,         /* which visits of a training see a picture mirrored */
     FS_STREAM_POSTERIOR = 19,      /* what visits of a training see of a latent */
     FS_STREAM_PAIRED_NOISE = 20,   /* of a training that pairs noise with data */
+    FS_STREAM_DISTURBANCE = 31,    /* noise in pictures that are made worse on purpose */
     FS_STREAM_METHOD = 64,         /* to 95: draws of a training method that mean something else than those above */
 };
 

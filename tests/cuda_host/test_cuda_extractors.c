@@ -23,7 +23,7 @@
 struct fs_backend *fs_cuda_backend(struct fs_error *error);
 
 static struct fs_error error;
-static uint8_t pixels[PICTURES * FS_FASHION_CNN_PIXELS];
+static uint8_t pixels[PICTURES * (28 * 28)];
 static const struct fs_image_batch pictures = {pixels, true, PICTURES, 28, 28, 1, 0, 0};
 
 static int start(void **state)
@@ -80,7 +80,7 @@ static void test_fashion_cnn(void **state)
 {
     (void)state;
     struct fs_backend *backends[2] = {fs_cpu_backend(1, &error), open_cuda()};
-    static float features[2][PICTURES * FS_FASHION_CNN_FEATURES], logits[2][PICTURES * FS_FASHION_CNN_CLASSES];
+    static float features[2][PICTURES * FS_CLASSIFIER_FEATURES], logits[2][PICTURES * 10];
     for (int i = 0; i < 2; i++) {
         struct fs_extractor extractor = open_fashion_cnn(backends[i]);
         float *const taps[] = {features[i], logits[i]};
@@ -88,7 +88,7 @@ static void test_fashion_cnn(void **state)
         fs_extractor_close(&extractor);
     }
     const float *const got[] = {features[1], logits[1]}, *const want[] = {features[0], logits[0]};
-    const int counts[] = {PICTURES * FS_FASHION_CNN_FEATURES, PICTURES * FS_FASHION_CNN_CLASSES};
+    const int counts[] = {PICTURES * FS_CLASSIFIER_FEATURES, PICTURES * 10};
     for (int tap = 0; tap < 2; tap++) {
         double off = 0, size = 0;
         for (int i = 0; i < counts[tap]; i++) {
@@ -129,7 +129,7 @@ static void test_faults(void **state)
 {
     (void)state;
     int *const faults[] = {&cuda_host.fail_copy, &cuda_host.fail_launch};
-    float features[PICTURES * FS_FASHION_CNN_FEATURES];
+    float features[PICTURES * FS_CLASSIFIER_FEATURES];
     float *const taps[] = {features, NULL};
     for (int kind = 0; kind < 2; kind++) {
         fs_status status = FS_FAILED;

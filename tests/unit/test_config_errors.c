@@ -97,7 +97,7 @@ static const struct {
     {TRAIN "model:\n  preset: dit-xxl/4\n", ":6: model.preset: expected dit-xs, dit-ti, dit-s, dit-b, dit-l or dit-xl "
                                             "with a patch size, such as dit-xs/4, got 'dit-xxl/4'"},
     {TRAIN "evaluate: {extractors: [resnet]}\n",
-     ":5: evaluate.extractors: expected a list of fashion-cnn or inception-v3, got 'resnet'"},
+     ":5: evaluate.extractors: expected a list of fashion-cnn, inception-v3 or a file NAME.safetensors, got 'resnet'"},
     {TRAIN "evaluate: {metrics: [fid]}\n",
      ":5: evaluate.metrics: expected a list of fd, kid, is, fd_infinity, sfd, precision, recall, density, coverage or "
      "spectrum, got 'fid'"},

@@ -15,12 +15,15 @@
 #include "kernels/base/file.h"
 #include "kernels/base/hash.h"
 #include "kernels/base/safetensors.h"
-#include "metrics/train_fashion_cnn.h"
+#include "metrics/fashion_cnn.h"
+#include "metrics/train_classifier.h"
 #include "tests/support/folder.h"
 #include "tests/reference/reference.h"
 
-#define PIXELS FS_FASHION_CNN_PIXELS
-#define FEATURES FS_FASHION_CNN_FEATURES
+#define PIXELS (28 * 28)
+#define FEATURES FS_CLASSIFIER_FEATURES
+
+static const struct fs_classifier_shape grey28 = {28, 1, 10};
 
 static struct fs_backend *backend;
 static char path[512]; /* of weights that a test writes */
@@ -95,37 +98,37 @@ static void recipe_learns_and_repeats_itself(void **state)
     int32_t labels[TRAIN + TEST];
     assert_non_null(pixels);
     square_pictures(1, TRAIN + TEST, pixels, labels);
-    const struct fs_labelled_pictures train = {pixels, labels, TRAIN},
-                                      test = {pixels + TRAIN * PIXELS, labels + TRAIN, TEST};
-    struct fs_fashion_cnn_recipe recipe = fs_fashion_cnn_recipe();
+    const struct fs_labelled_pictures train = {pixels, labels, TRAIN, grey28},
+                                      test = {pixels + TRAIN * PIXELS, labels + TRAIN, TEST, grey28};
+    struct fs_classifier_recipe recipe = fs_classifier_recipe();
     struct losses losses = {0};
-    const struct fs_fashion_cnn_watch watch = {remember, &losses};
-    struct fs_fashion_cnn_result result, again;
+    const struct fs_classifier_watch watch = {remember, &losses};
+    struct fs_classifier_result result, again;
     struct fs_error error;
     recipe.epochs = 4;
     recipe.batch = 24;
-    expect(fs_fashion_cnn_train(backend, &recipe, &train, &test, path, &watch, &result, &error), FS_OK, &error, NULL);
+    expect(fs_classifier_train(backend, &recipe, &train, &test, path, &watch, &result, &error), FS_OK, &error, NULL);
     assert_int_equal(losses.updates, 4 * (TRAIN / 24));
     assert_true(losses.first > 1.5 && losses.last < 0.3);
     assert_true(result.accuracy >= 0.95);
-    expect(fs_fashion_cnn_train(backend, &recipe, &train, &test, path, NULL, &again, &error), FS_OK, &error, NULL);
+    expect(fs_classifier_train(backend, &recipe, &train, &test, path, NULL, &again, &error), FS_OK, &error, NULL);
     assert_string_equal(result.sha256, again.sha256);
     recipe.seed = 1;
     recipe.epochs = 1;
     recipe.accuracy = 0;
-    expect(fs_fashion_cnn_train(backend, &recipe, &train, &test, path, NULL, &again, &error), FS_OK, &error, NULL);
+    expect(fs_classifier_train(backend, &recipe, &train, &test, path, NULL, &again, &error), FS_OK, &error, NULL);
     assert_string_not_equal(result.sha256, again.sha256);
     unlink(path);
 
     recipe.accuracy = 1.01;
-    expect(fs_fashion_cnn_train(backend, &recipe, &train, &test, path, NULL, &again, &error), FS_FAILED, &error,
+    expect(fs_classifier_train(backend, &recipe, &train, &test, path, NULL, &again, &error), FS_FAILED, &error,
            "was not written");
     assert_int_equal(access(path, F_OK), -1);
     labels[3] = 10;
-    expect(fs_fashion_cnn_train(backend, &recipe, &train, &test, path, NULL, &again, &error), FS_USAGE, &error,
+    expect(fs_classifier_train(backend, &recipe, &train, &test, path, NULL, &again, &error), FS_USAGE, &error,
            "picture 3 has the label 10");
-    const struct fs_labelled_pictures few = {pixels, labels, 23};
-    expect(fs_fashion_cnn_train(backend, &recipe, &few, &test, path, NULL, &again, &error), FS_USAGE, &error,
+    const struct fs_labelled_pictures few = {pixels, labels, 23, grey28};
+    expect(fs_classifier_train(backend, &recipe, &few, &test, path, NULL, &again, &error), FS_USAGE, &error,
            "23 training pictures");
     free(pixels);
 }
@@ -151,7 +154,7 @@ static void committed_file_is_the_expected_one(void **state)
     assert_string_equal(FS_FASHION_CNN_SHA256, sha256);
     assert_int_equal(extractor.tap_count, 2);
     assert_string_equal(extractor.taps[1].name, "logits");
-    assert_int_equal(extractor.taps[1].dim, FS_FASHION_CNN_CLASSES);
+    assert_int_equal(extractor.taps[1].dim, 10);
     assert_string_equal(extractor.taps[0].name, "penultimate");
     assert_int_equal(extractor.taps[0].dim, FEATURES);
     assert_string_equal(extractor.path, "metrics/fashion-cnn.safetensors");
@@ -193,10 +196,12 @@ static double *reference_features(const uint8_t *pixels, int64_t count)
     for (int64_t i = 0; i < count * PIXELS; i++) {
         *fs_at(x, 0, i) = pixels[i] / 127.5 - 1;
     }
-    for (int i = 0; i < FS_FASHION_CNN_LAYERS - 1; i++) {
-        const struct fs_fashion_cnn_layer *layer = fs_fashion_cnn_layer(i);
+    struct fs_classifier_layer layers[FS_CLASSIFIER_LAYERS];
+    fs_classifier_layers(&grey28, layers);
+    for (int i = 0; i < FS_CLASSIFIER_LAYERS - 1; i++) {
+        const struct fs_classifier_layer *layer = &layers[i];
         const struct fs_window *window = &layer->window;
-        const int64_t filters = window->out_channels, next = fs_fashion_cnn_layer(i + 1)->window.in_height;
+        const int64_t filters = window->out_channels, next = layers[i + 1].window.in_height;
         struct fs_view w = reference_tensor(&file, layer->name, "weight", filters,
                                             window->in_channels * window->kernel_height * window->kernel_width);
         struct fs_view bias = reference_tensor(&file, layer->name, "bias", 1, filters);
@@ -327,7 +332,7 @@ static void other_weights_are_refused(void **state)
     struct fs_error error;
     struct fs_new_file file;
     struct fs_extractor extractor;
-    struct fs_fashion_cnn cnn;
+    struct fs_classifier cnn;
     expect(fs_file_read("metrics/fashion-cnn.safetensors", 4 << 20, &contents, &size, &error), FS_OK, &error, NULL);
     assert_true(size < 2000000);
     contents[size - 100] ^= 1;
@@ -342,9 +347,9 @@ static void other_weights_are_refused(void **state)
     const float one = 1;
     const struct fs_tensor tensor = {.name = "conv1.weight", .type = FS_F32, .rank = 1, .shape = {1}, .data = &one};
     expect(fs_tensor_file_write(path, &tensor, 1, NULL, 0, &error), FS_OK, &error, NULL);
-    expect(fs_fashion_cnn_create(backend, 1, &cnn, &error), FS_OK, &error, NULL);
-    expect(fs_fashion_cnn_read(&cnn, path, &error), FS_USAGE, &error, "conv1.weight");
-    fs_fashion_cnn_destroy(&cnn);
+    expect(fs_classifier_create(backend, &grey28, 1, &cnn, &error), FS_OK, &error, NULL);
+    expect(fs_classifier_read(&cnn, path, &error), FS_USAGE, &error, "conv1.weight");
+    fs_classifier_destroy(&cnn);
     unlink(path);
     setenv("FEWSTEP_DATA", "/nowhere", 1);
     expect(fs_extractor_open("fashion-cnn", backend, &extractor, &error), FS_OK, &error, NULL);
@@ -358,7 +363,7 @@ static void accuracy_on_the_test_pictures(void **state)
     const struct fs_dataset_config config = {.name = "fashion-mnist"};
     struct fs_dataset dataset;
     struct fs_error error;
-    struct fs_fashion_cnn cnn;
+    struct fs_classifier cnn;
     double accuracy;
     if (access("/usr/share/datasets/fashion-mnist", R_OK) != 0) {
         print_message("skipped: no Fashion-MNIST (apt install dataset-fashion-mnist)\n");
@@ -368,13 +373,13 @@ static void accuracy_on_the_test_pictures(void **state)
     uint8_t *pixels = calloc((size_t)dataset.shape.count, 784);
     assert_non_null(pixels);
     expect(fs_dataset_bytes(&dataset, 0, dataset.shape.count, pixels, &error), FS_OK, &error, NULL);
-    const struct fs_labelled_pictures test = {pixels, dataset.labels, dataset.shape.count};
-    expect(fs_fashion_cnn_create(backend, 200, &cnn, &error), FS_OK, &error, NULL);
-    expect(fs_fashion_cnn_read(&cnn, "metrics/fashion-cnn.safetensors", &error), FS_OK, &error, NULL);
-    expect(fs_fashion_cnn_accuracy(&cnn, &test, &accuracy, &error), FS_OK, &error, NULL);
+    const struct fs_labelled_pictures test = {pixels, dataset.labels, dataset.shape.count, grey28};
+    expect(fs_classifier_create(backend, &grey28, 200, &cnn, &error), FS_OK, &error, NULL);
+    expect(fs_classifier_read(&cnn, "metrics/fashion-cnn.safetensors", &error), FS_OK, &error, NULL);
+    expect(fs_classifier_accuracy(&cnn, &test, &accuracy, &error), FS_OK, &error, NULL);
     print_message("test accuracy %.2f %%\n", 100 * accuracy);
     assert_true(accuracy >= 0.91);
-    fs_fashion_cnn_destroy(&cnn);
+    fs_classifier_destroy(&cnn);
     free(pixels);
     fs_dataset_close(&dataset);
 }
