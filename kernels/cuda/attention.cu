@@ -81,9 +81,10 @@ static __global__ void __launch_bounds__(FS_THREADS)
     }
 }
 
-/* p = softmax(s), and p_dot = p·(ṡ − Σ p·ṡ) along the direction in which s moves by s_dot. p may be s, p_dot s_dot. */
+/* p = softmax(s), and both = [p·(ṡ − Σ p·ṡ) | p]: its derivative along the direction in which s moves by s_dot, and p
+ * again. */
 static __global__ void __launch_bounds__(FS_THREADS)
-    softmax_rows_tangent(struct span p, struct span p_dot, struct span s, struct span s_dot, unsigned rows,
+    softmax_rows_tangent(struct span p, struct span both, struct span s, struct span s_dot, unsigned rows,
                          unsigned tokens)
 {
     const unsigned row = (unsigned)row_of_warp();
@@ -105,7 +106,8 @@ static __global__ void __launch_bounds__(FS_THREADS)
     const float mean = warp_sum(sum_dot) / sum;
     for (unsigned col = lane; col < tokens; col += FS_WARP) {
         const float weight = expf(load(s, row, col) - largest) / sum;
-        store(p_dot, row, col, weight * (load(s_dot, row, col) - mean));
+        store(both, row, col, weight * (load(s_dot, row, col) - mean));
+        store(both, row, tokens + col, weight);
         store(p, row, col, weight);
     }
 }
@@ -164,7 +166,7 @@ static int64_t bytes_of_sample(const struct fs_attention *op, enum pass pass)
     const int64_t type = (int64_t)fs_type_size(op->qkv.type), square = op->heads * op->tokens * op->tokens,
                   row = op->tokens * op->heads * op->head_width;
     if (pass == TANGENT) {
-        return square * 8 + 2 * square * type + 9 * row * type + 16 * 256;
+        return square * 8 + 3 * square * type + 10 * row * type + 16 * 256;
     }
     const int64_t squares = square * (backward ? 8 : 4) + (type == 2 ? square * (backward ? 4 : 2) : 0);
     return squares + (backward ? 7 * row * type + row * 4 : 4 * row * type) + 16 * 256;
@@ -218,22 +220,25 @@ static void backward_chunk(struct fs_cuda *cuda, const struct fs_attention *op, 
 }
 
 /* Value and tangent (kernels/backend.h). Sums of two products are one of twice the depth, so that they are added in
- * float32 and rounded once: Ṡ = scale·[q̇ | q]·[k | k̇]ᵀ, side by side, and ȯ = [Ṗ | P]·[v over v̇], a head's 2T rows. */
+ * float32 and rounded once: Ṡ = scale·[q̇ | q]·[k | k̇]ᵀ, side by side, and ȯ = [Ṗ | P]·[v over v̇], a head's 2T rows. q,
+ * v and p also lie by themselves: inside a pair they would begin in the middle of a row, on too few bytes for cuBLASLt
+ * where a bf16 row is odd. */
 static void tangent_chunk(struct fs_cuda *cuda, const struct fs_attention *op, char *memory)
 {
     const int64_t rows = op->samples * op->heads * op->tokens, tokens = op->tokens, head = op->head_width;
     const int64_t width = op->heads * head;
     const enum fs_type type = op->qkv.type;
     const struct fs_view queries = take(&memory, type, rows, 2 * head), keys = take(&memory, type, rows, 2 * head),
-                         values = take(&memory, type, 2 * rows, head), v = take(&memory, type, rows, head),
-                         out = take(&memory, type, rows, head), out_dot = take(&memory, type, rows, head);
+                         values = take(&memory, type, 2 * rows, head), q = take(&memory, type, rows, head),
+                         v = take(&memory, type, rows, head), out = take(&memory, type, rows, head),
+                         out_dot = take(&memory, type, rows, head);
     const struct fs_view s = take(&memory, FS_F32, rows, tokens), s_dot = take(&memory, FS_F32, rows, tokens);
-    const struct fs_view weights = take(&memory, type, rows, 2 * tokens);
-    const struct fs_view q = fs_view_cols(queries, head, head), k = fs_view_cols(keys, 0, head);
-    const struct fs_view p_dot = fs_view_cols(weights, 0, tokens), p = fs_view_cols(weights, tokens, tokens);
+    const struct fs_view weights = take(&memory, type, rows, 2 * tokens), p = take(&memory, type, rows, tokens);
+    const struct fs_view k = fs_view_cols(keys, 0, head);
     struct fs_view v_dot = values; /* the second half of a head's rows: the same steps from T rows on */
     v_dot.data = fs_view_rows(values, tokens, 0).data;
     move(cuda, op, fs_view_cols(queries, 0, head), op->dqkv, 0, true);
+    move(cuda, op, fs_view_cols(queries, head, head), op->qkv, 0, true);
     move(cuda, op, q, op->qkv, 0, true);
     move(cuda, op, k, op->qkv, width, true);
     move(cuda, op, fs_view_cols(keys, head, head), op->dqkv, width, true);
@@ -242,7 +247,7 @@ static void tangent_chunk(struct fs_cuda *cuda, const struct fs_attention *op, c
     move(cuda, op, v_dot, op->dqkv, 2 * width, true);
     multiply(cuda, op, s, op->scale, q, false, k, true);
     multiply(cuda, op, s_dot, op->scale, queries, false, keys, true);
-    FS_LAUNCH(cuda, softmax_rows_tangent, blocks_for_rows(rows), FS_THREADS, span_of(p), span_of(p_dot), span_of(s),
+    FS_LAUNCH(cuda, softmax_rows_tangent, blocks_for_rows(rows), FS_THREADS, span_of(p), span_of(weights), span_of(s),
               span_of(s_dot), (unsigned)rows, (unsigned)tokens);
     multiply(cuda, op, out, 1, p, false, v, false);
     multiply(cuda, op, out_dot, 1, weights, false, values, false);
