@@ -247,7 +247,7 @@ static fs_status encode_batch(struct encoding *e, struct shard *shard, struct fs
 static fs_status layout(const struct encoding *e, struct shard *shard, const char *sum, char **header, size_t *size,
                         struct fs_error *error)
 {
-    struct fs_latents_texts texts;
+    struct fs_latents_texts texts = {.scale = ""};
     struct fs_tensor_metadata metadata[FS_LATENTS_METADATA];
     fs_latents_shard_metadata(e->manifest, &texts, metadata);
     return fs_tensor_file_layout(shard->part, shard->tensors, shard->tensor_count, metadata, FS_LATENTS_METADATA, sum,
