@@ -267,9 +267,22 @@ static fs_status attention(struct fs_net *net, int out, int qkv, struct fs_error
     return append(of(net), layer, error);
 }
 
+/* As many images at once as half of the free memory holds, so that the rest is left for results and scratch memory. */
+static int64_t batch_that_fits(const struct backend_net *b)
+{
+    const size_t each = (size_t)b->net.arena_floats * sizeof(float);
+    const size_t free_bytes = b->backend->available != NULL ? b->backend->available(b->backend) : 0;
+    if (free_bytes == 0 || each == 0) {
+        return b->batch_max;
+    }
+    const int64_t fits = (int64_t)(free_bytes / 2 / each);
+    return fits < 1 ? 1 : fits < b->batch_max ? fits : b->batch_max;
+}
+
 static fs_status finish(struct fs_net *net, struct fs_error *error)
 {
     struct backend_net *b = of(net);
+    b->batch_max = batch_that_fits(b);
     b->arena = b->backend->allocate(b->backend, (size_t)(b->batch_max * net->arena_floats) * sizeof(float), error);
     FS_TRY(b->arena != NULL ? FS_OK : FS_FAILED);
     return b->backend->synchronise(b->backend, error); /* what went wrong with an upload */

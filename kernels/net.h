@@ -33,8 +33,8 @@ enum fs_net_output { FS_NET_LINEAR, FS_NET_RELU, FS_NET_SUM };
 enum fs_net_threads { FS_NET_THREAD_AN_IMAGE, FS_NET_THREADS_TOGETHER };
 
 /* A network for images of height × width × channels, on a backend that outlives it. batch_max ≥ 1: images that go
- * through it at once, where the backend takes them so; on the CPU as `threads` says. NULL and `error` on failure,
- * FS_USAGE for a backend that does not compute in float32; give back with destroy. */
+ * through it at once, where the backend takes them so and has the memory; on the CPU as `threads` says. NULL and
+ * `error` on failure, FS_USAGE for a backend that does not compute in float32; give back with destroy. */
 struct fs_net *fs_net_create(struct fs_backend *backend, enum fs_net_threads threads, int64_t batch_max, int64_t height,
                              int64_t width, int64_t channels, struct fs_error *error);
 void fs_net_destroy(struct fs_net *net);

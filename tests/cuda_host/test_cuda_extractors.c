@@ -11,11 +11,15 @@
 #include <string.h>
 #include <time.h>
 
+#include "harness/model/autoencoder.h"
+#include "kernels/base/memory.h"
 #include "kernels/net.h"
 #include "metrics/extractor.h"
 #include "metrics/fashion_cnn.h"
 #include "tests/cuda_host/cuda_host.h"
+#include "tests/support/autoencoder.h"
 #include "tests/support/backend_net.h"
+#include "tests/support/folder.h"
 
 #define PICTURES 3
 #define TOLERANCE 1e-5
@@ -149,6 +153,69 @@ static void test_faults(void **state)
     }
 }
 
+/* --- an autoencoder --- */
+
+enum { SIDE = 8, LATENTS = SIDE * SIDE / 4 * 4, COLOURS = SIDE * SIDE * 3, COUNT = 3 };
+
+struct decoded {
+    float mean[COUNT * LATENTS], log_variance[COUNT * LATENTS], pictures[COUNT * COLOURS];
+};
+
+static struct decoded *through_autoencoder(struct fs_backend *backend, const char *path, enum fs_type precision)
+{
+    float images[COUNT * COLOURS];
+    struct decoded *out = fs_allocate(1, sizeof *out, "pictures", &error);
+    struct fs_autoencoder *autoencoder = fs_autoencoder_open(backend, path, precision, &error);
+    assert_true(out != NULL && autoencoder != NULL);
+    for (int i = 0; i < COUNT * COLOURS; i++) {
+        images[i] = (float)(2 * test_named_uniform("pictures", (uint32_t)i) - 1);
+    }
+    assert_int_equal(
+        fs_autoencoder_encode(autoencoder, COUNT, SIDE, SIDE, images, out->mean, out->log_variance, &error), FS_OK);
+    assert_int_equal(fs_autoencoder_decode(autoencoder, COUNT, SIDE / 2, SIDE / 2, out->mean, out->pictures, &error),
+                     FS_OK);
+    fs_autoencoder_close(autoencoder);
+    return out;
+}
+
+static double off_by(const float *got, const float *expected, int count)
+{
+    double off = 0, all = 0;
+    for (int i = 0; i < count; i++) {
+        off += pow((double)got[i] - (double)expected[i], 2);
+        all += pow((double)expected[i], 2);
+    }
+    return sqrt(off / all);
+}
+
+static void compare_autoencoders(const struct decoded *got, const struct decoded *expected, double tolerance)
+{
+    assert_true(off_by(got->mean, expected->mean, COUNT * LATENTS) < tolerance);
+    assert_true(off_by(got->log_variance, expected->log_variance, COUNT * LATENTS) < tolerance);
+    assert_true(off_by(got->pictures, expected->pictures, COUNT * COLOURS) < tolerance);
+}
+
+static void test_autoencoder(void **state)
+{
+    (void)state;
+    const struct test_autoencoder tiny = {2, {32, 32}, 4, 0};
+    const char *path = test_path("tiny.safetensors");
+    test_write_autoencoder(path, &tiny, NULL, NULL);
+    struct fs_backend *cpu = fs_cpu_backend(1, &error), *cuda = open_cuda();
+    assert_non_null(cpu);
+    assert_true(cuda->native_bf16);
+    struct decoded *expected = through_autoencoder(cpu, path, FS_F32);
+    struct decoded *in_float = through_autoencoder(cuda, path, FS_F32);
+    struct decoded *in_half = through_autoencoder(cuda, path, FS_BF16);
+    compare_autoencoders(in_float, expected, 1e-5);
+    compare_autoencoders(in_half, expected, 0.05);
+    free(expected);
+    free(in_float);
+    free(in_half);
+    close_cuda(cuda);
+    cpu->destroy(cpu);
+}
+
 /* One convolution, a pooling into a part of an image, a mean. */
 static fs_status make_net(struct fs_backend *backend)
 {
@@ -219,7 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_net, start),           cmocka_unit_test_setup(test_fashion_cnn, start),
         cmocka_unit_test_setup(test_names, start),         cmocka_unit_test_setup(test_faults, start),
-        cmocka_unit_test_setup(test_out_of_memory, start),
+        cmocka_unit_test_setup(test_out_of_memory, start), cmocka_unit_test_setup(test_autoencoder, start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

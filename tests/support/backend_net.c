@@ -345,6 +345,45 @@ void test_backend_net_refusals(struct fs_backend *backend)
     free_parameters();
 }
 
+/* What is for whole images of one type, and for networks whose threads work together. */
+static void refuse_layers(struct fs_backend *backend, enum fs_net_threads threads)
+{
+    static const float numbers[48 * 16];
+    const bool together = threads == FS_NET_THREADS_TOGETHER;
+    const struct fs_net_slice input = {FS_NET_INPUT, 0, CHANNELS};
+    struct fs_net_slice a, b, half, twice, thrice;
+    struct fs_net *net = fs_net_create(backend, threads, 1, 4, 6, CHANNELS, &error);
+    assert_non_null(net);
+    assert_int_equal(fs_net_image(net, FS_F32, 4, 6, 20, &a, &error), FS_OK);
+    assert_int_equal(fs_net_image(net, FS_F32, 4, 6, 20, &b, &error), FS_OK);
+    assert_int_equal(fs_net_image(net, FS_BF16, 4, 6, 20, &half, &error), FS_OK);
+    assert_int_equal(fs_net_image(net, FS_F32, 8, 12, 20, &twice, &error), FS_OK);
+    assert_int_equal(fs_net_image(net, FS_F32, 4, 6, 60, &thrice, &error), FS_OK);
+    const struct fs_net_kernel one = {1, 1, 1, .pad_height = 0};
+    assert_int_equal(fs_net_convolution(net, a, input, &one, FS_NET_SUM, numbers, numbers, &error), FS_FAILED);
+    assert_non_null(strstr(error.text, "no layer has written"));
+    assert_int_equal(fs_net_convolution(net, a, input, &one, FS_NET_LINEAR, numbers, numbers, &error), FS_OK);
+    const fs_status fits = together ? FS_OK : FS_FAILED;
+    assert_int_equal(fs_net_group_norm(net, b, a, 5, 1e-6, numbers, numbers, true, &error), fits);
+    assert_int_equal(fs_net_upsample(net, twice, a, &error), fits);
+    assert_int_equal(fs_net_group_norm(net, b, a, 3, 1e-6, numbers, numbers, true, &error), FS_FAILED);
+    assert_int_equal(fs_net_group_norm(net, half, a, 5, 1e-6, numbers, numbers, true, &error), FS_FAILED);
+    assert_int_equal(fs_net_group_norm(net, part(b, 0, 16), part(a, 0, 16), 4, 1e-6, numbers, numbers, true, &error),
+                     FS_FAILED);
+    assert_int_equal(fs_net_upsample(net, b, a, &error), FS_FAILED);
+    assert_int_equal(fs_net_attention(net, b, a, &error), FS_FAILED);
+    assert_int_equal(fs_net_attention(net, b, thrice, &error), fits);
+    assert_int_equal(fs_net_finish(net, &error), FS_OK);
+    assert_true(fs_net_activation_bytes(net) >= 4 * 6 * 32 * (int64_t)sizeof(float));
+    fs_net_destroy(net);
+}
+
+void test_backend_net_layers(struct fs_backend *backend)
+{
+    refuse_layers(backend, FS_NET_THREADS_TOGETHER);
+    refuse_layers(backend, FS_NET_THREAD_AN_IMAGE);
+}
+
 /* --- some backend --- */
 
 static void destroy_nothing(struct fs_backend *backend)

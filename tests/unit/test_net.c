@@ -35,6 +35,8 @@ static void wrong_networks_are_refused(void **state)
     struct fs_backend some = test_some_backend(cpu);
     test_backend_net_refusals(cpu);
     test_backend_net_refusals(&some);
+    test_backend_net_layers(cpu);
+    test_backend_net_layers(&some);
     assert_null(fs_net_create(reference, FS_NET_THREAD_AN_IMAGE, 1, 4, 4, 1, &error));
     assert_int_equal(error.status, FS_USAGE);
     assert_non_null(strstr(error.text, "float32"));
