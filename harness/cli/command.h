@@ -23,6 +23,7 @@ fs_command fs_command_runs;
 fs_command fs_command_show;
 fs_command fs_command_gc;
 fs_command fs_command_merge;
+fs_command fs_command_sbatch;
 fs_command fs_command_regress;
 fs_command fs_command_reproduce;
 fs_command fs_command_encode;

@@ -32,6 +32,7 @@ static const struct entry entries[] = {
     {"runs", fs_command_runs, "the runs in the database"},
     {"show", fs_command_show, "everything about one run"},
     {"gc", fs_command_gc, "what checkpoints cost on disk, and which may go"},
+    {"sbatch", fs_command_sbatch, "an experiment as a job script for Slurm, a task a run"},
     {"merge", fs_command_merge, "several databases into one"},
     {"fid", fs_command_fid, "distances between two sets of pictures, or their statistics"},
     {"encode", fs_command_encode, "pictures to the latents that an autoencoder makes of them, for training on those"},

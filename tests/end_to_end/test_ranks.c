@@ -375,6 +375,58 @@ static void other_programs_and_other_data_are_refused(void **state)
     }
 }
 
+/* The job script, with stand-ins for what it calls: tasks that stop are queued again, and in the end the databases are
+ * joined. */
+static void a_job_script_runs_all_and_joins_them(void **state)
+{
+    (void)state;
+    static const char stand_ins[] =
+        "mkdir -p %s/bin && cd %s/bin && "
+        "printf '#!/bin/sh\\nshift\\nexec \"$@\"\\n' > srun && "
+        "printf '#!/bin/sh\\nfor last; do :; done\\necho \"${last#--wrap=}\" > merge.sh\\n' > "
+        "sbatch && printf '#!/bin/sh\\necho \"$@\" > requeued\\n' > scontrol && chmod +x *";
+    static const char task[] = "cd %s && export PATH=$PWD/bin:$PATH FEWSTEP=$(cd %s && realpath %s) "
+                               "SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=%d && bash job.sh";
+    char here[600];
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(test_shell(text, sizeof text, stand_ins, test_folder(), test_folder()), 0);
+    if (test_shell(text, sizeof text, "%s sbatch %s --out %s --only method=shortcut --set 'seed=[0, 1]' > %s",
+                   test_program(), experiment, test_path("job"), test_path("job.sh")) != 2) {
+        fail_msg("a list for seed is no value: %s", text);
+    }
+    assert_int_equal(test_shell(text, sizeof text, "%s sbatch %s --out %s --ranks 4 --set evaluate.samples=140 > %s",
+                                test_program(), experiment, test_path("job"), test_path("job.sh")),
+                     0);
+    assert_int_equal(test_shell(text, sizeof text,
+                                "grep -x '#SBATCH --array=1-3' %s && grep -x '#SBATCH --ntasks=4' %s",
+                                test_path("job.sh"), test_path("job.sh")),
+                     0);
+    for (int i = 1; i <= 3; i++) {
+        const int status = test_shell(text, sizeof text, task, test_folder(), here, test_program(), i);
+        if (status != 0) {
+            fail_msg("task %d: status %d: %s", i, status, text);
+        }
+    }
+    assert_int_equal(test_shell(text, sizeof text, "cd %s && sh merge.sh && test ! -e requeued", test_folder()), 0);
+    test_program_query(test_path("job"), "SELECT count(DISTINCT run) FROM scores", text, sizeof text);
+    assert_string_equal(text, "3 \n");
+    /* A signal to the script alone: the program stops at a checkpoint, and the task is queued again. */
+    assert_int_equal(test_shell(text, sizeof text,
+                                "%s sbatch %s --out %s --only method=shortcut --set train.updates=1000000 > %s",
+                                test_program(), experiment, test_path("long"), test_path("job.sh")),
+                     0);
+    const int status = test_shell(text, sizeof text,
+                                  "cd %s && export PATH=$PWD/bin:$PATH FEWSTEP=$(cd %s && realpath %s) "
+                                  "SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=1; bash job.sh & job=$!; "
+                                  "until ls long/runs/*/checkpoint-* > /dev/null 2>&1; do sleep 0.1; done; "
+                                  "kill -USR1 $job; wait $job",
+                                  test_folder(), here, test_program());
+    if (status != 5) {
+        fail_msg("status %d: %s", status, text);
+    }
+    assert_int_equal(test_shell(text, sizeof text, "grep -x 'requeue 7_1' %s", test_path("requeued")), 0);
+}
+
 static int prepare(void **state)
 {
     (void)state;
@@ -392,8 +444,10 @@ static int prepare(void **state)
 
 int main(int argc, char **argv)
 {
-    (void)argc;
     test_program_find(argv[0]);
+    if (argc > 1) {
+        cmocka_set_test_filter(argv[1]); /* one of the tests that need no other: a_job_script* */
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_runs_have_the_same_bits),
         cmocka_unit_test(ranks_differ_by_rounding),
@@ -401,6 +455,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_sharded_optimiser_has_the_same_bits),
         cmocka_unit_test(a_killed_rank_ends_all_and_they_go_on),
         cmocka_unit_test(a_signal_to_one_rank_stops_all),
+        cmocka_unit_test(a_job_script_runs_all_and_joins_them),
         cmocka_unit_test(without_the_module_one_line_says_so),
         cmocka_unit_test(other_programs_and_other_data_are_refused),
     };
