@@ -54,15 +54,21 @@ static fs_status parse(int argc, char **argv, struct eval_options *options, stru
 static fs_status apply(const struct eval_options *options, struct fs_config *config, struct fs_error *error)
 {
     struct fs_evaluate_config *evaluate = &config->evaluate;
+    const struct fs_evaluate_config before = *evaluate;
     if (options->steps) {
         FS_TRY(
             fs_parse_numbers("--steps", options->steps, evaluate->steps, FS_STEPS_MAX, &evaluate->step_count, error));
+    }
+    evaluate->guidance_count = before.guidance_count > 0 ? evaluate->step_count : 0;
+    for (int i = 0; i < evaluate->guidance_count; i++) {
+        evaluate->guidance_scales[i] = fs_config_scale_at(&before, evaluate->steps[i]);
     }
     if (options->samples > 0) {
         evaluate->samples = options->samples;
     }
     if (options->guidance >= 0) {
         evaluate->guidance_scale = options->guidance;
+        evaluate->guidance_count = 0;
     }
     if (options->weights) {
         FS_TRY(fs_parse_weights(options->weights, &evaluate->weights, error));

@@ -168,6 +168,9 @@ static fs_status run_all(const struct run_options *options, const struct fs_expe
         const struct fs_config *config = &experiment->runs[i];
         status = pipeline_for(&pipeline, session, &opened, config, experiment, id, options, &outcome->failures, error);
         if (status == FS_OK) {
+            status = fs_pipeline_exact(&pipeline, config, &end, error);
+        }
+        if (status == FS_OK && end == FS_PIPELINE_DONE) {
             status = fs_pipeline_run(&pipeline, config, &end, error);
         }
         outcome->taken += end == FS_PIPELINE_TAKEN;

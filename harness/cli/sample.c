@@ -207,6 +207,9 @@ static void tell(const struct sample_options *options, const struct fs_source *s
 /* Steps and guidance must mean something for these weights, as they must for a score. */
 static fs_status check(const struct sample_options *options, struct fs_config *config, struct fs_error *error)
 {
+    config->evaluate.guidance_scale =
+        fs_config_scale_at(&config->evaluate, options->steps > INT_MAX ? INT_MAX : (int)options->steps);
+    config->evaluate.guidance_count = 0;
     config->evaluate.steps[0] = options->steps > INT_MAX ? INT_MAX : (int)options->steps;
     config->evaluate.step_count = 1;
     if (options->guidance >= 0) {

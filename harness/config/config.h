@@ -24,6 +24,7 @@
 
 enum fs_attention_scale { FS_SCALE_INV_D, FS_SCALE_INV_SQRT_D };
 enum fs_schedule { FS_SCHEDULE_CONSTANT, FS_SCHEDULE_COSINE, FS_SCHEDULE_COSINE_PHASE };
+enum fs_labels { FS_LABELS_CYCLE, FS_LABELS_UNIFORM };
 enum fs_divergence { FS_DIVERGENCE_STOP, FS_DIVERGENCE_RESTART_LOWER };
 enum fs_pairing_kind { FS_PAIRING_INDEPENDENT, FS_PAIRING_OPTIMAL_TRANSPORT };
 enum fs_precision { FS_PRECISION_FP32, FS_PRECISION_BF16 };
@@ -107,6 +108,10 @@ struct fs_evaluate_config {
     int64_t samples;
     enum fs_weights_kind weights;
     double guidance_scale;
+    double guidance_scales[FS_STEPS_MAX]; /* one for each of `steps`, in place of guidance_scale when sampling */
+    int guidance_count;                   /* 0: none */
+    enum fs_labels labels;
+    bool exact_velocity; /* beside the runs, the exact velocity of the training set is scored */
     enum fs_solver sampler;
     double time_shift; /* of the grid of times, as fs_shifted_time; 1: uniform */
     bool quantize;
@@ -214,6 +219,8 @@ fs_status fs_config_check_data(const struct fs_config *config, const struct fs_d
 /* Whether the evaluate keys fit the rest, for one that was changed after it was resolved. FS_USAGE names the key. */
 fs_status fs_config_check_evaluation(const struct fs_config *config, struct fs_error *error);
 
+/* The guidance scale that scores ask for at `steps`: its own among evaluate.guidance_scales, or guidance_scale. */
+double fs_config_scale_at(const struct fs_evaluate_config *evaluate, int steps);
 /* The explicit guidance that the run is scored with at `steps`: evaluate.guidance_scale, or 1 where the weights have
  * learned it already. */
 double fs_config_guidance(const struct fs_config *config, int steps);

@@ -185,11 +185,21 @@ bool fs_config_outside_training(const struct fs_config *config, int64_t update, 
     return config->method->outside_training(&setup, steps);
 }
 
+double fs_config_scale_at(const struct fs_evaluate_config *evaluate, int steps)
+{
+    for (int i = 0; i < evaluate->guidance_count; i++) {
+        if (evaluate->steps[i] == steps) {
+            return evaluate->guidance_scales[i];
+        }
+    }
+    return evaluate->guidance_scale;
+}
+
 double fs_config_guidance(const struct fs_config *config, int steps)
 {
     const struct fs_method_setup setup = fs_config_method_setup(config);
     const char *reason;
-    return config->method->guidance_allowed(&setup, steps, &reason) ? config->evaluate.guidance_scale : 1;
+    return config->method->guidance_allowed(&setup, steps, &reason) ? fs_config_scale_at(&config->evaluate, steps) : 1;
 }
 
 fs_status fs_config_teacher(const struct fs_config *config, struct fs_config *teacher, struct fs_error *error)

@@ -133,21 +133,22 @@ static fs_status check_method(const struct fs_config *config, struct fs_error *e
 static fs_status check_guidance(const struct fs_config *config, int steps, struct fs_error *error)
 {
     const struct fs_method_setup setup = fs_config_method_setup(config);
-    const char *reason = "";
-    if (config->evaluate.guidance_scale == 1) {
+    const char *reason = "",
+               *key = config->evaluate.guidance_count > 0 ? "evaluate.guidance_scales" : "evaluate.guidance_scale";
+    if (fs_config_scale_at(&config->evaluate, steps) == 1) {
         return FS_OK;
     }
     if (config->model.classes == 0) {
-        return fs_config_fail(config, "evaluate.guidance_scale", error, "needs labels, and model.classes is 0");
+        return fs_config_fail(config, key, error, "needs labels, and model.classes is 0");
     }
     if (config->train.label_dropout == 0) {
-        return fs_config_fail(config, "evaluate.guidance_scale", error,
+        return fs_config_fail(config, key, error,
                               "needs train.label_dropout above 0: without it the null label is never trained");
     }
     if (!config->method->trains_guided(&config->settings) &&
         !config->method->guidance_allowed(&setup, steps, &reason)) {
-        return fs_config_fail(config, "evaluate.guidance_scale", error, "means nothing for %s at %d steps: %s",
-                              config->method->name, steps, reason);
+        return fs_config_fail(config, key, error, "means nothing for %s at %d steps: %s", config->method->name, steps,
+                              reason);
     }
     return FS_OK;
 }
@@ -157,6 +158,11 @@ static fs_status check_steps(const struct fs_config *config, struct fs_error *er
     const struct fs_evaluate_config *evaluate = &config->evaluate;
     const struct fs_method *method = config->method;
     const int finest = config->model.finest_steps;
+    if (evaluate->guidance_count > 0 && evaluate->guidance_count != evaluate->step_count) {
+        return fs_config_fail(config, "evaluate.guidance_scales", error,
+                              "expected a scale for each of the %d evaluate.steps, got %d", evaluate->step_count,
+                              evaluate->guidance_count);
+    }
     for (int i = 0; i < evaluate->step_count; i++) {
         if (!fs_method_takes_steps(method, finest, evaluate->steps[i])) {
             const bool any = method->freedom & FS_ANY_STEPS;

@@ -440,6 +440,11 @@ static void write_list(const struct fs_key *key, const struct fs_config *config,
         }
         if (key->kind == FS_KEY_TEXTS) {
             write_text(source + (size_t)i * FS_TEXTS_SIZE, stream);
+        } else if (key->kind == FS_KEY_REALS) {
+            char text[FS_NUMBER_TEXT];
+            double value;
+            memcpy(&value, source + (size_t)i * sizeof value, sizeof value);
+            fputs(fs_number_text(value, text), stream);
         } else {
             int value;
             memcpy(&value, source + (size_t)i * sizeof value, sizeof value);

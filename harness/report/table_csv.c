@@ -121,8 +121,12 @@ fs_status fs_table_csv(const struct fs_results *results, const struct fs_result_
 {
     fs_status status = FS_OK;
 
-    for (int r = 0; r < section->row_count + (section->data != NULL); r++) {
-        const struct fs_result_row *row = r < section->row_count ? &section->rows[r] : NULL;
+    const int rows = section->row_count + section->exact_count;
+
+    for (int r = 0; r < rows + (section->data != NULL); r++) {
+        const struct fs_result_row *row = r < section->row_count ? &section->rows[r]
+                                          : r < rows             ? &section->exact[r - section->row_count]
+                                                                 : NULL;
         for (int c = 0; status == FS_OK && c < (row ? row->cell_count : 1); c++) {
             const struct fs_result_cell *cell = row ? &row->cells[c] : section->data;
             struct provenance from = {0};

@@ -170,6 +170,29 @@ static void fill_heading(struct table *table)
     }
 }
 
+/* Nothing was trained for it: no updates and no FLOPs. */
+static fs_status fill_exact(struct table *table, struct fs_error *error)
+{
+    const struct fs_result_section *section = table->section;
+
+    for (int r = 0; r < section->exact_count; r++) {
+        const int place = 1 + section->row_count + r;
+        snprintf(fs_grid_at(&table->grid, place, 0), FS_GRID_TEXT, "%s", section->exact[r].name);
+        for (int i = 0; i < section->step_count; i++) {
+            const struct fs_result_cell *cell = fs_result_cell_at(&section->exact[r], section->steps[i]);
+            if (cell) {
+                write_cell(table, cell, fs_grid_at(&table->grid, place, table->grid.left + i));
+            }
+        }
+    }
+    return section->exact_count == 0
+               ? FS_OK
+               : fs_grid_note(&table->grid,
+                              "exact velocity: what flow matching would draw if it had learned its training set "
+                              "perfectly, its pictures again where there are steps enough; no network",
+                              error);
+}
+
 static fs_status fill_data(struct table *table, struct fs_error *error)
 {
     const struct fs_result_section *section = table->section;
@@ -245,7 +268,7 @@ static fs_status add_published_notes(struct table *table, struct fs_error *error
 static fs_status fill(struct table *table, struct fs_error *error)
 {
     const struct fs_result_section *section = table->section;
-    const int rows = 1 + section->row_count + (section->data != NULL);
+    const int rows = 1 + section->row_count + section->exact_count + (section->data != NULL);
     const int columns = 1 + section->step_count + (table->published ? 0 : table->results->varied_count + 2);
 
     FS_TRY(fs_grid_make(&table->grid, rows, columns, FS_NO_VALUE, error));
@@ -253,6 +276,7 @@ static fs_status fill(struct table *table, struct fs_error *error)
     for (int r = 0; r < section->row_count; r++) {
         FS_TRY(fill_row(table, r, error));
     }
+    FS_TRY(fill_exact(table, error));
     FS_TRY(section->data ? fill_data(table, error) : FS_OK);
     return table->published ? add_published_notes(table, error) : add_notes(table, error);
 }

@@ -59,6 +59,13 @@ void fs_results_free(struct fs_results *results)
             free(section->rows[r].cells);
         }
         free(section->rows);
+        for (int r = 0; r < section->exact_count; r++) {
+            for (int c = 0; c < section->exact[r].cell_count; c++) {
+                free(section->exact[r].cells[c].scores);
+            }
+            free(section->exact[r].cells);
+        }
+        free(section->exact);
         free(section->comparisons);
         free(section->remarks);
         if (section->data) {
@@ -455,6 +462,76 @@ static fs_status read_data(struct fs_store *store, struct fs_results *results, s
     return status;
 }
 
+/* What read_score reads, behind the source and the steps: of the exact velocity of a training set, by a measure. */
+static const char exact_scores[] =
+    "SELECT s.source, s.steps, '', '', s.source_hash, " SCORE_ORIGINS ", s.source, s.number, s.noise_seed, s.samples, "
+    "0, 0, 0, 0, 0, 0, 0, 0, s.value, s.low, s.high FROM scores s JOIN experiment_scores m ON m.score = s.number "
+    "WHERE m.experiment = ?1 AND s.run IS NULL AND substr(s.source, 1, length(?2)) = ?2 AND s.extractor = ?3 AND "
+    "s.tap = ?4 AND s.metric = ?5 AND s.reference = ?6 AND s.samples = ?7 AND s.resize = ?8 AND s.quantize = ?9 AND "
+    "s.sampler = ?10 AND s.time_grid = ?11 ORDER BY CAST(substr(s.source, length(?2) + 14) AS INTEGER), s.source, "
+    "s.steps, s.noise_seed, s.number DESC";
+
+static fs_status add_exact(struct fs_results *results, struct fs_result_section *section, sqlite3_stmt *query,
+                           struct fs_error *error)
+{
+    struct fs_result_row *row = section->exact_count ? &section->exact[section->exact_count - 1] : NULL;
+    struct fs_result_score score;
+    struct fs_result_cell *cell;
+    const char *source = fs_query_text(query, 0), *labels = strrchr(source, ':');
+    const int count = labels ? atoi(labels + 1) : 0;
+    char name[96];
+
+    if (!row || strcmp(row->train_hash, source) != 0) {
+        FS_TRY(fs_grow((void **)&section->exact, section->exact_count, sizeof(*section->exact), error));
+        row = &section->exact[section->exact_count++];
+        snprintf(name, sizeof(name), count ? "Exact velocity, %d labels" : "Exact velocity, no labels", count);
+        *row = (struct fs_result_row){.method = "exact",
+                                      .label = "",
+                                      .data_sha256 = "",
+                                      .config = "",
+                                      .apart = "",
+                                      .confirmed_in = "",
+                                      .train_hash = fs_results_keep(results, source, error),
+                                      .method_label = fs_results_keep(results, name, error)};
+        row->name = row->method_label;
+        FS_TRY(row->train_hash && row->name ? FS_OK : FS_FAILED);
+    }
+    FS_TRY(read_score(query, 2, results, &score, error));
+    FS_TRY(find_cell(row, sqlite3_column_int64(query, 1), FS_CELL_INSIDE, &score, FS_LAST_SCORE, &cell, error));
+    if (cell) {
+        cell->origin = FS_CELL_DATA;
+        FS_TRY(fs_grow((void **)&cell->scores, cell->seeds, sizeof(score), error));
+        cell->scores[cell->seeds++] = score;
+    }
+    return FS_OK;
+}
+
+static fs_status read_exact(struct fs_store *store, struct fs_results *results, struct fs_result_section *section,
+                            struct fs_error *error)
+{
+    const struct fs_measure *of = &section->measure;
+    char source[160];
+    sqlite3_stmt *query;
+    bool row = true;
+
+    snprintf(source, sizeof(source), FS_EXACT_SOURCE "%.128s:", of->dataset);
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, exact_scores, "itttttititt", results->experiment.id,
+                         source, of->extractor, of->tap, of->metric, of->reference, of->samples, of->resize,
+                         (int64_t)of->quantize, of->sampler, of->time_grid));
+    fs_status status = fs_query_next(query, &row, error);
+    while (status == FS_OK && row) {
+        status = add_exact(results, section, query, error);
+        status = status == FS_OK ? fs_query_next(query, &row, error) : status;
+    }
+    sqlite3_finalize(query);
+    for (int r = 0; r < section->exact_count; r++) {
+        for (int c = 0; c < section->exact[r].cell_count; c++) {
+            fs_result_cell_mean(&section->exact[r].cells[c]);
+        }
+    }
+    return status;
+}
+
 /* --- the sections --- */
 
 static int compare_steps(const void *a, const void *b)
@@ -558,6 +635,7 @@ fs_status fs_results_read(struct fs_store *store, const struct fs_experiment_nam
     for (int i = 0; i < results->section_count; i++) {
         sum_up(&results->sections[i]);
         FS_TRY(read_data(store, results, &results->sections[i], error));
+        FS_TRY(read_exact(store, results, &results->sections[i], error));
         FS_TRY(history == FS_LAST_SCORE ? fs_result_section_compare(&results->sections[i], error) : FS_OK);
     }
     FS_TRY(fs_results_set_apart(results, error));

@@ -119,6 +119,10 @@ struct fs_result_section {
     struct fs_result_cell
         *data;              /* data's own score by this measure, with as many samples where there is one; or NULL */
     const char *data_split; /* "test" */
+    /* Scores of the exact velocity of the training set by this measure: a row for each number of labels that tell its
+     * pictures apart. Neither compared nor trained. */
+    struct fs_result_row *exact;
+    int exact_count;
     /* Of trainings that fell back, or diverged and began again: "Reflow, seed 0, fell back at update 1206: …". */
     const char **remarks;
     int remark_count;

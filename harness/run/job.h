@@ -42,5 +42,7 @@ fs_status fs_job_score(struct fs_job *job, const char *checkpoint, enum fs_pipel
 fs_status fs_job_score_kept(struct fs_job *job, enum fs_pipeline_end *end, struct fs_error *error);
 /* The score of the test split in place of samples. */
 fs_status fs_job_score_data(struct fs_job *job, enum fs_pipeline_end *end, struct fs_error *error);
+/* Scores samples by the exact velocity of the training split, at the steps of the configuration. */
+fs_status fs_job_score_exact(struct fs_job *job, enum fs_pipeline_end *end, struct fs_error *error);
 
 #endif

@@ -243,6 +243,15 @@ fs_status fs_pipeline_baseline(struct fs_pipeline *pipeline, const struct fs_con
     return fs_job_score_data(&job, end, error);
 }
 
+fs_status fs_pipeline_exact(struct fs_pipeline *pipeline, const struct fs_config *config, enum fs_pipeline_end *end,
+                            struct fs_error *error)
+{
+    struct fs_job job = {.pipeline = pipeline, .session = pipeline->session, .config = config, .lock = -1};
+    *end = FS_PIPELINE_DONE;
+    snprintf(job.name, sizeof job.name, "Exact velocity, seed %" PRId64, config->seed);
+    return config->evaluate.exact_velocity ? fs_job_score_exact(&job, end, error) : FS_OK;
+}
+
 fs_status fs_pipeline_score(struct fs_pipeline *pipeline, const struct fs_config *config, const char *run,
                             const char *checkpoint, enum fs_pipeline_end *end, struct fs_error *error)
 {

@@ -68,6 +68,10 @@ fs_status fs_pipeline_run(struct fs_pipeline *pipeline, const struct fs_config *
 /* Scores the test split in place of samples. */
 fs_status fs_pipeline_baseline(struct fs_pipeline *pipeline, const struct fs_config *config, enum fs_pipeline_end *end,
                                struct fs_error *error);
+/* Where evaluate.exact_velocity asks for it: scores of samples by the exact velocity of the training split, with the
+ * labels, seed, steps and sampler of `config`; made once. */
+fs_status fs_pipeline_exact(struct fs_pipeline *pipeline, const struct fs_config *config, enum fs_pipeline_end *end,
+                            struct fs_error *error);
 /* Scores a checkpoint at the steps of config->evaluate, whether or not its run is known. */
 fs_status fs_pipeline_score(struct fs_pipeline *pipeline, const struct fs_config *config, const char *run,
                             const char *checkpoint, enum fs_pipeline_end *end, struct fs_error *error);

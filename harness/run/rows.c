@@ -39,6 +39,7 @@ void fs_score_setup_data(struct fs_score_setup *setup, const struct fs_config *c
                          int64_t test_count)
 {
     const struct fs_latents_manifest *latents = fs_latents_of(train);
+    setup->data_sha256 = train->sha256;
     setup->reference_sha256 = latents ? latents->pictures_sha256 : train->sha256;
     setup->data = latents ? "reconstructions" : "test";
     setup->data_count = latents ? train->shape.count : test_count;
@@ -102,6 +103,13 @@ static fs_status look_up(struct fs_store *store, int64_t experiment, const struc
     return FS_OK;
 }
 
+static const char *labels_of(const struct fs_config *config)
+{
+    return config->model.classes == 0                     ? "null"
+           : config->evaluate.labels == FS_LABELS_UNIFORM ? "uniform"
+                                                          : "index mod classes";
+}
+
 fs_status fs_missing_of_run(struct fs_store *store, int64_t experiment, const struct fs_config *config,
                             const struct fs_score_setup *setup, const char *run, int64_t update, int steps,
                             struct fs_missing_scores *missing, struct fs_error *error)
@@ -118,6 +126,31 @@ fs_status fs_missing_of_run(struct fs_store *store, int64_t experiment, const st
         row.steps = steps;
         row.guidance_scale = fs_config_guidance(config, steps);
         row.noise_seed = config->seed;
+        row.labels = labels_of(config);
+        row.sampler = fs_solver_name(config->evaluate.sampler);
+        row.time_grid = missing->time_grid;
+        FS_TRY(look_up(store, experiment, &row, missing, error));
+    }
+    return FS_OK;
+}
+
+fs_status fs_missing_of_exact(struct fs_store *store, int64_t experiment, const struct fs_config *config,
+                              const struct fs_score_setup *setup, int steps, struct fs_missing_scores *missing,
+                              struct fs_error *error)
+{
+    const double shift = config->evaluate.time_shift;
+    missing->count = missing->found_count = 0;
+    snprintf(missing->source, sizeof missing->source, FS_EXACT_SOURCE "%s:%.12s:%d", config->dataset.name,
+             setup->data_sha256, config->model.classes);
+    snprintf(missing->time_grid, sizeof missing->time_grid, shift == 1 ? FS_SCORE_TIME_GRID : "shifted %.6g", shift);
+    for (int i = 0; i < config->evaluate.metric_count; i++) {
+        struct fs_score_row row;
+        FS_TRY(score_row(config, setup, i, &row, error));
+        row.source = missing->source;
+        row.steps = steps;
+        row.noise_seed = config->seed;
+        row.labels = labels_of(config);
+        row.precision = "fp32";
         row.sampler = fs_solver_name(config->evaluate.sampler);
         row.time_grid = missing->time_grid;
         FS_TRY(look_up(store, experiment, &row, missing, error));

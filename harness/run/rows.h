@@ -18,6 +18,7 @@ fs_status fs_run_id(const struct fs_config *config, const char *data_sha256, cha
 struct fs_score_setup {
     const struct fs_extractor *extractor;
     const char *reference_sha256, *device;
+    const char *data_sha256;                        /* of the training split */
     int64_t data_count;                             /* of what the data's row is of, */
     const char *data;                               /* "test" (the split), or "reconstructions" by an autoencoder */
     const char *decoder_sha256, *decoder_precision; /* of latents; NULL: the data are pictures */
@@ -44,6 +45,10 @@ struct fs_missing_scores {
 fs_status fs_missing_of_run(struct fs_store *store, int64_t experiment, const struct fs_config *config,
                             const struct fs_score_setup *setup, const char *run, int64_t update, int steps,
                             struct fs_missing_scores *missing, struct fs_error *error);
+/* The same of samples by the exact velocity of the training set, in place of a run's network. */
+fs_status fs_missing_of_exact(struct fs_store *store, int64_t experiment, const struct fs_config *config,
+                              const struct fs_score_setup *setup, int steps, struct fs_missing_scores *missing,
+                              struct fs_error *error);
 /* The same of the data in place of samples. */
 fs_status fs_missing_of_data(struct fs_store *store, int64_t experiment, const struct fs_config *config,
                              const struct fs_score_setup *setup, struct fs_missing_scores *missing,

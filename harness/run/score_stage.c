@@ -8,6 +8,7 @@
 #include "harness/run/checkpoint_row.h"
 #include "harness/run/job.h"
 #include "harness/run/rows.h"
+#include "harness/sample/exact_velocity.h"
 #include "harness/data/png.h"
 #include "harness/text/number.h"
 #include "harness/checkpoint/checkpoint.h"
@@ -110,10 +111,12 @@ static fs_status make_scores(struct fs_job *job, struct fs_generator *generator,
                              bool *done, struct fs_error *error)
 {
     const struct fs_pipeline *pipeline = job->pipeline;
+    /* The exact velocity is rank 0's: the others have not the training set in memory. */
+    const bool shared = generator && !generator->exact;
     struct scoring owner = {job, missing};
     const struct fs_scoring scoring = {
         .extractor = &job->pipeline->extractor,
-        .comm = generator ? pipeline->session->comm : NULL, /* pictures of data are not worth the way */
+        .comm = shared ? pipeline->session->comm : NULL, /* pictures of data are not worth the way */
         .reference = &pipeline->reference,
         .shape = &pipeline->picture,
         .decoder = pipeline->decoder.autoencoder ? &pipeline->decoder : NULL,
@@ -138,7 +141,7 @@ static fs_status make_scores(struct fs_job *job, struct fs_generator *generator,
     for (int i = 0; i < missing->count; i++) {
         request.metrics[i] = fs_metric_find(missing->rows[i].metric);
     }
-    if (generator) {
+    if (shared) {
         FS_TRY(order_scores(job, generator, &request, error));
     }
     return fs_score(&scoring, &request, done, error);
@@ -330,4 +333,30 @@ fs_status fs_job_score_data(struct fs_job *job, enum fs_pipeline_end *end, struc
     FS_TRY(make_scores(job, NULL, &missing, &done, error));
     *end = done ? FS_PIPELINE_DONE : FS_PIPELINE_STOPPED;
     return FS_OK;
+}
+
+fs_status fs_job_score_exact(struct fs_job *job, enum fs_pipeline_end *end, struct fs_error *error)
+{
+    const struct fs_pipeline *pipeline = job->pipeline;
+    const struct fs_score_setup setup = setup_of(job);
+    struct fs_generator generator = {0};
+    bool done = true;
+    fs_status status = FS_OK;
+    for (int i = 0; status == FS_OK && done && i < job->config->evaluate.step_count; i++) {
+        struct fs_missing_scores missing;
+        status = fs_missing_of_exact(pipeline->session->store, pipeline->experiment, job->config, &setup,
+                                     job->config->evaluate.steps[i], &missing, error);
+        if (status == FS_OK && missing.count > 0 && !generator.exact) {
+            status =
+                fs_generator_open_exact(&generator, pipeline->session->backend, job->config, &pipeline->train, error);
+        }
+        if (status == FS_OK) {
+            status = make_scores(job, &generator, &missing, &done, error);
+        }
+    }
+    if (generator.exact) {
+        fs_generator_close(&generator);
+    }
+    *end = done ? FS_PIPELINE_DONE : FS_PIPELINE_STOPPED;
+    return status;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "harness/checkpoint/checkpoint.h"
+#include "harness/sample/exact_velocity.h"
 #include "kernels/base/memory.h"
 
 /* Tokens that go through the network at once: enough for the matrix products, little enough to stay in the cache. */
@@ -91,9 +92,12 @@ fs_status fs_generator_open(struct fs_generator *generator, struct fs_backend *b
 void fs_generator_close(struct fs_generator *generator)
 {
     struct fs_backend *backend = generator->sampler.backend;
-    if (generator->dit) {
+    if (generator->exact || generator->dit) {
         fs_sampler_destroy(&generator->sampler);
         backend->release(backend, generator->x.data);
+        fs_exact_velocity_close(generator->exact);
+    }
+    if (generator->dit) {
         fs_weights_destroy(generator->dit, &generator->weights);
         fs_dit_destroy(generator->dit);
     }
@@ -130,6 +134,7 @@ static fs_status sample_rows(struct fs_generator *generator, const struct fs_dra
     struct fs_backend *backend = generator->sampler.backend;
     const struct fs_view rows = fs_view_rows(generator->x, 0, n);
     FS_TRY(fs_sample(&generator->sampler, rows, drawing, error));
+    FS_TRY(generator->exact ? fs_exact_velocity_failed(generator->exact, error) : FS_OK);
     backend->download(backend, samples, rows.data, (size_t)(n * rows.cols) * sizeof(float));
     return backend->synchronise(backend, error);
 }
@@ -147,16 +152,28 @@ static struct fs_drawing drawing_of(const struct fs_sampler *sampler, const int3
                                .time_shift = sampler->config->evaluate.time_shift};
 }
 
+int32_t fs_evaluation_label(const struct fs_config *config, uint32_t seed, int64_t index)
+{
+    const int classes = config->model.classes;
+    if (classes == 0) {
+        return 0;
+    }
+    if (config->evaluate.labels == FS_LABELS_UNIFORM) {
+        const struct fs_random_key key = {.seed = seed, .stream = FS_STREAM_EVALUATION_LABEL};
+        return (int32_t)fs_random_below(key, (uint32_t)index, 0, (uint32_t)classes);
+    }
+    return (int32_t)(index % classes);
+}
+
 fs_status fs_generate(struct fs_generator *generator, uint32_t seed, int64_t first, int64_t n, int steps,
                       double guidance_scale, float *samples, struct fs_error *error)
 {
     const struct fs_sampler *sampler = &generator->sampler;
-    const int classes = sampler->config->model.classes;
     int32_t labels[CAPACITY_MAX];
     for (int64_t done = 0; done < n; done += sampler->capacity) {
         const int64_t count = n - done < sampler->capacity ? n - done : sampler->capacity;
         for (int64_t i = 0; i < count; i++) {
-            labels[i] = classes ? (int32_t)((first + done + i) % classes) : 0;
+            labels[i] = fs_evaluation_label(sampler->config, seed, first + done + i);
         }
         fs_evaluation_noise(sampler->backend, fs_view_rows(generator->x, 0, count), seed, (uint32_t)(first + done));
         const struct fs_drawing drawing =

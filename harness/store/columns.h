@@ -66,6 +66,9 @@ struct fs_spectrum_point {
 /* What scores had before there was a choice. */
 #define FS_SCORE_SAMPLER "method"
 #define FS_SCORE_TIME_GRID "uniform"
+/* What the source of a score by the exact velocity of a training set begins with: "exact:NAME:SHA256:LABELS", the
+ * beginning of its hash and how many labels tell its pictures apart. */
+#define FS_EXACT_SOURCE "exact:"
 
 /* A row of `scores`. */
 struct fs_score_row {

@@ -24,13 +24,14 @@ enum fs_stream {
     FS_STREAM_CLASSIFIER = 13,
     FS_STREAM_RESAMPLING = 14, /* bootstrap intervals */
     FS_STREAM_TEST = 15,
-    FS_STREAM_SUBSETS = 16,        /* of features: KID, the reference of precision and recall */
-    FS_STREAM_SAMPLING_NOISE = 17, /* of steps that re-noise */
-    FS_STREAM_MIRROR = 18,         /* which visits of a training see a picture mirrored */
-    FS_STREAM_POSTERIOR = 19,      /* what visits of a training see of a latent */
-    FS_STREAM_PAIRED_NOISE = 20,   /* of a training that pairs noise with data */
-    FS_STREAM_DISTURBANCE = 31,    /* noise in pictures that are made worse on purpose */
-    FS_STREAM_METHOD = 64,         /* to 95: draws of a training method that mean something else than those above */
+    FS_STREAM_SUBSETS = 16,          /* of features: KID, the reference of precision and recall */
+    FS_STREAM_SAMPLING_NOISE = 17,   /* of steps that re-noise */
+    FS_STREAM_MIRROR = 18,           /* which visits of a training see a picture mirrored */
+    FS_STREAM_POSTERIOR = 19,        /* what visits of a training see of a latent */
+    FS_STREAM_PAIRED_NOISE = 20,     /* of a training that pairs noise with data */
+    FS_STREAM_DISTURBANCE = 31,      /* noise in pictures that are made worse on purpose */
+    FS_STREAM_EVALUATION_LABEL = 21, /* of samples, where they are not dealt in turn */
+    FS_STREAM_METHOD = 64,           /* to 95: draws of a training method that mean something else than those above */
 };
 
 /* Where in a stream a draw stands. The counter is (element / 4, row, step, update). */

@@ -86,6 +86,43 @@ static void samplers_are_scores_of_their_own(void **state)
     assert_non_null(strstr(said, "Flow matching (Heun)"));
 }
 
+/* Labels in turn or at random, and guidance by the number of steps: other scores of one training. */
+static void labels_and_guidance(void **state)
+{
+    (void)state;
+    run_with("--set evaluate.labels=uniform");
+    expect_dry_run("--set evaluate.labels=uniform", "trained, 2/2 scores");
+    expect_dry_run("", "trained, 2/2 scores");
+    expect_rows("SELECT labels, count(*) FROM scores WHERE run IS NOT NULL AND sampler = 'method' AND time_grid = "
+                "'uniform' GROUP BY 1 ORDER BY 1",
+                "index mod classes 2 \nuniform 2 \n");
+    expect_rows("SELECT count(*), count(DISTINCT run) FROM scores WHERE labels = 'uniform'", "2 1 \n");
+    run_with("--set train.label_dropout=0.2 --set evaluate.guidance_scales=[1,1.5]");
+    expect_rows("SELECT steps, guidance_scale FROM scores WHERE run = 2 ORDER BY 1", "2 1.0 \n3 1.5 \n");
+    expect_dry_run("--set train.label_dropout=0.2", "trained, 1/2 scores");
+}
+
+/* A row of its own by the number of labels, scored once and shared by all runs of a seed. */
+static void the_exact_velocity_is_a_row(void **state)
+{
+    char arguments[2200], said[8192];
+
+    (void)state;
+    run_with("--set evaluate.exact_velocity=true");
+    expect_rows("SELECT substr(source, 1, 10), substr(source, -3), group_concat(steps) FROM scores WHERE source LIKE "
+                "'exact:%' GROUP BY source",
+                "exact:few: :10 2,3 \n");
+    run_with("--set evaluate.exact_velocity=true --set dataset.groups=2");
+    expect_rows("SELECT count(*), count(DISTINCT value) FROM scores WHERE source LIKE 'exact:%'", "4 4 \n");
+    run("--set evaluate.exact_velocity=true", said, sizeof said);
+    assert_null(strstr(said, "Exact velocity, seed 0: "));
+    assert_non_null(strstr(said, "Exact velocity, 10 labels"));
+    assert_non_null(strstr(said, "exact velocity: what flow matching would draw"));
+    snprintf(arguments, sizeof arguments, "table --format csv --out %s >&2", out);
+    assert_int_equal(test_program_run("", arguments, said, sizeof said), 0);
+    assert_non_null(strstr(said, ",exact,2,"));
+}
+
 static int setup(void **state)
 {
     char text[1024];
@@ -105,6 +142,8 @@ int main(int argc, char **argv)
     test_program_find(argv[0]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samplers_are_scores_of_their_own),
+        cmocka_unit_test(labels_and_guidance),
+        cmocka_unit_test(the_exact_velocity_is_a_row),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

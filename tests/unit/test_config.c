@@ -224,6 +224,8 @@ static void hash_depends_on_training_alone(void **state)
         "methods.flow-matching.learning_rate=0.001",
         "methods.shortcut.learning_rate=0.01",
         "evaluate.sampler=heun",
+        "evaluate.labels=uniform",
+        "evaluate.exact_velocity=true",
         "evaluate.time_shift=2",
         "dataset.path=elsewhere",
         "dataset.kind=idx",
@@ -370,7 +372,8 @@ static void json_holds_every_key(void **state)
         "0.1,\"vae\":\"\"},\"device\":"
         "\"auto\",\"evaluate\":"
         "{\"decoder_precision\":\"fp32\","
-        "\"extractors\":[\"fashion-cnn\"],\"guidance_scale\":1,\"metrics\":[\"fd\"],\"quantize\":true,"
+        "\"exact_velocity\":false,\"extractors\":[\"fashion-cnn\"],\"guidance_scale\":1,\"guidance_scales\":[],"
+        "\"labels\":\"cycle\",\"metrics\":[\"fd\"],\"quantize\":true,"
         "\"resize\":\"clean\",\"sampler\":\"method\",\"samples\":5000,"
         "\"steps\":[1,2,4,8,16,32,128],\"time_shift\":1,\"updates\":[],\"weights\":\"ema\"},\"experiment\":\"a "
         "\\\"b\\\\ ü\",\"method\":"

@@ -34,7 +34,7 @@ static const struct {
     {TRAIN "  colour: red\n",
      ":5: train.colour: unknown key; train has: batch, beta1, beta2, checkpoint_every, clip_norm, ema, ema_reset, "
      "ema_warmup, label_dropout, learning_rate, micro_batch, on_divergence, pairing, pairing_group, precision, "
-     "schedule, "
+     "schedule, shard_optimizer, "
      "student_start, "
      "updates, warmup, warmup_from_zero, weight_decay"},
     {GOOD "something: {else: 1}\n", ":3: something: unknown key; the file has: dataset, device, evaluate, experiment, "
@@ -125,6 +125,15 @@ static const struct {
     {TRAIN "evaluate: {sampler: huen}\n", ":5: evaluate.sampler: expected method, heun or midpoint, got 'huen'"},
     {TRAIN "matrix: {method: [flow-matching, shortcut]}\nevaluate: {sampler: heun}\n",
      ":6: evaluate.sampler: expected method for shortcut, whose steps are its own, got heun"},
+    {TRAIN "evaluate: {steps: [1, 4, 128], guidance_scales: [1, 1.5]}\n",
+     ":5: evaluate.guidance_scales: expected a scale for each of the 3 evaluate.steps, got 2"},
+    {TRAIN "evaluate: {guidance_scales: [-1]}\n",
+     ":5: evaluate.guidance_scales: expected a list of numbers ≥ 0, got '-1'"},
+    {TRAIN "evaluate: {steps: [1, 128], guidance_scales: [1, 1.5]}\n",
+     ":5: evaluate.guidance_scales: needs train.label_dropout above 0: without it the null label is never trained"},
+    {TRAIN "evaluate: {labels: random}\n", ":5: evaluate.labels: expected cycle or uniform, got 'random'"},
+    {TRAIN "evaluate: {exact-velocity: true}\n",
+     ":5: evaluate.exact-velocity: unknown key; did you mean evaluate.exact_velocity?"},
     {TRAIN "evaluate: {time_shift: 0}\n", ":5: evaluate.time_shift: expected a number in (0, 1000], got '0'"},
     {TRAIN "evaluate: {time-shift: 3}\n", ":5: evaluate.time-shift: unknown key; did you mean evaluate.time_shift?"},
     {TRAIN "matrix: {method: [shortcut]}\nevaluate: {time_shift: 3}\n",
@@ -249,7 +258,7 @@ static void options(void **state)
          "--set train=3: train: is a section, not a key; it has: batch, beta1, beta2, checkpoint_every, clip_norm, "
          "ema, ema_reset, ema_warmup, label_dropout, learning_rate, micro_batch, on_divergence, pairing, "
          "pairing_group, precision, "
-         "schedule, student_start, updates, warmup, warmup_from_zero, weight_decay",
+         "schedule, shard_optimizer, student_start, updates, warmup, warmup_from_zero, weight_decay",
          false},
         {"train.batch", "--set train.batch: expected KEY=VALUE, such as --set train.batch=64", false},
         {"train.batch=", "--set train.batch=: train.batch: no value after '='", false},
