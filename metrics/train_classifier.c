@@ -96,6 +96,7 @@ static double cross_entropy(float *logits, int classes, const int32_t *labels, i
             exponential[k] = exp(z[k] - largest);
             sum += exponential[k];
         }
+        /* cppcheck-suppress invalidFunctionArg ; there is one class or more, so the sum is not 0 */
         loss += (log(sum) + largest - z[labels[row]]) / (double)count;
         for (int k = 0; k < classes; k++) {
             z[k] = (float)((exponential[k] / sum - (k == labels[row] ? 1 : 0)) / (double)count);

@@ -91,7 +91,7 @@ struct fs_train_config {
     enum fs_divergence on_divergence;
     enum fs_pairing_kind pairing; /* of noise with data */
     int pairing_group;            /* rows that may change places */
-    bool shard_optimizer;    /* moments and average are a part of each rank's (ZeRO stage 1). Moves no bit, not hashed */
+    bool shard_optimizer; /* moments and average are a part of each rank's (ZeRO stage 1). Moves no bit, not hashed */
     double checkpoint_every; /* seconds; 0: auto. Not hashed */
 };
 

@@ -47,8 +47,7 @@ static fs_status add_remark(struct fs_results *results, struct fs_result_section
         fs_three_digits(fs_query_real(query, 4), before);
         fs_three_digits(fs_query_real(query, 5), peak);
         snprintf(text + length, sizeof(text) - (size_t)length,
-                 " fell back at update %" PRId64 ": its loss rose from %s to %s", at_update,
-                 before, peak);
+                 " fell back at update %" PRId64 ": its loss rose from %s to %s", at_update, before, peak);
     }
     const char *kept = fs_results_keep(results, text, error);
     FS_TRY(kept ? fs_grow((void **)&section->remarks, section->remark_count, sizeof(*section->remarks), error)

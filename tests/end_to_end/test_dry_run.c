@@ -32,13 +32,18 @@ static const struct change {
     int scores, status;
 } changes[] = {
     {"evaluate.decoder_precision", "bf16", 0, 0},     /* pictures are not decoded */
+    {"evaluate.exact_velocity", "true", 0, 0},        /* its scores are of no run */
     {"evaluate.extractors", "[inception-v3]", -1, 2}, /* its weights are not there */
     {"evaluate.guidance_scale", "2", 4, 0},
+    {"evaluate.guidance_scales", "[3, 1]", 2, 0},
+    {"evaluate.labels", "uniform", 4, 0},
     {"evaluate.metrics", "[fd, kid, spectrum]", 8, 0},
     {"evaluate.quantize", "false", 4, 0},
     {"evaluate.resize", "tf1", 0, 0}, /* fashion-cnn takes one size only */
+    {"evaluate.sampler", "midpoint", 4, 0},
     {"evaluate.samples", "150", 4, 0},
     {"evaluate.steps", "[1, 2, 4]", 4, 0},
+    {"evaluate.time_shift", "3", 4, 0},
     {"evaluate.updates", "[4, 6]", 0, 3}, /* those of 6 were not kept */
     {"evaluate.weights", "raw", 4, 0},
 };

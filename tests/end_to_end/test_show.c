@@ -138,7 +138,7 @@ static void test_samples(void **state)
     test_program_refuses(2, command, "holds the noise of 4 samples, and --count asks for 9");
     snprintf(command, sizeof command, "sample %.8s --noise %s/noise.npy --out %s -o %s/x.npy", id, out, out, out);
     assert_int_equal(test_program_run("", command, text, sizeof text), 0);
-    static const char *const refused[] = {"--guidance 2", "--steps 3", "--steps 16", "--steps 0"};
+    static const char *const refused[] = {"--guidance 2", "--steps 3 --sampler rk4", "--steps 1025", "--steps 0"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         for (int eval = 0; eval < 2; eval++) {
             snprintf(command, sizeof command, "%s %.8s %s --out %s %s%s%s", eval ? "eval" : "sample", id, refused[i],

@@ -216,7 +216,11 @@ static int be_a_rank(int size)
         return 1;
     }
     struct fs_comm *comm = create();
-    CHECK(comm != NULL && comm->abi == FS_COMM_ABI && comm->size == size && comm->local_size == size);
+    if (comm == NULL) {
+        printf("a rank has no communication\n");
+        return 1;
+    }
+    CHECK(comm->abi == FS_COMM_ABI && comm->size == size && comm->local_size == size);
     CHECK(comm->local_rank == comm->rank && strlen(comm->name) > 3);
     /* Fewer chunks than ranks, several pieces of a message, odd ends. */
     static const int64_t counts[] = {1, 100, 4096, 12345, 1200007};

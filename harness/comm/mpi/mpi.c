@@ -71,18 +71,25 @@ static int post_piece(struct ranks *r, const float *values, const int64_t *borde
     return count;
 }
 
+/* What rank k has of this rank's piece. */
+static const float *part_of(const struct ranks *r, const float *mine, int turn, int k)
+{
+    return k == r->comm.rank ? mine : r->arrived[turn] + k * r->piece;
+}
+
 /* ((rank 0 + rank 1) + rank 2) + …, in blocks that stay in the nearest cache. */
 #define BLOCK 1024
 static void add_piece(const struct ranks *r, float *mine, int64_t n, int turn)
 {
-    const int me = r->comm.rank, size = r->comm.size;
+    const int size = r->comm.size;
     for (int64_t first = 0; first < n; first += BLOCK) {
         const int64_t count = n - first < BLOCK ? n - first : BLOCK;
         float sum[BLOCK];
-        for (int k = 0; k < size; k++) {
-            const float *restrict part = k == me ? mine + first : r->arrived[turn] + k * r->piece + first;
+        memcpy(sum, part_of(r, mine, turn, 0) + first, (size_t)count * sizeof *sum);
+        for (int k = 1; k < size; k++) {
+            const float *restrict part = part_of(r, mine, turn, k) + first;
             for (int64_t i = 0; i < count; i++) {
-                sum[i] = k == 0 ? part[i] : sum[i] + part[i];
+                sum[i] += part[i];
             }
         }
         memcpy(mine + first, sum, (size_t)count * sizeof *sum);
