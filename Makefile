@@ -181,7 +181,8 @@ test-page: $(PROGRAM) $(BUILD)/tests/page/make_study ## the page in a browser; s
 # --- the code itself ---
 
 OWN_FILES = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp' '*.hpp')
-LINT_SOURCES = $(filter-out kernels/cpu/isa/%,$(filter %.c,$(OWN_FILES)))
+LINT_SOURCES = $(filter-out kernels/cpu/isa/% $(if $(MPICC),,harness/comm/mpi/%),$(filter %.c,$(OWN_FILES)))
+LINT_MPI = $(if $(MPICC),$(shell $(MPICC) --showme:compile 2>/dev/null || $(MPICC) -compile_info 2>/dev/null | grep -o '\-I[^ ]*'))
 
 lint: ## clang-format, clang-tidy, cppcheck, who includes whom: no warning
 	@sh tests/lint_includes.sh --self-check
@@ -190,7 +191,7 @@ lint: ## clang-format, clang-tidy, cppcheck, who includes whom: no warning
 	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
 	    --suppressions-list=.cppcheck -I. --max-configs=4 $(filter %.c,$(OWN_FILES))
 	@printf "%s\n" $(LINT_SOURCES) | xargs -P$(shell nproc) -n8 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- \
-	    -std=c17 -I. -fopenmp -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE 2>/dev/null' tidy
+	    -std=c17 -I. -fopenmp -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE $(LINT_MPI) 2>/dev/null' tidy
 format: ## format every file
 	clang-format -i $(OWN_FILES)
 

@@ -43,7 +43,7 @@ static void blur_lines(const struct fs_squares *in, const double *weights, int r
 
 static void blur(const struct fs_squares *in, int64_t index, double deviation, double *out)
 {
-    double weights[2 * RADIUS_MAX + 1], sum = 0, spare[NUMBERS_MAX];
+    double weights[2 * RADIUS_MAX + 1] = {0}, sum = 0, spare[NUMBERS_MAX] = {0};
     const int radius = (int)fmin(ceil(4 * deviation), RADIUS_MAX), row = in->side * in->channels;
     for (int k = -radius; k <= radius; k++) {
         sum += weights[k + radius] = exp(-0.5 * k * k / (deviation * deviation));

@@ -302,7 +302,7 @@ static int64_t batch_of(int64_t count, int64_t first)
 fs_status fs_autoencoder_encode(struct fs_autoencoder *a, int64_t count, int64_t height, int64_t width,
                                 const float *pictures, float *mean, float *log_variance, struct fs_error *error)
 {
-    struct fs_latent_shape shape;
+    struct fs_latent_shape shape = {0};
     FS_TRY(fs_autoencoder_latents(a, height, width, &shape, error));
     FS_TRY(prepare(a, FS_ENCODER, height, width, error));
     const int64_t pixels = shape.height * shape.width, each = pixels * shape.channels;

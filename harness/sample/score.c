@@ -95,7 +95,7 @@ static fs_status collect(struct batch *b, int64_t first, struct fs_error *error)
 {
     struct fs_comm *comm = b->comm;
     const int64_t mine = first + comm->rank * b->at_once;
-    size_t rows[FS_RANKS_MAX], sizes[FS_RANKS_MAX];
+    size_t rows[FS_RANKS_MAX] = {0}, sizes[FS_RANKS_MAX];
     for (int r = 0; r < comm->size; r++) {
         rows[r] = (size_t)rows_at(b, first + r * b->at_once);
     }
