@@ -339,7 +339,7 @@ static void test_tables(void **state)
          "LIKE 'ImageNet%' AND method = 'shortcut' AND steps = 1");
     near(store, 0,
          "SELECT confirmed FROM cell c JOIN section s USING (study, section) WHERE study = 'published' AND "
-         "title LIKE 'ImageNet%' AND method = 'reflow' AND steps = 1");
+         "title LIKE 'ImageNet%' AND method = 'reflow' AND steps = 4");
     near(store, 0, "SELECT count(*) FROM fall");
     near(store, 3, "SELECT min(seeds) FROM cell WHERE study = 'stable' AND at_update IS NULL AND origin = 'run'");
     fs_store_close(store);
