@@ -100,9 +100,29 @@ static void test_a_matrix(void **state)
 /* The i-th value to try: one of the key's own choices, then some of every kind; NULL past the last. */
 static const char *value_to_try(const struct fs_key *key, size_t i, char choice[64])
 {
-    static const char *const tried[] = {"1",     "3",   "2",        "5",         "0.5", "0.25",   "64",      "true",
-                                        "false", "[2]", "[8, 16]",  "[kid, fd]", "1/4", "random", "dit-b/2", "authors",
-                                        "torch", "tf1", "'a text'", "idx",       "256", "uniform"};
+    static const char *const tried[] = {"1",
+                                        "3",
+                                        "2",
+                                        "5",
+                                        "0.5",
+                                        "0.25",
+                                        "64",
+                                        "true",
+                                        "false",
+                                        "[2]",
+                                        "[8, 16]",
+                                        "[kid, fd]",
+                                        "1/4",
+                                        "random",
+                                        "dit-b/2",
+                                        "authors",
+                                        "torch",
+                                        "tf1",
+                                        "'a text'",
+                                        "idx",
+                                        "256",
+                                        "uniform",
+                                        "[2, 2, 2, 2, 2, 2, 2]"};
     for (const char *word = key->choices; word != NULL; i--) {
         const size_t length = strcspn(word, "|");
         if (i == 0) {
