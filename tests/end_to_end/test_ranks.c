@@ -435,6 +435,10 @@ static int prepare(void **state)
     snprintf(contents, sizeof contents, experiment_text, test_path("few"));
     snprintf(experiment, sizeof experiment, "%s", test_path("ranks.yaml"));
     test_write(experiment, contents, strlen(contents));
+    char weights[600]; /* wherever a test's folder is, and wherever the program was built */
+    assert_non_null(getcwd(weights, sizeof weights - sizeof "/metrics"));
+    strcat(weights, "/metrics");
+    setenv("FEWSTEP_DATA", weights, 1);
     setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* Open MPI keeps memory to the end: all that was found was its own */
     setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
