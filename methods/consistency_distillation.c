@@ -18,13 +18,6 @@ static const struct fs_option options[] = {
     {.key = "teacher_guidance", .kind = FS_OPTION_BOOL, FS_SETTING(struct settings, teacher_guidance), .fallback = 1},
 };
 
-static fs_status check(const struct fs_method_setup *setup, struct fs_error *error)
-{
-    (void)setup;
-    (void)error;
-    return FS_OK;
-}
-
 static double teacher_share(const void *settings)
 {
     return ((const struct settings *)settings)->teacher_share;
@@ -103,7 +96,7 @@ const struct fs_method fs_consistency_distillation = {
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(struct settings),
-    .check = check,
+    .check = fs_no_check,
     .teacher_share = teacher_share,
     .teacher_updates = teacher_updates,
     .target_ema = target_ema,

@@ -4,6 +4,7 @@
 
 #include "methods/method.h"
 
+fs_status fs_no_check(const struct fs_method_setup *setup, struct fs_error *error);       /* check: all goes */
 double fs_no_teacher(const void *settings);                                               /* teacher_share: 0 */
 double fs_train_average(const void *settings);                                            /* target_ema: train.ema */
 bool fs_never_guided(const void *settings);                                               /* trains_guided: false */

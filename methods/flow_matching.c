@@ -4,13 +4,6 @@
 #include "methods/steps.h"
 #include "methods/targets.h"
 
-static fs_status check(const struct fs_method_setup *setup, struct fs_error *error)
-{
-    (void)setup;
-    (void)error;
-    return FS_OK;
-}
-
 static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
     return fs_single_phase(setup, FS_START_FRESH, phases);
@@ -38,7 +31,7 @@ const struct fs_method fs_flow_matching = {
     .name = "flow-matching",
     .label = "Flow matching (Euler)",
     .citation = "Lipman, Chen, Ben-Hamu, Nickel, Le: Flow Matching for Generative Modeling, 2022",
-    .check = check,
+    .check = fs_no_check,
     .teacher_share = fs_no_teacher,
     .target_ema = fs_train_average,
     .phases = phases,

@@ -9,7 +9,7 @@
 #ifndef FEWSTEP_INTERVALS_H
 #define FEWSTEP_INTERVALS_H
 
-#include "methods/method.h"
+#include "methods/defaults.h"
 
 enum fs_time_sampler { FS_TIMES_LOGIT_NORMAL, FS_TIMES_UNIFORM, FS_TIMES_GRID };
 enum fs_target_network { FS_TARGET_CURRENT, FS_TARGET_AVERAGE };
@@ -61,6 +61,20 @@ void fs_interval_step(struct fs_step *step); /* x ← x + d·u(x, t, d), d = nex
 bool fs_interval_trains_guided(const void *settings);
 /* Where labels are dropped in all rows: everywhere, but where the targets are guided already. */
 bool fs_interval_guidance_allowed(const struct fs_method_setup *setup, int steps, const char **reason);
+
+/* What is the same in all of their tables. */
+/* clang-format off */
+#define FS_INTERVAL_ENTRIES \
+    .teacher_share = fs_no_teacher, \
+    .target_ema = fs_interval_target_ema, \
+    .row_groups = fs_interval_row_groups, \
+    .loss = fs_interval_loss, \
+    .conditioning = fs_interval_conditioning, \
+    .freedom = FS_INTERVAL_FREEDOM, \
+    .step = fs_interval_step, \
+    .trains_guided = fs_interval_trains_guided, \
+    .outside_training = fs_inside_training
+/* clang-format on */
 
 /* --- rows --- */
 

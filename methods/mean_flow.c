@@ -9,13 +9,6 @@ struct settings {
 
 static const struct fs_option options[] = {FS_INTERVAL_OPTIONS(struct settings, 0.75, 1, 1e-3)};
 
-static fs_status check(const struct fs_method_setup *setup, struct fs_error *error)
-{
-    (void)setup;
-    (void)error;
-    return FS_OK;
-}
-
 static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
     const int count = fs_single_phase(setup, FS_START_FRESH, phases);
@@ -44,18 +37,10 @@ const struct fs_method fs_mean_flow = {
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .settings_size = sizeof(struct settings),
-    .check = check,
-    .teacher_share = fs_no_teacher,
-    .target_ema = fs_interval_target_ema,
+    FS_INTERVAL_ENTRIES,
+    .check = fs_no_check,
     .phases = phases,
-    .row_groups = fs_interval_row_groups,
     .make_targets = make_targets,
-    .loss = fs_interval_loss,
     .extra_forwards = extra_forwards,
-    .conditioning = fs_interval_conditioning,
-    .freedom = FS_INTERVAL_FREEDOM,
-    .step = fs_interval_step,
-    .trains_guided = fs_interval_trains_guided,
     .guidance_allowed = fs_interval_guidance_allowed,
-    .outside_training = fs_inside_training,
 };

@@ -4,6 +4,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels/base/memory.h"
 
@@ -37,10 +38,7 @@ void fs_distances_close(struct fs_distances *d)
 
 void fs_distances_centre(struct fs_distances *d, const struct fs_distance_rows *rows)
 {
-#pragma omp parallel for
-    for (int64_t j = 0; j < d->dim; j++) {
-        d->centre[j] = 0;
-    }
+    memset(d->centre, 0, (size_t)d->dim * sizeof *d->centre);
     for (int64_t i = 0; i < rows->n; i++) {
         for (int64_t j = 0; j < d->dim; j++) {
             d->centre[j] += (double)rows->features[i * d->dim + j] / (double)rows->n;

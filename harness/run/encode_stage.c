@@ -71,15 +71,19 @@ static fs_status resolve(const struct fs_encode_job *job, struct fs_config *conf
 
 /* --- progress --- */
 
-static void show(void *owner, int64_t done, int64_t of, double rate)
+static void show_rate(struct fs_progress *progress, const char *what, int digits, int64_t done, int64_t of, double rate)
 {
-    struct fs_progress *progress = owner;
     if (fs_progress_due(progress, done == of)) {
         char left[FS_NUMBER_TEXT];
         fs_duration(rate > 0 ? (int64_t)((double)(of - done) / rate) : 0, left);
-        fs_progress_line(progress, done == of, "encode: picture %" PRId64 "/%" PRId64 ", %.1f pictures/s, %s left",
-                         done, of, rate, left);
+        fs_progress_line(progress, done == of, "%s: picture %" PRId64 "/%" PRId64 ", %.*f pictures/s, %s left", what,
+                         done, of, digits, rate, left);
     }
+}
+
+static void show(void *owner, int64_t done, int64_t of, double rate)
+{
+    show_rate(owner, "encode", 1, done, of, rate);
 }
 
 static void show_first_look(void *owner, int64_t done, int64_t of)
@@ -92,13 +96,7 @@ static void show_first_look(void *owner, int64_t done, int64_t of)
 
 static void show_reference(void *owner, int64_t done, int64_t of, double rate)
 {
-    struct fs_progress *progress = owner;
-    if (fs_progress_due(progress, done == of)) {
-        char left[FS_NUMBER_TEXT];
-        fs_duration(rate > 0 ? (int64_t)((double)(of - done) / rate) : 0, left);
-        fs_progress_line(progress, done == of, "statistics: picture %" PRId64 "/%" PRId64 ", %.0f pictures/s, %s left",
-                         done, of, rate, left);
-    }
+    show_rate(owner, "statistics", 0, done, of, rate);
 }
 
 /* --- statistics --- */

@@ -204,6 +204,35 @@ static struct fs_view head_of(const struct attention *op, struct fs_view view, i
     return fs_view_cols(view, (part * op->heads + h) * op->width, op->width);
 }
 
+static struct attention attention_of(struct fs_view out, struct fs_view qkv, int64_t tokens, int64_t heads,
+                                     double scale)
+{
+    const int64_t width = out.cols / heads;
+    return (struct attention){.out = out,
+                              .qkv = qkv,
+                              .tokens = tokens,
+                              .heads = heads,
+                              .width = width,
+                              .scale = (float)scale,
+                              .by_width = packed_stride(width),
+                              .by_tokens = packed_stride(tokens)};
+}
+
+/* A head of a sample at a time to each thread, which has so many floats to work in. */
+static void for_each_head(struct fs_cpu *cpu, const char *operation, const struct attention *op, size_t floats,
+                          void (*head)(const struct attention *op, int64_t b, int64_t h, float *memory))
+{
+    const int64_t heads = op->heads, count = op->out.rows / op->tokens * heads;
+    float *memory = fs_cpu_scratch(cpu, operation, (size_t)cpu->threads * floats * sizeof *memory);
+    if (memory == NULL) {
+        return;
+    }
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t i = 0; i < count; i++) {
+        head(op, i / heads, i % heads, memory + (size_t)omp_get_thread_num() * floats);
+    }
+}
+
 /* Turns a row of logits into exp(logit − largest), zeros behind the last; returns the sum and the largest. */
 static float softmax_row(float *row, int64_t count, float *largest_of_row)
 {
@@ -286,25 +315,9 @@ static void attention_forward(struct fs_backend *backend, struct fs_view out, st
     if (cpu == NULL) {
         return;
     }
-    const int64_t width = out.cols / heads, count = out.rows / tokens * heads;
-    const struct attention op = {.out = out,
-                                 .lse = lse,
-                                 .qkv = qkv,
-                                 .tokens = tokens,
-                                 .heads = heads,
-                                 .width = width,
-                                 .scale = (float)scale,
-                                 .by_width = packed_stride(width),
-                                 .by_tokens = packed_stride(tokens)};
-    const size_t floats = forward_floats(&op);
-    float *memory = fs_cpu_scratch(cpu, "attention_forward", (size_t)cpu->threads * floats * sizeof *memory);
-    if (memory == NULL) {
-        return;
-    }
-#pragma omp parallel for num_threads(cpu->threads) schedule(static)
-    for (int64_t i = 0; i < count; i++) {
-        forward_head(&op, i / heads, i % heads, memory + (size_t)omp_get_thread_num() * floats);
-    }
+    struct attention op = attention_of(out, qkv, tokens, heads, scale);
+    op.lse = lse;
+    for_each_head(cpu, "attention_forward", &op, forward_floats(&op), forward_head);
 }
 
 /* --- backward --- */
@@ -410,27 +423,11 @@ static void attention_backward(struct fs_backend *backend, struct fs_view dqkv, 
     if (cpu == NULL) {
         return;
     }
-    const int64_t width = out.cols / heads, count = out.rows / tokens * heads;
-    const struct attention op = {.out = out,
-                                 .lse = lse,
-                                 .qkv = qkv,
-                                 .dout = dout,
-                                 .dqkv = dqkv,
-                                 .tokens = tokens,
-                                 .heads = heads,
-                                 .width = width,
-                                 .scale = (float)scale,
-                                 .by_width = packed_stride(width),
-                                 .by_tokens = packed_stride(tokens)};
-    const size_t floats = backward_floats(&op);
-    float *memory = fs_cpu_scratch(cpu, "attention_backward", (size_t)cpu->threads * floats * sizeof *memory);
-    if (memory == NULL) {
-        return;
-    }
-#pragma omp parallel for num_threads(cpu->threads) schedule(static)
-    for (int64_t i = 0; i < count; i++) {
-        backward_head(&op, i / heads, i % heads, memory + (size_t)omp_get_thread_num() * floats);
-    }
+    struct attention op = attention_of(out, qkv, tokens, heads, scale);
+    op.lse = lse;
+    op.dout = dout;
+    op.dqkv = dqkv;
+    for_each_head(cpu, "attention_backward", &op, backward_floats(&op), backward_head);
 }
 
 /* --- tangent --- */
@@ -543,27 +540,12 @@ static void attention_tangent(struct fs_backend *backend, struct fs_view out, st
     if (cpu == NULL) {
         return;
     }
-    const int64_t width = out.cols / heads, count = out.rows / tokens * heads;
-    const struct attention op = {.out = out,
-                                 .qkv = qkv,
-                                 .dout = out_dot,
-                                 .dqkv = qkv_dot,
-                                 .tokens = tokens,
-                                 .heads = heads,
-                                 .width = width,
-                                 .scale = (float)scale,
-                                 .by_width = packed_stride(width),
-                                 .by_tokens = packed_stride(tokens)};
+    struct attention op = attention_of(out, qkv, tokens, heads, scale);
+    op.dout = out_dot;
+    op.dqkv = qkv_dot;
     size_t floats;
     plan_tangent_head(&op, NULL, &floats);
-    float *memory = fs_cpu_scratch(cpu, "attention_tangent", (size_t)cpu->threads * floats * sizeof *memory);
-    if (memory == NULL) {
-        return;
-    }
-#pragma omp parallel for num_threads(cpu->threads) schedule(static)
-    for (int64_t i = 0; i < count; i++) {
-        tangent_of_head(&op, i / heads, i % heads, memory + (size_t)omp_get_thread_num() * floats);
-    }
+    for_each_head(cpu, "attention_tangent", &op, floats, tangent_of_head);
 }
 
 void FS_ISA_NAME(fs_install_attention)(struct fs_backend *backend)
