@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 struct fs_build_info {
+    const char *version;     /* "0.9.0", of CITATION.cff */
     const char *source_hash; /* SHA-256 over everything that can change a number */
     const char *commit;      /* "" outside git */
     bool dirty;              /* the tree had changes that were not committed */

@@ -14,6 +14,7 @@ commit=$(git rev-parse HEAD 2>/dev/null || true)
 changed=$(git status --porcelain --untracked-files=no 2>/dev/null | head -n 1)
 new=$(git ls-files --others --exclude-standard -- harness kernels methods metrics 2>/dev/null |
     grep -E '\.(c|h|cu|cuh|sh|css|js)$' | head -n 1) || true
+version=$(sed -n 's/^version: "\(.*\)"$/\1/p' CITATION.cff 2>/dev/null || true) # the one place where it stands
 dirty=false
 if [ -n "$commit" ] && [ -n "$changed$new" ]; then
     dirty=true
@@ -21,6 +22,7 @@ fi
 cat <<EOF
 #include "harness/build_info.h"
 const struct fs_build_info fs_build_info = {
+    .version = "${version:-unknown}",
     .source_hash = "$source_hash",
     .commit = "$commit",
     .dirty = $dirty,

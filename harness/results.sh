@@ -3,6 +3,7 @@
 #   results/fewstep.db            the compact database: one file without a write-ahead log
 #   results/EXPERIMENT.{txt,md,tex,csv}   the tables of every experiment in it
 #   results/samples/EXPERIMENT/   the grids of samples
+#   README.md                     the table of its front page: the first of the file that its mark names
 #   results/report.html           the page, and results/report.png, a picture of its top, where there is a chromium
 # It takes out/fewstep.db (or the file that FEWSTEP_DB names) and the samples/ beside it. Where there is none, the committed database stays and only the
 # tables are made again from it.
@@ -34,6 +35,17 @@ for experiment in $(sqlite3 -readonly results/fewstep.db "$scored"); do
     fi
     echo "results/$experiment.txt, .md, .tex, .csv" >&2
 done
+# The front page's table, between its two marks.
+named=$(sed -n 's/^<!-- table of \([^:]*\): .*/\1/p' README.md)
+awk -v table="$named" '
+    /^<!-- end of table -->/ { inside = 0 }
+    !inside
+    /^<!-- table of / {
+        inside = 1
+        while ((getline line < table) > 0 && !(seen && line !~ /^\|/)) if (line ~ /^\|/) { print line; seen = 1 }
+    }' README.md > README.md.new
+cmp -s README.md.new README.md && rm README.md.new || mv README.md.new README.md
+echo "README.md: the table of $named" >&2
 # shellcheck disable=SC2046 # a name is a word
 "$program" report $(sqlite3 -readonly results/fewstep.db "$scored") --db results/fewstep.db -o results/report.html
 echo "results/report.html" >&2

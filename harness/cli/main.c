@@ -155,8 +155,9 @@ int main(int argc, char **argv)
         return finish(FS_OK, plain, &error);
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("fewstep, commit %.12s%s, source %.12s\n", *fs_build_info.commit ? fs_build_info.commit : "unknown",
-               fs_build_info.dirty ? " (changed)" : "", fs_build_info.source_hash);
+        printf("fewstep %s, commit %.12s%s, source %.12s\n", fs_build_info.version,
+               *fs_build_info.commit ? fs_build_info.commit : "unknown", fs_build_info.dirty ? " (changed)" : "",
+               fs_build_info.source_hash);
         return finish(FS_OK, plain, &error);
     }
     for (int i = 0; i < ENTRIES; i++) {
