@@ -16,6 +16,34 @@
 /* Sums of products in float32, of the largest element. */
 #define ASYMMETRY_MAX 1e-5
 
+/* --- origins --- */
+
+void fs_gaussian_origin_of(const struct fs_extractor *extractor, int tap, int64_t count,
+                           struct fs_gaussian_origin *origin)
+{
+    *origin = (struct fs_gaussian_origin){.fid = extractor->fid, .count = count};
+    snprintf(origin->extractor, sizeof origin->extractor, "%s", extractor->name);
+    snprintf(origin->label, sizeof origin->label, "%s", extractor->label);
+    snprintf(origin->sha256, sizeof origin->sha256, "%s", extractor->sha256);
+    snprintf(origin->tap, sizeof origin->tap, "%s", extractor->taps[tap].name);
+    snprintf(origin->resize, sizeof origin->resize, "%s", fs_resize_name((int)extractor->resize));
+}
+
+fs_status fs_gaussian_origins_agree(const char *a_name, const struct fs_gaussian_origin *a, const char *b_name,
+                                    const struct fs_gaussian_origin *b, struct fs_error *error)
+{
+    if (*a->extractor && *b->extractor &&
+        (strcmp(a->extractor, b->extractor) != 0 || strcmp(a->sha256, b->sha256) != 0 || strcmp(a->tap, b->tap) != 0 ||
+         strcmp(a->resize, b->resize) != 0)) {
+        return fs_fail(error, FS_USAGE,
+                       "%s: features of %s (%.12s), tap %s, resize %s; %s: of %s (%.12s), tap %s, resize %s: they "
+                       "cannot be compared",
+                       a_name, a->extractor, a->sha256, a->tap, a->resize, b_name, b->extractor, b->sha256, b->tap,
+                       b->resize);
+    }
+    return FS_OK;
+}
+
 /* --- reading --- */
 
 /* An array's numbers as doubles, in place where they are. */

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "kernels/base/error.h"
+#include "metrics/extractor.h"
 
 #define FS_GAUSSIAN_DIM_MAX 8192
 
@@ -17,6 +18,13 @@ struct fs_gaussian_origin {
     bool fid;      /* this and the label as the extractor's (extractor.h) */
     int64_t count; /* pictures */
 };
+
+/* What features of an extractor's tap are of. `count`: of so many pictures. */
+void fs_gaussian_origin_of(const struct fs_extractor *extractor, int tap, int64_t count,
+                           struct fs_gaussian_origin *origin);
+/* FS_USAGE where both are known and not the same features; `a_name` and `b_name` say whose they are. */
+fs_status fs_gaussian_origins_agree(const char *a_name, const struct fs_gaussian_origin *a, const char *b_name,
+                                    const struct fs_gaussian_origin *b, struct fs_error *error);
 
 struct fs_gaussian {
     int64_t dim;

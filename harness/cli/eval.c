@@ -11,7 +11,7 @@
 #include "harness/text/number.h"
 
 struct eval_options {
-    const char *source, *steps, *weights, *sampler, *metrics, *out, *db;
+    const char *source, *steps, *weights, *sampler, *metrics, *reference, *out, *db;
     int64_t samples;
     double guidance, time_shift;
     bool json, quiet, help;
@@ -29,6 +29,8 @@ static fs_status parse(int argc, char **argv, struct eval_options *options, stru
         {"--time-shift", FS_FLAG_REAL, &options->time_shift, "S",
          "shift of the time grid; 1: uniform (the configuration's)"},
         {"--metrics", FS_FLAG_TEXT, &options->metrics, "M,M,…", "fd,kid,is … (those of the configuration)"},
+        {"--reference", FS_FLAG_TEXT, &options->reference, "WHAT",
+         "train, a folder of pictures or an .npz of statistics (the configuration's)"},
         {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
         {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where the runs are (out)"},
         {"--json", FS_FLAG_SWITCH, &options->json, NULL, "one JSON object a score"},
@@ -85,6 +87,9 @@ static fs_status apply(const struct eval_options *options, struct fs_config *con
         for (int i = 0; i < evaluate->metric_count; i++) {
             snprintf(evaluate->metrics[i], sizeof evaluate->metrics[i], "%s", metrics[i]->name);
         }
+    }
+    if (options->reference) {
+        FS_TRY(fs_path(evaluate->reference, error, "%s", options->reference));
     }
     return fs_config_check_evaluation(config, error);
 }

@@ -117,7 +117,7 @@ static bool same_pipeline(const struct fs_config *a, const struct fs_config *b)
     return memcmp(&a->dataset, &b->dataset, sizeof a->dataset) == 0 &&
            strcmp(a->evaluate.extractors[0], b->evaluate.extractors[0]) == 0 &&
            a->evaluate.decoder_precision == b->evaluate.decoder_precision && a->evaluate.resize == b->evaluate.resize &&
-           a->evaluate.samples == b->evaluate.samples &&
+           a->evaluate.samples == b->evaluate.samples && strcmp(a->evaluate.reference, b->evaluate.reference) == 0 &&
            memcmp(a->evaluate.metrics, b->evaluate.metrics, sizeof a->evaluate.metrics) == 0;
 }
 

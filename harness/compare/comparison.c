@@ -75,21 +75,6 @@ static fs_status open_extractor(struct fs_comparison *c, struct fs_error *error)
     return FS_OK;
 }
 
-static fs_status check_origins(const char *a_name, const struct fs_gaussian_origin *a, const char *b_name,
-                               const struct fs_gaussian_origin *b, struct fs_error *error)
-{
-    if (*a->extractor && *b->extractor &&
-        (strcmp(a->extractor, b->extractor) != 0 || strcmp(a->sha256, b->sha256) != 0 || strcmp(a->tap, b->tap) != 0 ||
-         strcmp(a->resize, b->resize) != 0)) {
-        return fs_fail(error, FS_USAGE,
-                       "%s: features of %s (%.12s), tap %s, resize %s; %s: of %s (%.12s), tap %s, resize %s: they "
-                       "cannot be compared",
-                       a_name, a->extractor, a->sha256, a->tap, a->resize, b_name, b->extractor, b->sha256, b->tap,
-                       b->resize);
-    }
-    return FS_OK;
-}
-
 /* Where no pictures are brought through an extractor, what was asked for is what the statistics are of: so they say, or
  * the user does. */
 static fs_status take_request(struct fs_comparison *c, struct fs_error *error)
@@ -113,14 +98,14 @@ static fs_status take_request(struct fs_comparison *c, struct fs_error *error)
 static fs_status check_sides(struct fs_comparison *c, const bool pictures[FS_SIDES], struct fs_error *error)
 {
     const struct fs_side *a = &c->sides[0], *b = &c->sides[1];
-    FS_TRY(check_origins(a->name, &a->origin, b->name, &b->origin, error));
+    FS_TRY(fs_gaussian_origins_agree(a->name, &a->origin, b->name, &b->origin, error));
     if (!c->extraction.extractor.state) {
         return FS_OK;
     }
-    fs_side_origin(&c->extraction.extractor, 0, &c->origin);
+    fs_gaussian_origin_of(&c->extraction.extractor, 0, 0, &c->origin);
     const char *name = pictures[0] ? a->name : b->name;
-    FS_TRY(check_origins(name, &c->origin, a->name, &a->origin, error));
-    return check_origins(name, &c->origin, b->name, &b->origin, error);
+    FS_TRY(fs_gaussian_origins_agree(name, &c->origin, a->name, &a->origin, error));
+    return fs_gaussian_origins_agree(name, &c->origin, b->name, &b->origin, error);
 }
 
 /* Dimensions of the features of a side that a metric compares; 0: it compares none. */

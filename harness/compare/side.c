@@ -290,16 +290,6 @@ static fs_status finish(struct side_builder *builder, int t, struct fs_error *er
     return FS_OK;
 }
 
-void fs_side_origin(const struct fs_extractor *extractor, int64_t count, struct fs_gaussian_origin *origin)
-{
-    *origin = (struct fs_gaussian_origin){.fid = extractor->fid, .count = count};
-    snprintf(origin->extractor, sizeof origin->extractor, "%s", extractor->name);
-    snprintf(origin->label, sizeof origin->label, "%s", extractor->label);
-    snprintf(origin->sha256, sizeof origin->sha256, "%s", extractor->sha256);
-    snprintf(origin->tap, sizeof origin->tap, "%s", extractor->taps[0].name);
-    snprintf(origin->resize, sizeof origin->resize, "%s", fs_resize_name((int)extractor->resize));
-}
-
 static fs_status make(struct side_builder *builder, struct fs_error *error)
 {
     const struct fs_side_request *request = builder->request;
@@ -307,7 +297,7 @@ static fs_status make(struct side_builder *builder, struct fs_error *error)
     side->sums = request->sums;
     side->source.channels = request->extractor ? (int)request->extractor->channels : 3;
     if (request->extractor) {
-        fs_side_origin(request->extractor, side->count, &side->origin);
+        fs_gaussian_origin_of(request->extractor, 0, side->count, &side->origin);
     }
     FS_TRY(allocate(builder, error));
     FS_TRY(stream(builder, error));

@@ -75,9 +75,6 @@ fs_status fs_side_open(const char *text, const struct fs_side_reading *reading, 
 fs_status fs_side_make(const struct fs_side_request *request, struct fs_side *side, struct fs_error *error);
 void fs_side_free(struct fs_side *side);
 
-/* What features of an extractor are of: by its first tap. */
-void fs_side_origin(const struct fs_extractor *extractor, int64_t count, struct fs_gaussian_origin *origin);
-
 /* Whether all pictures that an opened side's first is like are of this size: what an extractor of one size needs. */
 bool fs_side_is_of_size(const struct fs_side *side, int64_t height, int64_t width);
 

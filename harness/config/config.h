@@ -117,6 +117,7 @@ struct fs_evaluate_config {
     bool quantize;
     enum fs_resize resize;
     enum fs_precision decoder_precision; /* of latents */
+    char reference[FS_PATH_ROOM];        /* "train", or the .npz or folder that is compared with */
     char extractors[FS_NAMES_MAX][FS_NAME_ROOM];
     int extractor_count;
     char metrics[FS_METRICS_MAX][FS_NAME_ROOM];

@@ -263,6 +263,8 @@ static const struct fs_key KEYS[] = {
      .kind = FS_KEY_CHOICE,
      FIELD(evaluate.decoder_precision),
      .choices = "fp32|bf16"},
+    /* Where it lies moves no number: scores have the hash of what it holds. */
+    {.name = "evaluate.reference", .kind = FS_KEY_TEXT, FIELD(evaluate.reference), .fallback_text = "train"},
     {.name = "evaluate.extractors",
      .kind = FS_KEY_TEXTS,
      FIELD(evaluate.extractors),

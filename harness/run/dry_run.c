@@ -36,6 +36,8 @@ struct dry_run {
     const char *out;
     const struct fs_config *read; /* whose training data these are; NULL: none */
     struct fs_dataset data;
+    const struct fs_config *compared; /* whose reference this is; NULL: none */
+    struct fs_reference_source reference;
     struct fs_error unknown; /* why scores are not known; "" */
     const struct fs_experiment *experiment;
     const bool *taken; /* of its runs */
@@ -79,6 +81,23 @@ static fs_status open_data(struct dry_run *all, const struct fs_config *config, 
     return FS_OK;
 }
 
+/* So is what samples are compared with part of a score. Pictures that were not decoded yet have no hash. */
+static fs_status open_reference(struct dry_run *all, const struct fs_config *config, struct fs_error *error)
+{
+    char cache[FS_PATH_ROOM];
+    if (all->compared && memcmp(&all->compared->dataset, &config->dataset, sizeof config->dataset) == 0 &&
+        strcmp(all->compared->evaluate.reference, config->evaluate.reference) == 0) {
+        return FS_OK;
+    }
+    fs_reference_source_close(&all->reference);
+    all->compared = NULL;
+    FS_TRY(fs_path(cache, error, "%s/data", all->out));
+    const struct fs_data_access access = {.cache = cache, .only_kept = true};
+    FS_TRY(fs_reference_source_open(config, &all->data, &access, &all->reference, error));
+    all->compared = config;
+    return FS_OK;
+}
+
 /* The device and the extractor are part of what a score is. */
 static fs_status open_extractor(struct dry_run *all, const struct fs_config *config, struct fs_error *error)
 {
@@ -116,7 +135,7 @@ static fs_status describe_scores(struct dry_run *all, const struct fs_config *co
                                  char text[DONE_TEXT], struct fs_error *error)
 {
     struct fs_score_setup setup = {.extractor = &all->extractor, .device = all->backend->name};
-    fs_score_setup_data(&setup, config, &all->data, 0);
+    fs_score_setup_data(&setup, config, &all->data, &all->reference, 0);
     struct fs_kept_update weights[FS_KEPT_MAX + 1];
     const int kept_count = fs_config_kept_updates(config, weights);
     struct fs_score_tally tally = {0, 0}, gone = {0, 0};
@@ -164,6 +183,7 @@ static fs_status describe_done(struct dry_run *all, const struct fs_config *conf
     int64_t update;
     sqlite3 *database = fs_store_handle(all->store);
     FS_TRY(fs_run_id(config, data_sha256, id, error));
+    FS_TRY(open_reference(all, config, error));
     FS_TRY(fs_query_whole(database, &update, -1, error,
                           "SELECT max(c.at_update) FROM checkpoints c JOIN runs r ON r.number = c.run WHERE r.id = ?",
                           "t", id));
@@ -246,6 +266,7 @@ static fs_status print_run(struct dry_run *all, const struct fs_config *config, 
     char name[NAME_TEXT], done[DONE_TEXT], memory[FS_NUMBER_TEXT], disk[FS_NUMBER_TEXT];
     struct fs_data_shape shape;
     bool there;
+    FS_TRY(fs_reference_source_check(config, error));
     FS_TRY(fs_dataset_plan(config, &shape, &there, error));
     FS_TRY(fs_run_cost(config, &shape, &cost, error));
     if (there) {
@@ -313,6 +334,7 @@ fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, 
     }
     fs_results_free(&planned);
     close_extractor(&all);
+    fs_reference_source_close(&all.reference);
     fs_dataset_close(&all.data);
     fs_store_close(all.store);
     if (status == FS_OK) {

@@ -119,7 +119,7 @@ static fs_status keep_statistics(struct work *work, const struct fs_latents_mani
 {
     struct fs_evaluate_config *evaluate = &work->config.evaluate;
     const struct fs_reference_watch watch = {&fs_stop, &work->progress, show_reference};
-    struct fs_dataset pictures = work->pictures;
+    struct fs_reference_source source = {.pictures = work->pictures};
     struct fs_reference reference;
     char folder[FS_PATH_ROOM], lock[FS_PATH_ROOM];
     FS_TRY(fs_path(folder, error, "%s/references", work->job->folder));
@@ -133,11 +133,10 @@ static fs_status keep_statistics(struct work *work, const struct fs_latents_mani
         }
         return FS_OK;
     }
-    snprintf(pictures.sha256, sizeof pictures.sha256, "%s", manifest->pictures_sha256);
+    snprintf(source.pictures.sha256, sizeof source.pictures.sha256, "%s", manifest->pictures_sha256);
     fs_extractor_set_resize(&work->extractor, evaluate->resize);
     all_metrics(&work->extractor, evaluate);
-    const fs_status status =
-        fs_reference_open(&reference, evaluate, &work->extractor, &pictures, folder, &watch, error);
+    const fs_status status = fs_reference_open(&reference, evaluate, &work->extractor, &source, folder, &watch, error);
     if (status == FS_OK) {
         fs_reference_close(&reference);
     }

@@ -138,7 +138,10 @@ static fs_status judge_data(const struct collection *all, struct folder *folder,
     int64_t users, unfinished;
     sqlite3 *database = fs_store_handle(all->store);
     fs_picture_cache_data(folder->path, sha256);
-    FS_TRY(fs_query_whole(database, &users, 0, error, "SELECT count(*) FROM runs WHERE data_sha256 = ?1", "t", sha256));
+    FS_TRY(fs_query_whole(database, &users, 0, error,
+                          "SELECT (SELECT count(*) FROM runs WHERE data_sha256 = ?1) + (SELECT count(*) FROM scores "
+                          "WHERE reference_sha256 = ?1 AND reference <> 'train')",
+                          "t", sha256));
     FS_TRY(fs_query_whole(database, &unfinished, 0, error,
                           "SELECT count(*) FROM runs WHERE data_sha256 = ?1 AND state != 'trained'", "t", sha256));
     folder->goes = !sha256[0] || (users > 0 && unfinished == 0);

@@ -38,9 +38,8 @@ static void show_reference(void *owner, int64_t done, int64_t of, double rate)
     if (fs_progress_due(progress, done == of)) {
         char left[FS_NUMBER_TEXT];
         fs_duration((int64_t)((double)(of - done) / rate), left);
-        fs_progress_line(progress, done == of,
-                         "reference: training picture %" PRId64 "/%" PRId64 ", %.0f images/s, %s left", done, of, rate,
-                         left);
+        fs_progress_line(progress, done == of, "reference: picture %" PRId64 "/%" PRId64 ", %.0f images/s, %s left",
+                         done, of, rate, left);
     }
 }
 
@@ -57,27 +56,28 @@ static fs_status open_decoder(struct fs_pipeline *pipeline, const struct fs_conf
 {
     const struct fs_latents_manifest *latents = fs_latents_of(&pipeline->train);
     const bool half = config->evaluate.decoder_precision == FS_PRECISION_BF16;
-    pipeline->picture = latents ? latents->picture : pipeline->train.shape;
+    pipeline->picture = fs_picture_shape_of(&pipeline->train);
     return latents ? fs_decoder_open(&pipeline->decoder, pipeline->session->backend, &pipeline->train,
                                      config->dataset.vae, half ? FS_BF16 : FS_F32, error)
                    : FS_OK;
 }
 
-/* Of latents, the pictures are not at hand: `encode` has kept their statistics beside them. */
+/* Of latents, `encode` has kept the statistics of their pictures beside them. */
 static fs_status open_reference(struct fs_pipeline *pipeline, const struct fs_config *config, struct fs_error *error)
 {
-    const struct fs_latents_manifest *latents = fs_latents_of(&pipeline->train);
+    const struct fs_reference_source *source = &pipeline->compared_with;
     const struct fs_reference_watch watch = {&fs_stop, &pipeline->session->progress, show_reference};
-    struct fs_dataset pictures = {.shape = pipeline->picture};
+    const bool beside = fs_latents_of(&pipeline->train) && strcmp(source->name, FS_REFERENCE_TRAIN) == 0;
     char cache[FS_PATH_ROOM];
-    if (latents) {
-        snprintf(pictures.sha256, sizeof pictures.sha256, "%s", latents->pictures_sha256);
-        FS_TRY(fs_path(cache, error, "%s/references", fs_latents_folder(&pipeline->train)));
-    } else {
-        FS_TRY(fs_path(cache, error, "%s/references", pipeline->session->out));
+    FS_TRY(
+        fs_path(cache, error, "%s/references", beside ? fs_latents_folder(&pipeline->train) : pipeline->session->out));
+    const fs_status status =
+        fs_reference_open(&pipeline->reference, &config->evaluate, &pipeline->extractor, source, cache, &watch, error);
+    if (status == FS_USAGE && source->statistics) {
+        const struct fs_error reason = *error;
+        return fs_config_fail(config, "evaluate.reference", error, "%s", reason.text);
     }
-    return fs_reference_open(&pipeline->reference, &config->evaluate, &pipeline->extractor,
-                             latents ? &pictures : &pipeline->train, cache, &watch, error);
+    return status;
 }
 
 fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *session, const struct fs_config *config,
@@ -91,11 +91,15 @@ fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *sess
                                     .stop = &fs_stop,
                                     .owner = &session->progress,
                                     .progress = show_decoding};
+    const bool leads = session->comm->rank == 0;
     fs_status status = fs_dataset_open_with(&config->dataset, &access, FS_SPLIT_TRAIN, &pipeline->train, error);
-    access.verify = false; /* of both splits */
     if (status == FS_OK) {
         status = fs_config_check_data(config, &pipeline->train.shape, error);
     }
+    if (status == FS_OK && leads) {
+        status = fs_reference_source_open(config, &pipeline->train, &access, &pipeline->compared_with, error);
+    }
+    access.verify = false; /* of both splits */
     if (status == FS_OK) {
         status = open_decoder(pipeline, config, error);
     }
@@ -109,7 +113,7 @@ fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *sess
         fs_extractor_set_resize(&pipeline->extractor, config->evaluate.resize);
         status = check_metrics(pipeline, &config->evaluate, error);
     }
-    if (status == FS_OK && session->comm->rank == 0) { /* which alone works out metrics */
+    if (status == FS_OK && leads) {
         status = open_reference(pipeline, config, error);
     }
     if (status != FS_OK) {
@@ -121,6 +125,7 @@ fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *sess
 void fs_pipeline_close(struct fs_pipeline *pipeline)
 {
     fs_reference_close(&pipeline->reference);
+    fs_reference_source_close(&pipeline->compared_with);
     if (pipeline->extractor.state) {
         fs_extractor_close(&pipeline->extractor);
     }

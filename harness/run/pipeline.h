@@ -45,6 +45,7 @@ struct fs_pipeline {
     struct fs_decoder decoder;     /* of latents; its autoencoder is NULL where the data are pictures */
     struct fs_data_shape picture;  /* what is scored and shown: the data, or what they are decoded to */
     struct fs_extractor extractor;
+    struct fs_reference_source compared_with; /* rank 0's, like the next: it alone works out metrics */
     struct fs_reference reference;
 };
 
@@ -55,8 +56,8 @@ enum fs_pipeline_end {
     FS_PIPELINE_FAILED,  /* it is in pipeline->failures, with the reason */
 };
 
-/* `config` needs the data set, the first extractor, the metrics and the number of samples that the pipeline was opened
- * with. */
+/* `config` needs the data set, the reference, the first extractor, the metrics and the number of samples that the
+ * pipeline was opened with. */
 fs_status fs_pipeline_open(struct fs_pipeline *pipeline, struct fs_session *session, const struct fs_config *config,
                            struct fs_error *error);
 void fs_pipeline_close(struct fs_pipeline *pipeline);

@@ -36,11 +36,12 @@ fs_status fs_run_id(const struct fs_config *config, const char *data_sha256, cha
 /* --- its scores --- */
 
 void fs_score_setup_data(struct fs_score_setup *setup, const struct fs_config *config, const struct fs_dataset *train,
-                         int64_t test_count)
+                         const struct fs_reference_source *reference, int64_t test_count)
 {
     const struct fs_latents_manifest *latents = fs_latents_of(train);
     setup->data_sha256 = train->sha256;
-    setup->reference_sha256 = latents ? latents->pictures_sha256 : train->sha256;
+    setup->reference = reference->name;
+    setup->reference_sha256 = reference->pictures.sha256;
     setup->data = latents ? "reconstructions" : "test";
     setup->data_count = latents ? train->shape.count : test_count;
     setup->decoder_sha256 = latents ? latents->autoencoder_sha256 : NULL;
@@ -71,7 +72,7 @@ static fs_status score_row(const struct fs_config *config, const struct fs_score
         .extractor = of_pictures ? FS_PIXELS : extractor->label,
         .extractor_sha256 = of_pictures ? "" : extractor->sha256,
         .tap = of_pictures ? FS_PIXELS : extractor->taps[tap].name,
-        .reference = "train",
+        .reference = setup->reference,
         .reference_sha256 = setup->reference_sha256,
         .metric = fs_extractor_metric(extractor, known->name),
         .precision = config->train.precision == FS_PRECISION_BF16 ? "bf16" : "fp32",

@@ -5,6 +5,7 @@
 
 #include "harness/config/config.h"
 #include "harness/data/dataset.h"
+#include "harness/sample/reference_source.h"
 #include "harness/store/store.h"
 #include "metrics/extractor.h"
 
@@ -17,17 +18,18 @@ fs_status fs_run_id(const struct fs_config *config, const char *data_sha256, cha
 /* What scores are made with, whatever they are of. */
 struct fs_score_setup {
     const struct fs_extractor *extractor;
-    const char *reference_sha256, *device;
+    const char *device;
+    const char *reference, *reference_sha256;       /* name and contents of what is compared with */
     const char *data_sha256;                        /* of the training split */
     int64_t data_count;                             /* of what the data's row is of, */
     const char *data;                               /* "test" (the split), or "reconstructions" by an autoencoder */
     const char *decoder_sha256, *decoder_precision; /* of latents; NULL: the data are pictures */
 };
 
-/* Fills in what follows from the training data: reference, what the data's row is of, decoder. `test_count`: pictures
- * of its test split. Texts are the data set's. */
+/* Fills in what follows from the reference and the training data: what the data's row is of, decoder. `test_count`:
+ * pictures of its test split. Texts are theirs. */
 void fs_score_setup_data(struct fs_score_setup *setup, const struct fs_config *config, const struct fs_dataset *train,
-                         int64_t test_count);
+                         const struct fs_reference_source *reference, int64_t test_count);
 
 /* Rows of scores that are not in the store, one a metric and alike in all else. Texts are the configuration's and the
  * setup's, or its own: not to be copied. */

@@ -23,7 +23,7 @@ static struct fs_score_setup setup_of(const struct fs_job *job)
 {
     const struct fs_pipeline *pipeline = job->pipeline;
     struct fs_score_setup setup = {.extractor = &pipeline->extractor, .device = pipeline->session->backend->name};
-    fs_score_setup_data(&setup, job->config, &pipeline->train, pipeline->test.shape.count);
+    fs_score_setup_data(&setup, job->config, &pipeline->train, &pipeline->compared_with, pipeline->test.shape.count);
     return setup;
 }
 

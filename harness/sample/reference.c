@@ -1,4 +1,4 @@
-/* References: statistics and features of the training pictures, and sums over them, each in a file of its own. */
+/* References: statistics and features of pictures, and sums over them, each in a file of its own. */
 #include "harness/sample/reference.h"
 
 #include <stdio.h>
@@ -9,6 +9,7 @@
 #include "harness/sample/reference_pass.h"
 #include "kernels/base/memory.h"
 #include "metrics/frechet.h"
+#include "metrics/gaussian.h"
 
 /* --- files --- */
 
@@ -16,7 +17,7 @@
 struct place {
     const char *cache;
     const struct fs_extractor *extractor;
-    const struct fs_dataset *train;
+    const struct fs_dataset *pictures;
 };
 
 /* Features are not the same bits on another device; the CPU's files have had their names from the beginning. Owned by
@@ -26,7 +27,7 @@ static char *path_of(const struct place *place, const char *dash, const char *ta
 {
     const struct fs_extractor *extractor = place->extractor;
     const bool cpu = strcmp(extractor->device, "cpu") == 0;
-    return fs_format(error, "%s/%.16s-%.16s-%s%s%s%s%s%s.safetensors", place->cache, place->train->sha256,
+    return fs_format(error, "%s/%.16s-%.16s-%s%s%s%s%s%s.safetensors", place->cache, place->pictures->sha256,
                      extractor->sha256, fs_resize_name((int)extractor->resize), cpu ? "" : "-",
                      cpu ? "" : extractor->device, dash, tap, ending);
 }
@@ -43,7 +44,7 @@ static char *features_path(const struct place *place, int tap, struct fs_error *
 
 static char *summary_path(const struct place *place, const struct fs_picture_sums *kind, struct fs_error *error)
 {
-    return fs_format(error, "%s/%.16s-%s.safetensors", place->cache, place->train->sha256, kind->name);
+    return fs_format(error, "%s/%.16s-%s.safetensors", place->cache, place->pictures->sha256, kind->name);
 }
 
 static fs_status refuse(const char *path, struct fs_error *error)
@@ -135,7 +136,8 @@ static fs_status read_summary(const struct fs_picture_sums *kind, double *summar
 /* The parts of a reference, each with the file that it is kept in; NULL: not needed. */
 struct parts {
     char *moments[FS_TAPS_MAX], *features[FS_TAPS_MAX], *summaries[FS_PICTURE_SUMS_MAX], *unfinished;
-    const char *folder;
+    const char *suffixes[FS_TAPS_MAX]; /* behind the names of a tap's published statistics; NULL: none */
+    const char *folder, *statistics;   /* the .npz that moments are taken from; NULL: there are pictures */
 };
 
 static void free_parts(struct parts *parts)
@@ -162,6 +164,7 @@ static fs_status need(const struct place *place, const struct fs_metric *metric,
         return FS_OK;
     }
     FS_TRY(fs_metric_tap(metric, place->extractor, &tap, error));
+    parts->suffixes[tap] = metric->published_suffix ? metric->published_suffix : parts->suffixes[tap];
     if (needs & FS_NEED_MOMENTS && !parts->moments[tap]) {
         parts->moments[tap] = moments_path(place, tap, error);
         FS_TRY(parts->moments[tap] ? FS_OK : FS_FAILED);
@@ -214,9 +217,9 @@ static bool list_missing(const struct parts *parts, const struct fs_reference *r
 
 /* --- a pass --- */
 
-static int64_t summary_count(const struct fs_dataset *train, const struct fs_picture_sums *kind)
+static int64_t summary_count(const struct fs_dataset *pictures, const struct fs_picture_sums *kind)
 {
-    const struct fs_picture_shape shape = {train->shape.height, train->shape.width, train->shape.channels};
+    const struct fs_picture_shape shape = {pictures->shape.height, pictures->shape.width, pictures->shape.channels};
     return kind->summary_count(&shape);
 }
 
@@ -241,8 +244,8 @@ static fs_status finish(struct fs_reference_pass *pass, struct fs_reference *ref
         const void *sums = fs_picture_sums_of(&pass->sums, kind);
         if (sums) {
             kind->summarise(sums, reference->summaries[i]);
-            FS_TRY(write_summary(kind, reference->summaries[i], summary_count(pass->train, kind), parts->summaries[i],
-                                 error));
+            FS_TRY(write_summary(kind, reference->summaries[i], summary_count(pass->pictures, kind),
+                                 parts->summaries[i], error));
         }
     }
     return FS_OK;
@@ -251,7 +254,7 @@ static fs_status finish(struct fs_reference_pass *pass, struct fs_reference *ref
 static fs_status compute(struct fs_reference_pass *pass, struct fs_reference *reference, const struct parts *parts,
                          const struct fs_reference_watch *watch, struct fs_error *error)
 {
-    if (!pass->train->source) {
+    if (!pass->pictures->source) {
         return fs_fail(
             error, FS_USAGE,
             "%s: the statistics of the pictures that %s needs are not all there, and the pictures are not at "
@@ -271,6 +274,49 @@ static fs_status compute(struct fs_reference_pass *pass, struct fs_reference *re
     return status;
 }
 
+/* --- published statistics --- */
+
+/* They must be of the extractor's features: so they say, or as many there are. */
+static fs_status take_published(const struct place *place, const struct parts *parts, int tap,
+                                struct fs_moments *moments, struct fs_error *error)
+{
+    const struct fs_extractor *extractor = place->extractor;
+    const double offset = extractor->resize == FS_RESIZE_AUTHORS ? FS_AUTHORS_OFFSET : 0;
+    struct fs_gaussian_origin wanted;
+    struct fs_gaussian published;
+    fs_gaussian_origin_of(extractor, tap, 0, &wanted);
+    fs_status status =
+        fs_gaussian_read(parts->statistics, parts->suffixes[tap] ? parts->suffixes[tap] : "", &published, error);
+    if (status == FS_OK) {
+        status = fs_gaussian_origins_agree(parts->statistics, &published.origin, "evaluate.extractors", &wanted, error);
+    }
+    if (status == FS_OK && published.dim != moments->dim) {
+        status = fs_fail(error, FS_USAGE,
+                         "%s: statistics of %lld features, and tap %s of %s has %lld: another extractor's, which "
+                         "cannot be compared",
+                         parts->statistics, (long long)published.dim, extractor->taps[tap].name, extractor->name,
+                         (long long)moments->dim);
+    }
+    if (status == FS_OK) {
+        memcpy(moments->mean, published.mean, (size_t)moments->dim * sizeof(double));
+        status = fs_moments_root(moments, published.covariance, offset, error);
+    }
+    fs_gaussian_free(&published);
+    return status == FS_OK ? write_moments(moments, parts->moments[tap], error) : status;
+}
+
+static fs_status take_all_published(const struct place *place, const struct parts *parts,
+                                    const struct fs_reference_pass *pass, struct fs_reference *reference,
+                                    struct fs_error *error)
+{
+    for (int t = 0; t < FS_TAPS_MAX; t++) {
+        if (pass->moments_missing[t]) {
+            FS_TRY(take_published(place, parts, t, &reference->taps[t].moments, error));
+        }
+    }
+    return FS_OK;
+}
+
 /* --- the whole --- */
 
 static fs_status allocate(const struct place *place, const struct parts *parts, struct fs_reference *reference,
@@ -283,7 +329,7 @@ static fs_status allocate(const struct place *place, const struct parts *parts, 
         }
     }
     for (int i = 0; i < reference->sums.count; i++) {
-        const int64_t count = summary_count(place->train, reference->sums.kinds[i]);
+        const int64_t count = summary_count(place->pictures, reference->sums.kinds[i]);
         reference->summaries[i] = fs_allocate((size_t)count, sizeof(double), reference->sums.kinds[i]->name, error);
         FS_TRY(reference->summaries[i] ? FS_OK : FS_FAILED);
     }
@@ -305,8 +351,8 @@ static fs_status read_parts(const struct place *place, const struct parts *parts
     for (int i = 0; i < reference->sums.count; i++) {
         const struct fs_picture_sums *kind = reference->sums.kinds[i];
         if (!fs_picture_sums_of(&pass->sums, kind)) {
-            FS_TRY(read_summary(kind, reference->summaries[i], summary_count(place->train, kind), parts->summaries[i],
-                                error));
+            FS_TRY(read_summary(kind, reference->summaries[i], summary_count(place->pictures, kind),
+                                parts->summaries[i], error));
         }
     }
     return FS_OK;
@@ -318,20 +364,20 @@ static fs_status open_parts(const struct place *place, const struct parts *parts
 {
     FS_TRY(allocate(place, parts, reference, error));
     if (list_missing(parts, reference, pass)) {
-        FS_TRY(compute(pass, reference, parts, watch, error));
+        FS_TRY(parts->statistics ? take_all_published(place, parts, pass, reference, error)
+                                 : compute(pass, reference, parts, watch, error));
     }
     return read_parts(place, parts, pass, reference, error);
 }
 
 fs_status fs_reference_open(struct fs_reference *reference, const struct fs_evaluate_config *evaluate,
-                            struct fs_extractor *extractor, const struct fs_dataset *train, const char *cache,
+                            struct fs_extractor *extractor, const struct fs_reference_source *source, const char *cache,
                             const struct fs_reference_watch *watch, struct fs_error *error)
 {
-    const struct place place = {cache, extractor, train};
-    struct fs_reference_pass pass = {.train = train, .extractor = extractor};
-    struct parts parts = {.folder = cache};
+    const struct place place = {cache, extractor, &source->pictures};
+    struct fs_reference_pass pass = {.pictures = &source->pictures, .extractor = extractor};
+    struct parts parts = {.folder = cache, .statistics = source->statistics};
     *reference = (struct fs_reference){0};
-    snprintf(reference->sha256, sizeof reference->sha256, "%s", train->sha256);
     fs_status status = fs_make_folder(cache, error);
     if (status == FS_OK) {
         status = list_parts(&place, evaluate, reference, &parts, error);

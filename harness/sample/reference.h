@@ -1,11 +1,11 @@
-/* What samples are compared with: the training split under one extractor, kept on disk. */
+/* What samples are compared with: pictures under one extractor, or statistics of them, kept on disk. */
 #ifndef FEWSTEP_REFERENCE_H
 #define FEWSTEP_REFERENCE_H
 
 #include <signal.h>
 
 #include "harness/config/config.h"
-#include "harness/data/dataset.h"
+#include "harness/sample/reference_source.h"
 #include "kernels/base/safetensors.h"
 #include "metrics/metric.h"
 
@@ -21,7 +21,6 @@ struct fs_reference_tap {
 };
 
 struct fs_reference {
-    char sha256[FS_HASH_TEXT]; /* of the data */
     struct fs_reference_tap taps[FS_TAPS_MAX];
     struct fs_picture_sums_set sums;        /* the kinds of sums that metrics need, nothing summed */
     double *summaries[FS_PICTURE_SUMS_MAX]; /* what is kept of each */
@@ -35,12 +34,13 @@ struct fs_reference_watch {
 };
 
 /* Reads from `cache` (a folder; made when it is not there) what evaluate->metrics need, or computes and keeps what is
- * missing in one pass over the pictures. FS_USAGE where the extractor has no tap such as a metric's, or
- * where something is missing and the pictures are not at hand (train->source is NULL). A pass that is
+ * missing: from the published statistics, or in one pass over the pictures. FS_USAGE where the extractor has no tap
+ * such as a metric's, where something is missing and the pictures are not at hand, and where the statistics are of
+ * other features than the extractor's. A pass that is
  * killed or, with FS_STOPPED, stopped goes on at the next call, with the same bytes in the end; a kill costs a minute,
  * or 20 times what keeping its state takes. */
 fs_status fs_reference_open(struct fs_reference *reference, const struct fs_evaluate_config *evaluate,
-                            struct fs_extractor *extractor, const struct fs_dataset *train, const char *cache,
+                            struct fs_extractor *extractor, const struct fs_reference_source *source, const char *cache,
                             const struct fs_reference_watch *watch, struct fs_error *error);
 void fs_reference_close(struct fs_reference *reference);
 

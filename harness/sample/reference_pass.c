@@ -1,4 +1,5 @@
-/* One pass over the training pictures: features, statistics and sums, and what is kept of a pass that ends early. */
+/* One pass over the pictures of a reference: features, statistics and sums, and what is kept of a pass that ends early.
+ */
 #include "harness/sample/reference_pass.h"
 
 #include <inttypes.h>
@@ -70,8 +71,8 @@ static bool fits(const struct fs_reference_pass *pass, const struct fs_tensor_fi
     struct state state;
     describe(pass, &state);
     *done = text ? strtoll(text, NULL, 10) : -1;
-    bool good = *done > 0 && *done <= pass->train->shape.count &&
-                (*done % AT_ONCE == 0 || *done == pass->train->shape.count) && file->tensor_count == state.count;
+    bool good = *done > 0 && *done <= pass->pictures->shape.count &&
+                (*done % AT_ONCE == 0 || *done == pass->pictures->shape.count) && file->tensor_count == state.count;
     for (int i = 0; good && i < state.count; i++) {
         const struct fs_tensor *expected = &state.tensors[i], *tensor = fs_tensor_find(file, expected->name);
         good = tensor && tensor->type == expected->type && tensor->rank == expected->rank;
@@ -142,17 +143,17 @@ static fs_status open_tap(struct fs_reference_pass *pass, int t, struct fs_error
 
 fs_status fs_reference_pass_open(struct fs_reference_pass *pass, const char *unfinished, struct fs_error *error)
 {
-    const struct fs_dataset *train = pass->train;
-    const struct fs_picture_shape shape = {train->shape.height, train->shape.width, train->shape.channels};
-    pass->wanted = train->shape.count < FS_REFERENCE_ROWS ? train->shape.count : FS_REFERENCE_ROWS;
-    pass->rows = fs_allocate(AT_ONCE, (size_t)fs_shape_dim(&train->shape) * sizeof(float), "pictures", error);
+    const struct fs_dataset *pictures = pass->pictures;
+    const struct fs_picture_shape shape = {pictures->shape.height, pictures->shape.width, pictures->shape.channels};
+    pass->wanted = pictures->shape.count < FS_REFERENCE_ROWS ? pictures->shape.count : FS_REFERENCE_ROWS;
+    pass->rows = fs_allocate(AT_ONCE, (size_t)fs_shape_dim(&pictures->shape) * sizeof(float), "pictures", error);
     if (!pass->rows) {
         return FS_FAILED;
     }
     for (int t = 0; t < pass->extractor->tap_count; t++) {
         FS_TRY(open_tap(pass, t, error));
     }
-    FS_TRY(fs_picture_sums_open(&pass->sums, &shape, train->shape.count, error));
+    FS_TRY(fs_picture_sums_open(&pass->sums, &shape, pictures->shape.count, error));
     resume(pass, unfinished);
     return FS_OK;
 }
@@ -174,7 +175,7 @@ void fs_reference_pass_close(struct fs_reference_pass *pass)
 static void keep_features(struct fs_reference_pass *pass, int64_t first, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
-        if (!fs_row_is_chosen(CHOICE_SEED, first + i, pass->train->shape.count, pass->chosen, pass->wanted)) {
+        if (!fs_row_is_chosen(CHOICE_SEED, first + i, pass->pictures->shape.count, pass->chosen, pass->wanted)) {
             continue;
         }
         for (int t = 0; t < pass->extractor->tap_count; t++) {
@@ -189,7 +190,7 @@ static void keep_features(struct fs_reference_pass *pass, int64_t first, int64_t
 
 static fs_status add_features(struct fs_reference_pass *pass, int64_t first, int64_t n, struct fs_error *error)
 {
-    FS_TRY(fs_extract_samples(pass->extractor, &pass->train->shape, pass->rows, n, NULL, pass->taps, error));
+    FS_TRY(fs_extract_samples(pass->extractor, &pass->pictures->shape, pass->rows, n, NULL, pass->taps, error));
     for (int t = 0; t < pass->extractor->tap_count; t++) {
         if (pass->moments_missing[t]) {
             fs_statistics_add(&pass->statistics[t], pass->taps[t], n);
@@ -206,7 +207,7 @@ static fs_status add_pictures(struct fs_reference_pass *pass, int64_t first, int
     for (int t = 0; t < FS_TAPS_MAX; t++) {
         of_features |= pass->taps[t] != NULL;
     }
-    FS_TRY(fs_dataset_rows(pass->train, first, n, pass->rows, error));
+    FS_TRY(fs_dataset_rows(pass->pictures, first, n, pass->rows, error));
     if (of_features && first >= pass->resumed) {
         FS_TRY(add_features(pass, first, n, error));
     }
@@ -222,13 +223,13 @@ static fs_status stop(const struct fs_reference_pass *pass, int64_t done, const 
     return fs_fail(error, FS_STOPPED,
                    "stopped after %" PRId64 " of the reference's %" PRId64
                    " pictures: the same command goes on from here",
-                   done > pass->resumed ? done : pass->resumed, pass->train->shape.count);
+                   done > pass->resumed ? done : pass->resumed, pass->pictures->shape.count);
 }
 
 fs_status fs_reference_pass_run(struct fs_reference_pass *pass, const char *unfinished,
                                 const struct fs_reference_watch *watch, struct fs_error *error)
 {
-    const int64_t count = pass->train->shape.count;
+    const int64_t count = pass->pictures->shape.count;
     double begin = fs_seconds(), saved = begin, interval = SAVE_SECONDS;
     for (int64_t first = pass->sums.count > 0 ? 0 : pass->resumed; first < count; first += AT_ONCE) {
         const int64_t n = count - first < AT_ONCE ? count - first : AT_ONCE, done = first + n;

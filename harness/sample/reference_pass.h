@@ -1,4 +1,4 @@
-/* One pass over the training pictures for what of a reference is not on disk yet; it can be interrupted. */
+/* One pass over the pictures of a reference for what of a reference is not on disk yet; it can be interrupted. */
 #ifndef FEWSTEP_REFERENCE_PASS_H
 #define FEWSTEP_REFERENCE_PASS_H
 
@@ -7,7 +7,7 @@
 #include "metrics/statistics.h"
 
 struct fs_reference_pass {
-    const struct fs_dataset *train;
+    const struct fs_dataset *pictures;
     struct fs_extractor *extractor;
     /* What is computed: of which taps statistics, and features; and which sums over the pictures. */
     bool moments_missing[FS_TAPS_MAX], features_missing[FS_TAPS_MAX];
@@ -19,8 +19,8 @@ struct fs_reference_pass {
     int64_t resumed;              /* pictures that an earlier pass went through the extractor with */
 };
 
-/* train, extractor and what is computed are the caller's, the rest zero. Goes on from the file `unfinished` where it is
- * there and of the same parts. Close also after a failure. */
+/* pictures, extractor and what is computed are the caller's, the rest zero. Goes on from the file `unfinished` where it
+ * is there and of the same parts. Close also after a failure. */
 fs_status fs_reference_pass_open(struct fs_reference_pass *pass, const char *unfinished, struct fs_error *error);
 /* To the end, or FS_STOPPED when *watch->stop was set; then `unfinished` has all that was computed. */
 fs_status fs_reference_pass_run(struct fs_reference_pass *pass, const char *unfinished,

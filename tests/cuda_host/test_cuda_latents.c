@@ -180,18 +180,18 @@ static fs_status keep(void *owner, const struct fs_score_result *result, struct 
 static double score(const struct fs_dataset *data, struct fs_generator *generator)
 {
     struct fs_dataset_config config = {.name = "few", .kind = "idx"};
-    struct fs_dataset pictures;
+    struct fs_reference_source source = {.statistics = NULL};
     struct fs_decoder decoder;
     struct fs_extractor extractor;
     struct fs_reference reference;
     double value = NAN;
     bool done;
     snprintf(config.path, sizeof config.path, "%s", test_path("few"));
-    must(fs_dataset_open(&config, FS_SPLIT_TRAIN, &pictures, &error));
+    must(fs_dataset_open(&config, FS_SPLIT_TRAIN, &source.pictures, &error));
     must(fs_decoder_open(&decoder, backends[1], data, weights, FS_F32, &error));
     must(fs_extractor_open("fashion-cnn", backends[1], &extractor, &error));
-    must(fs_reference_open(&reference, &experiment.runs[0].evaluate, &extractor, &pictures, test_path("references"),
-                           NULL, &error));
+    must(fs_reference_open(&reference, &experiment.runs[0].evaluate, &extractor, &source, test_path("references"), NULL,
+                           &error));
     const struct fs_scoring scoring = {.extractor = &extractor,
                                        .reference = &reference,
                                        .shape = &decoder.picture,
@@ -212,7 +212,7 @@ static double score(const struct fs_dataset *data, struct fs_generator *generato
     fs_reference_close(&reference);
     fs_extractor_close(&extractor);
     fs_decoder_close(&decoder);
-    fs_dataset_close(&pictures);
+    fs_dataset_close(&source.pictures);
     return value;
 }
 

@@ -23,7 +23,7 @@
     "method: flow-matching\n"                                                                                          \
     "evaluate: {steps: [1, 8], updates: [4], samples: 130, metrics: [fd]}\n"
 
-static char experiment[256], out[256];
+static char experiment[256], out[256], drawn[256];
 
 /* Another value than the experiment's, how many new scores it asks for of weights that are there (−1: not known), of
  * two numbers of steps at updates 4 and 8, and the run's exit status. */
@@ -39,6 +39,7 @@ static const struct change {
     {"evaluate.labels", "uniform", 4, 0},
     {"evaluate.metrics", "[fd, kid, spectrum]", 8, 0},
     {"evaluate.quantize", "false", 4, 0},
+    {"evaluate.reference", drawn, 4, 0},
     {"evaluate.resize", "tf1", 0, 0}, /* fashion-cnn takes one size only */
     {"evaluate.sampler", "midpoint", 4, 0},
     {"evaluate.samples", "150", 4, 0},
@@ -213,7 +214,11 @@ static int setup(void **state)
     if (run("--quiet", text, sizeof text) != 0) {
         fail_msg("%s", text);
     }
-    return 0;
+    char id[80];
+    snprintf(drawn, sizeof drawn, "%s", test_path("drawn/"));
+    test_program_query(out, "SELECT id FROM runs", id, sizeof id);
+    return test_shell(text, sizeof text, "%s sample %.12s --out %s --count 20 --steps 1 -o %s", test_program(), id, out,
+                      drawn);
 }
 
 int main(int argc, char **argv)

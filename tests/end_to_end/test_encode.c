@@ -418,6 +418,23 @@ static void what_a_run_on_latents_refuses(void **state)
     refuses(2, "model.patch", "run %s --out %s/refused --quiet --set model.patch=4", experiment, root);
 }
 
+/* No statistics beside the latents, but the pictures somewhere else: the same distances. */
+static void what_is_compared_with_can_lie_elsewhere(void **state)
+{
+    (void)state;
+    char out[512], text[4096];
+    snprintf(out, sizeof out, "%s/out", root);
+    succeeds("run %s --out %s --quiet --set dataset.path=%s/bare --set evaluate.reference=%s/png", experiment, out,
+             root, root);
+    test_program_query(out,
+                       "SELECT count(*), count(DISTINCT a.source) FROM scores a JOIN scores b ON a.source = b.source "
+                       "AND a.run IS b.run AND a.steps = b.steps AND a.metric = b.metric WHERE a.metric = 'fd' AND "
+                       "a.reference = 'train' AND b.reference LIKE 'pictures %' AND abs(a.value - b.value) < 1e-5 * "
+                       "a.value",
+                       text, sizeof text);
+    assert_string_equal(text, "5 2 \n");
+}
+
 /* Two pictures of 3 × 5. */
 static void write_odd(void)
 {
@@ -473,6 +490,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_killed_training_ends_the_same),
         cmocka_unit_test(what_moves_a_run),
         cmocka_unit_test(what_a_run_on_latents_refuses),
+        cmocka_unit_test(what_is_compared_with_can_lie_elsewhere),
     };
     return cmocka_run_group_tests_name("encode", tests, prepare, clear);
 }

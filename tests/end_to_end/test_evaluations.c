@@ -9,7 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "harness/data/dataset.h"
+#include "harness/data/png.h"
+#include "metrics/gaussian.h"
 #include "tests/support/folder.h"
 #include "tests/support/pictures.h"
 #include "tests/support/program.h"
@@ -123,6 +127,103 @@ static void the_exact_velocity_is_a_row(void **state)
     assert_non_null(strstr(said, ",exact,2,"));
 }
 
+/* The training pictures as files of their own. */
+static void write_pictures(const char *folder, int count)
+{
+    struct fs_dataset_config config = {.name = "few", .kind = "idx"};
+    struct fs_dataset pictures;
+    struct fs_error error;
+    uint8_t pixels[28 * 28];
+    snprintf(config.path, sizeof config.path, "%s", data);
+    assert_int_equal(fs_dataset_open(&config, FS_SPLIT_TRAIN, &pictures, &error), FS_OK);
+    mkdir(folder, 0777);
+    for (int i = 0; i < count; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/%04d.png", folder, i);
+        assert_int_equal(fs_dataset_bytes(&pictures, i, 1, pixels, &error), FS_OK);
+        assert_int_equal(fs_png_write(path, pixels, 28, 28, 1, &error), FS_OK);
+    }
+    fs_dataset_close(&pictures);
+}
+
+/* The training pictures as they are, as a folder, and as statistics of it: one distance, by three names. */
+static void references(void **state)
+{
+    char folder[300], statistics[300], moved[300], set[400], arguments[2200], said[8192];
+    (void)state;
+    snprintf(folder, sizeof folder, "%s", test_path("training"));
+    snprintf(statistics, sizeof statistics, "%s", test_path("training.npz"));
+    snprintf(moved, sizeof moved, "%s", test_path("moved.npz"));
+    write_pictures(folder, 1500);
+    snprintf(arguments, sizeof arguments, "stats %s --extractor fashion-cnn --quiet -o %s >&2", folder, statistics);
+    assert_int_equal(test_program_run("", arguments, said, sizeof said), 0);
+    for (int i = 0; i < 2; i++) {
+        snprintf(set, sizeof set, "--set evaluate.reference=%s", i ? statistics : folder);
+        expect_dry_run(set, "trained, 0/2 scores");
+        run_with(set);
+        expect_dry_run(set, "trained, 2/2 scores");
+    }
+    expect_rows("SELECT substr(reference, 1, instr(reference || ' ', ' ')), count(*), count(DISTINCT source) FROM "
+                "scores WHERE sampler = 'method' AND time_grid = 'uniform' AND labels <> 'uniform' AND source NOT LIKE "
+                "'exact%' AND (run = 1 OR run IS NULL) GROUP BY reference ORDER BY 1",
+                "pictures  3 2 \nstatistics  3 2 \ntrain 3 2 \n");
+    expect_rows("SELECT count(*) FROM scores a JOIN scores b ON a.run = b.run AND a.steps = b.steps AND a.sampler = "
+                "b.sampler AND a.labels = b.labels AND a.time_grid = b.time_grid WHERE a.run = 1 AND a.reference = "
+                "'train' AND b.reference <> 'train' AND abs(a.value - b.value) < 1e-6 * a.value",
+                "4 \n");
+    expect_rows("SELECT count(*) FROM scores WHERE reference <> 'train' AND instr(reference, substr(reference_sha256, "
+                "1, 12)) > 0",
+                "6 \n");
+    run(set, said, sizeof said);
+    assert_non_null(strstr(said, "FD (fashion-cnn) to statistics "));
+    assert_int_equal(rename(statistics, moved), 0); /* what a file is called is no part of a score */
+    snprintf(set, sizeof set, "--set evaluate.reference=%s", moved);
+    expect_dry_run(set, "trained, 2/2 scores");
+    char id[80];
+    test_program_query(out, "SELECT id FROM runs WHERE number = 1", id, sizeof id);
+    snprintf(arguments, sizeof arguments, "eval %.12s --steps 1 --reference %s --out %s >&2", id, moved, out);
+    assert_int_equal(test_program_run("", arguments, said, sizeof said), 0);
+    expect_rows("SELECT count(*) FROM scores WHERE steps = 1 AND reference LIKE 'statistics %'", "1 \n");
+}
+
+static void refuses_reference(const char *more, const char *piece)
+{
+    char arguments[2200];
+    snprintf(arguments, sizeof arguments, "run %s --out %s --quiet %s", experiment, out, more);
+    test_program_refuses(2, arguments, piece);
+}
+
+/* What cannot be compared with is said before any work. */
+static void references_that_do_not_fit(void **state)
+{
+    char set[600], path[300];
+    double numbers[3 * 3] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    struct fs_gaussian other = {.dim = 3, .mean = numbers, .covariance = numbers};
+    struct fs_error error;
+    (void)state;
+    refuses_reference("--set evaluate.reference=/nowhere.npz",
+                      "evaluate.reference: expected train, a folder of pictures or an .npz with mu and sigma, got "
+                      "/nowhere.npz: No such file or directory");
+    snprintf(set, sizeof set, "--set evaluate.reference=%s --dry-run", experiment);
+    refuses_reference(set, "expected train, a folder of pictures or an .npz with mu and sigma, got ");
+    snprintf(path, sizeof path, "%s", test_path("others.npz"));
+    assert_int_equal(fs_gaussian_write(path, &other, &error), FS_OK);
+    snprintf(set, sizeof set, "--set evaluate.reference=%s", path);
+    refuses_reference(set, "statistics of 3 features, and tap penultimate of fashion-cnn has 128: another "
+                           "extractor's, which cannot be compared");
+    snprintf(set, sizeof set, "--set evaluate.reference=%s --set 'evaluate.metrics=[fd, kid]'", path);
+    refuses_reference(set, "has a mean and a covariance only, and kid needs features of single pictures");
+    snprintf(set, sizeof set, "--set evaluate.reference=%s --set evaluate.metrics=spectrum --dry-run", path);
+    refuses_reference(set, "and spectrum needs pictures");
+    snprintf(other.origin.extractor, sizeof other.origin.extractor, "inception-v3");
+    assert_int_equal(fs_gaussian_write(path, &other, &error), FS_OK);
+    snprintf(set, sizeof set, "--set evaluate.reference=%s", path);
+    refuses_reference(set, "features of inception-v3 (), tap , resize ; evaluate.extractors: of fashion-cnn (");
+    mkdir(test_path("empty"), 0777);
+    snprintf(set, sizeof set, "--set evaluate.reference=%s", test_path("empty"));
+    refuses_reference(set, "evaluate.reference: ");
+}
+
 static int setup(void **state)
 {
     char text[1024];
@@ -141,9 +242,9 @@ int main(int argc, char **argv)
     (void)argc;
     test_program_find(argv[0]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(samplers_are_scores_of_their_own),
-        cmocka_unit_test(labels_and_guidance),
-        cmocka_unit_test(the_exact_velocity_is_a_row),
+        cmocka_unit_test(samplers_are_scores_of_their_own), cmocka_unit_test(labels_and_guidance),
+        cmocka_unit_test(the_exact_velocity_is_a_row),      cmocka_unit_test(references),
+        cmocka_unit_test(references_that_do_not_fit),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

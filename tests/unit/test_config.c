@@ -227,6 +227,7 @@ static void hash_depends_on_training_alone(void **state)
         "evaluate.labels=uniform",
         "evaluate.exact_velocity=true",
         "evaluate.time_shift=2",
+        "evaluate.reference=elsewhere",
         "dataset.path=elsewhere",
         "dataset.kind=idx",
         "dataset.mirror=false",
@@ -374,7 +375,7 @@ static void json_holds_every_key(void **state)
         "{\"decoder_precision\":\"fp32\","
         "\"exact_velocity\":false,\"extractors\":[\"fashion-cnn\"],\"guidance_scale\":1,\"guidance_scales\":[],"
         "\"labels\":\"cycle\",\"metrics\":[\"fd\"],\"quantize\":true,"
-        "\"resize\":\"clean\",\"sampler\":\"method\",\"samples\":5000,"
+        "\"reference\":\"train\",\"resize\":\"clean\",\"sampler\":\"method\",\"samples\":5000,"
         "\"steps\":[1,2,4,8,16,32,128],\"time_shift\":1,\"updates\":[],\"weights\":\"ema\"},\"experiment\":\"a "
         "\\\"b\\\\ ü\",\"method\":"
         "\"flow-matching\",\"methods\":{\"flow-matching\":{\"clip_norm\":\"train\",\"learning_rate\":\"train\"}},"

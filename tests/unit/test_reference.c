@@ -75,8 +75,9 @@ static fs_status open_once(const char *cache, struct fs_evaluate_config parts, i
 {
     struct fs_extractor extractor = fake();
     const struct fs_reference_watch watch = {&stop, &blocks, stop_after};
+    const struct fs_reference_source source = {.pictures = train};
     stop = 0;
-    return fs_reference_open(reference, &parts, &extractor, &train, cache, &watch, &error);
+    return fs_reference_open(reference, &parts, &extractor, &source, cache, &watch, &error);
 }
 
 static int set_up(void **state)
