@@ -218,6 +218,13 @@ deps-paper: ## install what paper needs: LaTeX
 paper: all ## results/paper.pdf: the paper, every number of it from results/fewstep.db
 	@sh paper/make.sh $(PROGRAM) $(PAPER_DB) $(BUILD)/paper results/paper.pdf
 
+PREFIX ?= /usr/local
+.PHONY: install uninstall
+install: all ## the program, its weights and experiments, man page and completion (PREFIX=/usr/local, DESTDIR=)
+	@sh harness/install.sh install $(PROGRAM) "$(PREFIX)" "$(DESTDIR)"
+uninstall: ## remove what install put there
+	@sh harness/install.sh uninstall $(PROGRAM) "$(PREFIX)" "$(DESTDIR)"
+
 clean: ## remove everything that was built (out/ stays)
 	rm -rf $(BUILD)
 

@@ -1,19 +1,15 @@
-/* The CUDA backend lives in a shared object beside the program, so that the program runs where there is no CUDA. */
+/* The CUDA backend lives in a shared object that comes with the program, so that the program runs where there is no
+ * CUDA. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <unistd.h>
 
 #include "kernels/backend.h"
 #include "kernels/base/file.h"
 
 struct fs_backend *fs_load_cuda_backend(struct fs_error *error)
 {
-    char folder[FS_PATH_ROOM], path[FS_PATH_ROOM];
-    fs_program_folder(folder);
-    if (fs_path(path, error, "%s/libfewstep_cuda.so", folder) != FS_OK) {
-        return NULL;
-    }
-    if (access(path, F_OK) != 0) {
+    char path[FS_PATH_ROOM];
+    if (!fs_program_file("libfewstep_cuda.so", path)) {
         fs_fail(error, FS_USAGE,
                 "cuda: this build has no CUDA backend (%s is not there; `make cuda`, with nvcc, builds it)", path);
         return NULL;

@@ -10,7 +10,7 @@
 fs_status fs_weights_file_find(const char *extractor, const char *name, const char *remedy, char path[FS_PATH_ROOM],
                                struct fs_error *error)
 {
-    char folder[FS_PATH_ROOM];
+    char file[FS_PATH_ROOM];
     const char *data = getenv("FEWSTEP_DATA");
     if (data && fs_path(path, error, "%s/%s", data, name) == FS_OK && access(path, R_OK) == 0) {
         return FS_OK;
@@ -18,10 +18,14 @@ fs_status fs_weights_file_find(const char *extractor, const char *name, const ch
     if (fs_path(path, error, "metrics/%s", name) == FS_OK && access(path, R_OK) == 0) {
         return FS_OK;
     }
-    fs_program_folder(folder);
-    if (fs_path(path, error, "%s/../metrics/%s", folder, name) == FS_OK && access(path, R_OK) == 0) {
+    FS_TRY(fs_path(file, error, "metrics/%s", name));
+    if (fs_program_file(file, path)) {
         return FS_OK;
     }
-    return fs_fail(error, FS_USAGE, "%s: %s is neither in $FEWSTEP_DATA nor in metrics/ here nor in %s/../metrics: %s",
-                   extractor, name, folder, remedy);
+    fs_program_folder(file);
+    return fs_fail(
+        error, FS_USAGE,
+        "%s: %s is neither in $FEWSTEP_DATA nor in metrics/ here nor in %s/../metrics or ../share/fewstep/metrics: "
+        "%s",
+        extractor, name, file, remedy);
 }

@@ -7,6 +7,7 @@
 
 #include "harness/build_info.h"
 #include "harness/cli/command.h"
+#include "harness/cli/help.h"
 #include "harness/comm/open.h"
 #include "harness/text/escape.h"
 #include "harness/text/nearest.h"
@@ -53,6 +54,22 @@ static void print_help(FILE *stream)
                     "stopped by a signal, where the same command goes on;\nof regress and reproduce also 1 worse or "
                     "other, 4 undecided.\nFirst steps:\n  fewstep run "
                     "experiments/demo.yaml\n");
+}
+
+/* The whole man page or completion: every command says its own part. */
+static fs_status print_whole_help(enum fs_help kind, struct fs_error *error)
+{
+    struct fs_help_entry all[ENTRIES];
+    char *argv[] = {kind == FS_HELP_MAN ? "--help=man" : "--help=bash", NULL};
+    for (int i = 0; i < ENTRIES; i++) {
+        all[i] = (struct fs_help_entry){entries[i].name, entries[i].summary};
+    }
+    fs_help_begin(all, ENTRIES, kind);
+    for (int i = 0; i < ENTRIES; i++) {
+        FS_TRY(entries[i].run(1, argv, error));
+    }
+    fs_help_end(kind);
+    return FS_OK;
 }
 
 static fs_status unknown_command(const char *name, struct fs_error *error)
@@ -150,9 +167,15 @@ int main(int argc, char **argv)
         print_help(stderr);
         return finish(FS_USAGE, plain, &error);
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-        print_help(stdout);
-        return finish(FS_OK, plain, &error);
+    enum fs_help kind = FS_HELP_TEXT;
+    if (fs_help_asked(argv[1], &kind) || strcmp(argv[1], "help") == 0) {
+        fs_status status = FS_OK;
+        if (kind == FS_HELP_TEXT) {
+            print_help(stdout);
+        } else {
+            status = print_whole_help(kind, &error);
+        }
+        return finish(status, plain, &error);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("fewstep %s, commit %.12s%s, source %.12s\n", fs_build_info.version,

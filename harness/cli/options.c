@@ -8,20 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/cli/help.h"
 #include "harness/text/nearest.h"
-
-static void print_help(const struct fs_usage *usage)
-{
-    printf("usage: fewstep %s %s%s\n\n%s\n", usage->command, usage->arguments, usage->flag_count ? " [options]" : "",
-           usage->summary);
-    for (int i = 0; i < usage->flag_count; i++) {
-        const struct fs_flag *flag = &usage->flags[i];
-        char left[64];
-        snprintf(left, sizeof left, "%s %s", flag->name, flag->argument ? flag->argument : "");
-        printf("%s  %-24s %s\n", i ? "" : "\n", left, flag->help);
-    }
-    printf("\nexample:\n  %s\n", usage->example);
-}
 
 static const struct fs_flag *find_flag(const struct fs_usage *usage, const char *text, size_t length)
 {
@@ -117,11 +105,12 @@ static fs_status take_option(const struct fs_usage *usage, int argc, char **argv
 fs_status fs_options_parse(const struct fs_usage *usage, int argc, char **argv, const char **arguments, int *count,
                            bool *help, struct fs_error *error)
 {
+    enum fs_help kind;
     *count = 0;
     *help = false;
     for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            print_help(usage);
+        if (fs_help_asked(argv[i], &kind)) {
+            fs_help_print(usage, kind);
             *help = true;
             return FS_OK;
         }

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
@@ -104,13 +103,14 @@ fs_status fs_command_paper(int argc, char **argv, struct fs_error *error)
 {
     struct paper_command command = {.folder = "paper", .output = "paper/generated"};
     struct fs_results published = {0};
+    char path[FS_PATH_ROOM];
     FS_TRY(parse(argc, argv, &command, error));
     if (command.help) {
         return FS_OK;
     }
     fs_status status = FS_OK;
-    if (access(FS_PUBLISHED_FILE, R_OK) == 0) { /* away from the source tree there are none */
-        status = fs_published_read(FS_PUBLISHED_FILE, &published, error);
+    if (fs_published_file(path)) {
+        status = fs_published_read(path, &published, error);
     }
     if (status == FS_OK) {
         status = write_paper(&command, &published, error);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
@@ -138,13 +137,14 @@ fs_status fs_command_table(int argc, char **argv, struct fs_error *error)
 {
     struct table_options options = {.format_text = "text"};
     struct fs_results published = {0};
+    char path[FS_PATH_ROOM];
     FS_TRY(parse(argc, argv, &options, error));
     if (options.help) {
         return FS_OK;
     }
     fs_status status = FS_OK;
-    if (options.published || access(FS_PUBLISHED_FILE, R_OK) == 0) { /* away from the source tree it is not there */
-        status = fs_published_read(FS_PUBLISHED_FILE, &published, error);
+    if (fs_published_file(path) || options.published) {
+        status = fs_published_read(path, &published, error);
     }
     if (status == FS_OK) {
         status = options.published ? print_published(&options, &published, error)

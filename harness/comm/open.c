@@ -39,10 +39,8 @@ struct fs_launcher fs_launcher_find(char *(*variable)(const char *name))
 /* RTLD_GLOBAL: MPI opens parts of itself, and these look for MPI's symbols among the global ones. */
 static fs_status load_module(struct fs_comm *(**create)(void), struct fs_error *error)
 {
-    char folder[FS_PATH_ROOM], path[FS_PATH_ROOM];
-    fs_program_folder(folder);
-    FS_TRY(fs_path(path, error, "%s/libfewstep_mpi.so", folder));
-    if (access(path, F_OK) != 0) {
+    char path[FS_PATH_ROOM];
+    if (!fs_program_file("libfewstep_mpi.so", path)) {
         return fs_fail(error, FS_USAGE,
                        "this build has no MPI (%s is not there; with libopenmpi-dev or another MPI's mpicc, `make` "
                        "builds it)",

@@ -152,9 +152,13 @@ struct fs_experiment {
     const char *ablated; /* the dotted name of the matrix's key other than method and seed, or NULL */
 };
 
-/* Reads an experiment file, applies `sets` ("train.batch=64"; a matrix key that is set becomes that one value), expands
- * the matrix and keeps the runs for which every `only` ("method=shortcut") holds. Every mistake is FS_USAGE with file,
- * line and key. */
+/* The experiment file that `given` names: as it stands; or of those that come with the program, by the same path
+ * ("experiments/demo.yaml") or by its name alone ("demo"). Where there is none, `given`. */
+fs_status fs_experiment_file(const char *given, char path[FS_PATH_ROOM], struct fs_error *error);
+
+/* Reads an experiment file (fs_experiment_file), applies `sets` ("train.batch=64"; a matrix key that is set becomes
+ * that one value), expands the matrix and keeps the runs for which every `only` ("method=shortcut") holds. Every
+ * mistake is FS_USAGE with file, line and key. */
 fs_status fs_experiment_read(const char *path, const char *const *sets, int set_count, const char *const *only,
                              int only_count, struct fs_experiment *experiment, struct fs_error *error);
 /* The same of a text; `path` stands in messages. */

@@ -1,6 +1,7 @@
 /* An experiment file to its runs: read, apply --set, expand the matrix, keep what --only asks for. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/config/resolve.h"
 #include "kernels/base/file.h"
@@ -237,12 +238,27 @@ static fs_status take_text(const char *path, char *text, const char *const *sets
     return status;
 }
 
-fs_status fs_experiment_read(const char *path, const char *const *sets, int set_count, const char *const *only,
+fs_status fs_experiment_file(const char *given, char path[FS_PATH_ROOM], struct fs_error *error)
+{
+    static const char *const around[][2] = {{"", ""}, {"experiments/", ""}, {"experiments/", ".yaml"}};
+    char own[FS_PATH_ROOM];
+    struct fs_error ignored; /* what has no room is not there */
+    for (size_t i = 0; access(given, F_OK) != 0 && *given != '/' && i < sizeof around / sizeof *around; i++) {
+        if (fs_path(own, &ignored, "%s%s%s", around[i][0], given, around[i][1]) == FS_OK &&
+            fs_program_file(own, path)) {
+            return FS_OK;
+        }
+    }
+    return fs_path(path, error, "%s", given);
+}
+
+fs_status fs_experiment_read(const char *given, const char *const *sets, int set_count, const char *const *only,
                              int only_count, struct fs_experiment *experiment, struct fs_error *error)
 {
-    char *text;
+    char path[FS_PATH_ROOM], *text;
     size_t size;
     *experiment = (struct fs_experiment){.runs = NULL};
+    FS_TRY(fs_experiment_file(given, path, error));
     FS_TRY(fs_file_read(path, FS_YAML_BYTES_MAX, &text, &size, error));
     if (strlen(text) != size) {
         free(text);

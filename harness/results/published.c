@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/config/schema.h"
 #include "harness/results/parts.h"
@@ -196,6 +197,15 @@ static fs_status read_settings(const struct fs_node *root, struct fs_results *pu
         FS_TRY(read_setting(setting, published, error));
     }
     return FS_OK;
+}
+
+bool fs_published_file(char path[FS_PATH_ROOM])
+{
+    struct fs_error ignored; /* the name has room */
+    if (access(FS_PUBLISHED_FILE, R_OK) == 0) {
+        return fs_path(path, &ignored, "%s", FS_PUBLISHED_FILE) == FS_OK;
+    }
+    return fs_program_file(FS_PUBLISHED_FILE, path);
 }
 
 fs_status fs_published_read(const char *path, struct fs_results *published, struct fs_error *error)

@@ -4,8 +4,13 @@
 #define FEWSTEP_PUBLISHED_H
 
 #include "harness/results/results.h"
+#include "kernels/base/file.h"
 
 #define FS_PUBLISHED_FILE "experiments/published.yaml"
+
+/* Its path: below the working directory, or among the files that come with the program. False where it is in neither.
+ */
+bool fs_published_file(char path[FS_PATH_ROOM]);
 
 /* Reads the file; every mistake is FS_USAGE with file, line and key. Free with fs_results_free, also after a failure.
  */

@@ -9,6 +9,7 @@
 
 #include "harness/run/revision_run.h"
 #include "harness/run/session.h"
+#include "harness/config/config.h"
 #include "harness/config/yaml.h"
 #include "harness/git/worktree.h"
 #include "harness/store/merge.h"
@@ -71,20 +72,21 @@ fs_status fs_run_at(const struct fs_run_at *at, bool *added, struct fs_error *er
 {
     *added = false;
     struct fs_revision_run other = {.more = at->more};
-    char db[FS_PATH_ROOM], *text;
+    char db[FS_PATH_ROOM], experiment[FS_PATH_ROOM], *text;
     size_t size;
     int changed;
     FS_TRY(fs_database_path(at->out, at->db, db, error));
     FS_TRY(check_database(db, error)); /* not after hours of work */
     FS_TRY(fs_git_commit(at->revision, other.commit, error));
-    FS_TRY(path_in_tree(at->experiment, other.experiment, error));
+    FS_TRY(fs_experiment_file(at->experiment, experiment, error));
+    FS_TRY(path_in_tree(experiment, other.experiment, error));
     FS_TRY(fs_git_changed(&changed, error));
     if (changed) {
         fprintf(stderr, "note: this tree has changes that are not committed; commit %.12s is run without them\n",
                 other.commit);
     }
     FS_TRY(fs_path(other.folder, error, "%s/at/%.12s", at->out, other.commit));
-    FS_TRY(fs_file_read(at->experiment, FS_YAML_BYTES_MAX, &text, &size, error));
+    FS_TRY(fs_file_read(experiment, FS_YAML_BYTES_MAX, &text, &size, error));
     other.text = text;
     fs_status status = fs_make_folder(at->out, error);
     status = status == FS_OK ? fs_revision_run(&other, error) : status;

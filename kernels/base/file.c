@@ -42,6 +42,23 @@ void fs_program_folder(char folder[FS_PATH_ROOM])
     strcpy(slash ? slash : folder, slash ? "" : ".");
 }
 
+bool fs_program_file(const char *name, char path[FS_PATH_ROOM])
+{
+    static const char *const places[] = {"", "../", "../lib/fewstep/", "../share/fewstep/"};
+    char folder[FS_PATH_ROOM];
+    struct fs_error ignored; /* what has no room is not there */
+    fs_program_folder(folder);
+    for (int i = 0; i < (int)(sizeof places / sizeof *places); i++) {
+        if (fs_path(path, &ignored, "%s/%s%s", folder, places[i], name) == FS_OK && access(path, F_OK) == 0) {
+            return true;
+        }
+    }
+    if (fs_path(path, &ignored, "%s/%s", folder, name) != FS_OK) {
+        path[0] = '\0';
+    }
+    return false;
+}
+
 /* --- reading and writing --- */
 
 /* Whether a place can be written is the user's to mend; a full disk is not a wrong use. */

@@ -13,6 +13,10 @@ fs_status fs_path(char path[FS_PATH_ROOM], struct fs_error *error, const char *f
     __attribute__((format(printf, 3, 4)));
 /* The folder of the running program, "." where the system does not say. */
 void fs_program_folder(char folder[FS_PATH_ROOM]);
+/* A file that comes with the program, "libfewstep_mpi.so" or "metrics/fashion-cnn.safetensors": beside the program, in
+ * the folder above it (a source tree's), or in ../lib/fewstep or ../share/fewstep, where `make install` puts it. Where
+ * it is in none of them, false, and `path` is the first. */
+bool fs_program_file(const char *name, char path[FS_PATH_ROOM]);
 
 /* Whether a path has this ending: ".png". */
 bool fs_ends_with(const char *path, const char *end);
