@@ -100,6 +100,8 @@ static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS
             phases[count].updates = updates;
             phases[count].averages_continue = phases[count].schedule_continues = count > 0;
             phases[count].part = part;
+            phases[count].asks_average = fs_interval_asks_average(setup) &&
+                                         (part != PART_FLOW_MATCHING || fs_interval_guidance_forwards(setup) > 0);
             phases[count].tangents = part == PART_MEAN_FLOW ? fs_interval_share(setup) : 0;
             count++;
         }

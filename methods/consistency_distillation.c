@@ -36,7 +36,7 @@ static double target_ema(const void *settings)
 static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
     const int count = fs_single_phase(setup, FS_START_TEACHER, phases);
-    phases[0].asks_teacher = true;
+    phases[0].asks_teacher = phases[0].asks_average = true;
     return count;
 }
 

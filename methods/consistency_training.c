@@ -46,6 +46,7 @@ static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS
         phases[i] = (struct fs_phase){
             .updates = setup->updates * (i + 1) / count - setup->updates * i / count,
             .start = i == 0 ? FS_START_FRESH : FS_START_CONTINUE,
+            .asks_average = true,
             .level = i,
         };
     }

@@ -151,7 +151,12 @@ double fs_interval_share(const struct fs_method_setup *setup)
 
 enum fs_network fs_interval_network(const struct fs_method_context *context)
 {
-    return settings_of(&context->setup)->target_network == FS_TARGET_AVERAGE ? FS_NETWORK_AVERAGE : FS_NETWORK_CURRENT;
+    return fs_interval_asks_average(&context->setup) ? FS_NETWORK_AVERAGE : FS_NETWORK_CURRENT;
+}
+
+bool fs_interval_asks_average(const struct fs_method_setup *setup)
+{
+    return settings_of(setup)->target_network == FS_TARGET_AVERAGE;
 }
 
 double fs_interval_guidance_forwards(const struct fs_method_setup *setup)

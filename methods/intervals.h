@@ -80,6 +80,7 @@ bool fs_interval_guidance_allowed(const struct fs_method_setup *setup, int steps
 
 /* What targets are made with. */
 enum fs_network fs_interval_network(const struct fs_method_context *context);
+bool fs_interval_asks_average(const struct fs_method_setup *setup); /* whether that is the average */
 
 /* Fills all rows of both groups: times t and d = r − t (in targets->s), x_t, labels dropped with the context's
  * probability, and as target the data's velocity ṽ = x1 − (1 − σ)·x0. That is all there is to say of rows with r = t.

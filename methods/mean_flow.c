@@ -13,6 +13,7 @@ static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS
 {
     const int count = fs_single_phase(setup, FS_START_FRESH, phases);
     phases[0].tangents = fs_interval_share(setup);
+    phases[0].asks_average = fs_interval_asks_average(setup);
     return count;
 }
 

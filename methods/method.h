@@ -52,6 +52,7 @@ struct fs_phase {
     bool schedule_continues;  /* likewise a schedule that begins anew with each phase */
     bool teacher_is_previous; /* at its begin the teacher becomes the EMA of the phase before */
     bool asks_teacher;        /* its targets ask FS_NETWORK_TEACHER, whose weights are kept for it */
+    bool asks_average;        /* its targets ask FS_NETWORK_AVERAGE, which is then whole on every process */
     /* (x0, x1) come from these, not from the data set; all phases that ask for pairs ask for the same. */
     struct fs_pairs_request pairs;
     int level; /* progressive distillation: the student's level; others: K */

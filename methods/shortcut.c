@@ -139,7 +139,9 @@ static double target_ema(const void *settings)
 
 static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
-    return fs_single_phase(setup, FS_START_FRESH, phases);
+    const int count = fs_single_phase(setup, FS_START_FRESH, phases);
+    phases[0].asks_average = layout_of(setup).rows > 0;
+    return count;
 }
 
 enum { BOOTSTRAP, FLOW_MATCHING };

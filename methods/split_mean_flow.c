@@ -38,7 +38,9 @@ static fs_status check(const struct fs_method_setup *setup, struct fs_error *err
 
 static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
-    return fs_single_phase(setup, FS_START_FRESH, phases);
+    const int count = fs_single_phase(setup, FS_START_FRESH, phases);
+    phases[0].asks_average = fs_interval_asks_average(setup);
+    return count;
 }
 
 /* With m = t + λ·d, λ uniform, and no gradient (Guo et al. 2025, equation 10 and algorithm 1, λ of the part that lies

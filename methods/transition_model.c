@@ -64,7 +64,9 @@ static fs_status check(const struct fs_method_setup *setup, struct fs_error *err
 
 static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
-    return fs_single_phase(setup, FS_START_FRESH, phases);
+    const int count = fs_single_phase(setup, FS_START_FRESH, phases);
+    phases[0].asks_average = fs_interval_asks_average(setup);
+    return count;
 }
 
 /* The authors' weight of a row: 1/√(1 + tan t' − tan r') in their times t' = 1 − t and r' = 1 − r. */

@@ -19,8 +19,8 @@ static bool network_is_whole(struct fs_trainer *trainer, enum fs_network network
     const bool whole = !trainer->average_in_parts || weights_of(trainer, network) != &trainer->ema;
     if (!whole) {
         fs_fail(&trainer->unready, FS_FAILED,
-                "%s asks the average, and says that it makes no forward pass (extra_forwards): it cannot be trained "
-                "with train.shard_optimizer",
+                "%s asks the average in a phase that does not say so (asks_average): it cannot be trained with "
+                "train.shard_optimizer",
                 trainer->training->config->method->name);
     }
     return whole;

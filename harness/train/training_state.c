@@ -140,8 +140,7 @@ static unsigned passes_of(const struct fs_config *config)
     return passes;
 }
 
-/* Whether targets may ask the average that is scored. What asks no network has no forward pass without gradient; which
- * of the networks the others ask, a method does not say. */
+/* Whether targets ask the average that is scored. */
 static bool asks_average(const struct fs_config *config)
 {
     const struct fs_method_setup setup = fs_config_method_setup(config);
@@ -149,7 +148,7 @@ static bool asks_average(const struct fs_config *config)
     const int count = config->method->phases(&setup, phases);
     bool asks = false;
     for (int i = 0; i < count; i++) {
-        asks = asks || config->method->extra_forwards(&setup, &phases[i]) > 0 || phases[i].tangents > 0;
+        asks = asks || phases[i].asks_average;
     }
     return asks && !fs_weight_copies(config).target;
 }

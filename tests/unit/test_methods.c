@@ -231,6 +231,8 @@ static void check_forwards(struct fs_mock_training *mock, const struct fs_phase 
     }
     assert_true(phase->asks_teacher ==
                 (mock->rows_asked[FS_NETWORK_TEACHER] + mock->tangents_asked[FS_NETWORK_TEACHER] > 0));
+    assert_true(phase->asks_average ==
+                (mock->rows_asked[FS_NETWORK_AVERAGE] + mock->tangents_asked[FS_NETWORK_AVERAGE] > 0));
     assert_true(fabs(tangents - phase->tangents * mock->setup.batch) < 1e-6);
     const double said = mock->method->extra_forwards(&mock->setup, phase) * mock->setup.batch;
     assert_true(fabs(asked - said) < 1e-6);
