@@ -25,14 +25,10 @@ static const struct fs_key KEYS[] = {
     {.name = "device", .kind = FS_KEY_CHOICE, FIELD(device), .choices = "auto|cpu|cuda"},
     {.name = "method", .kind = FS_KEY_METHOD, FIELD(method), .name_at = method_name, .trains = true},
 
-    /* Which kinds there are is known where they are opened. What the data are is hashed with the run's id: how they are
-     * read and where they lie moves no number. */
+    /* Which kinds there are is known where they are opened. What the data are is hashed with the run's id: what they
+     * are called, how they are read and where they lie moves no number. */
     {.name = "dataset.kind", .kind = FS_KEY_TEXT, FIELD(dataset.kind), .fallback_text = ""},
-    {.name = "dataset.name",
-     .kind = FS_KEY_TEXT,
-     FIELD(dataset.name),
-     .fallback_text = "fashion-mnist",
-     .trains = true},
+    {.name = "dataset.name", .kind = FS_KEY_TEXT, FIELD(dataset.name), .fallback_text = "fashion-mnist"},
     {.name = "dataset.groups",
      .kind = FS_KEY_WHOLE,
      FIELD(dataset.groups),

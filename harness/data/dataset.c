@@ -49,6 +49,12 @@ static const struct fs_data_source *source_of(const char *kind)
     return NULL;
 }
 
+bool fs_dataset_name_is_known(const char *name)
+{
+    const struct fs_data_source *source = source_of(name);
+    return source && !source->needs_path;
+}
+
 /* A name stands for its data: the name of a kind is not to be had by another. */
 static fs_status find_source(const struct fs_dataset_config *config, const struct fs_data_source **source,
                              struct fs_error *error)

@@ -54,6 +54,8 @@ fs_status fs_dataset_open(const struct fs_dataset_config *config, enum fs_split 
 fs_status fs_dataset_open_with(const struct fs_dataset_config *config, const struct fs_data_access *access,
                                enum fs_split split, struct fs_dataset *dataset, struct fs_error *error);
 void fs_dataset_close(struct fs_dataset *dataset);
+/* Whether the name stands for known contents, as fashion-mnist does: other data are not to be had by it. */
+bool fs_dataset_name_is_known(const char *name);
 /* Kinds there are, NULL past the last; whether there is nothing to open without a path. */
 const char *fs_dataset_kind(int index, bool *needs_path);
 

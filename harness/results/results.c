@@ -433,15 +433,25 @@ static fs_status read_rows(struct fs_store *store, enum fs_result_history histor
     return status;
 }
 
-static fs_status read_data(struct fs_store *store, struct fs_results *results, struct fs_result_section *section,
-                           struct fs_error *error)
+#define DATA_NAME 128 /* bytes, with the terminator */
+
+/* What may stand for a section's data in the source of a score: their name, or the beginning of their hash. */
+static void name_data(const struct fs_result_section *section, char names[2][DATA_NAME])
+{
+    snprintf(names[0], DATA_NAME, "%s", section->measure.dataset);
+    snprintf(names[1], DATA_NAME, "%.*s", FS_SOURCE_DATA_DIGITS,
+             section->row_count ? section->rows[0].data_sha256 : "");
+}
+
+static fs_status read_data_as(struct fs_store *store, const char *name, struct fs_results *results,
+                              struct fs_result_section *section, struct fs_error *error)
 {
     const struct fs_measure *of = &section->measure;
-    char splits[160];
+    char splits[DATA_NAME + 16];
     sqlite3_stmt *query;
     bool row;
 
-    snprintf(splits, sizeof(splits), "dataset:%.128s:", of->dataset);
+    snprintf(splits, sizeof(splits), "dataset:%.*s:", DATA_NAME, name);
     FS_TRY(fs_query_open(fs_store_handle(store), &query, error, data_score, "itttttit", results->experiment.id,
                          of->extractor, of->tap, of->metric, of->reference, splits, of->samples, of->resize));
     fs_status status = fs_query_next(query, &row, error);
@@ -460,6 +470,18 @@ static fs_status read_data(struct fs_store *store, struct fs_results *results, s
         section->data_split = colon ? colon + 1 : source;
     }
     return status;
+}
+
+static fs_status read_data(struct fs_store *store, struct fs_results *results, struct fs_result_section *section,
+                           struct fs_error *error)
+{
+    char names[2][DATA_NAME];
+
+    name_data(section, names);
+    for (int i = 0; i < 2 && !section->data; i++) {
+        FS_TRY(read_data_as(store, names[i], results, section, error));
+    }
+    return FS_OK;
 }
 
 /* What read_score reads, behind the source and the steps: of the exact velocity of a training set, by a measure. */
@@ -506,15 +528,15 @@ static fs_status add_exact(struct fs_results *results, struct fs_result_section 
     return FS_OK;
 }
 
-static fs_status read_exact(struct fs_store *store, struct fs_results *results, struct fs_result_section *section,
-                            struct fs_error *error)
+static fs_status read_exact_as(struct fs_store *store, const char *name, struct fs_results *results,
+                               struct fs_result_section *section, struct fs_error *error)
 {
     const struct fs_measure *of = &section->measure;
-    char source[160];
+    char source[DATA_NAME + 16];
     sqlite3_stmt *query;
     bool row = true;
 
-    snprintf(source, sizeof(source), FS_EXACT_SOURCE "%.128s:", of->dataset);
+    snprintf(source, sizeof(source), FS_EXACT_SOURCE "%.*s:", DATA_NAME, name);
     FS_TRY(fs_query_open(fs_store_handle(store), &query, error, exact_scores, "itttttititt", results->experiment.id,
                          source, of->extractor, of->tap, of->metric, of->reference, of->samples, of->resize,
                          (int64_t)of->quantize, of->sampler, of->time_grid));
@@ -524,6 +546,19 @@ static fs_status read_exact(struct fs_store *store, struct fs_results *results, 
         status = status == FS_OK ? fs_query_next(query, &row, error) : status;
     }
     sqlite3_finalize(query);
+    return status;
+}
+
+static fs_status read_exact(struct fs_store *store, struct fs_results *results, struct fs_result_section *section,
+                            struct fs_error *error)
+{
+    char names[2][DATA_NAME];
+    fs_status status = FS_OK;
+
+    name_data(section, names);
+    for (int i = 0; i < 2 && status == FS_OK; i++) {
+        status = read_exact_as(store, names[i], results, section, error);
+    }
     for (int r = 0; r < section->exact_count; r++) {
         for (int c = 0; c < section->exact[r].cell_count; c++) {
             fs_result_cell_mean(&section->exact[r].cells[c]);

@@ -42,9 +42,9 @@ struct dry_run {
     const struct fs_experiment *experiment;
     const bool *taken; /* of its runs */
     struct counted_teacher {
-        int64_t seed;
-        char hash[FS_HASH_TEXT]; /* of its training */
-    } teachers[TEACHERS_MAX];    /* that are counted */
+        const struct fs_config *of; /* a run that it is for */
+        char hash[FS_HASH_TEXT];    /* of its training */
+    } teachers[TEACHERS_MAX];       /* that are counted */
     int teacher_count;
     double flops, bytes;
     int width; /* of the names */
@@ -231,6 +231,12 @@ static void name_run(const struct fs_config *config, const struct fs_results *pl
     snprintf(name, NAME_TEXT, "%s%s%s", config->method->label, row->apart[0] ? ", " : "", row->apart);
 }
 
+/* Of one training, whose hash does not say which data it was on. */
+static bool same_place(const struct fs_config *a, const struct fs_config *b)
+{
+    return a->seed == b->seed && memcmp(&a->dataset, &b->dataset, sizeof a->dataset) == 0;
+}
+
 /* A teacher that several runs share, or that is a run of the experiment, is trained once. */
 static fs_status add_teacher(struct dry_run *all, const struct fs_config *config, double flops, struct fs_error *error)
 {
@@ -245,14 +251,14 @@ static fs_status add_teacher(struct dry_run *all, const struct fs_config *config
     fs_config_free(&teacher);
     for (int i = 0; i < all->experiment->run_count; i++) {
         const struct fs_config *run = &all->experiment->runs[i];
-        counted |= all->taken[i] && run->seed == config->seed && strcmp(run->train_hash, hash) == 0;
+        counted |= all->taken[i] && same_place(run, config) && strcmp(run->train_hash, hash) == 0;
     }
     for (int i = 0; i < all->teacher_count; i++) {
-        counted |= all->teachers[i].seed == config->seed && strcmp(all->teachers[i].hash, hash) == 0;
+        counted |= same_place(all->teachers[i].of, config) && strcmp(all->teachers[i].hash, hash) == 0;
     }
     if (!counted && all->teacher_count < TEACHERS_MAX) {
         struct counted_teacher *new = &all->teachers[all->teacher_count++];
-        new->seed = config->seed;
+        new->of = config;
         memcpy(new->hash, hash, sizeof hash);
     }
     all->flops += counted ? 0 : flops;

@@ -50,6 +50,14 @@ void fs_score_setup_data(struct fs_score_setup *setup, const struct fs_config *c
                                                                                          : "fp32";
 }
 
+/* What stands for the data in the source of a score, which is hashed: a name that stands for its data, and of other
+ * data, which are the same whatever their user calls them, the beginning of their hash. */
+static void name_data(const struct fs_config *config, const struct fs_score_setup *setup, char name[64])
+{
+    const bool known = fs_dataset_name_is_known(config->dataset.name);
+    snprintf(name, 64, "%.*s", known ? 63 : FS_SOURCE_DATA_DIGITS, known ? config->dataset.name : setup->data_sha256);
+}
+
 /* `metric`: an index into the configuration's. A metric of the pictures alone does not depend on the extractor. */
 static fs_status score_row(const struct fs_config *config, const struct fs_score_setup *setup, int metric,
                            struct fs_score_row *row, struct fs_error *error)
@@ -140,9 +148,11 @@ fs_status fs_missing_of_exact(struct fs_store *store, int64_t experiment, const 
                               struct fs_error *error)
 {
     const double shift = config->evaluate.time_shift;
+    char data[64];
     missing->count = missing->found_count = 0;
-    snprintf(missing->source, sizeof missing->source, FS_EXACT_SOURCE "%s:%.12s:%d", config->dataset.name,
-             setup->data_sha256, config->model.classes);
+    name_data(config, setup, data);
+    snprintf(missing->source, sizeof missing->source, FS_EXACT_SOURCE "%s:%.12s:%d", data, setup->data_sha256,
+             config->model.classes);
     snprintf(missing->time_grid, sizeof missing->time_grid, shift == 1 ? FS_SCORE_TIME_GRID : "shifted %.6g", shift);
     for (int i = 0; i < config->evaluate.metric_count; i++) {
         struct fs_score_row row;
@@ -163,8 +173,10 @@ fs_status fs_missing_of_data(struct fs_store *store, int64_t experiment, const s
                              const struct fs_score_setup *setup, struct fs_missing_scores *missing,
                              struct fs_error *error)
 {
+    char data[64];
     missing->count = missing->found_count = 0;
-    snprintf(missing->source, sizeof missing->source, "dataset:%s:%s", config->dataset.name, setup->data);
+    name_data(config, setup, data);
+    snprintf(missing->source, sizeof missing->source, "dataset:%s:%s", data, setup->data);
     for (int i = 0; i < config->evaluate.metric_count; i++) {
         struct fs_score_row row;
         FS_TRY(score_row(config, setup, i, &row, error));

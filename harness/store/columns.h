@@ -69,12 +69,13 @@ struct fs_spectrum_point {
 /* What the source of a score by the exact velocity of a training set begins with: "exact:NAME:SHA256:LABELS", the
  * beginning of its hash and how many labels tell its pictures apart. */
 #define FS_EXACT_SOURCE "exact:"
+#define FS_SOURCE_DATA_DIGITS 12 /* of the hash of data whose name stands for nothing, in a source in its place */
 
 /* A row of `scores`. */
 struct fs_score_row {
     const char *score_hash;
     const char *run;     /* NULL for a row that scores data (the baseline) */
-    const char *source;  /* "run", or "dataset:fashion-mnist:test" */
+    const char *source;  /* "run", "dataset:fashion-mnist:test" or, of data of one's own, "dataset:0123456789ab:test" */
     int64_t update;      /* of the checkpoint */
     const char *weights; /* "ema" | "raw" */
     int64_t steps;

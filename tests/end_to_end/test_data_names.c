@@ -57,6 +57,26 @@ static void test_runs_on_other_data_are_other_rows(void **state)
     assert_string_equal(runs, "2 2 mine \n");
 }
 
+/* What one's own data are called is in no hash: nothing is made again, and the table has the data's row. */
+static void test_data_may_be_called_otherwise(void **state)
+{
+    (void)state;
+    static char text[16384];
+    char arguments[8192], scores[2][256];
+    for (int i = 0; i < 2; i++) {
+        snprintf(arguments, sizeof arguments,
+                 "run %s --out %s --set dataset.kind=idx --set dataset.name=%s --set dataset.path=%s >&2", experiment,
+                 test_path("called"), i ? "yours" : "mine", data[0]);
+        assert_int_equal(test_program_run("", arguments, text, sizeof text), 0);
+        assert_non_null(strstr(text, "\ndata: test split"));
+        test_program_query(test_path("called"),
+                           "SELECT count(*), group_concat(score_hash), (SELECT count(*) FROM runs) FROM scores",
+                           scores[i], sizeof scores[i]);
+    }
+    assert_string_equal(scores[0], scores[1]);
+    assert_int_equal(strncmp(scores[0], "2 ", 2), 0);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -76,6 +96,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_known_name_is_not_given_to_other_data),
         cmocka_unit_test(test_runs_on_other_data_are_other_rows),
+        cmocka_unit_test(test_data_may_be_called_otherwise),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

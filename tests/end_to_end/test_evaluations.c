@@ -113,9 +113,10 @@ static void the_exact_velocity_is_a_row(void **state)
 
     (void)state;
     run_with("--set evaluate.exact_velocity=true");
-    expect_rows("SELECT substr(source, 1, 10), substr(source, -3), group_concat(steps) FROM scores WHERE source LIKE "
-                "'exact:%' GROUP BY source",
-                "exact:few: :10 2,3 \n");
+    expect_rows(
+        "SELECT substr(source, 7, 12) = substr(data_sha256, 1, 12), substr(source, -3), group_concat(steps) FROM "
+        "scores, (SELECT data_sha256 FROM runs LIMIT 1) WHERE source LIKE 'exact:%' GROUP BY source",
+        "1 :10 2,3 \n");
     run_with("--set evaluate.exact_velocity=true --set dataset.groups=2");
     expect_rows("SELECT count(*), count(DISTINCT value) FROM scores WHERE source LIKE 'exact:%'", "4 4 \n");
     run("--set evaluate.exact_velocity=true", said, sizeof said);

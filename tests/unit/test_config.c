@@ -229,6 +229,7 @@ static void hash_depends_on_training_alone(void **state)
         "evaluate.time_shift=2",
         "evaluate.reference=elsewhere",
         "dataset.path=elsewhere",
+        "dataset.name=mine",
         "dataset.kind=idx",
         "dataset.mirror=false",
         "dataset.size=32",
