@@ -288,5 +288,7 @@ struct fs_backend *fs_load_cuda_backend(struct fs_error *error);
 /* The float32 multiply-adds that this CPU can do in a second on the backend's threads, times two: measured, the best of
  * short runs in a quarter of a second, each thread on a CPU of its own. What else runs meanwhile makes it less. */
 double fs_cpu_peak_flops(struct fs_backend *backend);
+/* The same of bf16 products that are added in float32, by AVX512-BF16; 0 where the CPU multiplies no bf16. */
+double fs_cpu_bf16_peak_flops(struct fs_backend *backend);
 
 #endif

@@ -33,8 +33,14 @@ static void print_head(const struct fs_bench *b)
     } else {
         fprintf(b->out, "%s, %s, %d thread%s: %.1f GFLOP/s float32 multiply-add peak, ", b->backend->name,
                 b->backend->variant, threads, threads == 1 ? "" : "s", peak);
+        if (half > 0) {
+            fprintf(b->out, "%.1f in bf16, ", half);
+        }
     }
     fprintf(b->out, "%.1f GB/s copied (read + written)\n\n", copy);
+    if (b->profile) {
+        return;
+    }
     fprintf(b->out, "%-10s %-31s %10s %9s %8s %9s %9s\n", "model", "operation", "ms", "GFLOP/s", "GB/s", "of peak",
             "of copy");
 }
@@ -306,6 +312,10 @@ static fs_status bench_model(struct fs_bench *b, const char *op, const char *mod
         return fs_fail(error, FS_USAGE, "bench: %s: patches of %d do not divide %d × %d pictures", model,
                        b->config.patch, b->height, b->width);
     }
+    if (b->profile) {
+        FS_TRY(fs_bench_profile(b, FS_F32, error));
+        return b->backend->native_bf16 ? fs_bench_profile(b, FS_BF16, error) : FS_OK;
+    }
     const bool update = op == NULL || strcmp(op, "update") == 0, loader = op != NULL && strcmp(op, LOADER) == 0;
     if ((loader || update) && (b->channels == 1 || b->channels == 3)) {
         FS_TRY(fs_bench_loader(b, error));
@@ -350,6 +360,7 @@ static fs_status bench_all(struct fs_bench *b, const char *op, const char *model
         FS_TRY(measure_products(b, error));
     } else {
         b->peak_flops = fs_cpu_peak_flops(b->backend);
+        b->half_peak_flops = fs_cpu_bf16_peak_flops(b->backend);
     }
     FS_TRY(measure_copy(b, error));
     print_head(b);
@@ -359,7 +370,7 @@ static fs_status bench_all(struct fs_bench *b, const char *op, const char *model
     if (!inception && model == NULL) {
         FS_TRY(bench_model(b, op, "dit-b/2", batch, error));
     }
-    if (inception || (op == NULL && model == NULL)) {
+    if (inception || (op == NULL && model == NULL && !b->profile)) {
         FS_TRY(fs_bench_inception(b, batch, error));
     }
     if (!b->on_device) {
@@ -368,11 +379,11 @@ static fs_status bench_all(struct fs_bench *b, const char *op, const char *model
     return FS_OK;
 }
 
-fs_status fs_bench(enum fs_device_kind device, const char *op, const char *model, int batch, bool json, FILE *out,
-                   struct fs_error *error)
+fs_status fs_bench(enum fs_device_kind device, const char *op, bool profile, const char *model, int batch, bool json,
+                   FILE *out, struct fs_error *error)
 {
     FS_TRY(check_operation(op, error));
-    struct fs_bench bench = {.json = json, .out = out, .type = FS_F32};
+    struct fs_bench bench = {.json = json, .profile = profile, .out = out, .type = FS_F32};
     FS_TRY(fs_open_backend(device, &bench.backend, error));
     bench.on_device = strcmp(bench.backend->name, "cpu") != 0;
     const fs_status status = bench_all(&bench, op, model, batch, error);

@@ -16,9 +16,10 @@
  * op: only rows whose name begins so ("linear", "linear_forward qkv"), and no whole update; "update": only that, with
  * its rows from memory and from a folder of pictures ("loader": only these two); "inception-v3": only the features of
  * pictures (2 a thread, or `batch`); NULL: everything. model: a preset at `batch` rows (0: 128 for dit-xs, else 4);
- * NULL: dit-xs/4 at 128 and dit-b/2 at 4. FS_USAGE for an unknown op or model. */
-fs_status fs_bench(enum fs_device_kind device, const char *op, const char *model, int batch, bool json, FILE *out,
-                   struct fs_error *error);
+ * NULL: dit-xs/4 at 128 and dit-b/2 at 4. `profile` (without op): an update alone, operation by operation, with the
+ * least time of each and what it takes beyond. FS_USAGE for an unknown op or model. */
+fs_status fs_bench(enum fs_device_kind device, const char *op, bool profile, const char *model, int batch, bool json,
+                   FILE *out, struct fs_error *error);
 
 /* The Fréchet distance from two 2048-dimensional means and covariances: the best of three. */
 fs_status fs_bench_distance(bool json, FILE *out, struct fs_error *error);

@@ -2,121 +2,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/bench/measure.h"
+#include "harness/bench/network.h"
 #include "harness/data/loader.h"
-#include "harness/model/dit.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/memory.h"
 #include "kernels/cpu/cpu.h"
 #include "metrics/inception.h"
 
-struct network {
-    struct fs_dit *dit;
-    struct fs_weights weights;
-    struct fs_view gradients, moment1, moment2, average;
-    struct fs_view x, target, velocity, dvelocity, loss, row_weights; /* dvelocity: and the tangent */
-    float *t, *s;
-    int32_t *labels;
-    int64_t update;
-};
-
-static void network_free(struct fs_bench *b, struct network *n)
-{
-    if (n->dit != NULL) {
-        fs_weights_destroy(n->dit, &n->weights);
-    }
-    fs_dit_destroy(n->dit);
-    free(n->t);
-    free(n->s);
-    free(n->labels);
-    fs_bench_release(b);
-}
-
-static fs_status network_create(struct fs_bench *b, struct network *n, enum fs_type precision, struct fs_error *error)
-{
-    *n = (struct network){0};
-    n->dit = fs_dit_create(b->backend, &b->config, b->height, b->width, b->channels, b->batch,
-                           FS_PASS_BACKWARD | FS_PASS_TANGENT, precision, error);
-    n->t = fs_allocate((size_t)b->batch, sizeof *n->t, "times", error);
-    n->s = fs_allocate((size_t)b->batch, sizeof *n->s, "levels", error);
-    n->labels = fs_allocate((size_t)b->batch, sizeof *n->labels, "labels", error);
-    if (n->dit == NULL || n->t == NULL || n->s == NULL || n->labels == NULL) {
-        return error->status;
-    }
-    FS_TRY(fs_weights_create(n->dit, &n->weights, error));
-    const int64_t count = fs_dit_parameter_count(n->dit), dim = (int64_t)b->height * b->width * b->channels;
-    struct fs_view *const flat[] = {&n->gradients, &n->moment1, &n->moment2, &n->average};
-    struct fs_view *const images[] = {&n->x, &n->target, &n->velocity, &n->dvelocity};
-    b->error.status = FS_OK;
-    for (int i = 0; i < 4; i++) {
-        *flat[i] = fs_bench_take(b, 1, count);
-        *images[i] = fs_bench_take(b, b->batch, dim);
-    }
-    n->loss = fs_bench_take(b, b->batch, 1);
-    n->row_weights = fs_bench_take(b, b->batch, 1);
-    if (b->error.status != FS_OK) {
-        *error = b->error;
-        return error->status;
-    }
-    float *initial = fs_allocate((size_t)count, sizeof *initial, "initial weights", error);
-    if (initial == NULL) {
-        return error->status;
-    }
-    fs_dit_initialise(n->dit, 0, initial);
-    b->backend->upload(b->backend, n->weights.values.data, initial, (size_t)count * sizeof *initial);
-    fs_bench_settle(b);
-    free(initial);
-    b->backend->fill(b->backend, n->moment1, 0);
-    b->backend->fill(b->backend, n->moment2, 0);
-    fs_dit_refresh(n->dit, &n->weights);
-    return b->backend->synchronise(b->backend, error);
-}
-
-static struct fs_dit_input input_of(const struct network *n)
-{
-    return (struct fs_dit_input){n->x, n->t, n->s, n->labels};
-}
-
-static void update_operations(struct fs_bench *b, struct network *n)
-{
-    struct fs_backend *k = b->backend;
-    const struct fs_dit_input input = input_of(n);
-    k->fill(k, n->gradients, 0);
-    fs_dit_forward(n->dit, &n->weights, &input, n->velocity, true);
-    k->mse(k, n->loss, n->dvelocity, n->velocity, n->target, n->row_weights,
-           (struct fs_loss){.kind = FS_LOSS_MEAN_SQUARE});
-    fs_dit_backward(n->dit, &n->weights, n->dvelocity, n->gradients);
-    const struct fs_view averages[2] = {n->average, fs_no_view()};
-    const struct fs_adamw settings = {.learning_rate = 1e-6f,
-                                      .beta1 = 0.9f,
-                                      .beta2 = 0.999f,
-                                      .epsilon = 1e-8f,
-                                      .update = n->update,
-                                      .ema_decay = {0.999f, 0}};
-    k->adamw(k, &settings, n->weights.values, n->gradients, n->moment1, n->moment2, averages);
-    fs_dit_refresh(n->dit, &n->weights);
-}
-
-static void one_update(struct fs_bench *b, struct network *n)
-{
-    n->update++;
-    do {
-        if (b->backend->update_begin != NULL) {
-            b->backend->update_begin(b->backend, 0);
-        }
-        update_operations(b, n);
-    } while (b->backend->update_end != NULL && !b->backend->update_end(b->backend));
-}
-
-static void one_forward(struct fs_bench *b, struct network *n)
+static void one_forward(struct fs_bench *b, struct fs_bench_network *n)
 {
     (void)b;
-    const struct fs_dit_input input = input_of(n);
+    const struct fs_dit_input input = fs_bench_network_input(n);
     fs_dit_forward(n->dit, &n->weights, &input, n->velocity, false);
 }
 
-static void time_network(struct fs_bench *b, struct network *n, const char *name, double flops,
-                         void (*run)(struct fs_bench *b, struct network *n))
+static void time_network(struct fs_bench *b, struct fs_bench_network *n, const char *name, double flops,
+                         void (*run)(struct fs_bench *b, struct fs_bench_network *n))
 {
     double best = 1e30;
     for (int i = 0; i < (b->on_device ? 3 : 1); i++) { /* a device keeps the second update as a graph */
@@ -135,19 +36,19 @@ static void time_network(struct fs_bench *b, struct network *n, const char *name
 }
 
 /* x, t and s all move: the target stands in for x's direction. */
-static void one_tangent(struct fs_bench *b, struct network *n)
+static void one_tangent(struct fs_bench *b, struct fs_bench_network *n)
 {
     (void)b;
-    const struct fs_dit_input input = input_of(n);
+    const struct fs_dit_input input = fs_bench_network_input(n);
     const struct fs_dit_direction direction = {n->target, n->t, n->s};
     fs_dit_tangent(n->dit, &n->weights, &input, &direction, n->velocity, n->dvelocity);
 }
 
 /* Velocity and tangent beside the velocity alone, in turn, so that whatever else runs takes from both: the best time of
  * each, and their ratio. */
-static void time_tangent(struct fs_bench *b, struct network *n, bool half)
+static void time_tangent(struct fs_bench *b, struct fs_bench_network *n, bool half)
 {
-    void (*const runs[])(struct fs_bench * b, struct network * n) = {one_forward, one_tangent};
+    void (*const runs[])(struct fs_bench * b, struct fs_bench_network * n) = {one_forward, one_tangent};
     double best[2] = {1e30, 1e30};
     one_tangent(b, n);
     fs_bench_settle(b);
@@ -181,17 +82,17 @@ static double memory_used(struct fs_bench *b, size_t start)
 
 fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs_error *error)
 {
-    struct network network;
+    struct fs_bench_network network;
     const bool half = precision == FS_BF16;
     const size_t start = b->on_device ? b->backend->available(b->backend) : 0;
     fs_memory_peak_reset();
     b->type = precision;
-    fs_status status = network_create(b, &network, precision, error);
+    fs_status status = fs_bench_network_create(b, &network, precision, error);
     if (status == FS_OK) {
         const double forward = b->batch * fs_dit_sizes(network.dit).forward_flops;
         time_network(b, &network, half ? "sampling bf16" : "sampling", forward, one_forward);
         time_tangent(b, &network, half);
-        time_network(b, &network, half ? "update bf16" : "update", 3 * forward, one_update);
+        time_network(b, &network, half ? "update bf16" : "update", 3 * forward, fs_bench_network_update);
         if (b->error.status != FS_OK) {
             *error = b->error;
             status = error->status;
@@ -205,7 +106,7 @@ fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs
     } else if (status == FS_OK) {
         fprintf(b->out, "%-10s %s %.0f MiB, batch %d%s\n", b->model, what, used, b->batch, half ? ", bf16" : "");
     }
-    network_free(b, &network);
+    fs_bench_network_free(b, &network);
     b->type = FS_F32;
     return status;
 }
@@ -220,13 +121,13 @@ struct fed_update {
     double best;
 };
 
-static fs_status feed(struct fs_bench *b, struct network *n, struct fed_update *fed, float *rows,
+static fs_status feed(struct fs_bench *b, struct fs_bench_network *n, struct fed_update *fed, float *rows,
                       struct fs_error *error)
 {
     const double before = fs_seconds();
     FS_TRY(fs_loader_rows(fed->loader, fed->update++, 0, b->batch, rows, n->labels, error));
     b->backend->upload(b->backend, n->target.data, rows, (size_t)(b->batch * n->target.cols) * sizeof *rows);
-    one_update(b, n);
+    fs_bench_network_update(b, n);
     fs_bench_settle(b);
     const double seconds = fs_seconds() - before;
     fed->best = seconds < fed->best ? seconds : fed->best;
@@ -234,7 +135,7 @@ static fs_status feed(struct fs_bench *b, struct network *n, struct fed_update *
 }
 
 /* By turns, so that what else the machine does meets both. */
-static fs_status time_fed_updates(struct fs_bench *b, struct network *n, struct fed_update fed[2],
+static fs_status time_fed_updates(struct fs_bench *b, struct fs_bench_network *n, struct fed_update fed[2],
                                   struct fs_error *error)
 {
     float *rows = fs_allocate((size_t)b->batch, (size_t)n->target.cols * sizeof *rows, "a batch", error);
@@ -250,10 +151,10 @@ static fs_status time_fed_updates(struct fs_bench *b, struct network *n, struct 
 
 fs_status fs_bench_loader(struct fs_bench *b, struct fs_error *error)
 {
-    struct network network;
+    struct fs_bench_network network;
     struct fed_update fed[2] = {{.best = 1e30}, {.best = 1e30}};
     const struct fs_loader_range all = {0, b->batch};
-    fs_status status = network_create(b, &network, FS_F32, error);
+    fs_status status = fs_bench_network_create(b, &network, FS_F32, error);
     if (status == FS_OK) {
         status = fs_bench_data_open(b, &fed[0].data, &fed[1].data, error);
     }
@@ -272,7 +173,7 @@ fs_status fs_bench_loader(struct fs_bench *b, struct fs_error *error)
         fs_loader_destroy(fed[i].loader);
         fs_dataset_close(&fed[i].data);
     }
-    network_free(b, &network);
+    fs_bench_network_free(b, &network);
     return status;
 }
 

@@ -12,7 +12,7 @@
 
 struct fs_bench {
     struct fs_backend *backend;
-    bool json, on_device;
+    bool json, on_device, profile;
     FILE *out;
     double peak_flops, half_peak_flops, copy_bytes; /* a second; half: of bf16 products, 0 where not measured */
     bool above_peak, above_copy;                    /* a row was, and the text says so at its end */
@@ -41,6 +41,9 @@ fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs
 /* A whole update whose rows a loader brings, from memory and from a folder of pictures by turns. Only for a square of 1
  * or 3 channels. */
 fs_status fs_bench_loader(struct fs_bench *b, struct fs_error *error);
+/* bench_profile.c: an update of b's model, operation by operation, by what each takes beyond the least that it needs.
+ */
+fs_status fs_bench_profile(struct fs_bench *b, enum fs_type precision, struct fs_error *error);
 fs_status fs_bench_inception(struct fs_bench *b, int batch, struct fs_error *error);
 
 /* bench_data.c: the same pictures of b's shape decoded from a folder and in memory. Close both, also after a failure.

@@ -10,13 +10,15 @@ fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
 {
     const char *op = NULL, *model = NULL, *device = "cpu";
     int64_t batch = 0;
-    bool json = false, help;
+    bool json = false, profile = false, help;
     int count;
     const struct fs_flag flags[] = {
         {"--op", FS_FLAG_TEXT, &op, "NAME",
          "only operations whose name begins so; update: whole updates; loader: an update fed from memory and from a\n"
          "                           folder of pictures; inception-v3: its features;\n"
          "                           fd: one from two 2048-d statistics; metrics: all, from 50 000 × 2048 features"},
+        {"--profile", FS_FLAG_SWITCH, &profile, NULL,
+         "an update, operation by operation, beside the least time that the peak and the memory allow"},
         {"--model", FS_FLAG_TEXT, &model, "PRESET", "only this one (dit-xs/4 and dit-b/2)"},
         {"--device", FS_FLAG_TEXT, &device, "NAME", "cpu (the default) or cuda"},
         {"--batch", FS_FLAG_WHOLE, &batch, "N", "rows (128 for dit-xs, else 4)"},
@@ -36,6 +38,9 @@ fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
     if (help) {
         return FS_OK;
     }
+    if (op && profile) {
+        return fs_fail(error, FS_USAGE, "bench: --profile is of a whole update: leave --op out");
+    }
     if (op && strcmp(op, "fd") == 0) {
         return fs_bench_distance(json, stdout, error);
     }
@@ -46,6 +51,6 @@ fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
     if (!cuda && strcmp(device, "cpu") != 0) {
         return fs_fail(error, FS_USAGE, "--device %s: expected cpu or cuda", device);
     }
-    return fs_bench(cuda ? FS_DEVICE_CUDA : FS_DEVICE_CPU, op, model, (int)(batch > 65536 ? 65536 : batch), json,
-                    stdout, error);
+    return fs_bench(cuda ? FS_DEVICE_CUDA : FS_DEVICE_CPU, op, profile, model, (int)(batch > 65536 ? 65536 : batch),
+                    json, stdout, error);
 }

@@ -24,8 +24,10 @@ struct fs_cpu {
     void (*relu_backward)(const struct fs_cpu *cpu, struct fs_view dz, struct fs_view dy, struct fs_view y);
     /* sums [1, cols] += column sums of x; partial: room for fs_column_chunks(x.rows) × cols floats. */
     void (*column_sums)(const struct fs_cpu *cpu, struct fs_view sums, struct fs_view x, float *partial);
-    struct fs_blocked_loops blocked;                                /* for networks */
-    double (*peak_flops)(const struct fs_cpu *cpu, int64_t rounds); /* runs `rounds` of multiply-adds, returns FLOPs */
+    struct fs_blocked_loops blocked; /* for networks */
+    /* Run `rounds` of multiply-adds and return their FLOPs; bf16: only where the CPU multiplies it, may be NULL. */
+    double (*peak_flops)(const struct fs_cpu *cpu, int64_t rounds);
+    double (*bf16_peak_flops)(const struct fs_cpu *cpu, int64_t rounds);
 };
 
 /* Rows that one partial column sum covers: fixed, so that sums do not depend on the number of threads. */

@@ -58,8 +58,44 @@ static void test_a_cpu_for_each_thread(void **state)
     backend->destroy(backend);
 }
 
+/* What OMP_PROC_BIND does: each thread is on one CPU before, and on the same one afterwards. */
+static void test_bound_threads_stay(void **state)
+{
+    (void)state;
+    struct fs_error error;
+    cpu_set_t before[THREADS], all;
+    struct fs_backend *backend = fs_cpu_backend(THREADS, &error);
+    assert_non_null(backend);
+    sched_getaffinity(0, sizeof all, &all);
+    if (CPU_COUNT(&all) < THREADS) {
+        print_message("skipped: this process has one CPU\n");
+        skip();
+    }
+#pragma omp parallel num_threads(THREADS)
+    {
+        int skip_cpus = omp_get_thread_num();
+        for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+            if (CPU_ISSET(cpu, &all) && skip_cpus-- == 0) {
+                CPU_ZERO(&before[omp_get_thread_num()]);
+                CPU_SET(cpu, &before[omp_get_thread_num()]);
+            }
+        }
+        sched_setaffinity(0, sizeof(cpu_set_t), &before[omp_get_thread_num()]);
+    }
+    ((struct fs_cpu *)backend->state)->peak_flops = bound_threads;
+    assert_true(fs_cpu_peak_flops(backend) > 0);
+    look();
+    for (int i = 0; i < THREADS; i++) {
+        assert_true(CPU_EQUAL(&allowed[i], &before[i]));
+    }
+#pragma omp parallel num_threads(THREADS)
+    sched_setaffinity(0, sizeof all, &all);
+    backend->destroy(backend);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_cpu_for_each_thread)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_cpu_for_each_thread),
+                                       cmocka_unit_test(test_bound_threads_stay)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

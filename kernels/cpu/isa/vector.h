@@ -124,7 +124,21 @@ FS_INLINE struct span span_of(struct fs_view view, int64_t row, int64_t col)
 
 FS_INLINE vf vf_from_half(vh h)
 {
+#if FS_WIDTH == 16
+    return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)h), 16);
+#else
     return (vf)(__builtin_convertvector(h, vu) << 16);
+#endif
+}
+
+/* The lower half of each lane. */
+FS_INLINE vh vh_from_lanes(vu lanes)
+{
+#if FS_WIDTH == 16
+    return (vh)_mm512_cvtepi32_epi16((__m512i)lanes);
+#else
+    return __builtin_convertvector(lanes, vh);
+#endif
 }
 
 /* Round to nearest even; NaN stays NaN. */
@@ -133,7 +147,7 @@ FS_INLINE vh vf_to_half(vf v)
     const vu bits = (vu)v;
     const vu rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
     const vu nan = (vu)(v != v);
-    return __builtin_convertvector((nan & ((bits >> 16) | 0x40u)) | (~nan & rounded), vh);
+    return vh_from_lanes((nan & ((bits >> 16) | 0x40u)) | (~nan & rounded));
 }
 
 /* Elements j … j + count − 1 of a row (count ≤ FS_WIDTH), zeros behind them. */
@@ -151,7 +165,11 @@ FS_INLINE vf span_load(struct span s, int64_t j, int64_t count)
         return vf_load(lanes);
     }
     vh h = {0};
-    memcpy(&h, s.data + 2 * j, count >= FS_WIDTH ? sizeof h : 2 * (size_t)count);
+    if (count >= FS_WIDTH) { /* by itself: a copy of some length goes through memory */
+        memcpy(&h, s.data + 2 * j, sizeof h);
+    } else {
+        memcpy(&h, s.data + 2 * j, 2 * (size_t)count);
+    }
     return vf_from_half(h);
 }
 
@@ -171,7 +189,11 @@ FS_INLINE void span_store(struct span s, int64_t j, int64_t count, vf v)
         return;
     }
     const vh h = vf_to_half(v);
-    memcpy(s.data + 2 * j, &h, count >= FS_WIDTH ? sizeof h : 2 * (size_t)count);
+    if (count >= FS_WIDTH) {
+        memcpy(s.data + 2 * j, &h, sizeof h);
+    } else {
+        memcpy(s.data + 2 * j, &h, 2 * (size_t)count);
+    }
 }
 
 /* e^x to about one unit in the last place: x = n·ln 2 + r with |r| ≤ ln 2 / 2, a polynomial of degree 6 in r, and n put
