@@ -102,7 +102,9 @@ static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS
             phases[count].part = part;
             phases[count].asks_average = fs_interval_asks_average(setup) &&
                                          (part != PART_FLOW_MATCHING || fs_interval_guidance_forwards(setup) > 0);
-            phases[count].tangents = part == PART_MEAN_FLOW ? fs_interval_share(setup) : 0;
+            if (part == PART_MEAN_FLOW) {
+                fs_mean_flow_phase(setup, &phases[count]);
+            }
             count++;
         }
     }

@@ -211,6 +211,12 @@ void fs_interval_guide(struct fs_method_context *context, struct fs_targets *tar
 
 /* --- MeanFlow --- */
 
+void fs_mean_flow_phase(const struct fs_method_setup *setup, struct fs_phase *phase)
+{
+    phase->tangents = fs_interval_share(setup);
+    phase->known = fs_interval_asks_average(setup) ? 0 : phase->tangents;
+}
+
 void fs_mean_flow_target(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range)
 {
     if (range.count == 0) {
@@ -229,4 +235,5 @@ void fs_mean_flow_target(struct fs_method_context *context, struct fs_targets *t
     context->evaluate_tangent(context, fs_interval_network(context), u, u_dot, x, t, s, targets->labels + range.first,
                               target, one, minus_one);
     context->mix(context, target, one, target, s, u_dot, 0);
+    targets->known = fs_interval_asks_average(&context->setup) || range.first > 0 ? 0 : range.count;
 }

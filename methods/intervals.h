@@ -97,7 +97,8 @@ void fs_interval_set(const struct fs_method_setup *setup, struct fs_targets *tar
 /* MeanFlow's target (Geng et al. 2025, equation 10) in the range's rows, from the ṽ that stands there:
  *   ṽ ← ṽ + d·u̇,   u̇ the derivative of u(x, t, d) along (ẋ, ṫ, ḋ) = (ṽ, 1, −1).
  * It follows from d·u = ∫ v over [t, r] by the derivative with respect to t, r held: −u + d·u̇ = −v. One pass with its
- * tangent a row. Uses scratch[1] and [2], numbers[0] and [1]. */
+ * tangent a row, which is the training's own pass of these rows where the current network is asked and the range comes
+ * first. Uses scratch[1] and [2], numbers[0] and [1]. */
 void fs_mean_flow_target(struct fs_method_context *context, struct fs_targets *targets, struct fs_row_range range);
 
 /* Guidance in the target (Geng et al. 2025, equation 21): in the range's rows
@@ -110,5 +111,7 @@ void fs_interval_guide(struct fs_method_context *context, struct fs_targets *tar
 double fs_interval_guidance_forwards(const struct fs_method_setup *setup);
 /* The share of the batch's rows that span an interval. */
 double fs_interval_share(const struct fs_method_setup *setup);
+/* What a phase says of its targets that are MeanFlow's: its tangents. */
+void fs_mean_flow_phase(const struct fs_method_setup *setup, struct fs_phase *phase);
 
 #endif

@@ -12,7 +12,7 @@ static const struct fs_option options[] = {FS_INTERVAL_OPTIONS(struct settings, 
 static int phases(const struct fs_method_setup *setup, struct fs_phase phases[FS_PHASES_MAX])
 {
     const int count = fs_single_phase(setup, FS_START_FRESH, phases);
-    phases[0].tangents = fs_interval_share(setup);
+    fs_mean_flow_phase(setup, &phases[0]);
     phases[0].asks_average = fs_interval_asks_average(setup);
     return count;
 }

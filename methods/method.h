@@ -61,6 +61,9 @@ struct fs_phase {
     /* Passes that give the network's tangent too, a sample and update: their memory is planned, and their FLOPs are
      * counted apart from those of extra_forwards. 0: the phase asks for none. */
     double tangents;
+    /* Of these, the ones that count for the pass forward of the training too (fs_targets.known): it is not made twice,
+     * and its FLOPs are not counted twice. */
+    double known;
 };
 
 enum fs_network {
@@ -115,6 +118,10 @@ struct fs_targets {
     int32_t *labels;       /* [rows] */
     float *weight;         /* [rows], 1 for a row that counts once; the trainer divides by the global batch */
     int32_t *level;        /* [rows], 0 … K, for the curves "loss per level"; K where there are no levels */
+    /* So many of the first rows are all that the last evaluation was asked, one of the current network with its
+     * tangent, and x, t, s and labels stand as it was asked with: their pass forward is made already. 0 before
+     * make_targets. */
+    int known;
 };
 
 /* A step of sampling: x at time t becomes x at `next`. Its rows are first_row … of the noise bank at `seed`, which a

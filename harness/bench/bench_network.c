@@ -41,7 +41,7 @@ static void one_tangent(struct fs_bench *b, struct fs_bench_network *n)
     (void)b;
     const struct fs_dit_input input = fs_bench_network_input(n);
     const struct fs_dit_direction direction = {n->target, n->t, n->s};
-    fs_dit_tangent(n->dit, &n->weights, &input, &direction, n->velocity, n->dvelocity);
+    fs_dit_tangent(n->dit, &n->weights, &input, &direction, n->velocity, n->dvelocity, false);
 }
 
 /* Velocity and tangent beside the velocity alone, in turn, so that whatever else runs takes from both: the best time of

@@ -203,19 +203,38 @@ static void final_backward(const struct pass *pass, struct fs_view dvelocity)
 
 /* --- the network --- */
 
-void fs_dit_forward(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
-                    struct fs_view velocity, bool keep)
+/* The blocks of the first `known` rows are passed already. */
+static void forward(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
+                    struct fs_view velocity, bool keep, int64_t known)
 {
     assert(input->x.rows <= dit->capacity && ((dit->passes & FS_PASS_BACKWARD) != 0 || !keep));
     const struct pass pass = {
         .dit = dit, .backend = dit->backend, .weights = weights, .rows = input->x.rows, .keep = keep};
+    struct pass through_blocks = pass;
+    through_blocks.first = known;
+    through_blocks.rows -= known;
     dit->kept = keep ? pass.rows : 0;
+    dit->known = 0;
     fs_dit_condition_forward(&pass, input);
     fs_dit_patches_forward(&pass, input->x);
-    for (int block = 0; block < dit->config.depth; block++) {
-        block_forward(&pass, block);
+    for (int block = 0; through_blocks.rows > 0 && block < dit->config.depth; block++) {
+        block_forward(&through_blocks, block);
     }
     final_forward(&pass, velocity);
+}
+
+void fs_dit_forward(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
+                    struct fs_view velocity, bool keep)
+{
+    forward(dit, weights, input, velocity, keep, 0);
+}
+
+/* The conditioning and the tokens of the rows that are known are made again, since the tangent left its own in their
+ * buffers; neither costs what a block does. */
+void fs_dit_forward_rest(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
+                         struct fs_view velocity, int64_t known)
+{
+    forward(dit, weights, input, velocity, true, dit->known == known ? known : 0);
 }
 
 void fs_dit_backward(struct fs_dit *dit, const struct fs_weights *weights, struct fs_view dvelocity,

@@ -76,10 +76,17 @@ void fs_dit_refresh(const struct fs_dit *dit, struct fs_weights *weights);
 /* velocity [n, H·W·C] = network(input). With `keep`, what the backward pass needs stays until the next forward. */
 void fs_dit_forward(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
                     struct fs_view velocity, bool keep);
-/* The same without `keep`, and velocity_dot [n, H·W·C], its derivative along `direction`: forward-mode differentiation,
- * operation by operation, without gradient. Of FS_PASS_TANGENT. */
+/* The same without gradient, and velocity_dot [n, H·W·C], its derivative along `direction`: forward-mode
+ * differentiation, operation by operation. Of FS_PASS_TANGENT. With `keep`, what its blocks gave stays for
+ * fs_dit_forward_rest. */
 void fs_dit_tangent(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
-                    const struct fs_dit_direction *direction, struct fs_view velocity, struct fs_view velocity_dot);
+                    const struct fs_dit_direction *direction, struct fs_view velocity, struct fs_view velocity_dot,
+                    bool keep);
+/* fs_dit_forward with `keep`, where the first `known` rows of `input` are all that the last fs_dit_tangent was asked,
+ * with the same weights: what it kept of them is taken, and the blocks are passed by the others alone. Where it kept
+ * nothing, or another pass came after it, all rows pass. */
+void fs_dit_forward_rest(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
+                         struct fs_view velocity, int64_t known);
 /* Adds the gradient of Σ dvelocity·velocity to `gradients` [1, parameter count], for the last kept forward. */
 void fs_dit_backward(struct fs_dit *dit, const struct fs_weights *weights, struct fs_view dvelocity,
                      struct fs_view gradients);

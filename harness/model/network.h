@@ -125,6 +125,7 @@ struct fs_dit {
     char *activations;
     int32_t *label_room; /* [capacity] on the host */
     int64_t kept;        /* rows of the last forward that a backward pass may follow; 0: none */
+    int64_t known;       /* rows whose blocks the last pass, a tangent, kept; 0: none */
 };
 
 /* Fills the table from configuration and sizes. */

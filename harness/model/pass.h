@@ -5,13 +5,14 @@
 
 #include "harness/model/network.h"
 
-/* One pass over `rows` samples. `gradients` only in a backward pass; `tangent`: with what tangents read. */
+/* One pass over `rows` samples, which lie in the buffers from row `first` on. `gradients` only in a backward pass;
+ * `tangent`: with what tangents read. */
 struct pass {
     struct fs_dit *dit;
     struct fs_backend *backend;
     const struct fs_weights *weights;
     struct fs_view gradients;
-    int64_t rows;
+    int64_t first, rows;
     bool keep, tangent;
 };
 
@@ -33,8 +34,11 @@ static inline struct fs_view in_block(const struct pass *pass, int block, enum f
         return fs_no_view();
     }
     const size_t shift = pass->keep ? (size_t)block * pass->dit->block_bytes : 0;
-    const int64_t samples = buffer == FS_BUFFER_POSITIONS ? 1 : pass->rows;
-    return fs_view(pass->dit->activations + entry->offset + shift, entry->type, samples * entry->rows, entry->cols);
+    const bool constant = buffer == FS_BUFFER_POSITIONS;
+    const int64_t first = constant ? 0 : pass->first, samples = constant ? 1 : pass->rows;
+    const size_t before = (size_t)(first * entry->rows * entry->cols) * fs_type_size(entry->type);
+    return fs_view(pass->dit->activations + entry->offset + shift + before, entry->type, samples * entry->rows,
+                   entry->cols);
 }
 
 static inline struct fs_view at(const struct pass *pass, enum fs_buffer buffer)

@@ -7,7 +7,8 @@
  * g·y gives ẋ + g·ẏ + ġ·y. Labels stay, so theirs is 0. Norm, attention and sinusoidal features have operations of
  * their own.
  *
- * It runs over the buffers of a pass that keeps nothing; a value whose turn is over leaves its buffer to its tangent.
+ * It runs over the buffers of a pass forward; outside the blocks a value whose turn is over leaves its buffer to its
+ * tangent, so that what is kept of a tangent is what lies in the blocks.
  */
 #include <assert.h>
 
@@ -93,6 +94,10 @@ static void block_tangent(const struct pass *pass, int index)
     linear_tangent(pass, qkv_dot, norm_dot, b.first + FS_BLOCK_QKV);
     backend->attention_tangent(backend, b.attention, attention_dot, b.qkv, qkv_dot, dit->tokens, dit->config.heads,
                                dit->attention_scale);
+    if (pass->keep) { /* its backward pass reads the logarithms of sums too, and its own rounding of the value */
+        backend->attention_forward(backend, b.attention, b.lse, b.qkv, dit->tokens, dit->config.heads,
+                                   dit->attention_scale);
+    }
     linear(pass, b.projection, b.attention, b.first + FS_BLOCK_PROJECTION);
     linear_tangent(pass, branch_dot, attention_dot, b.first + FS_BLOCK_PROJECTION);
     gate_tangent(pass, b.middle, b.x, x_dot, b.projection, branch_dot, part(m, GATE_1, d), part(m_dot, GATE_1, d));
@@ -133,12 +138,15 @@ static void final_tangent(const struct pass *pass, struct fs_view velocity, stru
 }
 
 void fs_dit_tangent(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
-                    const struct fs_dit_direction *direction, struct fs_view velocity, struct fs_view velocity_dot)
+                    const struct fs_dit_direction *direction, struct fs_view velocity, struct fs_view velocity_dot,
+                    bool keep)
 {
     assert(input->x.rows <= dit->capacity && (dit->passes & FS_PASS_TANGENT) != 0);
+    assert((dit->passes & FS_PASS_BACKWARD) != 0 || !keep);
     const struct pass pass = {
-        .dit = dit, .backend = dit->backend, .weights = weights, .rows = input->x.rows, .tangent = true};
+        .dit = dit, .backend = dit->backend, .weights = weights, .rows = input->x.rows, .keep = keep, .tangent = true};
     dit->kept = 0;
+    dit->known = keep ? pass.rows : 0;
     fs_dit_condition_forward(&pass, input);
     condition_tangent(&pass, direction);
     fs_dit_patches_forward(&pass, input->x);

@@ -6,7 +6,8 @@
 double fs_update_flops(const struct fs_method *method, const struct fs_method_setup *setup,
                        const struct fs_phase *phase, const struct fs_dit_sizes *sizes)
 {
-    return (3 + method->extra_forwards(setup, phase)) * sizes->forward_flops + phase->tangents * sizes->tangent_flops;
+    return (3 - phase->known + method->extra_forwards(setup, phase)) * sizes->forward_flops +
+           phase->tangents * sizes->tangent_flops;
 }
 
 /* Of the batch's updates, over the phases. */

@@ -47,7 +47,8 @@ static void evaluate_tangent(struct fs_method_context *context, enum fs_network 
     }
     const struct fs_dit_input input = {x, t, s, labels};
     const struct fs_dit_direction direction = {x_dot, t_dot, s_dot};
-    fs_dit_tangent(trainer->dit, weights_of(trainer, network), &input, &direction, out, out_dot);
+    fs_dit_tangent(trainer->dit, weights_of(trainer, network), &input, &direction, out, out_dot,
+                   network == FS_NETWORK_CURRENT);
 }
 
 static void mix(struct fs_method_context *context, struct fs_view out, const float *a, struct fs_view x, const float *c,
@@ -192,7 +193,7 @@ static void train_rows(struct fs_trainer *trainer, const struct fs_phase *phase,
     const struct fs_view loss = fs_view_rows(rows->loss, done, count);
     const struct fs_view weights = fs_view_rows(rows->weights, 0, count);
     const struct fs_dit_input input = {targets.x, targets.t, targets.s, targets.labels};
-    fs_dit_forward(trainer->dit, &trainer->model, &input, velocity, true);
+    fs_dit_forward_rest(trainer->dit, &trainer->model, &input, velocity, targets.known);
     for (int i = 0; i < count; i++) {
         targets.weight[i] /= (float)config->train.batch;
     }

@@ -242,7 +242,7 @@ static void test_tangent(void **state)
     const struct fs_view x_dot = room(golden, golden->x.rows, golden->x.cols, tensor(golden, "x_dot"));
     const struct fs_dit_input input = {golden->x, golden->t, golden->s, golden->labels};
     const struct fs_dit_direction direction = {x_dot, tensor(golden, "t_dot"), tensor(golden, "s_dot")};
-    fs_dit_tangent(golden->dit, &golden->weights, &input, &direction, golden->velocity, golden->dvelocity);
+    fs_dit_tangent(golden->dit, &golden->weights, &input, &direction, golden->velocity, golden->dvelocity, false);
     float *velocity = downloaded(golden, golden->velocity), *velocity_dot = downloaded(golden, golden->dvelocity);
     expect_close("velocity", velocity, tensor(golden, "velocity"), values, TOLERANCE);
     expect_close("velocity_dot", velocity_dot, tensor(golden, "velocity_dot"), values, TOLERANCE);

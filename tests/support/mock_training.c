@@ -59,12 +59,53 @@ static struct fs_view create_view(struct fs_backend *backend, int64_t rows, int6
 
 /* --- what the context calls --- */
 
+static void forget_question(struct fs_mock_training *mock)
+{
+    free(mock->last.x);
+    free(mock->last.t);
+    free(mock->last.s);
+    free(mock->last.labels);
+    mock->last = (struct fs_mock_question){0};
+}
+
+static void *copy_of(const void *values, size_t size)
+{
+    return memcpy(room(size, 1), values, size);
+}
+
+static void remember_question(struct fs_mock_training *mock, struct fs_view x, const float *t, const float *s,
+                              const int32_t *labels)
+{
+    const size_t rows = (size_t)x.rows;
+    mock->last =
+        (struct fs_mock_question){x.rows, room(rows * (size_t)mock->dim, sizeof(double)), copy_of(t, rows * sizeof *t),
+                                  copy_of(s, rows * sizeof *s), copy_of(labels, rows * sizeof *labels)};
+    fs_mock_read(mock->backend, x, mock->last.x);
+}
+
+/* The targets' first rows are what was asked last. */
+static void check_known(struct fs_mock_training *mock, const struct fs_targets *targets,
+                        const struct fs_mock_targets *made)
+{
+    const struct fs_mock_question *last = &mock->last;
+    if (targets->known > 0) {
+        const size_t rows = (size_t)targets->known;
+        assert_true(targets->known == last->rows);
+        assert_memory_equal(made->x, last->x, rows * (size_t)mock->dim * sizeof *last->x);
+        assert_memory_equal(made->t, last->t, rows * sizeof *last->t);
+        assert_memory_equal(made->s, last->s, rows * sizeof *last->s);
+        assert_memory_equal(made->labels, last->labels, rows * sizeof *last->labels);
+        mock->rows_known += targets->known;
+    }
+}
+
 static void evaluate(struct fs_method_context *context, enum fs_network network, struct fs_view out, struct fs_view x,
                      const float *t, const float *s, const int32_t *labels)
 {
     struct fs_mock_training *mock = context->owner;
     assert_int_equal(out.rows, x.rows);
     assert_true(x.rows > 0);
+    forget_question(mock);
     double *states = room((size_t)x.rows * (size_t)mock->dim, sizeof *states);
     fs_mock_read(mock->backend, x, states);
     for (int64_t i = 0; i < x.rows; i++) {
@@ -86,6 +127,10 @@ static void evaluate_tangent(struct fs_method_context *context, enum fs_network 
     const int dim = mock->dim;
     assert_true(out.rows == x.rows && out_dot.rows == x.rows && x_dot.rows == x.rows && x.rows > 0);
     assert_true(context->phase->tangents > 0);
+    forget_question(mock);
+    if (network == FS_NETWORK_CURRENT) {
+        remember_question(mock, x, t, s, labels);
+    }
     double *states = room((size_t)(x.rows * dim), sizeof *states);
     double *directions = room((size_t)(x.rows * dim), sizeof *directions);
     fs_mock_read(mock->backend, x, states);
@@ -356,6 +401,8 @@ static void make_rows(struct fs_mock_training *mock, const struct fs_phase *phas
     assert_int_equal(backend->synchronise(backend, &error), FS_OK);
     fs_mock_read(backend, targets.x, made.x);
     fs_mock_read(backend, targets.target, made.target);
+    check_known(mock, &targets, &made);
+    forget_question(mock);
     for (int g = 0; g < part->group_count; g++) {
         const struct fs_row_range range = part->groups[g];
         for (int i = 0; i < range.count; i++) {

@@ -9,6 +9,13 @@
 typedef void (*fs_mock_velocity)(const double *x, double t, double s, int32_t label, enum fs_network network, int dim,
                                  double *velocity);
 
+struct fs_mock_question {
+    int64_t rows; /* 0: of another evaluation */
+    double *x;    /* [rows, dim] */
+    float *t, *s;
+    int32_t *labels;
+};
+
 struct fs_mock_training {
     struct fs_backend *backend;
     const struct fs_method *method;
@@ -23,8 +30,10 @@ struct fs_mock_training {
     /* The global batch, [setup.batch, dim] and [setup.batch]; noise is read on pairs only. */
     double *data, *noise;
     int32_t *labels;
-    int64_t rows_asked[3];     /* rows that went through each network, counted up, */
-    int64_t tangents_asked[3]; /* and those that came back with their tangent, apart */
+    int64_t rows_asked[3];        /* rows that went through each network, counted up, */
+    int64_t tangents_asked[3];    /* and those that came back with their tangent, apart */
+    int64_t rows_known;           /* of those, the ones that targets named as known already, which is checked */
+    struct fs_mock_question last; /* of the last evaluation, if that was one of the current network with its tangent */
 };
 
 /* What make_targets gave for the global batch. */

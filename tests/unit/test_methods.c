@@ -223,6 +223,7 @@ static void check_forwards(struct fs_mock_training *mock, const struct fs_phase 
 {
     memset(mock->rows_asked, 0, sizeof mock->rows_asked);
     memset(mock->tangents_asked, 0, sizeof mock->tangents_asked);
+    mock->rows_known = 0;
     struct fs_mock_targets targets = fs_mock_make(mock, phase, 9);
     double asked = 0, tangents = 0;
     for (int network = 0; network < 3; network++) {
@@ -234,6 +235,7 @@ static void check_forwards(struct fs_mock_training *mock, const struct fs_phase 
     assert_true(phase->asks_average ==
                 (mock->rows_asked[FS_NETWORK_AVERAGE] + mock->tangents_asked[FS_NETWORK_AVERAGE] > 0));
     assert_true(fabs(tangents - phase->tangents * mock->setup.batch) < 1e-6);
+    assert_true(fabs((double)mock->rows_known - phase->known * mock->setup.batch) < 1e-6);
     const double said = mock->method->extra_forwards(&mock->setup, phase) * mock->setup.batch;
     assert_true(fabs(asked - said) < 1e-6);
     fs_mock_free_targets(&targets);
