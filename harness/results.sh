@@ -3,6 +3,7 @@
 #   results/fewstep.db            the compact database: one file without a write-ahead log
 #   results/EXPERIMENT.{txt,md,tex,csv}   the tables of every experiment in it
 #   results/samples/EXPERIMENT/   the grids of samples
+#   results/EXPERIMENT.png        methods × steps of them, in one picture
 #   README.md                     the table of its front page: the first of the file that its mark names
 #   results/report.html           the page, and results/report.png, a picture of its top, where there is a chromium
 # It takes out/fewstep.db (or the file that FEWSTEP_DB names) and the samples/ beside it. Where there is none, the committed database stays and only the
@@ -33,7 +34,9 @@ for experiment in $(sqlite3 -readonly results/fewstep.db "$scored"); do
         rm -f "results/samples/$experiment"/*.png
         cp "$samples/$experiment"/*.png "results/samples/$experiment/"
     fi
-    echo "results/$experiment.txt, .md, .tex, .csv" >&2
+    [ ! -d "results/samples/$experiment" ] ||
+        "$program" report "$experiment" --db results/fewstep.db --picture "results/$experiment.png"
+    echo "results/$experiment.txt, .md, .tex, .csv, .png" >&2
 done
 # The front page's table, between its two marks.
 named=$(sed -n 's/^<!-- table of \([^:]*\): .*/\1/p' README.md)

@@ -6,6 +6,7 @@
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
 #include "harness/run/session.h"
+#include "harness/report/methods_picture.h"
 #include "harness/report/page.h"
 #include "harness/text/escape.h"
 #include "kernels/base/file.h"
@@ -51,19 +52,22 @@ static fs_status write_page(struct fs_store *store, const struct fs_page_options
 
 fs_status fs_command_report(int argc, char **argv, struct fs_error *error)
 {
-    const char *output = "report.html", *db = NULL, *out = NULL, *samples = NULL, *experiments[FS_LIST_MAX];
+    const char *output = "report.html", *db = NULL, *out = NULL, *samples = NULL, *picture = NULL,
+               *experiments[FS_LIST_MAX];
     const struct fs_flag flags[] = {
         {"-o", FS_FLAG_TEXT, &output, "FILE.html", "where the page goes (report.html); - for standard output"},
         {"--db", FS_FLAG_TEXT, &db, "FILE", "the database (OUT/fewstep.db)"},
         {"--out", FS_FLAG_TEXT, &out, "DIR", "where the runs are (out)"},
         {"--samples", FS_FLAG_TEXT, &samples, "DIR", "the grids that `run` drew (samples/ beside the database)"},
+        {"--picture", FS_FLAG_TEXT, &picture, "FILE.png", "no page, but one picture: methods × steps, the same noise"},
     };
     const struct fs_usage usage = {
         .command = "report",
         .arguments = "[EXPERIMENT…]",
         .summary = "Writes one HTML page that needs no network: tables, charts, samples, and where each number comes "
                    "from.\nAll experiments of the database, unless some are named.",
-        .example = "fewstep report -o report.html --db results/fewstep.db",
+        .example = "fewstep report -o report.html --db results/fewstep.db\n"
+                   "  fewstep report demo --picture demo.png",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,
         .arguments_max = FS_LIST_MAX,
@@ -80,9 +84,14 @@ fs_status fs_command_report(int argc, char **argv, struct fs_error *error)
     FS_TRY(samples_folder(samples, database, folder, error));
     options.database = database;
     options.samples = folder;
-    FS_TRY(fs_check_output(database, output, error));
+    if (picture && options.experiment_count > 1) {
+        return fs_fail(error, FS_USAGE, "fewstep report: --picture is of one experiment");
+    }
+    FS_TRY(fs_check_output(database, picture ? picture : output, error));
     FS_TRY(fs_store_open(database, FS_STORE_READ, &store, error));
-    const fs_status status = write_page(store, &options, output, error);
+    const fs_status status = picture ? fs_methods_picture_write(store, options.experiment_count ? experiments[0] : NULL,
+                                                                folder, picture, error)
+                                     : write_page(store, &options, output, error);
     fs_store_close(store);
     return status;
 }

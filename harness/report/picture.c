@@ -10,53 +10,12 @@
 #include "kernels/base/memory.h"
 
 #define GAP 1
-#define ZOOM_MAX 16
 
 /* --- grids --- */
 
 static const uint8_t *pixel_at(const struct fs_picture *picture, int y, int x)
 {
     return picture->pixels + ((size_t)y * (size_t)picture->width + (size_t)x) * (size_t)picture->channels;
-}
-
-/* Whether every zoom × zoom block of each sample is of one colour. */
-static bool is_enlarged(const struct fs_sample_grid *grid, int zoom)
-{
-    const struct fs_picture *picture = &grid->picture;
-    const int pitch = grid->side + GAP;
-
-    for (int y = 0; y < picture->height; y++) {
-        for (int x = 0; x < picture->width; x++) {
-            const int in_y = y % pitch, in_x = x % pitch;
-            if (in_y < grid->side && in_x < grid->side &&
-                memcmp(pixel_at(picture, y, x), pixel_at(picture, y - in_y % zoom, x - in_x % zoom),
-                       (size_t)picture->channels) != 0) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
-fs_status fs_sample_grid_read(const char *path, int columns, struct fs_sample_grid *grid, struct fs_error *error)
-{
-    *grid = (struct fs_sample_grid){.columns = columns};
-    FS_TRY(fs_picture_read(path, &grid->picture, error));
-    const int height = grid->picture.height + GAP, width = grid->picture.width + GAP, pitch = width / columns;
-    if (width % columns != 0 || pitch <= GAP || height % pitch != 0) {
-        free(grid->picture.pixels);
-        grid->picture.pixels = NULL;
-        return fs_fail(error, FS_USAGE,
-                       "%s: no grid of square samples, %d in a row; remove it, and `fewstep run` draws it again", path,
-                       columns);
-    }
-    grid->side = pitch - GAP;
-    grid->rows = height / pitch;
-    grid->zoom = ZOOM_MAX;
-    while (grid->zoom > 1 && (grid->side % grid->zoom != 0 || !is_enlarged(grid, grid->zoom))) {
-        grid->zoom--;
-    }
-    return FS_OK;
 }
 
 /* The pixels of the picture that become one of the reduced one: a multiple of the zoom that divides the side. */
@@ -90,7 +49,7 @@ static void average(const struct fs_picture *picture, int top, int left, int sid
 fs_status fs_sample_grid_part(const struct fs_sample_grid *grid, int row, int across, int limit,
                               struct fs_picture *part, struct fs_error *error)
 {
-    const int reduction = reduction_for(grid, limit), side = grid->side / reduction, pitch = grid->side + GAP;
+    const int reduction = reduction_for(grid, limit), side = grid->side / reduction;
     const int down = (grid->columns + across - 1) / across;
 
     *part = (struct fs_picture){
@@ -101,9 +60,11 @@ fs_status fs_sample_grid_part(const struct fs_sample_grid *grid, int row, int ac
     }
     for (int i = 0; i < grid->columns; i++) {
         const int top = i / across * (side + GAP), left = i % across * (side + GAP);
+        int from_top, from_left;
+        fs_sample_grid_place(grid, row, i, &from_top, &from_left);
         for (int y = 0; y < side; y++) {
             for (int x = 0; x < side; x++) {
-                average(&grid->picture, row * pitch + y * reduction, i * pitch + x * reduction, reduction,
+                average(&grid->picture, from_top + y * reduction, from_left + x * reduction, reduction,
                         (uint8_t *)pixel_at(part, top + y, left + x));
             }
         }

@@ -4,6 +4,7 @@
 
 #include "harness/run/order.h"
 #include "harness/run/pipeline.h"
+#include "harness/sample/generator.h"
 
 struct fs_job {
     struct fs_pipeline *pipeline; /* data, extractor and reference, which all runs share */
@@ -37,6 +38,8 @@ fs_status fs_job_train(struct fs_job *job, char checkpoint[FS_PATH_ROOM], enum f
 fs_status fs_job_scored(const struct fs_job *job, bool *scored, struct fs_error *error);
 /* Makes the scores and pictures of a checkpoint that are missing. */
 fs_status fs_job_score(struct fs_job *job, const char *checkpoint, enum fs_pipeline_end *end, struct fs_error *error);
+/* OUT/samples/EXPERIMENT/METHOD-RUN-seedS.png (harness/data/sample_grid.h), unless it is there. */
+fs_status fs_job_draw_samples(const struct fs_job *job, struct fs_generator *generator, struct fs_error *error);
 /* Makes the scores of the updates before the last whose weights are kept. Where they were not, FS_USAGE says so, after
  * the others. */
 fs_status fs_job_score_kept(struct fs_job *job, enum fs_pipeline_end *end, struct fs_error *error);

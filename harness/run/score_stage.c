@@ -1,4 +1,4 @@
-/* The scoring stage of a run: scores that are not there yet, and the grid of pictures. */
+/* The scoring stage of a run: scores that are not there yet. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,13 +9,10 @@
 #include "harness/run/job.h"
 #include "harness/run/rows.h"
 #include "harness/sample/exact_velocity.h"
-#include "harness/data/png.h"
 #include "harness/text/number.h"
 #include "harness/checkpoint/checkpoint.h"
 #include "kernels/base/file.h"
 #include "kernels/base/memory.h"
-
-#define GRID_COLUMNS 12
 
 /* --- scores --- */
 
@@ -259,52 +256,6 @@ fs_status fs_job_score_kept(struct fs_job *job, enum fs_pipeline_end *end, struc
                               gone);
 }
 
-/* --- pictures --- */
-
-/* OUT/samples/EXPERIMENT/METHOD-seedS.png: a row a step count, the same noise in every column. */
-static fs_status draw_grid(struct fs_job *job, struct fs_generator *generator, const char *path, struct fs_error *error)
-{
-    const struct fs_evaluate_config *evaluate = &job->config->evaluate;
-    const struct fs_data_shape *shape = &job->pipeline->picture;
-    const struct fs_decoder *decoder = job->pipeline->decoder.autoencoder ? &job->pipeline->decoder : NULL;
-    const int64_t dim = fs_shape_dim(shape), drawn_dim = generator->sampler.dim;
-    float *samples = fs_allocate((size_t)(evaluate->step_count * GRID_COLUMNS * dim), sizeof(float), "a grid", error);
-    float *latents = fs_allocate((size_t)(GRID_COLUMNS * drawn_dim), sizeof(float), "a grid", error);
-    fs_status status = samples && latents ? FS_OK : error->status;
-    for (int i = 0; status == FS_OK && i < evaluate->step_count; i++) {
-        float *row = samples + i * GRID_COLUMNS * dim;
-        status = fs_generate(generator, (uint32_t)job->config->seed, 0, GRID_COLUMNS, evaluate->steps[i],
-                             fs_config_guidance(job->config, evaluate->steps[i]), decoder ? latents : row, error);
-        if (status == FS_OK && decoder) {
-            status = fs_decode(decoder, latents, GRID_COLUMNS, row, error);
-        }
-    }
-    if (status == FS_OK) {
-        status = fs_png_write_grid(path, samples, evaluate->step_count, GRID_COLUMNS, shape->height, shape->width,
-                                   shape->channels, 2, error);
-    }
-    free(latents);
-    free(samples);
-    return status;
-}
-
-static fs_status ensure_grid(struct fs_job *job, struct fs_generator *generator, struct fs_error *error)
-{
-    const struct fs_pipeline *pipeline = job->pipeline;
-    if (!pipeline->experiment_name) {
-        return FS_OK;
-    }
-    char folder[FS_PATH_ROOM], path[FS_PATH_ROOM];
-    FS_TRY(fs_path(folder, error, "%s/samples/%s", pipeline->session->out, pipeline->experiment_name));
-    FS_TRY(fs_path(path, error, "%s/%s-%.8s-seed%" PRId64 ".png", folder, job->config->method->name, job->id,
-                   job->config->seed));
-    if (access(path, R_OK) == 0) {
-        return FS_OK;
-    }
-    FS_TRY(fs_make_folder(folder, error));
-    return draw_grid(job, generator, path, error);
-}
-
 /* --- a checkpoint, and the test split --- */
 
 fs_status fs_job_score(struct fs_job *job, const char *checkpoint, enum fs_pipeline_end *end, struct fs_error *error)
@@ -316,7 +267,7 @@ fs_status fs_job_score(struct fs_job *job, const char *checkpoint, enum fs_pipel
     const struct fs_evaluate_config *evaluate = &job->config->evaluate;
     fs_status status = score_steps(job, &generator, evaluate->steps, evaluate->step_count, &done, error);
     if (status == FS_OK && done) {
-        status = ensure_grid(job, &generator, error);
+        status = fs_job_draw_samples(job, &generator, error);
     }
     fs_generator_close(&generator);
     *end = done ? FS_PIPELINE_DONE : FS_PIPELINE_STOPPED;
