@@ -16,6 +16,8 @@
 #define ASAN_UNPOISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
 #endif
 
+#define LARGE_BYTES ((size_t)16 << 20) /* of allocations that are kept for the next of their size */
+
 /* Libraries keep memory until the end; what the device leaks, the tests count themselves. */
 extern "C" const char *__asan_default_options(void)
 {
@@ -37,7 +39,8 @@ struct cuda_host_graph_exec {
 struct cuda_host_settings cuda_host;
 
 static struct {
-    std::map<uintptr_t, size_t> memory; /* address → bytes */
+    std::map<uintptr_t, size_t> memory;  /* address → bytes */
+    std::multimap<size_t, void *> spare; /* bytes → large allocations that were freed, for the next of the same size */
     size_t used;
     cudaError_t error;  /* for cudaGetLastError */
     cudaError_t sticky; /* a broken device answers nothing else */
@@ -382,6 +385,32 @@ cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
     return device.sticky;
 }
 
+/* Every backend that a test opens takes the same workspace, whose pages the system would have to clear each time. So
+ * large allocations are kept; between cudaFree and the next cudaMalloc nobody may touch them. */
+static void *take(size_t bytes)
+{
+    void *memory = NULL;
+    const auto found = device.spare.find(bytes);
+    if (found == device.spare.end()) {
+        return posix_memalign(&memory, 256, bytes) == 0 ? memory : NULL;
+    }
+    memory = found->second;
+    device.spare.erase(found);
+    touchable((uintptr_t)memory, bytes, true);
+    return memory;
+}
+
+static void give_back(void *memory, size_t bytes)
+{
+    if (bytes >= LARGE_BYTES) {
+        touchable((uintptr_t)memory, bytes, false);
+        device.spare.insert({bytes, memory});
+    } else {
+        touchable((uintptr_t)memory, bytes, true);
+        free(memory);
+    }
+}
+
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     if (device.sticky != cudaSuccess) {
@@ -393,7 +422,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
     }
     device.allocations++;
     if (device_fails_now(&cuda_host.fail_allocation) || bytes > unused() ||
-        (bytes > 0 && posix_memalign(memory, 256, bytes) != 0)) {
+        (bytes > 0 && (*memory = take(bytes)) == NULL)) {
         device.error = cudaErrorMemoryAllocation;
         return cudaErrorMemoryAllocation;
     }
@@ -418,10 +447,9 @@ cudaError_t cudaFree(void *memory)
     if (breaks_capture()) {
         return cudaErrorStreamCaptureUnsupported;
     }
-    touchable(found->first, found->second, true);
+    give_back(memory, found->second);
     device.used -= found->second;
     device.memory.erase(found);
-    free(memory);
     return device.sticky;
 }
 
