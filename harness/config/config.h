@@ -142,7 +142,7 @@ struct fs_config {
     struct fs_key_place *places;   /* where its keys stand, for fs_config_fail; owned; NULL: nowhere */
 };
 
-/* An experiment: its runs in the order of the matrix (the first key of the matrix varies slowest). */
+/* An experiment: its runs in the order of the matrix, block after block (in a block the first key varies slowest). */
 struct fs_experiment {
     char name[64];
     char path[FS_PATH_ROOM];

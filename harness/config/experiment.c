@@ -13,9 +13,23 @@ struct builder {
     struct fs_schema schema;
     struct fs_document document;
     struct fs_node *root;
-    struct fs_node *matrix; /* a map of lists, taken out of the tree; NULL: one run */
+    struct fs_node *matrix; /* a map of lists, or a list of such maps; taken out of the tree; NULL: one run */
     struct fs_error *error;
 };
+
+/* The matrix's blocks: maps of lists of values, one after the other; a map alone is one. */
+static struct fs_node *first_block(const struct builder *builder)
+{
+    if (builder->matrix == NULL || builder->matrix->kind == FS_NODE_MAP) {
+        return builder->matrix;
+    }
+    return builder->matrix->first;
+}
+
+static struct fs_node *next_block(const struct builder *builder, const struct fs_node *block)
+{
+    return block == builder->matrix ? NULL : block->next;
+}
 
 /* --- KEY=VALUE of --set and --only --- */
 
@@ -45,8 +59,8 @@ static fs_status apply_set(struct builder *builder, const char *set)
     const struct fs_key *key = NULL;
     struct fs_node *value = NULL;
     FS_TRY(parse_assignment(builder, "--set", set, &key, &value));
-    if (builder->matrix != NULL) {
-        fs_node_detach(builder->matrix, key->name); /* one value in place of all */
+    for (struct fs_node *block = first_block(builder); block != NULL; block = next_block(builder, block)) {
+        fs_node_detach(block, key->name); /* one value in place of all */
     }
     return fs_node_put(&builder->document, builder->root, key->name, value, builder->error);
 }
@@ -75,6 +89,48 @@ static fs_status apply_only(struct builder *builder, const char *only, const str
 
 /* --- the matrix --- */
 
+static fs_status check_axis(struct builder *builder, const struct fs_node *axis)
+{
+    char description[FS_DESCRIPTION];
+    const struct fs_key *key = fs_schema_find(&builder->schema, axis->key);
+    if (key == NULL) {
+        return fs_schema_refuse(&builder->schema, axis->place, axis->key_line, axis->key, builder->error);
+    }
+    if (strcmp(key->name, "experiment") == 0) {
+        return fs_fail_at(builder->error, axis->place, axis->key_line, "matrix.experiment",
+                          "an experiment has one name");
+    }
+    if (axis->kind != FS_NODE_LIST || axis->first == NULL) {
+        char name[FS_KEY_NAME + 8];
+        snprintf(name, sizeof name, "matrix.%s", key->name);
+        return fs_fail_at(builder->error, axis->place, axis->line, name, "expected a list of values, got %s",
+                          axis->kind == FS_NODE_LIST ? "an empty one" : fs_node_describe(axis, description));
+    }
+    return FS_OK;
+}
+
+static const struct fs_node *find_axis(const struct fs_node *block, const char *name)
+{
+    const struct fs_node *axis = block->first;
+    while (axis != NULL && strcmp(axis->key, name) != 0) {
+        axis = axis->next;
+    }
+    return axis;
+}
+
+/* Each key of `block` stands in `other` too. */
+static fs_status check_keys(struct builder *builder, const struct fs_node *block, const struct fs_node *other)
+{
+    for (const struct fs_node *axis = block->first; axis != NULL; axis = axis->next) {
+        if (find_axis(other, axis->key) == NULL) {
+            return fs_fail_at(builder->error, other->place, other->line, "matrix",
+                              "its blocks name the same keys; this one has no %s", axis->key);
+        }
+    }
+    return FS_OK;
+}
+
+/* Blocks have the same keys, since what a block does not name would have no value that all could know. */
 static fs_status take_matrix(struct builder *builder)
 {
     builder->matrix = fs_node_detach(builder->root, "matrix");
@@ -82,24 +138,23 @@ static fs_status take_matrix(struct builder *builder)
         return FS_OK;
     }
     char description[FS_DESCRIPTION];
-    if (builder->matrix->kind != FS_NODE_MAP) {
-        return fs_fail_at(builder->error, builder->matrix->place, builder->matrix->line, "matrix",
-                          "expected dotted keys with lists of values, got %s",
-                          fs_node_describe(builder->matrix, description));
+    const struct fs_node *matrix = builder->matrix;
+    if (matrix->kind != FS_NODE_MAP && (matrix->kind != FS_NODE_LIST || matrix->first == NULL)) {
+        return fs_fail_at(builder->error, matrix->place, matrix->line, "matrix",
+                          "expected dotted keys with lists of values, got %s", fs_node_describe(matrix, description));
     }
-    for (const struct fs_node *axis = builder->matrix->first; axis != NULL; axis = axis->next) {
-        const struct fs_key *key = fs_schema_find(&builder->schema, axis->key);
-        if (key == NULL) {
-            FS_TRY(fs_schema_refuse(&builder->schema, axis->place, axis->key_line, axis->key, builder->error));
-        } else if (strcmp(key->name, "experiment") == 0) {
-            return fs_fail_at(builder->error, axis->place, axis->key_line, "matrix.experiment",
-                              "an experiment has one name");
-        } else if (axis->kind != FS_NODE_LIST || axis->first == NULL) {
-            char name[FS_KEY_NAME + 8];
-            snprintf(name, sizeof name, "matrix.%s", key->name);
-            return fs_fail_at(builder->error, axis->place, axis->line, name, "expected a list of values, got %s",
-                              axis->kind == FS_NODE_LIST ? "an empty one" : fs_node_describe(axis, description));
+    const struct fs_node *first = first_block(builder);
+    for (const struct fs_node *block = first; block != NULL; block = next_block(builder, block)) {
+        if (block->kind != FS_NODE_MAP) {
+            return fs_fail_at(builder->error, block->place, block->line, "matrix",
+                              "expected dotted keys with lists of values in each of its blocks, got %s",
+                              fs_node_describe(block, description));
         }
+        for (const struct fs_node *axis = block->first; axis != NULL; axis = axis->next) {
+            FS_TRY(check_axis(builder, axis));
+        }
+        FS_TRY(check_keys(builder, first, block));
+        FS_TRY(check_keys(builder, block, first));
     }
     return FS_OK;
 }
@@ -113,26 +168,35 @@ static int child_count(const struct fs_node *node)
     return count;
 }
 
+/* How many combinations of values a block has; NULL: no matrix, one. More than RUNS_MAX: RUNS_MAX + 1. */
+static int combination_count(const struct fs_node *block)
+{
+    int64_t count = 1;
+    for (const struct fs_node *axis = block == NULL ? NULL : block->first; axis != NULL && count <= RUNS_MAX;
+         axis = axis->next) {
+        count *= child_count(axis);
+    }
+    return count > RUNS_MAX ? RUNS_MAX + 1 : (int)count;
+}
+
 static fs_status count_runs(const struct builder *builder, int *count)
 {
-    *count = 1;
-    for (const struct fs_node *axis = builder->matrix == NULL ? NULL : builder->matrix->first; axis != NULL;
-         axis = axis->next) {
-        const int64_t product = (int64_t)*count * child_count(axis);
-        if (product > RUNS_MAX) {
+    *count = builder->matrix == NULL;
+    for (const struct fs_node *block = first_block(builder); block != NULL; block = next_block(builder, block)) {
+        *count += combination_count(block);
+        if (*count > RUNS_MAX) {
             return fs_fail_at(builder->error, builder->matrix->place, builder->matrix->key_line, "matrix",
                               "makes more than %d runs", RUNS_MAX);
         }
-        *count = (int)product;
     }
     return FS_OK;
 }
 
-/* Puts the values of combination `index` of `count` into the tree: the first key varies slowest. */
-static fs_status put_combination(struct builder *builder, int index, int count)
+/* Puts the values of a block's combination `index` into the tree: the first key varies slowest. */
+static fs_status put_combination(struct builder *builder, const struct fs_node *block, int index)
 {
-    for (const struct fs_node *axis = builder->matrix == NULL ? NULL : builder->matrix->first; axis != NULL;
-         axis = axis->next) {
+    int count = combination_count(block);
+    for (const struct fs_node *axis = block == NULL ? NULL : block->first; axis != NULL; axis = axis->next) {
         count /= child_count(axis);
         const struct fs_node *value = axis->first;
         for (int skipped = index / count; skipped > 0; skipped--) {
@@ -156,6 +220,26 @@ static bool is_there(const struct fs_experiment *experiment, const struct fs_con
     return false;
 }
 
+/* Takes the run that stands in the tree, where `only` keeps it and it is not there yet. */
+static fs_status take_run(struct builder *builder, const char *const *only, int only_count,
+                          struct fs_experiment *experiment)
+{
+    struct fs_config run;
+    bool kept = true;
+    FS_TRY(fs_config_resolve(&builder->schema, builder->root, &run, builder->error));
+    memcpy(experiment->name, run.experiment, sizeof experiment->name);
+    fs_status status = FS_OK;
+    for (int k = 0; k < only_count && status == FS_OK; k++) {
+        status = apply_only(builder, only[k], &run, &kept);
+    }
+    if (status == FS_OK && kept && !is_there(experiment, &run)) {
+        experiment->runs[experiment->run_count++] = run;
+    } else {
+        fs_config_free(&run);
+    }
+    return status;
+}
+
 static fs_status expand(struct builder *builder, const char *const *only, int only_count,
                         struct fs_experiment *experiment)
 {
@@ -165,23 +249,14 @@ static fs_status expand(struct builder *builder, const char *const *only, int on
     if (experiment->runs == NULL) {
         return FS_FAILED;
     }
-    for (int i = 0; i < count; i++) {
-        struct fs_config run;
-        bool kept = true;
-        FS_TRY(put_combination(builder, i, count));
-        FS_TRY(fs_config_resolve(&builder->schema, builder->root, &run, builder->error));
-        memcpy(experiment->name, run.experiment, sizeof experiment->name);
-        fs_status status = FS_OK;
-        for (int k = 0; k < only_count && status == FS_OK; k++) {
-            status = apply_only(builder, only[k], &run, &kept);
+    const struct fs_node *block = first_block(builder);
+    do {
+        for (int i = 0; i < combination_count(block); i++) {
+            FS_TRY(put_combination(builder, block, i));
+            FS_TRY(take_run(builder, only, only_count, experiment));
         }
-        if (status == FS_OK && kept && !is_there(experiment, &run)) {
-            experiment->runs[experiment->run_count++] = run;
-        } else {
-            fs_config_free(&run);
-        }
-        FS_TRY(status);
-    }
+        block = block == NULL ? NULL : next_block(builder, block);
+    } while (block != NULL);
     if (experiment->run_count == 0) {
         return fs_fail(builder->error, FS_USAGE, "%s: --only leaves none of the %d runs", experiment->path, count);
     }
@@ -191,8 +266,8 @@ static fs_status expand(struct builder *builder, const char *const *only, int on
 /* The first key that varies besides method and seed. */
 static fs_status find_ablated(const struct builder *builder, struct fs_experiment *experiment)
 {
-    for (const struct fs_node *axis = builder->matrix == NULL ? NULL : builder->matrix->first; axis != NULL;
-         axis = axis->next) {
+    const struct fs_node *block = first_block(builder);
+    for (const struct fs_node *axis = block == NULL ? NULL : block->first; axis != NULL; axis = axis->next) {
         if (strcmp(axis->key, "method") != 0 && strcmp(axis->key, "seed") != 0) {
             experiment->ablated = fs_copy_text(axis->key, builder->error);
             return experiment->ablated == NULL ? FS_FAILED : FS_OK;

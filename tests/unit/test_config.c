@@ -461,6 +461,34 @@ static void first_key_varies_slowest(void **state)
     fs_experiment_free(&experiment);
 }
 
+/* Five seeds of one method and two of the others, say: blocks follow one another, and what --set names leaves them all.
+ */
+static void blocks_follow_one_another(void **state)
+{
+    (void)state;
+    static const char text[] = "experiment: x\ntrain: {updates: 1000}\nmatrix:\n"
+                               "  - {method: [shortcut], seed: [5, 3, 4]}\n"
+                               "  - {seed: [5, 1], method: [flow-matching, shortcut]}\n";
+    static const struct {
+        const char *method;
+        int seed;
+    } expected[] = {{"shortcut", 5},      {"shortcut", 3},
+                    {"shortcut", 4},      {"flow-matching", 5}, /* shortcut, 5: once */
+                    {"flow-matching", 1}, {"shortcut", 1}};
+    struct fs_experiment experiment;
+    read_good(text, NULL, NULL, &experiment);
+    assert_int_equal(experiment.run_count, 6);
+    for (int i = 0; i < 6; i++) {
+        assert_string_equal(experiment.runs[i].method->name, expected[i].method);
+        assert_int_equal(experiment.runs[i].seed, expected[i].seed);
+    }
+    fs_experiment_free(&experiment);
+    read_good(text, (const char *const[]){"seed=7", NULL}, (const char *const[]){"method=shortcut", NULL}, &experiment);
+    assert_int_equal(experiment.run_count, 1);
+    assert_int_equal(experiment.runs[0].seed, 7);
+    fs_experiment_free(&experiment);
+}
+
 static void identical_runs_are_one(void **state)
 {
     (void)state;
@@ -660,6 +688,7 @@ static void experiments_of_the_repository(void **state)
         {"experiments/fashion-table.yaml", NULL, 12},
         {"experiments/ablation-max-step.yaml", "methods.shortcut.max_step", 12},
         {"experiments/fashion-all.yaml", NULL, 36},
+        {"experiments/fashion-rates.yaml", "train.learning_rate", 36},
         {"experiments/celebahq256-table.yaml", NULL, 8},
         {"experiments/imagenet256-table.yaml", NULL, 8},
         {"experiments/why-budget.yaml", NULL, 2},
@@ -692,6 +721,7 @@ int main(void)
         cmocka_unit_test(json_holds_every_key),
         cmocka_unit_test(json_restores),
         cmocka_unit_test(first_key_varies_slowest),
+        cmocka_unit_test(blocks_follow_one_another),
         cmocka_unit_test(identical_runs_are_one),
         cmocka_unit_test(set_replaces),
         cmocka_unit_test(only_filters),
