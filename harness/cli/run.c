@@ -11,6 +11,7 @@
 #include "harness/run/pipeline.h"
 #include "harness/run/run_at.h"
 #include "harness/run/worker.h"
+#include "harness/report/findings_print.h"
 #include "harness/report/table.h"
 #include "harness/results/regress.h"
 #include "harness/store/query.h"
@@ -203,10 +204,11 @@ static fs_status print_results(const struct run_options *options, const struct f
         const struct fs_metric *metric = fs_metric_find(experiment->runs[0].evaluate.metrics[0]);
         printf("\n%s: %s is better; the data's row is what real pictures of the test split score\n", metric->name,
                metric->larger_is_better ? "higher" : "lower");
+        FS_TRY(fs_findings_print(session->store, experiment->name, stdout, error));
     }
     FS_TRY(fs_path(pictures, error, "%s/samples/%s/", session->out, experiment->name));
     if (access(pictures, F_OK) == 0) {
-        printf("pictures: %s (a row a step count, the same noise in every column)\n", pictures);
+        printf("pictures: %s (a row a number of steps, the same noise in every column)\n", pictures);
     }
     printf("database: %s\n", session->db);
     if (outcome->any_score) {

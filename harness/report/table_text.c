@@ -187,10 +187,12 @@ static fs_status fill_exact(struct table *table, struct fs_error *error)
     }
     return section->exact_count == 0
                ? FS_OK
-               : fs_grid_note(&table->grid,
-                              "exact velocity: what flow matching would draw if it had learned its training set "
-                              "perfectly, its pictures again where there are steps enough; no network",
-                              error);
+               : fs_grid_note(
+                     &table->grid,
+                     "exact velocity: what flow matching would draw if it had learned its training set "
+                     "perfectly: in one step its mean picture, with labels that of each; with steps enough its own "
+                     "pictures again; no network",
+                     error);
 }
 
 static fs_status fill_data(struct table *table, struct fs_error *error)
