@@ -17,6 +17,8 @@
 #include "kernels/base/memory.h"
 #include "kernels/base/random.h"
 
+#define SEEN_WHOLE_BYTES FS_LATENTS_SHARD_BYTES /* a folder up to which is looked through whenever it is opened */
+#define SEEN_AT_ONCE 65536                      /* numbers */
 #define PLANNED_FACTOR 8
 #define PLANNED_CHANNELS 4
 
@@ -233,10 +235,88 @@ static fs_status read_labels(const struct latents *latents, struct fs_dataset *d
     return FS_OK;
 }
 
+/* `dim` numbers as they are stored at `begin`, through the same memory: wider ones from the back. */
+static fs_status read_numbers(const struct latents *latents, const struct shard *shard, int64_t begin, int64_t dim,
+                              float *out, struct fs_error *error)
+{
+    char path[FS_PATH_ROOM];
+    const bool half = latents->manifest.stored == FS_F16;
+    unsigned char *bytes = (unsigned char *)out;
+    FS_TRY(shard_path(latents, (int)(shard - latents->shards), path, error));
+    FS_TRY(read_at(path, shard->fd, bytes, (size_t)dim * fs_type_size(latents->manifest.stored), begin, error));
+    for (int64_t i = dim - 1; half && i >= 0; i--) {
+        uint16_t stored;
+        memcpy(&stored, bytes + 2 * i, sizeof stored);
+        out[i] = fs_float16_value(stored);
+    }
+    for (int64_t i = 0; i < dim; i++) {
+        if (!isfinite(out[i])) {
+            return fs_fail(error, FS_USAGE, "%s: the number at byte %" PRId64 " is not finite: encode again", path,
+                           begin + i * (int64_t)fs_type_size(latents->manifest.stored));
+        }
+    }
+    return FS_OK;
+}
+
+/* Whether all means and log-variances of a shard are finite. `numbers` [SEEN_AT_ONCE] is scratch. */
+static fs_status look_through(const struct latents *latents, int index, float *numbers, struct fs_error *error)
+{
+    const struct shard *shard = &latents->shards[index];
+    const int64_t begins[] = {shard->mean, shard->log_variance}, size = (int64_t)fs_type_size(latents->manifest.stored),
+                  count = 2 * latents->manifest.shards[index].rows * fs_shape_dim(&latents->manifest.shape);
+    for (int64_t done = 0; done < count; done += SEEN_AT_ONCE) {
+        const int64_t n = count - done < SEEN_AT_ONCE ? count - done : SEEN_AT_ONCE;
+        for (int t = 0; t < 2; t++) {
+            FS_TRY(read_numbers(latents, shard, begins[t] + done * size, n, numbers, error));
+        }
+    }
+    return FS_OK;
+}
+
+/* That the contents are those that the shard's sum is of. */
+static fs_status check_contents(const struct latents *latents, int index, struct fs_error *error)
+{
+    struct fs_tensor_file file;
+    char path[FS_PATH_ROOM], sum[FS_HASH_TEXT];
+    FS_TRY(shard_path(latents, index, path, error));
+    const int fd = latents->shards[index].fd;
+    FS_TRY(fs_tensor_file_describe(path, fd, &file, error));
+    const fs_status status = fs_tensor_file_sum(path, fd, file.tensors, file.tensor_count, sum, error);
+    fs_tensor_file_free(&file);
+    FS_TRY(status);
+    return strcmp(sum, latents->manifest.shards[index].sha256) == 0
+               ? FS_OK
+               : fs_fail(error, FS_USAGE,
+                         "%s: its contents are not those that were written (SHA-256 %.12s, not %.12s): the file was "
+                         "damaged or changed; remove it, and the same `fewstep encode` command makes it again",
+                         path, sum, latents->manifest.shards[index].sha256);
+}
+
+/* Numbers that are not finite are said before any work where that takes a moment, and for all sizes with `verify`; else
+ * when they are read. */
+static fs_status check_shards(const struct latents *latents, bool verify, struct fs_error *error)
+{
+    const struct fs_latents_manifest *manifest = &latents->manifest;
+    const double bytes = 4.0 * (double)manifest->shape.count * (double)fs_shape_dim(&manifest->shape) *
+                         (double)fs_type_size(manifest->stored);
+    if (!verify && bytes > SEEN_WHOLE_BYTES) {
+        return FS_OK;
+    }
+    float *numbers = fs_allocate(SEEN_AT_ONCE, sizeof *numbers, "latents", error);
+    fs_status status = numbers ? FS_OK : FS_FAILED;
+    for (int i = 0; status == FS_OK && i < manifest->shard_count; i++) {
+        status = look_through(latents, i, numbers, error);
+        if (status == FS_OK && verify) {
+            status = check_contents(latents, i, error);
+        }
+    }
+    free(numbers);
+    return status;
+}
+
 static fs_status latents_open(const struct fs_dataset_config *config, const struct fs_data_access *access,
                               struct fs_dataset *dataset, struct fs_error *error)
 {
-    (void)access;
     const struct fs_data_shape *shape = &dataset->shape;
     struct latents *latents = fs_allocate(1, sizeof *latents, "latents", error);
     dataset->state = latents;
@@ -255,6 +335,7 @@ static fs_status latents_open(const struct fs_dataset_config *config, const stru
         return fs_fail(error, FS_USAGE, "%s: was changed while it was opened", config->path);
     }
     FS_TRY(open_shards(latents, error));
+    FS_TRY(check_shards(latents, access->verify, error));
     return shape->classes > 0 ? read_labels(latents, dataset, error) : FS_OK;
 }
 
@@ -284,29 +365,6 @@ static const struct shard *shard_of(const struct latents *latents, int64_t index
         *(latents->shards[middle].first <= index ? &low : &high) = middle;
     }
     return &latents->shards[low];
-}
-
-/* `dim` numbers as they are stored at `begin`, through the same memory: wider ones from the back. */
-static fs_status read_numbers(const struct latents *latents, const struct shard *shard, int64_t begin, int64_t dim,
-                              float *out, struct fs_error *error)
-{
-    char path[FS_PATH_ROOM];
-    const bool half = latents->manifest.stored == FS_F16;
-    unsigned char *bytes = (unsigned char *)out;
-    FS_TRY(shard_path(latents, (int)(shard - latents->shards), path, error));
-    FS_TRY(read_at(path, shard->fd, bytes, (size_t)dim * fs_type_size(latents->manifest.stored), begin, error));
-    for (int64_t i = dim - 1; half && i >= 0; i--) {
-        uint16_t stored;
-        memcpy(&stored, bytes + 2 * i, sizeof stored);
-        out[i] = fs_float16_value(stored);
-    }
-    for (int64_t i = 0; i < dim; i++) {
-        if (!isfinite(out[i])) {
-            return fs_fail(error, FS_USAGE, "%s: not all numbers at byte %" PRId64 " are finite: encode again", path,
-                           begin);
-        }
-    }
-    return FS_OK;
 }
 
 /* z = mean + exp(log variance/2)·ε (Kingma & Welling 2014, section 2.4), ε from the stream of posteriors at the row of

@@ -53,6 +53,18 @@ static fs_status check_metrics(const struct fs_config *config, struct fs_error *
     return FS_OK;
 }
 
+/* `of`: the key that says where the pictures are. */
+static fs_status check_count(const struct fs_config *config, const char *of, const struct fs_reference_source *source,
+                             struct fs_error *error)
+{
+    const int64_t count = source->pictures.shape.count;
+    return !source->pictures.source || count > 1
+               ? FS_OK
+               : fs_config_fail(config, of, error,
+                                "samples would be compared with %lld picture%s: a covariance needs two or more",
+                                (long long)count, count == 1 ? "" : "s");
+}
+
 static bool is_training(const struct fs_config *config)
 {
     return strcmp(config->evaluate.reference, FS_REFERENCE_TRAIN) == 0;
@@ -115,10 +127,6 @@ static fs_status take_folder(const struct fs_config *config, const struct fs_dat
         return status == FS_USAGE ? fs_config_fail(config, key, error, "%s", reason.text)
                                   : fs_fail(error, status, "%s", reason.text);
     }
-    if (source->pictures.shape.count < 2) {
-        return fs_config_fail(config, key, error, "%s: %lld picture: a covariance needs two or more",
-                              config->evaluate.reference, (long long)source->pictures.shape.count);
-    }
     name_source(source, "pictures");
     return FS_OK;
 }
@@ -131,10 +139,13 @@ fs_status fs_reference_source_open(const struct fs_config *config, const struct 
     FS_TRY(fs_reference_source_check(config, error));
     if (is_training(config)) {
         take_training(train, source);
-        return FS_OK;
+        return check_count(config, config->dataset.path[0] ? "dataset.path" : "dataset.name", source, error);
     }
-    return is_folder(config->evaluate.reference) ? take_folder(config, train, access, source, error)
-                                                 : take_statistics(config, train, source, error);
+    if (!is_folder(config->evaluate.reference)) {
+        return take_statistics(config, train, source, error);
+    }
+    FS_TRY(take_folder(config, train, access, source, error));
+    return check_count(config, key, source, error);
 }
 
 void fs_reference_source_close(struct fs_reference_source *source)

@@ -416,6 +416,11 @@ static void what_a_run_on_latents_refuses(void **state)
             experiment, root, root);
     refuses(2, "a shard is missing", "run %s --out %s/refused --quiet --set dataset.path=%s/missing", experiment, root,
             root);
+    shell("cp -r %s %s/poisoned && printf '\\377\\177' | dd of=%s/poisoned/latents-00000.safetensors bs=1 seek=4096 "
+          "conv=notrunc status=none",
+          calm, root, root);
+    refuses(2, "the number at byte 4096 is not finite",
+            "run %s --out %s/refused --quiet --set dataset.path=%s/poisoned", experiment, root, root);
     refuses(2, "model.patch", "run %s --out %s/refused --quiet --set model.patch=4", experiment, root);
 }
 

@@ -220,6 +220,14 @@ static void references_that_do_not_fit(void **state)
     assert_int_equal(fs_gaussian_write(path, &other, &error), FS_OK);
     snprintf(set, sizeof set, "--set evaluate.reference=%s", path);
     refuses_reference(set, "features of inception-v3 (), tap , resize ; evaluate.extractors: of fashion-cnn (");
+    write_pictures(test_path("single"), 1);
+    snprintf(set, sizeof set, "--set evaluate.reference=%s", test_path("single"));
+    refuses_reference(set, "evaluate.reference: samples would be compared with 1 picture: a covariance needs two or");
+    snprintf(set, sizeof set,
+             "--set dataset.kind=image-folder --set dataset.size=28 --set dataset.channels=1 --set model.classes=0 "
+             "--set dataset.path=%s",
+             test_path("single"));
+    refuses_reference(set, "dataset.path: samples would be compared with 1 picture");
     mkdir(test_path("empty"), 0777);
     snprintf(set, sizeof set, "--set evaluate.reference=%s", test_path("empty"));
     refuses_reference(set, "evaluate.reference: ");

@@ -289,26 +289,57 @@ static void folders_that_lie_are_refused(void **state)
     refuses(&config, "latents of pictures of 16 × 24, not of dataset.size, 256");
 }
 
-/* A number that is not finite is found when it is read. */
+/* A number that is not finite is said when the folder is opened, and where it came later, when it is read. */
 static void numbers_that_are_not_finite_are_refused(void **state)
 {
     (void)state;
     const struct fs_dataset_config config = config_of(test_path("nan"));
     const struct fs_visit visit = {1, 2, 3};
-    struct test_latents broken = stored;
+    struct test_latents broken[2] = {stored, stored};
     struct fs_dataset data;
     float row[DIM];
-    broken.mean[2][0][5] = NAN;
-    broken.log_variance[5][0][0] = INFINITY;
-    test_latents_write(config.path, &broken, FS_F16);
+    char copy[1024];
+    broken[0].mean[2][0][5] = NAN;
+    broken[1].log_variance[5][0][0] = INFINITY;
+    for (int i = 0; i < 2; i++) {
+        test_latents_write(config.path, &broken[i], i ? FS_F32 : FS_F16);
+        refuses(&config, i ? "latents-00001.safetensors: the number at byte "
+                           : "latents-00000.safetensors: the number at byte ");
+    }
+    test_latents_write(config.path, &stored, FS_F32);
     open_sound(&config, &data);
-    assert_int_equal(fs_dataset_visit(&data, 1, &visit, row, &error), FS_OK);
-    assert_int_equal(fs_dataset_visit(&data, 2, &visit, row, &error), FS_USAGE);
-    assert_non_null(strstr(error.text, "latents-00000.safetensors: not all numbers"));
+    assert_int_equal(fs_dataset_visit(&data, 5, &visit, row, &error), FS_OK);
+    test_latents_write(test_path("poison"), &broken[1], FS_F32);
+    snprintf(copy, sizeof copy, "cat '%s/latents-00001.safetensors' > '%s/latents-00001.safetensors'",
+             test_path("poison"), test_path("nan"));
+    assert_int_equal(system(copy), 0); /* in place, as who holds it open sees */
     assert_int_equal(fs_dataset_read(&data, 5, row, &error), FS_OK);
     assert_int_equal(fs_dataset_visit(&data, 5, &visit, row, &error), FS_USAGE);
-    assert_non_null(strstr(error.text, "latents-00001.safetensors: not all numbers"));
+    assert_non_null(strstr(error.text, "latents-00001.safetensors: the number at byte "));
     fs_dataset_close(&data);
+}
+
+/* Other numbers under the sum of what was written: --verify sees them. */
+static void changed_contents_are_seen_where_asked(void **state)
+{
+    (void)state;
+    const struct fs_dataset_config config = config_of(test_path("changed"));
+    const struct fs_data_access verify = {.verify = true};
+    struct fs_dataset data;
+    test_latents_write(config.path, &stored, FS_F16);
+    assert_int_equal(fs_dataset_open_with(&config, &verify, FS_SPLIT_TRAIN, &data, &error), FS_OK);
+    fs_dataset_close(&data);
+    FILE *file = fopen(test_path("changed/latents-00001.safetensors"), "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, -2, SEEK_END), 0);
+    const int last = fgetc(file);
+    assert_int_equal(fseek(file, -2, SEEK_END), 0);
+    assert_int_equal(fputc(last ^ 1, file), last ^ 1);
+    fclose(file);
+    open_sound(&config, &data);
+    fs_dataset_close(&data);
+    assert_int_equal(fs_dataset_open_with(&config, &verify, FS_SPLIT_TRAIN, &data, &error), FS_USAGE);
+    assert_non_null(strstr(error.text, "latents-00001.safetensors: its contents are not those that were written"));
 }
 
 static int fill(void **state)
@@ -321,10 +352,15 @@ static int fill(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_mean_is_what_it_is),       cmocka_unit_test(a_visit_draws_from_the_posterior),
-        cmocka_unit_test(what_moves_a_visit),           cmocka_unit_test(dealt_rows_are_the_same),
-        cmocka_unit_test(what_the_hash_covers),         cmocka_unit_test(a_manifest_comes_back),
-        cmocka_unit_test(folders_that_lie_are_refused), cmocka_unit_test(numbers_that_are_not_finite_are_refused),
+        cmocka_unit_test(the_mean_is_what_it_is),
+        cmocka_unit_test(a_visit_draws_from_the_posterior),
+        cmocka_unit_test(what_moves_a_visit),
+        cmocka_unit_test(dealt_rows_are_the_same),
+        cmocka_unit_test(what_the_hash_covers),
+        cmocka_unit_test(a_manifest_comes_back),
+        cmocka_unit_test(folders_that_lie_are_refused),
+        cmocka_unit_test(numbers_that_are_not_finite_are_refused),
+        cmocka_unit_test(changed_contents_are_seen_where_asked),
     };
     return cmocka_run_group_tests_name("latents", tests, fill, NULL);
 }

@@ -1,6 +1,7 @@
 /* Folders of pictures and CIFAR-10's batches as data sets: classes, splits, what is refused, and the cache of decoded
  * pictures: kept, noticed to be old, never trusted when half written. */
 #include <fcntl.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -233,6 +234,43 @@ static void few_and_thin_pictures_are_read(void **state)
         }
         fs_dataset_close(&data);
     }
+}
+
+/* Names that differ in case alone are two, of pictures and of classes; and a batch larger than the data sees each of
+ * them as often as the others, or once more. */
+static void names_in_another_case_and_few_pictures(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"case/a/same.png", "case/a/Same.png", "case/A/same.png"};
+    struct fs_dataset_config config = config_of("image-folder", test_path("case"), 8);
+    struct fs_dataset data;
+    float row[8 * 8 * 3];
+    int64_t indices[32];
+    int seen[3] = {0, 0, 0}, levels = 0;
+    config.test_share = 0;
+    mkdir(test_path("case"), 0777);
+    mkdir(test_path("case/a"), 0777);
+    mkdir(test_path("case/A"), 0777);
+    for (int i = 0; i < 3; i++) {
+        write_plain(test_path(names[i]), 8, 8, 1 << i);
+    }
+    assert_int_equal(fs_dataset_open(&config, FS_SPLIT_TRAIN, &data, &error), FS_OK);
+    assert_int_equal(data.shape.count, 3);
+    assert_int_equal(data.shape.classes, 2);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(fs_dataset_read(&data, i, row, &error), FS_OK);
+        levels += (int)lrintf((row[0] * 255 + 255) / 2);
+    }
+    assert_int_equal(levels, 7);
+    fs_data_order(3, 0, 5, 32, 0, 32, indices);
+    for (int i = 0; i < 32; i++) {
+        assert_true(indices[i] >= 0 && indices[i] < 3);
+        seen[indices[i]]++;
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_true(seen[i] >= 9 && seen[i] <= 12);
+    }
+    fs_dataset_close(&data);
 }
 
 /* --- the cache --- */
@@ -484,6 +522,7 @@ int main(void)
         cmocka_unit_test(bad_folders_are_refused),
         cmocka_unit_test(what_cannot_be_used_is_named_at_once),
         cmocka_unit_test(few_and_thin_pictures_are_read),
+        cmocka_unit_test(names_in_another_case_and_few_pictures),
         cmocka_unit_test(it_is_decoded_once_and_again_when_files_change),
         cmocka_unit_test(what_is_damaged_is_decoded_again),
         cmocka_unit_test(a_reader_keeps_what_it_opened),
