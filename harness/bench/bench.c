@@ -11,7 +11,7 @@
 #include "harness/run/session.h"
 #include "kernels/base/clock.h"
 
-#define LOADER "loader"  /* --op: an update fed from memory and from a folder of pictures */
+#define LOADER "loader"  /* --op: an update fed from memory, from a folder of pictures and from latents */
 #define PEAKS_AGREE 0.05 /* two measurements of the peak that are nearer than this are the same */
 
 /* --- printing --- */
@@ -317,7 +317,7 @@ static fs_status bench_model(struct fs_bench *b, const char *op, const char *mod
         return b->backend->native_bf16 ? fs_bench_profile(b, FS_BF16, error) : FS_OK;
     }
     const bool update = op == NULL || strcmp(op, "update") == 0, loader = op != NULL && strcmp(op, LOADER) == 0;
-    if ((loader || update) && (b->channels == 1 || b->channels == 3)) {
+    if (loader || update) {
         FS_TRY(fs_bench_loader(b, error));
     }
     if (loader) {

@@ -113,66 +113,111 @@ fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs
 
 /* --- an update and its data --- */
 
+#define FED_ROUNDS_MAX 400
+#define FED_ROUNDS_MIN 4
+#define FED_SECONDS 12
+
 /* An update whose rows come from a loader. */
 struct fed_update {
     struct fs_dataset data;
     struct fs_loader *loader;
-    int64_t update;
-    double best;
+    double seconds[FED_ROUNDS_MAX]; /* of each update, of all kinds of data in turn */
 };
 
-static fs_status feed(struct fs_bench *b, struct fs_bench_network *n, struct fed_update *fed, float *rows,
+static fs_status feed(struct fs_bench *b, struct fs_bench_network *n, struct fed_update *fed, int update, float *rows,
                       struct fs_error *error)
 {
     const double before = fs_seconds();
-    FS_TRY(fs_loader_rows(fed->loader, fed->update++, 0, b->batch, rows, n->labels, error));
+    FS_TRY(fs_loader_rows(fed->loader, update, 0, b->batch, rows, n->labels, error));
     b->backend->upload(b->backend, n->target.data, rows, (size_t)(b->batch * n->target.cols) * sizeof *rows);
     fs_bench_network_update(b, n);
     fs_bench_settle(b);
-    const double seconds = fs_seconds() - before;
-    fed->best = seconds < fed->best ? seconds : fed->best;
+    fed->seconds[update] = fs_seconds() - before;
     return FS_OK;
 }
 
-/* By turns, so that what else the machine does meets both. */
-static fs_status time_fed_updates(struct fs_bench *b, struct fs_bench_network *n, struct fed_update fed[2],
+static int by_size(const void *a, const void *b)
+{
+    const double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+static double median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof *values, by_size);
+    return (values[count / 2] + values[(count - 1) / 2]) / 2;
+}
+
+/* Round by round each kind of data once, so that what else the machine does meets all of them; then the medians of the
+ * times, and of what an update takes longer than that from memory in the same round, which tells less than a hundredth
+ * where the times themselves move by tenths. */
+static fs_status time_fed_updates(struct fs_bench *b, struct fs_bench_network *n, struct fed_update *fed,
                                   struct fs_error *error)
 {
     float *rows = fs_allocate((size_t)b->batch, (size_t)n->target.cols * sizeof *rows, "a batch", error);
     fs_status status = rows ? FS_OK : FS_FAILED;
     const double start = fs_seconds();
-    for (int i = 0; status == FS_OK && (i < 8 || (fs_seconds() - start < 8 && i < 200)); i++) {
-        status = feed(b, n, &fed[i % 2], rows, error);
-        fed[i % 2].best = i < 4 ? 1e30 : fed[i % 2].best; /* the first ones warm up */
+    int rounds = 0;
+    while (status == FS_OK && rounds < FED_ROUNDS_MAX &&
+           (rounds < FED_ROUNDS_MIN || fs_seconds() - start < FED_SECONDS)) {
+        for (int k = 0; status == FS_OK && k < FS_BENCH_DATA; k++) {
+            const int kind = (k + rounds) % FS_BENCH_DATA; /* none always comes first */
+            status = fed[kind].loader ? feed(b, n, &fed[kind], rounds, rows, error) : FS_OK;
+        }
+        rounds++;
     }
     free(rows);
-    return status;
+    FS_TRY(status);
+    for (int kind = 0; kind < FS_BENCH_DATA; kind++) {
+        double more[FED_ROUNDS_MAX], all[FED_ROUNDS_MAX];
+        char name[64];
+        if (!fed[kind].loader) {
+            continue;
+        }
+        for (int r = 2; r < rounds; r++) { /* the first ones warm up */
+            all[r - 2] = fed[kind].seconds[r];
+            more[r - 2] = fed[kind].seconds[r] / fed[FS_BENCH_MEMORY].seconds[r] - 1;
+        }
+        snprintf(name, sizeof name, "loader: update, %s", fs_bench_data_name(b, kind));
+        fs_bench_row(b, name, median(all, rounds - 2), 3 * b->batch * fs_dit_sizes(n->dit).forward_flops, 0);
+        const double percent = 100 * median(more, rounds - 2);
+        if (b->json) {
+            fprintf(b->out, "{\"model\":\"%s\",\"batch\":%d,\"data\":\"%s\",\"percent_more\":%.3g}\n", b->model,
+                    b->batch, fs_bench_data_name(b, kind), percent);
+        } else if (kind != FS_BENCH_MEMORY) {
+            fprintf(b->out, "%-10s an update takes %+.2f %% with data from %s, median of %d by turns\n", b->model,
+                    percent, fs_bench_data_name(b, kind), rounds - 2);
+        }
+    }
+    return FS_OK;
 }
 
 fs_status fs_bench_loader(struct fs_bench *b, struct fs_error *error)
 {
     struct fs_bench_network network;
-    struct fed_update fed[2] = {{.best = 1e30}, {.best = 1e30}};
     const struct fs_loader_range all = {0, b->batch};
-    fs_status status = fs_bench_network_create(b, &network, FS_F32, error);
-    if (status == FS_OK) {
-        status = fs_bench_data_open(b, &fed[0].data, &fed[1].data, error);
+    struct fed_update *fed = fs_allocate(FS_BENCH_DATA, sizeof *fed, "times", error);
+    if (!fed) {
+        return FS_FAILED;
     }
-    for (int i = 0; status == FS_OK && i < 2; i++) {
-        status = fs_loader_create(&fed[i].data, 0, INT64_MAX, b->batch, &all, 1, &fed[i].loader, error);
+    fs_status status = fs_bench_network_create(b, &network, FS_F32, error);
+    for (int i = 0; status == FS_OK && i < FS_BENCH_DATA; i++) {
+        if (!fs_bench_data_name(b, i)) {
+            continue;
+        }
+        status = fs_bench_data_open(b, i, &fed[i].data, error);
+        if (status == FS_OK) {
+            status = fs_loader_create(&fed[i].data, 0, INT64_MAX, b->batch, &all, 1, &fed[i].loader, error);
+        }
     }
     if (status == FS_OK) {
         status = time_fed_updates(b, &network, fed, error);
     }
-    if (status == FS_OK) {
-        const double flops = 3 * b->batch * fs_dit_sizes(network.dit).forward_flops;
-        fs_bench_row(b, "loader: update, memory", fed[1].best, flops, 0);
-        fs_bench_row(b, "loader: update, image-folder", fed[0].best, flops, 0);
-    }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < FS_BENCH_DATA; i++) {
         fs_loader_destroy(fed[i].loader);
         fs_dataset_close(&fed[i].data);
     }
+    free(fed);
     fs_bench_network_free(b, &network);
     return status;
 }

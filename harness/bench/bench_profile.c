@@ -13,9 +13,9 @@
 
 #define SECONDS 4 /* of updates, of which the shortest is shown */
 
-/* An update whose rows come from pictures in memory, where there are any of its shape. */
+/* An update whose rows come from memory. */
 struct fed {
-    struct fs_dataset folder, memory;
+    struct fs_dataset memory;
     struct fs_loader *loader;
     float *rows;
     int64_t update;
@@ -24,21 +24,17 @@ struct fed {
 static fs_status fed_open(struct fs_bench *b, const struct fs_bench_network *n, struct fed *fed, struct fs_error *error)
 {
     const struct fs_loader_range all = {0, b->batch};
-    if (b->channels != 1 && b->channels != 3) {
-        return FS_OK;
-    }
     fed->rows = fs_allocate((size_t)b->batch, (size_t)n->target.cols * sizeof *fed->rows, "a batch", error);
     if (!fed->rows) {
         return FS_FAILED;
     }
-    FS_TRY(fs_bench_data_open(b, &fed->folder, &fed->memory, error));
+    FS_TRY(fs_bench_data_open(b, FS_BENCH_MEMORY, &fed->memory, error));
     return fs_loader_create(&fed->memory, 0, INT64_MAX, b->batch, &all, 1, &fed->loader, error);
 }
 
 static void fed_close(struct fed *fed)
 {
     fs_loader_destroy(fed->loader);
-    fs_dataset_close(&fed->folder);
     fs_dataset_close(&fed->memory);
     free(fed->rows);
 }

@@ -38,17 +38,20 @@ void fs_bench_settle(struct fs_bench *b);
 /* bench_network.c: an update, a sampling forward and a tangent of b's model; features of `batch` (0: as many as suit)
  * pictures. */
 fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs_error *error);
-/* A whole update whose rows a loader brings, from memory and from a folder of pictures by turns. Only for a square of 1
- * or 3 channels. */
+/* A whole update whose rows a loader brings, from memory, from a folder of pictures and from latents by turns: what
+ * each takes, and how much more than from memory. */
 fs_status fs_bench_loader(struct fs_bench *b, struct fs_error *error);
 /* bench_profile.c: an update of b's model, operation by operation, by what each takes beyond the least that it needs.
  */
 fs_status fs_bench_profile(struct fs_bench *b, enum fs_type precision, struct fs_error *error);
 fs_status fs_bench_inception(struct fs_bench *b, int batch, struct fs_error *error);
 
-/* bench_data.c: the same pictures of b's shape decoded from a folder and in memory. Close both, also after a failure.
- */
-fs_status fs_bench_data_open(const struct fs_bench *b, struct fs_dataset *folder, struct fs_dataset *memory,
+/* bench_data.c: made-up data of b's shape. */
+enum fs_bench_data { FS_BENCH_MEMORY, FS_BENCH_FOLDER, FS_BENCH_LATENTS, FS_BENCH_DATA };
+/* What rows call it; NULL: there is none of this shape (pictures are square, with 1 or 3 channels). */
+const char *fs_bench_data_name(const struct fs_bench *b, enum fs_bench_data where);
+/* Close it, also after a failure. */
+fs_status fs_bench_data_open(const struct fs_bench *b, enum fs_bench_data where, struct fs_dataset *data,
                              struct fs_error *error);
 
 #endif
