@@ -23,7 +23,7 @@
 #include "kernels/base/random.h"
 #include "kernels/base/type.h"
 
-#define FS_BACKEND_ABI 9u
+#define FS_BACKEND_ABI 10u
 
 /* A matrix somewhere in the backend's memory; owns nothing. data == NULL means "not given". */
 struct fs_view {
@@ -148,6 +148,20 @@ struct fs_backend {
     /* dy = gate·dout, dgate [B, D] = Σ_tokens dout·y (written). The gradient of x is dout itself. */
     void (*gate_backward)(struct fs_backend *backend, struct fs_view dy, struct fs_view dgate, struct fs_view dout,
                           struct fs_view y, struct fs_view gate);
+
+    /* --- gate, and the norm behind it, in one pass over the residual stream ------------------------------------- */
+    /* out = x + gate·y, then z = norm_forward of out; operands as in the two operations, but x and out, the stream, are
+     * `real` (out may be x). */
+    void (*gate_norm_forward)(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y,
+                              struct fs_view gate, struct fs_view z, struct fs_view statistics, struct fs_view shift,
+                              struct fs_view scale);
+    /* norm_backward of dz at out, then gate_backward: dx [B·T, D] comes in as the gradient that out has from elsewhere,
+     * the norm's is added, and the sum is that of out, hence of x (both are `real`); dy = gate·dx and dgate, dshift,
+     * dscale [B, D] are written. */
+    void (*gate_norm_backward)(struct fs_backend *backend, struct fs_view dx, struct fs_view dy, struct fs_view dgate,
+                               struct fs_view dshift, struct fs_view dscale, struct fs_view dz, struct fs_view y,
+                               struct fs_view gate, struct fs_view out, struct fs_view statistics,
+                               struct fs_view scale);
 
     /* --- element by element ------------------------------------------------------------------------------------ */
     void (*silu_forward)(struct fs_backend *backend, struct fs_view y, struct fs_view x);

@@ -138,6 +138,24 @@ static inline bool fs_gate_backward_fits(const struct fs_backend *backend, struc
     return fs_gate_forward_fits(backend, dy, y, dout, gate) && fs_any_shape(backend, dgate, gate.rows, gate.cols);
 }
 
+static inline bool fs_gate_norm_forward_fits(const struct fs_backend *backend, struct fs_view out, struct fs_view x,
+                                             struct fs_view y, struct fs_view gate, struct fs_view z,
+                                             struct fs_view statistics, struct fs_view shift, struct fs_view scale)
+{
+    return fs_is_real(backend, out) && fs_is_real(backend, x) && fs_gate_forward_fits(backend, out, x, y, gate) &&
+           fs_norm_forward_fits(backend, z, statistics, out, shift, scale) && shift.rows == gate.rows;
+}
+
+static inline bool fs_gate_norm_backward_fits(const struct fs_backend *backend, struct fs_view dx, struct fs_view dy,
+                                              struct fs_view dgate, struct fs_view dshift, struct fs_view dscale,
+                                              struct fs_view dz, struct fs_view y, struct fs_view gate,
+                                              struct fs_view out, struct fs_view statistics, struct fs_view scale)
+{
+    return fs_is_real(backend, dx) && fs_is_real(backend, out) &&
+           fs_norm_backward_fits(backend, dx, dshift, dscale, dz, out, statistics, scale) &&
+           fs_gate_backward_fits(backend, dy, dgate, dx, y, gate) && scale.rows == gate.rows;
+}
+
 /* --- element by element --- */
 
 static inline bool fs_silu_forward_fits(const struct fs_backend *backend, struct fs_view y, struct fs_view x)

@@ -10,7 +10,7 @@
 
 #include "kernels/backend.h"
 
-#define FS_CASE_OPERANDS 10 /* at most */
+#define FS_CASE_OPERANDS 12 /* at most */
 #define FS_MODEL_CASES_MAX 64
 
 /* SUM: what is there is read, and added to or moved. SPARE: only `prepare` uses it. */

@@ -160,22 +160,35 @@ static void norm_forward(struct fs_backend *k, const struct fs_case *c, const st
     k->norm_forward(k, v[0], v[1], v[2], v[3], v[4]);
 }
 
-/* A row whose numbers are nearly equal loses digits to their mean: the largest 1/√(var + ε), from x. */
-static double sharpest(struct fs_view x)
+static double at(struct fs_view view, int64_t row, int64_t col)
 {
+    return ((const double *)view.data)[row * view.stride + col];
+}
+
+/* A row whose numbers are nearly equal loses digits to their mean: the largest 1/√(var + ε) of the rows x + gate·y,
+ * from float64 operands. */
+static double sharpest_sum(struct fs_view x, struct fs_view y, struct fs_view gate)
+{
+    const double n = (double)x.cols;
     double sharp = 1;
     for (int64_t i = 0; i < x.rows; i++) {
-        const double *row = (const double *)x.data + i * x.stride;
         double mean = 0, variance = 0;
-        for (int64_t j = 0; j < x.cols; j++) {
-            mean += row[j] / (double)x.cols;
-        }
-        for (int64_t j = 0; j < x.cols; j++) {
-            variance += (row[j] - mean) * (row[j] - mean) / (double)x.cols;
+        for (int pass = 0; pass < 2; pass++) {
+            for (int64_t j = 0; j < x.cols; j++) {
+                const double branch = y.data ? at(gate, i / (x.rows / gate.rows), j) * at(y, i, j) : 0,
+                             value = at(x, i, j) + branch;
+                mean += pass == 0 ? value / n : 0;
+                variance += pass == 1 ? (value - mean) * (value - mean) / n : 0;
+            }
         }
         sharp = fmax(sharp, 1 / sqrt(variance + 1e-6));
     }
     return sharp;
+}
+
+static double sharpest(struct fs_view x)
+{
+    return sharpest_sum(x, fs_no_view(), fs_no_view());
 }
 
 static double norm_forward_condition(const struct fs_case *c, const struct fs_view reference[])
@@ -233,11 +246,69 @@ static void gate_backward(struct fs_backend *k, const struct fs_case *c, const s
     k->gate_backward(k, v[0], v[1], v[2], v[3], v[4]);
 }
 
+/* Both, as a block has them. */
+static int gate_norm_forward_operands(const struct fs_case *c, struct fs_case_operand *list)
+{
+    return FS_OPERANDS(list, FS_OUT("out", FS_REAL, N, D, .same_as = c->in_place ? 2 : 0), FS_IN("x", FS_REAL, N, D),
+                       FS_IN("y", FS_ANY, N, D), FS_IN("gate", FS_ANY, B, D), FS_OUT("z", FS_ANY, N, D),
+                       FS_OUT("statistics", FS_REAL, c->bare ? 0 : N, 2), FS_IN("shift", FS_ANY, B, D),
+                       FS_IN("scale", FS_ANY, B, D));
+}
+
+static void gate_norm_forward(struct fs_backend *k, const struct fs_case *c, const struct fs_view v[])
+{
+    (void)c;
+    k->gate_norm_forward(k, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]);
+}
+
+static double gate_norm_forward_condition(const struct fs_case *c, const struct fs_view reference[])
+{
+    (void)c;
+    return sharpest_sum(reference[1], reference[2], reference[3]);
+}
+
+static int gate_norm_backward_operands(const struct fs_case *c, struct fs_case_operand *list)
+{
+    return FS_OPERANDS(list, FS_SUM("dx", FS_REAL, N, D), FS_OUT("dy", FS_ANY, N, D), FS_OUT("dgate", FS_ANY, B, D),
+                       FS_OUT("dshift", FS_ANY, B, D), FS_OUT("dscale", FS_ANY, B, D), FS_IN("dz", FS_ANY, N, D),
+                       FS_IN("y", FS_ANY, N, D), FS_IN("gate", FS_ANY, B, D), FS_IN("out", FS_REAL, N, D),
+                       FS_IN("statistics", FS_REAL, N, 2), FS_IN("scale", FS_ANY, B, D), FS_SPARE("z", FS_REAL, N, D));
+}
+
+static void gate_norm_backward(struct fs_backend *k, const struct fs_case *c, const struct fs_view v[])
+{
+    (void)c;
+    k->gate_norm_backward(k, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10]);
+}
+
+/* out is that of x = 0, as the finite differences have it. */
+static void prepare_gate_norm(struct fs_backend *k, const struct fs_case *c, const struct fs_view v[])
+{
+    (void)c;
+    k->fill(k, v[11], 0);
+    k->gate_norm_forward(k, v[8], v[11], v[6], v[7], v[11], v[9], v[10], v[10]);
+}
+
+static double gate_norm_backward_condition(const struct fs_case *c, const struct fs_view reference[])
+{
+    (void)c;
+    return sharpest(reference[8]);
+}
+
 static const struct fs_case token_cases[] = {
     {.samples = 3, .tokens = 49, .width = 32},
     {.samples = 2, .tokens = 131, .width = 37, .in_place = true},
     {.samples = 2, .tokens = 3, .width = 531, .bare = true},
     {.samples = 1, .tokens = 1, .width = 3},
+    {.samples = 4, .tokens = 1, .width = 3, .in_place = true},
+};
+
+/* Rows of one block's threads and of several warps', tokens of several chunks. */
+static const struct fs_case gate_norm_cases[] = {
+    {.samples = 3, .tokens = 49, .width = 32},
+    {.samples = 2, .tokens = 131, .width = 37, .in_place = true},
+    {.samples = 2, .tokens = 3, .width = 531, .bare = true},
+    {.samples = 2, .tokens = 5, .width = 776},
     {.samples = 4, .tokens = 1, .width = 3, .in_place = true},
 };
 
@@ -367,7 +438,21 @@ static int hidden_at_model(const struct fs_case_model *m, struct fs_case *out)
 
 /* --- the list --- */
 
-enum { FILL, COPY, LINEAR, LINEAR_BACK, ATTENTION, ATTENTION_BACK, NORM, NORM_BACK, GATE, GATE_BACK, SILU };
+enum {
+    FILL,
+    COPY,
+    LINEAR,
+    LINEAR_BACK,
+    ATTENTION,
+    ATTENTION_BACK,
+    NORM,
+    NORM_BACK,
+    GATE,
+    GATE_BACK,
+    GATE_NORM,
+    GATE_NORM_BACK,
+    SILU
+};
 
 const struct fs_operation fs_network_operations[] = {
     [FILL] = {FS_OPERATION(fill), fill_operands, fill, FS_CASES(memory_cases), .model_cases = hidden_at_model},
@@ -394,6 +479,12 @@ const struct fs_operation fs_network_operations[] = {
               .model_cases = tokens_at_model},
     [GATE_BACK] = {FS_OPERATION(gate_backward), gate_backward_operands, gate_backward, .tolerance = 3e-6,
                    .forward = &fs_network_operations[GATE], FS_CASES(token_cases), .model_cases = tokens_at_model},
+    [GATE_NORM] = {FS_OPERATION(gate_norm_forward), gate_norm_forward_operands, gate_norm_forward, .tolerance = 3e-6,
+                   .condition = gate_norm_forward_condition, FS_CASES(gate_norm_cases), .model_cases = tokens_at_model},
+    [GATE_NORM_BACK] = {FS_OPERATION(gate_norm_backward), gate_norm_backward_operands, gate_norm_backward,
+                        prepare_gate_norm, .tolerance = 5e-6, .condition = gate_norm_backward_condition,
+                        .forward = &fs_network_operations[GATE_NORM], FS_CASES(gate_norm_cases),
+                        .model_cases = tokens_at_model},
     [SILU] = {FS_OPERATION(silu_forward), silu_forward_operands, silu_forward, .tolerance = 5e-7, FS_CASES(row_cases),
               .model_cases = modulation_at_model},
     {FS_OPERATION(silu_backward), silu_backward_operands, silu_backward, .tolerance = 1e-6,

@@ -147,6 +147,26 @@ static void gate_backward(struct fs_backend *backend, struct fs_view dy, struct 
     end(call, 0, bytes_of(dy) + bytes_of(dgate) + bytes_of(dout) + bytes_of(y) + bytes_of(gate));
 }
 
+static void gate_norm_forward(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y,
+                              struct fs_view gate, struct fs_view z, struct fs_view statistics, struct fs_view shift,
+                              struct fs_view scale)
+{
+    BEGIN(gate_norm_forward, x, 0)(inner, out, x, y, gate, z, statistics, shift, scale);
+    end(call, 0,
+        bytes_of(out) + bytes_of(x) + bytes_of(y) + bytes_of(gate) + bytes_of(z) + bytes_of(statistics) +
+            bytes_of(shift) + bytes_of(scale));
+}
+
+static void gate_norm_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dy, struct fs_view dgate,
+                               struct fs_view dshift, struct fs_view dscale, struct fs_view dz, struct fs_view y,
+                               struct fs_view gate, struct fs_view out, struct fs_view statistics, struct fs_view scale)
+{
+    BEGIN(gate_norm_backward, out, 0)(inner, dx, dy, dgate, dshift, dscale, dz, y, gate, out, statistics, scale);
+    end(call, 0,
+        2 * bytes_of(dx) + bytes_of(dy) + bytes_of(dgate) + bytes_of(dshift) + bytes_of(dscale) + bytes_of(dz) +
+            bytes_of(y) + bytes_of(gate) + bytes_of(out) + bytes_of(statistics) + bytes_of(scale));
+}
+
 static void silu_forward(struct fs_backend *backend, struct fs_view y, struct fs_view x)
 {
     BEGIN(silu_forward, x, 0)(inner, y, x);
@@ -254,6 +274,8 @@ void fs_profile_begin(struct fs_profile *profile, struct fs_backend *inner, bool
     b->norm_backward = norm_backward;
     b->gate_forward = gate_forward;
     b->gate_backward = gate_backward;
+    b->gate_norm_forward = gate_norm_forward;
+    b->gate_norm_backward = gate_norm_backward;
     b->silu_forward = silu_forward;
     b->silu_backward = silu_backward;
     b->add = add;

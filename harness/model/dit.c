@@ -81,12 +81,27 @@ static void condition_backward(const struct pass *pass)
     embedder_backward(pass, &time_embedder, dc);
 }
 
-/* The modulation's linear layer alone, whose gradient adds to that of c. */
-static void modulation_backward(const struct pass *pass, struct fs_view dmodulation, int place)
+/* --- modulation: SiLU(c) → linear, for each block and the final layer --- */
+
+static int modulation_place(const struct pass *pass, int block)
+{
+    return block < pass->dit->config.depth ? FS_FIRST_BLOCK + block * FS_BLOCK_PLACES + FS_BLOCK_MODULATION
+                                           : FS_FINAL_MODULATION;
+}
+
+static void modulation_forward(const struct pass *pass, int block)
+{
+    linear(pass, modulation_in(pass, FS_BUFFER_MODULATION, block), at(pass, FS_BUFFER_CONDITION_SILU),
+           modulation_place(pass, block));
+}
+
+/* Its gradient adds to that of c. */
+static void modulation_backward(const struct pass *pass, int block)
 {
     struct fs_backend *backend = pass->backend;
     const struct fs_view dsilu = at(pass, FS_BUFFER_DSILU);
-    linear_backward(pass, dsilu, dmodulation, at(pass, FS_BUFFER_CONDITION_SILU), place, fs_no_view());
+    linear_backward(pass, dsilu, modulation_in(pass, FS_BUFFER_DMODULATION, block), at(pass, FS_BUFFER_CONDITION_SILU),
+                    modulation_place(pass, block), fs_no_view());
     backend->silu_backward(backend, at(pass, FS_BUFFER_DCONDITION), dsilu, at(pass, FS_BUFFER_CONDITION), true);
 }
 
@@ -110,33 +125,72 @@ static void patches_backward(const struct pass *pass)
     linear_backward(pass, fs_no_view(), dx, at(pass, FS_BUFFER_TOKENS), FS_X_EMBEDDER, fs_no_view());
 }
 
-/* --- a block --- */
+/* --- a norm of the residual stream between blocks --- */
+
+/* The one before block `block`'s attention, or behind the last block the final layer's. */
+struct norm {
+    struct fs_view x, z, statistics, shift, scale;
+};
+
+static struct norm norm_before(const struct pass *pass, int block)
+{
+    const struct fs_dit *dit = pass->dit;
+    const bool last = block == dit->config.depth;
+    const struct fs_view modulation = modulation_in(pass, FS_BUFFER_MODULATION, block);
+    return (struct norm){
+        .x = stream(pass, block),
+        .z = last ? at(pass, FS_BUFFER_FINAL_NORM) : in_block(pass, block, FS_BUFFER_NORM_1),
+        .statistics = last ? at(pass, FS_BUFFER_FINAL_STATISTICS) : in_block(pass, block, FS_BUFFER_STATISTICS_1),
+        .shift = part(modulation, SHIFT_1, dit->config.hidden),
+        .scale = part(modulation, SCALE_1, dit->config.hidden),
+    };
+}
+
+/* Its gradient, from that behind it in `dnorm`, and that of the gate at the end of the block before, into `dbranch`. */
+static void norm_before_backward(const struct pass *pass, int block)
+{
+    struct fs_backend *backend = pass->backend;
+    const int64_t d = pass->dit->config.hidden;
+    const struct norm norm = norm_before(pass, block);
+    const struct fs_view dmodulation = modulation_in(pass, FS_BUFFER_DMODULATION, block);
+    const struct fs_view dx = at(pass, FS_BUFFER_DX), dnorm = at(pass, FS_BUFFER_DNORM);
+    const struct fs_view dshift = part(dmodulation, SHIFT_1, d), dscale = part(dmodulation, SCALE_1, d);
+    if (block == 0) {
+        backend->norm_backward(backend, dx, dshift, dscale, dnorm, norm.x, norm.statistics, norm.scale);
+        return;
+    }
+    const struct block before = block_at(pass, block - 1);
+    const struct fs_view dbefore = modulation_in(pass, FS_BUFFER_DMODULATION, block - 1);
+    backend->gate_norm_backward(backend, dx, at(pass, FS_BUFFER_DBRANCH), part(dbefore, GATE_2, d), dshift, dscale,
+                                dnorm, before.mlp, part(before.modulation, GATE_2, d), norm.x, norm.statistics,
+                                norm.scale);
+}
+
+/* --- a block, from behind the norm of its attention to behind the next such norm --- */
 
 static void block_forward(const struct pass *pass, int index)
 {
     struct fs_backend *backend = pass->backend;
     const struct fs_dit *dit = pass->dit;
     const struct block b = block_at(pass, index);
+    const struct norm next = norm_before(pass, index + 1);
     const int64_t d = dit->config.hidden;
 
-    linear(pass, b.modulation, at(pass, FS_BUFFER_CONDITION_SILU), b.first + FS_BLOCK_MODULATION);
-
-    backend->norm_forward(backend, b.norm1, b.statistics1, b.x, part(b.modulation, SHIFT_1, d),
-                          part(b.modulation, SCALE_1, d));
     linear(pass, b.qkv, b.norm1, b.first + FS_BLOCK_QKV);
     backend->attention_forward(backend, b.attention, b.lse, b.qkv, dit->tokens, dit->config.heads,
                                dit->attention_scale);
     linear(pass, b.projection, b.attention, b.first + FS_BLOCK_PROJECTION);
-    backend->gate_forward(backend, b.middle, b.x, b.projection, part(b.modulation, GATE_1, d));
+    backend->gate_norm_forward(backend, b.middle, b.x, b.projection, part(b.modulation, GATE_1, d), b.norm2,
+                               b.statistics2, part(b.modulation, SHIFT_2, d), part(b.modulation, SCALE_2, d));
 
-    backend->norm_forward(backend, b.norm2, b.statistics2, b.middle, part(b.modulation, SHIFT_2, d),
-                          part(b.modulation, SCALE_2, d));
     linear_gelu(pass, b.hidden, b.norm2, b.first + FS_BLOCK_FC1, b.pre);
     linear(pass, b.mlp, b.hidden, b.first + FS_BLOCK_FC2);
-    backend->gate_forward(backend, behind(pass, index), b.middle, b.mlp, part(b.modulation, GATE_2, d));
+    backend->gate_norm_forward(backend, next.x, b.middle, b.mlp, part(b.modulation, GATE_2, d), next.z, next.statistics,
+                               next.shift, next.scale);
 }
 
-/* dx holds the gradient behind the block at first, before the block at last. */
+/* dx holds the gradient of the residual stream behind the block at first, before the block at last; dbranch that of the
+ * MLP at first, and at last of the block before. */
 static void block_backward(const struct pass *pass, int index)
 {
     struct fs_backend *backend = pass->backend;
@@ -146,39 +200,30 @@ static void block_backward(const struct pass *pass, int index)
     const struct fs_view dx = at(pass, FS_BUFFER_DX), dbranch = at(pass, FS_BUFFER_DBRANCH);
     const struct fs_view dnorm = at(pass, FS_BUFFER_DNORM), dhidden = at(pass, FS_BUFFER_DHIDDEN);
     const struct fs_view dattention = at(pass, FS_BUFFER_DATTENTION), dqkv = at(pass, FS_BUFFER_DQKV);
-    const struct fs_view dmodulation = at(pass, FS_BUFFER_DMODULATION), none = fs_no_view();
+    const struct fs_view dmodulation = modulation_in(pass, FS_BUFFER_DMODULATION, index), none = fs_no_view();
 
-    backend->gate_backward(backend, dbranch, part(dmodulation, GATE_2, d), dx, b.mlp, part(b.modulation, GATE_2, d));
     linear_backward(pass, dhidden, dbranch, b.hidden, b.first + FS_BLOCK_FC2, b.pre);
     linear_backward(pass, dnorm, dhidden, b.norm2, b.first + FS_BLOCK_FC1, none);
-    backend->norm_backward(backend, dx, part(dmodulation, SHIFT_2, d), part(dmodulation, SCALE_2, d), dnorm, b.middle,
-                           b.statistics2, part(b.modulation, SCALE_2, d));
+    backend->gate_norm_backward(backend, dx, dbranch, part(dmodulation, GATE_1, d), part(dmodulation, SHIFT_2, d),
+                                part(dmodulation, SCALE_2, d), dnorm, b.projection, part(b.modulation, GATE_1, d),
+                                b.middle, b.statistics2, part(b.modulation, SCALE_2, d));
 
-    backend->gate_backward(backend, dbranch, part(dmodulation, GATE_1, d), dx, b.projection,
-                           part(b.modulation, GATE_1, d));
     linear_backward(pass, dattention, dbranch, b.attention, b.first + FS_BLOCK_PROJECTION, none);
     backend->attention_backward(backend, dqkv, dattention, b.qkv, b.attention, b.lse, dit->tokens, dit->config.heads,
                                 dit->attention_scale);
     linear_backward(pass, dnorm, dqkv, b.norm1, b.first + FS_BLOCK_QKV, none);
-    backend->norm_backward(backend, dx, part(dmodulation, SHIFT_1, d), part(dmodulation, SCALE_1, d), dnorm, b.x,
-                           b.statistics1, part(b.modulation, SCALE_1, d));
-
-    modulation_backward(pass, dmodulation, b.first + FS_BLOCK_MODULATION);
+    norm_before_backward(pass, index);
+    modulation_backward(pass, index);
 }
 
-/* --- the final layer --- */
+/* --- the final layer, behind its norm --- */
 
 static void final_forward(const struct pass *pass, struct fs_view velocity)
 {
     struct fs_backend *backend = pass->backend;
     const struct fs_dit *dit = pass->dit;
-    const int64_t d = dit->config.hidden;
-    const struct fs_view modulation = at(pass, FS_BUFFER_FINAL_MODULATION), norm = at(pass, FS_BUFFER_FINAL_NORM);
     const struct fs_view output = at(pass, FS_BUFFER_OUTPUT);
-    linear(pass, modulation, at(pass, FS_BUFFER_CONDITION_SILU), FS_FINAL_MODULATION);
-    backend->norm_forward(backend, norm, at(pass, FS_BUFFER_FINAL_STATISTICS), at(pass, FS_BUFFER_FINAL_X),
-                          part(modulation, SHIFT_1, d), part(modulation, SCALE_1, d));
-    linear(pass, output, norm, FS_FINAL_LINEAR);
+    linear(pass, output, at(pass, FS_BUFFER_FINAL_NORM), FS_FINAL_LINEAR);
     backend->unpatchify(backend, velocity, output, dit->height, dit->width, dit->channels, dit->config.patch);
 }
 
@@ -186,22 +231,30 @@ static void final_backward(const struct pass *pass, struct fs_view dvelocity)
 {
     struct fs_backend *backend = pass->backend;
     const struct fs_dit *dit = pass->dit;
-    const int64_t d = dit->config.hidden;
-    const struct fs_view modulation = at(pass, FS_BUFFER_FINAL_MODULATION), dnorm = at(pass, FS_BUFFER_DNORM);
-    const struct fs_view doutput = at(pass, FS_BUFFER_DOUTPUT), dx = at(pass, FS_BUFFER_DX);
-    struct fs_view dmodulation = at(pass, FS_BUFFER_DMODULATION);
-    dmodulation = fs_view(dmodulation.data, dmodulation.type, dmodulation.rows, 2 * d);
+    const struct fs_view doutput = at(pass, FS_BUFFER_DOUTPUT);
     backend->patchify(backend, doutput, dvelocity, dit->height, dit->width, dit->channels, dit->config.patch);
-    linear_backward(pass, dnorm, doutput, at(pass, FS_BUFFER_FINAL_NORM), FS_FINAL_LINEAR, fs_no_view());
-    backend->fill(backend, dx, 0);
-    backend->norm_backward(backend, dx, part(dmodulation, SHIFT_1, d), part(dmodulation, SCALE_1, d), dnorm,
-                           at(pass, FS_BUFFER_FINAL_X), at(pass, FS_BUFFER_FINAL_STATISTICS),
-                           part(modulation, SCALE_1, d));
+    linear_backward(pass, at(pass, FS_BUFFER_DNORM), doutput, at(pass, FS_BUFFER_FINAL_NORM), FS_FINAL_LINEAR,
+                    fs_no_view());
+    backend->fill(backend, at(pass, FS_BUFFER_DX), 0);
+    norm_before_backward(pass, dit->config.depth);
     backend->fill(backend, at(pass, FS_BUFFER_DCONDITION), 0);
-    modulation_backward(pass, dmodulation, FS_FINAL_MODULATION);
+    modulation_backward(pass, dit->config.depth);
 }
 
 /* --- the network --- */
+
+static void blocks_forward(const struct pass *pass)
+{
+    const int depth = pass->dit->config.depth;
+    const struct norm first = norm_before(pass, 0);
+    for (int block = 0; block < depth; block++) { /* all at first: a block ends with the norm of the next */
+        modulation_forward(pass, block);
+    }
+    pass->backend->norm_forward(pass->backend, first.z, first.statistics, first.x, first.shift, first.scale);
+    for (int block = 0; block < depth; block++) {
+        block_forward(pass, block);
+    }
+}
 
 /* The blocks of the first `known` rows are passed already. */
 static void forward(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
@@ -210,15 +263,21 @@ static void forward(struct fs_dit *dit, const struct fs_weights *weights, const 
     assert(input->x.rows <= dit->capacity && ((dit->passes & FS_PASS_BACKWARD) != 0 || !keep));
     const struct pass pass = {
         .dit = dit, .backend = dit->backend, .weights = weights, .rows = input->x.rows, .keep = keep};
-    struct pass through_blocks = pass;
+    struct pass through_blocks = pass, behind_blocks = pass;
     through_blocks.first = known;
     through_blocks.rows -= known;
+    behind_blocks.rows = known;
     dit->kept = keep ? pass.rows : 0;
     dit->known = 0;
     fs_dit_condition_forward(&pass, input);
     fs_dit_patches_forward(&pass, input->x);
-    for (int block = 0; through_blocks.rows > 0 && block < dit->config.depth; block++) {
-        block_forward(&through_blocks, block);
+    modulation_forward(&pass, dit->config.depth);
+    if (through_blocks.rows > 0) {
+        blocks_forward(&through_blocks);
+    }
+    if (known > 0) {
+        const struct norm last = norm_before(&behind_blocks, dit->config.depth);
+        dit->backend->norm_forward(dit->backend, last.z, last.statistics, last.x, last.shift, last.scale);
     }
     final_forward(&pass, velocity);
 }

@@ -6,7 +6,8 @@
 
 #define FS_FEATURES 256 /* sinusoidal features of t and of s */
 #define FS_MLP_RATIO 4
-#define FS_MODULATIONS 6 /* vectors of width D that condition a block */
+#define FS_MODULATIONS 6       /* vectors of width D that condition a block */
+#define FS_FINAL_MODULATIONS 2 /* and the final layer */
 
 /* Places in the parameter table. A linear layer is named by its weight; its bias is the next place. */
 enum fs_parameter_place {
@@ -46,11 +47,11 @@ enum fs_buffer {
     FS_BUFFER_SUMMAND,   /* one of the three embeddings */
     FS_BUFFER_CONDITION, /* their sum c */
     FS_BUFFER_CONDITION_SILU,
+    FS_BUFFER_MODULATION, /* of all blocks and the final layer: a norm's is read with the gate before it */
     FS_BUFFER_TOKENS,
 
     /* one of each a block */
     FS_BUFFER_X,
-    FS_BUFFER_MODULATION,
     FS_BUFFER_STATISTICS_1,
     FS_BUFFER_NORM_1,
     FS_BUFFER_QKV,
@@ -65,7 +66,6 @@ enum fs_buffer {
     FS_BUFFER_MLP,
 
     FS_BUFFER_FINAL_X,
-    FS_BUFFER_FINAL_MODULATION,
     FS_BUFFER_FINAL_STATISTICS,
     FS_BUFFER_FINAL_NORM,
     FS_BUFFER_OUTPUT,
@@ -78,7 +78,7 @@ enum fs_buffer {
     FS_BUFFER_DATTENTION,
     FS_BUFFER_DQKV,
     FS_BUFFER_DOUTPUT,
-    FS_BUFFER_DMODULATION,
+    FS_BUFFER_DMODULATION, /* as the modulation */
     FS_BUFFER_DSILU,
     FS_BUFFER_DCONDITION,
     FS_BUFFER_DEMBEDDER,

@@ -46,10 +46,23 @@ static inline struct fs_view at(const struct pass *pass, enum fs_buffer buffer)
     return in_block(pass, 0, buffer);
 }
 
-/* The residual stream behind block `block`. */
-static inline struct fs_view behind(const struct pass *pass, int block)
+/* The residual stream before block `block`; behind the last one for that number. */
+static inline struct fs_view stream(const struct pass *pass, int block)
 {
-    return block + 1 < pass->dit->config.depth ? in_block(pass, block + 1, FS_BUFFER_X) : at(pass, FS_BUFFER_FINAL_X);
+    return block < pass->dit->config.depth ? in_block(pass, block, FS_BUFFER_X) : at(pass, FS_BUFFER_FINAL_X);
+}
+
+/* The vectors that condition block `block`, or behind the last one the final layer, in the modulation or its gradient:
+ * [capacity, 6·D] for each block one after the other, then [capacity, 2·D]. */
+static inline struct fs_view modulation_in(const struct pass *pass, enum fs_buffer all, int block)
+{
+    const struct fs_dit *dit = pass->dit;
+    const struct fs_plan_entry *entry = &dit->plan[all];
+    const int64_t of_block = (int64_t)FS_MODULATIONS * dit->config.hidden,
+                  cols = block < dit->config.depth ? of_block : (int64_t)FS_FINAL_MODULATIONS * dit->config.hidden;
+    const int64_t before = (int64_t)block * dit->capacity * of_block + pass->first * cols;
+    return fs_view(dit->activations + entry->offset + (size_t)before * fs_type_size(entry->type), entry->type,
+                   pass->rows, cols);
 }
 
 /* The parameter at `place` of a flat buffer. */
@@ -110,7 +123,7 @@ static inline struct block block_at(const struct pass *pass, int index)
 {
     return (struct block){
         .x = in_block(pass, index, FS_BUFFER_X),
-        .modulation = in_block(pass, index, FS_BUFFER_MODULATION),
+        .modulation = modulation_in(pass, FS_BUFFER_MODULATION, index),
         .statistics1 = in_block(pass, index, FS_BUFFER_STATISTICS_1),
         .norm1 = in_block(pass, index, FS_BUFFER_NORM_1),
         .qkv = in_block(pass, index, FS_BUFFER_QKV),

@@ -31,6 +31,12 @@ static void kept(struct fs_dit *dit, enum fs_buffer buffer, const char *name, in
     }
 }
 
+/* Vectors of width D that condition all blocks and the final layer. */
+static int64_t modulations(const struct fs_dit *dit)
+{
+    return (int64_t)dit->config.depth * FS_MODULATIONS + FS_FINAL_MODULATIONS;
+}
+
 static void describe_common(struct fs_dit *dit)
 {
     const enum fs_type real = dit->backend->real, matrix = dit->precision;
@@ -49,9 +55,9 @@ static void describe_common(struct fs_dit *dit)
     room(dit, FS_BUFFER_SUMMAND, "embedding", 1, d, real);
     room(dit, FS_BUFFER_CONDITION, "condition", 1, d, real);
     room(dit, FS_BUFFER_CONDITION_SILU, "condition.silu", 1, d, matrix);
+    room(dit, FS_BUFFER_MODULATION, "modulation", 1, modulations(dit) * d, real);
     room(dit, FS_BUFFER_TOKENS, "tokens", t, p, matrix);
     room(dit, FS_BUFFER_FINAL_X, "final.x", t, d, real);
-    room(dit, FS_BUFFER_FINAL_MODULATION, "final.modulation", 1, 2 * d, real);
     kept(dit, FS_BUFFER_FINAL_STATISTICS, "final.statistics", t, 2, real);
     room(dit, FS_BUFFER_FINAL_NORM, "final.norm", t, d, matrix);
     room(dit, FS_BUFFER_OUTPUT, "output", t, p, real);
@@ -62,7 +68,6 @@ static void describe_block(struct fs_dit *dit)
     const enum fs_type real = dit->backend->real, matrix = dit->precision;
     const int64_t d = dit->config.hidden, t = dit->tokens;
     room(dit, FS_BUFFER_X, "x", t, d, real);
-    room(dit, FS_BUFFER_MODULATION, "modulation", 1, FS_MODULATIONS * d, real);
     kept(dit, FS_BUFFER_STATISTICS_1, "norm1.statistics", t, 2, real);
     room(dit, FS_BUFFER_NORM_1, "norm1", t, d, matrix);
     room(dit, FS_BUFFER_QKV, "qkv", t, 3 * d, matrix);
@@ -88,7 +93,7 @@ static void describe_backward(struct fs_dit *dit)
     room(dit, FS_BUFFER_DATTENTION, "dattention", t, d, matrix);
     room(dit, FS_BUFFER_DQKV, "dqkv", t, 3 * d, matrix);
     room(dit, FS_BUFFER_DOUTPUT, "doutput", t, dit->patch_size, matrix);
-    room(dit, FS_BUFFER_DMODULATION, "dmodulation", 1, FS_MODULATIONS * d, matrix);
+    room(dit, FS_BUFFER_DMODULATION, "dmodulation", 1, modulations(dit) * d, matrix);
     room(dit, FS_BUFFER_DSILU, "dcondition.silu", 1, d, real);
     room(dit, FS_BUFFER_DCONDITION, "dcondition", 1, d, real);
     room(dit, FS_BUFFER_DEMBEDDER, "dembedder", 1, d, real);

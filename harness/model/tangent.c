@@ -110,7 +110,7 @@ static void block_tangent(const struct pass *pass, int index)
     backend->gelu_tangent(backend, hidden_dot, hidden_dot, b.pre);
     linear(pass, b.mlp, b.hidden, b.first + FS_BLOCK_FC2);
     linear_tangent(pass, branch_dot, hidden_dot, b.first + FS_BLOCK_FC2);
-    gate_tangent(pass, behind(pass, index), b.middle, x_dot, b.mlp, branch_dot, part(m, GATE_2, d),
+    gate_tangent(pass, stream(pass, index + 1), b.middle, x_dot, b.mlp, branch_dot, part(m, GATE_2, d),
                  part(m_dot, GATE_2, d));
 }
 
@@ -121,11 +121,12 @@ static void final_tangent(const struct pass *pass, struct fs_view velocity, stru
     struct fs_backend *backend = pass->backend;
     const struct fs_dit *dit = pass->dit;
     const int64_t d = dit->config.hidden;
-    const struct fs_view m = at(pass, FS_BUFFER_FINAL_MODULATION), output = at(pass, FS_BUFFER_OUTPUT);
+    const struct fs_view m = modulation_in(pass, FS_BUFFER_MODULATION, dit->config.depth);
+    const struct fs_view output = at(pass, FS_BUFFER_OUTPUT);
     const struct fs_view x = at(pass, FS_BUFFER_FINAL_X), statistics = at(pass, FS_BUFFER_FINAL_STATISTICS);
     const struct fs_view norm = at(pass, FS_BUFFER_FINAL_NORM), norm_dot = at(pass, FS_BUFFER_NORM_DOT);
     struct fs_view m_dot = at(pass, FS_BUFFER_MODULATION_DOT);
-    m_dot = fs_view(m_dot.data, m_dot.type, m_dot.rows, 2 * d);
+    m_dot = fs_view(m_dot.data, m_dot.type, m_dot.rows, FS_FINAL_MODULATIONS * d);
     linear(pass, m, at(pass, FS_BUFFER_CONDITION_SILU), FS_FINAL_MODULATION);
     linear_tangent(pass, m_dot, at(pass, FS_BUFFER_CONDITION_SILU_DOT), FS_FINAL_MODULATION);
     backend->norm_forward(backend, norm, statistics, x, part(m, SHIFT_1, d), part(m, SCALE_1, d));

@@ -219,6 +219,74 @@ static void sum_columns(struct fs_cuda *cuda, const Operation &operation, int64_
               rows_a_group, cols);
 }
 
+/* --- a block for each row --- */
+
+/* Where a kernel needs sums over a row of which it reads several operands, the block has one row after another, and
+ * thread t columns 8·t … 8·t + 7 of them: each operand is read once and stays in registers, and what all rows share
+ * (a sample's vectors, sums down a column) does for the whole time. */
+#define FS_ROW_THREADS 512 /* at most: 128 registers a thread, rows of 4096 columns */
+#define FS_ROW_WARPS (FS_ROW_THREADS / FS_WARP)
+
+/* Whole warps. A fault, and 0, where the rows are too wide. */
+static inline int threads_for_row(struct fs_cuda *cuda, int64_t cols)
+{
+    const int64_t threads = ((cols + FS_PIECE - 1) / FS_PIECE + FS_WARP - 1) / FS_WARP * FS_WARP;
+    if (threads > FS_ROW_THREADS) {
+        fs_fail(&cuda->fault, FS_FAILED, "cuda: %s: rows of %lld columns, but %d at most", cuda->operation,
+                (long long)cols, FS_ROW_THREADS * FS_PIECE);
+        return 0;
+    }
+    return (int)threads;
+}
+
+/* The first of this thread's columns, and how many there are: none behind the row's end. */
+static __device__ inline int64_t first_col_of_thread()
+{
+    return (int64_t)threadIdx.x * FS_PIECE;
+}
+
+static __device__ inline int cols_of_thread(int64_t cols)
+{
+    const int64_t left = cols - first_col_of_thread();
+    return left < 0 ? 0 : left < FS_PIECE ? (int)left : FS_PIECE;
+}
+
+/* Two sums over the block's threads, in all of them: each warp leaves its own in shared memory, and behind the barrier
+ * every thread adds them in the order of the warps. `turn` is 0 and 1 by turns, with a half of `room` (which is shared)
+ * each. So one barrier is enough: who writes to a half again has passed the barrier of the other half's turn, which
+ * nobody reaches before it has read this one. */
+static __device__ inline struct pair sum_over_row(struct pair room[][FS_ROW_WARPS], int turn, struct pair value)
+{
+    const struct pair of_warp = {warp_sum(value.first), warp_sum(value.second)};
+    if (threadIdx.x % FS_WARP == 0) {
+        room[turn][threadIdx.x / FS_WARP] = of_warp;
+    }
+    __syncthreads();
+    struct pair sum = room[turn][0];
+    for (unsigned warp = 1; warp < blockDim.x / FS_WARP; warp++) {
+        sum.first += room[turn][warp].first;
+        sum.second += room[turn][warp].second;
+    }
+    return sum;
+}
+
+/* Rows of one sample that a block goes through, when it takes `rows_a_block` of its tokens at most. */
+struct row_range {
+    int64_t sample, first, end;
+};
+
+static inline int64_t blocks_of_sample(int64_t tokens, int64_t rows_a_block)
+{
+    return (tokens + rows_a_block - 1) / rows_a_block;
+}
+
+static __device__ inline struct row_range rows_of_block(int64_t tokens, int64_t rows_a_block)
+{
+    const int64_t blocks = (tokens + rows_a_block - 1) / rows_a_block, sample = blockIdx.x / blocks;
+    const int64_t first = blockIdx.x % blocks * rows_a_block;
+    return {sample, sample * tokens + first, sample * tokens + min(first + rows_a_block, tokens)};
+}
+
 /* --- images --- */
 
 /* Images of so many channels: a piece of a pixel may be read at once where every pixel begins on a piece. */

@@ -509,6 +509,25 @@ static void test_reserved_memory(void **state)
 
 /* --- what goes wrong --- */
 
+/* A norm's row lies in a block's registers: one that is wider than they are is a fault. */
+static void test_rows_too_wide(void **state)
+{
+    (void)state;
+    struct fs_error error;
+    struct fs_backend *backend = open_backend();
+    for (int64_t width = 4096; width <= 4097; width++) {
+        const struct fs_view x = zeros(backend, 2, width), shift = zeros(backend, 1, width);
+        backend->norm_forward(backend, x, fs_no_view(), x, shift, shift);
+        const fs_status status = backend->synchronise(backend, &error);
+        assert_int_equal(status, width == 4096 ? FS_OK : FS_FAILED);
+        assert_true(status == FS_OK || strstr(error.text, "norm_forward: rows of 4097 columns, but 4096") != NULL);
+        backend->release(backend, x.data);
+        backend->release(backend, shift.data);
+    }
+    assert_string_equal(cuda_host_report(), "");
+    close_backend(backend);
+}
+
 static void expect_no_backend(const char *text)
 {
     struct fs_error error;
@@ -616,6 +635,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_refused_algorithms, start),
         cmocka_unit_test_setup(test_device_of_the_local_rank, start),
         cmocka_unit_test_setup(test_updates_allocate_nothing, start),
+        cmocka_unit_test_setup(test_rows_too_wide, start),
         cmocka_unit_test_setup(test_no_device, start),
         cmocka_unit_test_setup(test_reserved_memory, start),
         cmocka_unit_test_setup(test_out_of_memory, start),

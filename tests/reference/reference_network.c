@@ -302,6 +302,29 @@ static void gate_backward(struct fs_backend *backend, struct fs_view dy, struct 
     }
 }
 
+static void gate_norm_forward(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y,
+                              struct fs_view gate, struct fs_view z, struct fs_view statistics, struct fs_view shift,
+                              struct fs_view scale)
+{
+    if (fs_reference_begin(backend, "gate_norm_forward",
+                           fs_gate_norm_forward_fits(backend, out, x, y, gate, z, statistics, shift, scale))) {
+        gate_forward(backend, out, x, y, gate);
+        norm_forward(backend, z, statistics, out, shift, scale);
+    }
+}
+
+static void gate_norm_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dy, struct fs_view dgate,
+                               struct fs_view dshift, struct fs_view dscale, struct fs_view dz, struct fs_view y,
+                               struct fs_view gate, struct fs_view out, struct fs_view statistics, struct fs_view scale)
+{
+    if (fs_reference_begin(
+            backend, "gate_norm_backward",
+            fs_gate_norm_backward_fits(backend, dx, dy, dgate, dshift, dscale, dz, y, gate, out, statistics, scale))) {
+        norm_backward(backend, dx, dshift, dscale, dz, out, statistics, scale);
+        gate_backward(backend, dy, dgate, dx, y, gate);
+    }
+}
+
 /* --- sums --- */
 
 static void add(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y)
@@ -343,6 +366,8 @@ void fs_reference_network(struct fs_backend *backend)
     backend->norm_backward = norm_backward;
     backend->gate_forward = gate_forward;
     backend->gate_backward = gate_backward;
+    backend->gate_norm_forward = gate_norm_forward;
+    backend->gate_norm_backward = gate_norm_backward;
     backend->silu_forward = silu_forward;
     backend->silu_backward = silu_backward;
     backend->add = add;

@@ -26,10 +26,30 @@ static void row_statistics(struct span x, int64_t cols, float *mean, float *inve
     *inverse = 1.0f / __builtin_sqrtf(vf_sum(squares) / (float)cols + EPSILON);
 }
 
+/* A row of the norm, whose statistics go to `keep` where that is given. */
+static void norm_row(struct span to, struct span from, struct span plus, struct span times, int64_t cols, float *keep)
+{
+    float mean, inverse;
+    row_statistics(from, cols, &mean, &inverse);
+    for (int64_t j = 0; j < cols; j += FS_WIDTH) {
+        const int64_t n = cols - j;
+        const vf normal = (span_load(from, j, n) - mean) * inverse;
+        span_store(to, j, n, vf_fma(normal, 1.0f + span_load(times, j, n), span_load(plus, j, n)));
+    }
+    if (keep != NULL) {
+        keep[0] = mean;
+        keep[1] = inverse;
+    }
+}
+
+static float *statistics_of(struct fs_view statistics, int64_t row)
+{
+    return statistics.data == NULL ? NULL : (float *)statistics.data + row * statistics.stride;
+}
+
 static void norm_forward(struct fs_backend *backend, struct fs_view y, struct fs_view statistics, struct fs_view x,
                          struct fs_view shift, struct fs_view scale)
 {
-    const bool keep = statistics.data != NULL;
     const struct fs_cpu *cpu =
         fs_cpu_begin(backend, "norm_forward", fs_norm_forward_fits(backend, y, statistics, x, shift, scale));
     if (cpu == NULL) {
@@ -38,20 +58,8 @@ static void norm_forward(struct fs_backend *backend, struct fs_view y, struct fs
     const int64_t tokens = x.rows / shift.rows;
 #pragma omp parallel for num_threads(cpu->threads) schedule(static)
     for (int64_t i = 0; i < x.rows; i++) {
-        const struct span from = span_of(x, i, 0), to = span_of(y, i, 0);
-        const struct span plus = span_of(shift, i / tokens, 0), times = span_of(scale, i / tokens, 0);
-        float mean, inverse;
-        row_statistics(from, x.cols, &mean, &inverse);
-        for (int64_t j = 0; j < x.cols; j += FS_WIDTH) {
-            const int64_t n = x.cols - j;
-            const vf normal = (span_load(from, j, n) - mean) * inverse;
-            span_store(to, j, n, vf_fma(normal, 1.0f + span_load(times, j, n), span_load(plus, j, n)));
-        }
-        if (keep) {
-            float *row = (float *)statistics.data + i * statistics.stride;
-            row[0] = mean;
-            row[1] = inverse;
-        }
+        norm_row(span_of(y, i, 0), span_of(x, i, 0), span_of(shift, i / tokens, 0), span_of(scale, i / tokens, 0),
+                 x.cols, statistics_of(statistics, i));
     }
 }
 
@@ -122,6 +130,23 @@ static void sum_chunks(const struct fs_cpu *cpu, struct fs_view out, const float
     }
 }
 
+static int64_t chunks_of(int64_t tokens)
+{
+    return (tokens + TOKENS_A_CHUNK - 1) / TOKENS_A_CHUNK;
+}
+
+/* The rows of chunk `task` of so many tokens a sample. */
+struct chunk {
+    int64_t sample, first, end;
+};
+
+static struct chunk chunk_of(int64_t task, int64_t tokens)
+{
+    const int64_t chunks = chunks_of(tokens), sample = task / chunks, first = task % chunks * TOKENS_A_CHUNK;
+    const int64_t end = first + TOKENS_A_CHUNK < tokens ? first + TOKENS_A_CHUNK : tokens;
+    return (struct chunk){sample, sample * tokens + first, sample * tokens + end};
+}
+
 static void norm_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dshift, struct fs_view dscale,
                           struct fs_view dy, struct fs_view x, struct fs_view statistics, struct fs_view scale)
 {
@@ -130,25 +155,24 @@ static void norm_backward(struct fs_backend *backend, struct fs_view dx, struct 
     if (cpu == NULL) {
         return;
     }
-    const int64_t tokens = x.rows / scale.rows, chunks = (tokens + TOKENS_A_CHUNK - 1) / TOKENS_A_CHUNK;
+    const int64_t tokens = x.rows / scale.rows, tasks = scale.rows * chunks_of(tokens);
     const int64_t stride = (2 * x.cols + 15) / 16 * 16;
-    float *partial = fs_cpu_scratch(cpu, "norm_backward", (size_t)(scale.rows * chunks * stride) * sizeof *partial);
+    float *partial = fs_cpu_scratch(cpu, "norm_backward", (size_t)(tasks * stride) * sizeof *partial);
     if (partial == NULL) {
         return;
     }
     const struct norm_gradient op = {dx, dy, x, statistics, scale};
 #pragma omp parallel for num_threads(cpu->threads) schedule(static)
-    for (int64_t task = 0; task < scale.rows * chunks; task++) {
-        const int64_t b = task / chunks, first = task % chunks * TOKENS_A_CHUNK;
-        const int64_t last = first + TOKENS_A_CHUNK < tokens ? first + TOKENS_A_CHUNK : tokens;
+    for (int64_t task = 0; task < tasks; task++) {
+        const struct chunk chunk = chunk_of(task, tokens);
         float *sums = partial + task * stride;
         memset(sums, 0, (size_t)(2 * x.cols) * sizeof *sums);
-        for (int64_t t = first; t < last; t++) {
-            norm_backward_row(&op, b * tokens + t, span_of(scale, b, 0), sums, sums + x.cols);
+        for (int64_t i = chunk.first; i < chunk.end; i++) {
+            norm_backward_row(&op, i, span_of(scale, chunk.sample, 0), sums, sums + x.cols);
         }
     }
-    sum_chunks(cpu, dshift, partial, stride, chunks);
-    sum_chunks(cpu, dscale, partial + x.cols, stride, chunks);
+    sum_chunks(cpu, dshift, partial, stride, chunks_of(tokens));
+    sum_chunks(cpu, dscale, partial + x.cols, stride, chunks_of(tokens));
 }
 
 /* With μ, σ and x̂ of the backward pass above. The Jacobian ∂x̂_j/∂x_i = (δ_ij − 1/D − x̂_i·x̂_j/D)/σ is symmetric, so the
@@ -191,6 +215,16 @@ static void norm_tangent(struct fs_backend *backend, struct fs_view y_dot, struc
     }
 }
 
+/* --- gate --- */
+
+static void gate_row(struct span to, struct span from, struct span branch, struct span times, int64_t cols)
+{
+    for (int64_t j = 0; j < cols; j += FS_WIDTH) {
+        const int64_t n = cols - j;
+        span_store(to, j, n, vf_fma(span_load(times, j, n), span_load(branch, j, n), span_load(from, j, n)));
+    }
+}
+
 static void gate_forward(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y,
                          struct fs_view gate)
 {
@@ -201,12 +235,20 @@ static void gate_forward(struct fs_backend *backend, struct fs_view out, struct 
     const int64_t tokens = x.rows / gate.rows;
 #pragma omp parallel for num_threads(cpu->threads) schedule(static)
     for (int64_t i = 0; i < x.rows; i++) {
-        const struct span to = span_of(out, i, 0), from = span_of(x, i, 0), branch = span_of(y, i, 0),
-                          times = span_of(gate, i / tokens, 0);
-        for (int64_t j = 0; j < x.cols; j += FS_WIDTH) {
-            const int64_t n = x.cols - j;
-            span_store(to, j, n, vf_fma(span_load(times, j, n), span_load(branch, j, n), span_load(from, j, n)));
-        }
+        gate_row(span_of(out, i, 0), span_of(x, i, 0), span_of(y, i, 0), span_of(gate, i / tokens, 0), x.cols);
+    }
+}
+
+/* dy = gate·dout of a row, and its part of dgate. */
+static void gate_backward_row(struct span to, struct span from, struct span branch, struct span times, int64_t cols,
+                              float *dgate)
+{
+    const struct span sums = {(char *)dgate, false};
+    for (int64_t j = 0; j < cols; j += FS_WIDTH) {
+        const int64_t n = cols - j;
+        const vf gradient = span_load(from, j, n);
+        span_store(sums, j, n, vf_fma(gradient, span_load(branch, j, n), span_load(sums, j, n)));
+        span_store(to, j, n, gradient * span_load(times, j, n));
     }
 }
 
@@ -218,29 +260,78 @@ static void gate_backward(struct fs_backend *backend, struct fs_view dy, struct 
     if (cpu == NULL) {
         return;
     }
-    const int64_t tokens = y.rows / gate.rows, chunks = (tokens + TOKENS_A_CHUNK - 1) / TOKENS_A_CHUNK;
+    const int64_t tokens = y.rows / gate.rows, tasks = gate.rows * chunks_of(tokens);
     const int64_t stride = (y.cols + 15) / 16 * 16;
-    float *partial = fs_cpu_scratch(cpu, "gate_backward", (size_t)(gate.rows * chunks * stride) * sizeof *partial);
+    float *partial = fs_cpu_scratch(cpu, "gate_backward", (size_t)(tasks * stride) * sizeof *partial);
     if (partial == NULL) {
         return;
     }
 #pragma omp parallel for num_threads(cpu->threads) schedule(static)
-    for (int64_t task = 0; task < gate.rows * chunks; task++) {
-        const int64_t b = task / chunks, first = task % chunks * TOKENS_A_CHUNK;
-        const int64_t last = first + TOKENS_A_CHUNK < tokens ? first + TOKENS_A_CHUNK : tokens;
-        const struct span sums = {(char *)(partial + task * stride), false}, times = span_of(gate, b, 0);
-        memset(sums.data, 0, (size_t)y.cols * sizeof *partial);
-        for (int64_t i = b * tokens + first; i < b * tokens + last; i++) {
-            const struct span to = span_of(dy, i, 0), from = span_of(dout, i, 0), branch = span_of(y, i, 0);
-            for (int64_t j = 0; j < y.cols; j += FS_WIDTH) {
-                const int64_t n = y.cols - j;
-                const vf gradient = span_load(from, j, n);
-                span_store(sums, j, n, vf_fma(gradient, span_load(branch, j, n), span_load(sums, j, n)));
-                span_store(to, j, n, gradient * span_load(times, j, n));
-            }
+    for (int64_t task = 0; task < tasks; task++) {
+        const struct chunk chunk = chunk_of(task, tokens);
+        float *sums = partial + task * stride;
+        memset(sums, 0, (size_t)y.cols * sizeof *partial);
+        for (int64_t i = chunk.first; i < chunk.end; i++) {
+            gate_backward_row(span_of(dy, i, 0), span_of(dout, i, 0), span_of(y, i, 0), span_of(gate, chunk.sample, 0),
+                              y.cols, sums);
         }
     }
-    sum_chunks(cpu, dgate, partial, stride, chunks);
+    sum_chunks(cpu, dgate, partial, stride, chunks_of(tokens));
+}
+
+/* --- gate and norm: row by row the two above, while the row is in the first cache; the same bits --- */
+
+static void gate_norm_forward(struct fs_backend *backend, struct fs_view out, struct fs_view x, struct fs_view y,
+                              struct fs_view gate, struct fs_view z, struct fs_view statistics, struct fs_view shift,
+                              struct fs_view scale)
+{
+    const struct fs_cpu *cpu = fs_cpu_begin(
+        backend, "gate_norm_forward", fs_gate_norm_forward_fits(backend, out, x, y, gate, z, statistics, shift, scale));
+    if (cpu == NULL) {
+        return;
+    }
+    const int64_t tokens = x.rows / gate.rows;
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t i = 0; i < x.rows; i++) {
+        const struct span row = span_of(out, i, 0);
+        const int64_t sample = i / tokens;
+        gate_row(row, span_of(x, i, 0), span_of(y, i, 0), span_of(gate, sample, 0), x.cols);
+        norm_row(span_of(z, i, 0), row, span_of(shift, sample, 0), span_of(scale, sample, 0), x.cols,
+                 statistics_of(statistics, i));
+    }
+}
+
+static void gate_norm_backward(struct fs_backend *backend, struct fs_view dx, struct fs_view dy, struct fs_view dgate,
+                               struct fs_view dshift, struct fs_view dscale, struct fs_view dz, struct fs_view y,
+                               struct fs_view gate, struct fs_view out, struct fs_view statistics, struct fs_view scale)
+{
+    struct fs_cpu *cpu = fs_cpu_begin(
+        backend, "gate_norm_backward",
+        fs_gate_norm_backward_fits(backend, dx, dy, dgate, dshift, dscale, dz, y, gate, out, statistics, scale));
+    if (cpu == NULL) {
+        return;
+    }
+    const int64_t tokens = out.rows / scale.rows, tasks = scale.rows * chunks_of(tokens), cols = out.cols;
+    const int64_t stride = (3 * cols + 15) / 16 * 16;
+    float *partial = fs_cpu_scratch(cpu, "gate_norm_backward", (size_t)(tasks * stride) * sizeof *partial);
+    if (partial == NULL) {
+        return;
+    }
+    const struct norm_gradient op = {dx, dz, out, statistics, scale};
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int64_t task = 0; task < tasks; task++) {
+        const struct chunk chunk = chunk_of(task, tokens);
+        float *sums = partial + task * stride;
+        memset(sums, 0, (size_t)(3 * cols) * sizeof *sums);
+        for (int64_t i = chunk.first; i < chunk.end; i++) {
+            norm_backward_row(&op, i, span_of(scale, chunk.sample, 0), sums, sums + cols);
+            gate_backward_row(span_of(dy, i, 0), span_of(dx, i, 0), span_of(y, i, 0), span_of(gate, chunk.sample, 0),
+                              cols, sums + 2 * cols);
+        }
+    }
+    sum_chunks(cpu, dshift, partial, stride, chunks_of(tokens));
+    sum_chunks(cpu, dscale, partial + cols, stride, chunks_of(tokens));
+    sum_chunks(cpu, dgate, partial + 2 * cols, stride, chunks_of(tokens));
 }
 
 void FS_ISA_NAME(fs_install_norm)(struct fs_backend *backend)
@@ -250,4 +341,6 @@ void FS_ISA_NAME(fs_install_norm)(struct fs_backend *backend)
     backend->norm_tangent = norm_tangent;
     backend->gate_forward = gate_forward;
     backend->gate_backward = gate_backward;
+    backend->gate_norm_forward = gate_norm_forward;
+    backend->gate_norm_backward = gate_norm_backward;
 }
