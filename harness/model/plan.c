@@ -89,7 +89,7 @@ static void describe_backward(struct fs_dit *dit)
     room(dit, FS_BUFFER_DX, "dx", t, d, real);
     room(dit, FS_BUFFER_DBRANCH, "dbranch", t, d, matrix);
     room(dit, FS_BUFFER_DHIDDEN, "dhidden", t, FS_MLP_RATIO * d, matrix);
-    room(dit, FS_BUFFER_DNORM, "dnorm", t, d, real);
+    room(dit, FS_BUFFER_DNORM, "dnorm", t, d, matrix);
     room(dit, FS_BUFFER_DATTENTION, "dattention", t, d, matrix);
     room(dit, FS_BUFFER_DQKV, "dqkv", t, 3 * d, matrix);
     room(dit, FS_BUFFER_DOUTPUT, "doutput", t, dit->patch_size, matrix);
