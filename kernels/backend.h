@@ -74,6 +74,9 @@ struct fs_adamw {
     float clip_norm;      /* 0: no clipping. Else gradients are scaled by min(1, clip_norm / √norm2) */
     struct fs_view norm2; /* 1 × 1: the gradients' squared norm, from sum_squares; read only when clipping */
     float ema_decay[2];   /* average ← decay·average + (1 − decay)·new weights, for each average given */
+    /* [1, n], dense, of any type: the new weights and the averages once more, as `copy` would convert them; each may be
+     * not given. */
+    struct fs_view copies[3];
 };
 
 struct fs_backend {
@@ -84,6 +87,7 @@ struct fs_backend {
     const char *notice;  /* what its user should be told, since it goes otherwise than was meant; NULL: nothing */
     enum fs_type real;   /* the type of parameters and statistics: FS_F32, in the reference FS_F64 */
     bool native_bf16;    /* matrix instructions for bf16; without them a bf16 training is refused */
+    int64_t pass_tokens; /* of a pass forward that keeps it busy: sampling takes about as many at once */
     void *state;
 
     void (*destroy)(struct fs_backend *backend);
@@ -102,10 +106,11 @@ struct fs_backend {
     fs_status (*synchronise)(struct fs_backend *backend, struct fs_error *error);    /* also clears a fault */
 
     /* --- updates: NULL, both, where a backend has no use for them -------------------------------------------- */
-    /* Between them come the operations of one update. A backend may keep them, and with the same key run what it kept:
-     * so they are the same operations on the same operands, but for what is uploaded, the numbers in fs_adamw and the
-     * arguments of normals; nothing is downloaded, allocated or released in between. `update_end` is false when nothing
-     * of the update was done: then the caller does all of it once more. */
+    /* Between them come the operations of one update, or of a pass of a sampler. A backend may keep them, those of a
+     * few keys, and with the same key run what it kept: so they are the same operations on the same operands, but for
+     * what is uploaded, the numbers in fs_adamw and the arguments of normals; nothing is downloaded, allocated or
+     * released in between. `update_end` is false when nothing of it was done: then the caller does all of it once more.
+     */
     void (*update_begin)(struct fs_backend *backend, uint64_t key);
     bool (*update_end)(struct fs_backend *backend);
 

@@ -269,6 +269,10 @@ static inline bool fs_adamw_fits(const struct fs_backend *backend, const struct 
     for (int i = 0; i < 2; i++) {
         fits = fits && (averages[i].data == NULL || fs_real_shape(backend, averages[i], 1, parameters.cols));
     }
+    for (int i = 0; i < 3; i++) {
+        fits = fits && (adamw->copies[i].data == NULL || (fs_any_shape(backend, adamw->copies[i], 1, parameters.cols) &&
+                                                          (i == 0 || averages[i - 1].data != NULL)));
+    }
     return fits;
 }
 

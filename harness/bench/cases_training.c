@@ -120,11 +120,14 @@ static void sum_squares(struct fs_backend *k, const struct fs_case *c, const str
 
 static int adamw_operands(const struct fs_case *c, struct fs_case_operand *list)
 {
-    return FS_OPERANDS(
-        list, FS_SUM("parameters", FS_REAL, 1, D, .dense = true), FS_IN("gradients", FS_REAL, 1, D, .dense = true),
-        FS_SUM("moment1", FS_REAL, 1, D, .dense = true), FS_SUM("moment2", FS_REAL, 1, D, .dense = true),
-        FS_SUM("average 0", FS_REAL, c->averages > 0, D, .dense = true),
-        FS_SUM("average 1", FS_REAL, c->averages > 1, D, .dense = true), FS_IN("norm2", FS_REAL, c->clip > 0, 1));
+    return FS_OPERANDS(list, FS_SUM("parameters", FS_REAL, 1, D, .dense = true),
+                       FS_IN("gradients", FS_REAL, 1, D, .dense = true),
+                       FS_SUM("moment1", FS_REAL, 1, D, .dense = true), FS_SUM("moment2", FS_REAL, 1, D, .dense = true),
+                       FS_SUM("average 0", FS_REAL, c->averages > 0, D, .dense = true),
+                       FS_SUM("average 1", FS_REAL, c->averages > 1, D, .dense = true),
+                       FS_IN("norm2", FS_REAL, c->clip > 0, 1), FS_OUT("copy", FS_ANY, c->kept, D, .dense = true),
+                       FS_OUT("copy of average 0", FS_ANY, c->kept && c->averages > 0, D, .dense = true),
+                       FS_OUT("copy of average 1", FS_ANY, c->kept && c->averages > 1, D, .dense = true));
 }
 
 static void adamw_update(struct fs_backend *k, const struct fs_case *c, const struct fs_view v[], int64_t update)
@@ -139,6 +142,7 @@ static void adamw_update(struct fs_backend *k, const struct fs_case *c, const st
         .clip_norm = (float)c->clip,
         .norm2 = v[6],
         .ema_decay = {0.9f, 0.99f},
+        .copies = {v[7], v[8], v[9]},
     };
     k->adamw(k, &settings, v[0], v[1], v[2], v[3], v + 4);
 }
@@ -163,14 +167,15 @@ static void prepare_adamw(struct fs_backend *k, const struct fs_case *c, const s
 static const struct fs_case sum_squares_cases[] = {{.width = 50021}, {.width = 7}};
 static const struct fs_case adamw_cases[] = {
     {.width = 16411},
-    {.width = 16411, .clip = 1, .averages = 2},
+    {.width = 16411, .clip = 1, .averages = 2, .kept = true},
+    {.width = 331, .averages = 1, .kept = true},
     {.width = 640, .clip = 1e6, .averages = 1}, /* clipping that does not bite */
 };
 
 /* About a model of twelve blocks. */
 static int parameters_at_model(const struct fs_case_model *m, struct fs_case *out)
 {
-    *out = (struct fs_case){.width = 12 * 18 * m->width * m->width, .averages = 1};
+    *out = (struct fs_case){.width = 12 * 18 * m->width * m->width, .averages = 1, .kept = true};
     return 1;
 }
 

@@ -78,9 +78,9 @@ static void update_operations(struct fs_bench *b, struct fs_bench_network *n)
                                       .beta2 = 0.999f,
                                       .epsilon = 1e-8f,
                                       .update = n->update,
-                                      .ema_decay = {0.999f, 0}};
+                                      .ema_decay = {0.999f, 0},
+                                      .copies = {n->weights.half}};
     k->adamw(k, &settings, n->weights.values, n->gradients, n->moment1, n->moment2, averages);
-    fs_dit_refresh(n->dit, &n->weights);
 }
 
 void fs_bench_network_update(struct fs_bench *b, struct fs_bench_network *n)

@@ -248,7 +248,8 @@ static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, s
     end(call, 0,
         (settings->clip_norm > 0 ? bytes_of(settings->norm2) : 0) + bytes_of(gradients) +
             2 * (bytes_of(parameters) + bytes_of(moment1) + bytes_of(moment2) + bytes_of(averages[0]) +
-                 bytes_of(averages[1])));
+                 bytes_of(averages[1])) +
+            bytes_of(settings->copies[0]) + bytes_of(settings->copies[1]) + bytes_of(settings->copies[2]));
 }
 
 void fs_profile_clear(struct fs_profile *profile)

@@ -70,7 +70,7 @@ void fs_dit_import_parameter(const struct fs_dit *dit, const struct fs_parameter
 /* Allocates a set of weights (values, and half when the precision asks for it), and gives it back. */
 fs_status fs_weights_create(const struct fs_dit *dit, struct fs_weights *weights, struct fs_error *error);
 void fs_weights_destroy(const struct fs_dit *dit, struct fs_weights *weights);
-/* To be called when `values` changed. */
+/* To be called when `values` changed, where AdamW did not write `half` as well. */
 void fs_dit_refresh(const struct fs_dit *dit, struct fs_weights *weights);
 
 /* velocity [n, H·W·C] = network(input). With `keep`, what the backward pass needs stays until the next forward. */

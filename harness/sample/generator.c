@@ -7,24 +7,58 @@
 #include "harness/sample/exact_velocity.h"
 #include "kernels/base/memory.h"
 
-/* Tokens that go through the network at once: enough for the matrix products, little enough to stay in the cache. */
-#define TOKENS_AT_ONCE 8192
-#define CAPACITY_MAX 128
+#define CAPACITY_MAX 1024
+#define TOKENS_MIN 64 /* a row counts as so many at least: what is not a product costs, too */
 
-static int capacity_of(const struct fs_config *config, const struct fs_data_shape *shape)
+/* Bytes of the backend's that so many rows take at once. */
+static fs_status bytes_of(const struct fs_backend *backend, const struct fs_config *config,
+                          const struct fs_data_shape *shape, enum fs_type precision, int rows, size_t *bytes,
+                          struct fs_error *error)
 {
-    const int patch = config->model.patch;
-    const int tokens = (shape->height / patch) * (shape->width / patch);
-    const int capacity = TOKENS_AT_ONCE / tokens;
-    return capacity < 1 ? 1 : capacity > CAPACITY_MAX ? CAPACITY_MAX : capacity;
+    struct fs_dit_sizes sizes;
+    FS_TRY(fs_dit_sizes_of(backend->real, &config->model, shape->height, shape->width, shape->channels, rows,
+                           FS_PASS_FORWARD, precision, &sizes, error));
+    *bytes = sizes.activation_bytes + (size_t)rows * (size_t)(4 * fs_shape_dim(shape) + 2) * sizeof(float);
+    return FS_OK;
+}
+
+/* Rows that go through the network at once: what keeps the backend busy, in half of a device's free memory. */
+static fs_status choose_capacity(struct fs_backend *backend, const struct fs_config *config,
+                                 const struct fs_data_shape *shape, enum fs_type precision, int *capacity,
+                                 struct fs_error *error)
+{
+    const int64_t patch = config->model.patch, tokens = (shape->height / patch) * (shape->width / patch);
+    const int64_t rows = backend->pass_tokens / (tokens < TOKENS_MIN ? TOKENS_MIN : tokens);
+    const size_t room = backend->available ? backend->available(backend) : 0; /* 0: not known */
+    size_t bytes = 0;
+    *capacity = rows < 1 ? 1 : rows > CAPACITY_MAX ? CAPACITY_MAX : (int)rows;
+    FS_TRY(bytes_of(backend, config, shape, precision, *capacity, &bytes, error));
+    while (*capacity > 1 && room > 0 && bytes > room / 2) {
+        *capacity /= 2;
+        FS_TRY(bytes_of(backend, config, shape, precision, *capacity, &bytes, error));
+    }
+    return FS_OK;
+}
+
+/* A pass is one that the backend may keep: the same for as many rows in the same place. */
+static uint64_t key_of(struct fs_view x, struct fs_view velocity)
+{
+    const uint64_t odd = 0x9e3779b97f4a7c15u; /* 2^64 over the golden ratio */
+    return (((uint64_t)(uintptr_t)x.data * odd + (uint64_t)(uintptr_t)velocity.data) * odd + (uint64_t)x.rows) * odd;
 }
 
 static void evaluate(struct fs_sampler *sampler, struct fs_view velocity, struct fs_view x, const float *t,
                      const float *s, const int32_t *labels)
 {
     struct fs_generator *generator = sampler->owner;
+    struct fs_backend *backend = sampler->backend;
     const struct fs_dit_input input = {x, t, s, labels};
-    fs_dit_forward(generator->dit, &generator->weights, &input, velocity, false);
+    do {
+        if (backend->update_begin) {
+            backend->update_begin(backend, key_of(x, velocity));
+        }
+        fs_dit_forward(generator->dit, &generator->weights, &input, velocity, false);
+    } while (backend->update_end && !backend->update_end(backend));
 }
 
 static fs_status load_weights(struct fs_generator *generator, struct fs_backend *backend, const char *path,
@@ -51,9 +85,10 @@ static fs_status open_parts(struct fs_generator *generator, struct fs_backend *b
                             const struct fs_data_shape *shape, const char *checkpoint, enum fs_weights_kind kind,
                             struct fs_error *error)
 {
-    const int capacity = capacity_of(config, shape);
     const int64_t dim = fs_shape_dim(shape);
     const enum fs_type precision = config->train.precision == FS_PRECISION_BF16 ? FS_BF16 : FS_F32;
+    int capacity;
+    FS_TRY(choose_capacity(backend, config, shape, precision, &capacity, error));
     generator->dit = fs_dit_create(backend, &config->model, shape->height, shape->width, shape->channels, capacity,
                                    FS_PASS_FORWARD, precision, error);
     if (!generator->dit) {

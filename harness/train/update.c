@@ -50,7 +50,7 @@ static void optimise(struct fs_trainer *trainer, const struct fs_train_place *pl
     const double rate = ldexp(pace.learning_rate, -trainer->restarts);
     const struct fs_update_place at = {trainer->update, trainer->setup.updates, place->schedule_begin,
                                        place->schedule_updates};
-    const struct fs_adamw adamw = {
+    struct fs_adamw adamw = {
         .learning_rate = (float)fs_learning_rate(train, rate, &at),
         .beta1 = (float)train->beta1,
         .beta2 = (float)train->beta2,
@@ -67,6 +67,9 @@ static void optimise(struct fs_trainer *trainer, const struct fs_train_place *pl
     const struct fs_view whole[] = {trainer->model.values, trainer->gradients, trainer->moment1, trainer->moment2};
     if (!in_parts) {
         const struct fs_view averages[2] = {trainer->ema.values, trainer->target.values};
+        adamw.copies[0] = trainer->model.half;
+        adamw.copies[1] = trainer->ema.half;
+        adamw.copies[2] = trainer->target.half;
         trainer->backend->adamw(trainer->backend, &adamw, whole[0], whole[1], whole[2], whole[3], averages);
     } else if (part.cols > 0) {
         const struct fs_view averages[2] = {fs_trainer_part(trainer, trainer->ema.values, trainer->average_in_parts),
@@ -77,10 +80,10 @@ static void optimise(struct fs_trainer *trainer, const struct fs_train_place *pl
     }
     if (in_parts) {
         gather_weights(trainer);
+        fs_dit_refresh(trainer->dit, &trainer->model);
+        fs_dit_refresh(trainer->dit, &trainer->ema);
+        fs_dit_refresh(trainer->dit, &trainer->target);
     }
-    fs_dit_refresh(trainer->dit, &trainer->model);
-    fs_dit_refresh(trainer->dit, &trainer->ema);
-    fs_dit_refresh(trainer->dit, &trainer->target);
 }
 
 /* One process: all operations of an update, none of which waits. */

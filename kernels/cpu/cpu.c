@@ -166,6 +166,7 @@ struct fs_backend *fs_cpu_backend(int threads, struct fs_error *error)
     backend->variant = isa_names[isa];
     backend->real = FS_F32;
     backend->native_bf16 = has_bf16(isa);
+    backend->pass_tokens = 8192; /* enough for the matrix products, little enough to stay in the cache */
     cpu->threads = threads > 0 ? threads : omp_get_max_threads();
     cpu->isa = isa;
     install(backend, isa);

@@ -43,6 +43,12 @@ fs_status fs_cuda_choose(struct fs_cuda *cuda, struct fs_error *error)
     cuda->attention = (enum fs_cuda_path)attention;
     cuda->convolution = (enum fs_cuda_path)convolution;
     cuda->tf32 = type == 1;
+    const char *folder = getenv("FEWSTEP_CUDA_PRODUCTS");
+    const bool timed = folder != NULL && folder[0] != '\0';
+    if (timed &&
+        (size_t)snprintf(cuda->kept_choices, sizeof cuda->kept_choices, "%s", folder) >= sizeof cuda->kept_choices) {
+        return fs_fail(error, FS_USAGE, "FEWSTEP_CUDA_PRODUCTS: the folder's name is too long");
+    }
     const bool wanted = attention != FS_PATH_OWN || convolution != FS_PATH_OWN;
     if (wanted) {
         cuda->cudnn = fs_cudnn_create(cuda->stream, cudnn, sizeof cudnn);
@@ -52,9 +58,10 @@ fs_status fs_cuda_choose(struct fs_cuda *cuda, struct fs_error *error)
     }
     const char *const names[] = {cuda->cudnn != NULL ? "cuDNN, else our own" : "our own", "our own", "cuDNN"};
     snprintf(cuda->choices, sizeof cuda->choices,
-             "attention in bf16: %s; convolution: %s%s%s%s; float32 products: %s; an "
+             "attention in bf16: %s; convolution: %s%s%s%s; float32 products: %s, algorithms: %s; an "
              "update as a graph: %s",
              names[attention], names[convolution], wanted ? " (" : "", cudnn, wanted ? ")" : "", types[type],
+             timed ? "the fastest, as measured once" : "the heuristic's first",
              graph == 1 ? "no" : "where the device can");
     return FS_OK;
 }

@@ -183,6 +183,7 @@ extern "C" struct fs_backend *fs_cuda_backend(struct fs_error *error)
     backend->choices = cuda->choices;
     backend->real = FS_F32;
     backend->native_bf16 = true;
+    backend->pass_tokens = 65536; /* 256 pictures of 256 */
     cuda->operation = "start";
     install(backend);
     if (start(cuda, error) != FS_OK) {

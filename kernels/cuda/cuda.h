@@ -2,6 +2,7 @@
 #ifndef FEWSTEP_CUDA_H
 #define FEWSTEP_CUDA_H
 
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -37,18 +38,26 @@ enum fs_cuda_update_mode {
     FS_UPDATE_REPLAY,   /* they are only counted: the graph runs at the end */
 };
 
+#define FS_CUDA_KEPT 4 /* updates that are kept at one time: a training's, and the passes of a sampler's step */
+struct fs_cuda_kept {
+    uint64_t key, expected; /* the sequence that its operations make */
+    uint64_t used;          /* when, in updates; 0: nothing is kept here */
+    bool rehearsed;
+    char *staging; /* pinned: what its graph uploads */
+    size_t staging_bytes;
+    cudaGraphExec_t graph;
+};
+
 struct fs_cuda_update {
     enum fs_cuda_update_mode mode;
-    bool off;       /* not wanted, or it did not work here: then the backend's notice says why */
-    bool rehearsed; /* with this key */
-    bool moved;     /* memory that a graph may use is elsewhere now */
-    uint64_t key, sequence, expected;
-    char *staging; /* pinned: what a graph uploads */
-    size_t staging_bytes, staged;
+    bool off;   /* not wanted, or it did not work here: then the backend's notice says why */
+    bool moved; /* memory that a graph may use is elsewhere now */
+    struct fs_cuda_kept kept[FS_CUDA_KEPT], *current;
+    uint64_t begun, sequence;
+    size_t staged;
     char *ring; /* pinned: what is on its way to the device outside of graphs; NULL: there is none */
     size_t ring_used;
     void *numbers; /* device memory for the numbers of one operation */
-    cudaGraphExec_t graph;
 };
 
 /* One allocation that buffers are cut from: see memory.cu. */
@@ -73,11 +82,12 @@ struct fs_cuda {
     struct fs_gemm *gemm;
     struct fs_cudnn *cudnn; /* NULL: not compiled in, not wanted, or it does not start */
     enum fs_cuda_path attention, convolution;
-    bool tf32;         /* how float32 is multiplied */
-    int device;        /* of this process: its local rank's */
-    char variant[256]; /* the device's name */
-    char choices[384]; /* what was chosen at the start, for doctor */
-    char notice[160];  /* the backend's, once there is something to say */
+    bool tf32;                   /* how float32 is multiplied */
+    char kept_choices[PATH_MAX]; /* the folder with what was measured on this device; "": nothing is measured */
+    int device;                  /* of this process: its local rank's */
+    char variant[256];           /* the device's name */
+    char choices[384];           /* what was chosen at the start, for doctor */
+    char notice[160];            /* the backend's, once there is something to say */
 };
 
 /* The state when `operation` may go on: no earlier fault, `operands_fit` (else a fault), and no graph that does it. */
@@ -109,11 +119,20 @@ bool fs_cuda_check(struct fs_cuda *cuda, cudaError_t status, const char *file, i
 #define FS_CUDA_CHECK(cuda, call) fs_cuda_check(cuda, call, __FILE__, __LINE__)
 
 /* kernel<<<blocks, threads>>>(…) on the backend's stream; nothing for no blocks. A kernel that is a template goes in
- * parentheses. The other branch is the tests', which run kernels without a device. */
+ * parentheses. The other branch is the tests', which run kernels without a device, and whose clock is theirs. */
 #ifdef __CUDACC__
+#include <time.h>
+/* Seconds of a clock, for what the device is waited for. */
+static inline double fs_cuda_seconds()
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
 #define FS_LAUNCH_ON(stream, kernel, blocks, threads, ...)                                                             \
     kernel<<<(unsigned)(blocks), (unsigned)(threads), 0, stream>>>(__VA_ARGS__)
 #else
+#define fs_cuda_seconds cuda_host_seconds
 #define FS_LAUNCH_ON(stream, kernel, blocks, threads, ...)                                                             \
     cuda_host_launch(kernel, (unsigned)(blocks), (unsigned)(threads), stream, __VA_ARGS__)
 #endif
@@ -156,6 +175,15 @@ struct fs_cuda_product {
  * caller, given back with fs_gemm_destroy (which takes NULL). */
 struct fs_gemm *fs_gemm_create(struct fs_error *error);
 void fs_gemm_destroy(struct fs_gemm *gemm);
+/* Choices that are kept in a file of the folder, one for each device and version of a library: see kept_choices.cu. The
+ * first value that was kept for a key; false when there is none. */
+bool fs_cuda_find_choice(struct fs_cuda *cuda, const char *kind, size_t version, const void *key, size_t key_bytes,
+                         void *value, size_t value_bytes);
+/* Keeps it; another process may have been first, then `value` becomes what that one kept. False, and a fault, when it
+ * cannot be written. */
+bool fs_cuda_keep_choice(struct fs_cuda *cuda, const char *kind, size_t version, const void *key, size_t key_bytes,
+                         void *value, size_t value_bytes);
+
 /* False when cuBLASLt has no algorithm for it, or on a fault. */
 bool fs_gemm_product(struct fs_cuda *cuda, const struct fs_cuda_product *product);
 
@@ -173,7 +201,7 @@ void fs_cuda_finish_linear(struct fs_cuda *cuda, struct fs_view y, struct fs_vie
 void fs_cuda_finish_gradient(struct fs_cuda *cuda, struct fs_view dx, struct fs_view dz, struct fs_view pre);
 
 /* Once, at the start: FEWSTEP_CUDA_ATTENTION and FEWSTEP_CUDA_CONVOLUTION (auto, own, cudnn), FEWSTEP_CUDA_FP32 (ieee,
- * the default; tf32 is faster and has ten bits of mantissa); and cuDNN with them. */
+ * the default; tf32 is faster and has ten bits of mantissa), FEWSTEP_CUDA_PRODUCTS (a folder); and cuDNN with them. */
 fs_status fs_cuda_choose(struct fs_cuda *cuda, struct fs_error *error);
 
 /* cuDNN for the running device, or NULL; `text`: its version, or why not. */
@@ -242,6 +270,9 @@ static inline void fs_identify(struct fs_cuda *cuda, const struct fs_view *avera
 static inline void fs_identify(struct fs_cuda *cuda, const struct fs_adamw *adamw)
 {
     fs_identify(cuda, adamw->norm2);
+    for (const struct fs_view &copy : adamw->copies) {
+        fs_identify(cuda, copy);
+    }
 }
 
 static inline void fs_identify(struct fs_cuda *cuda, struct fs_loss loss)

@@ -12,7 +12,8 @@ extern "C" {
 }
 
 #define WORKSPACE ((size_t)32 << 20)
-#define CANDIDATES 8 /* algorithms that the heuristic is asked for, best first */
+#define CANDIDATES 16 /* algorithms that the heuristic is asked for, best first */
+#define TIMED_CALLS 5 /* of each, behind one that is not counted */
 
 /* What an algorithm depends on; compared byte by byte, so it has no padding. */
 struct shape {
@@ -21,7 +22,7 @@ struct shape {
     int64_t step_a, step_b, step_d;
     int32_t in_type, out_type;
     int32_t transpose_a, transpose_b, accumulate, epilogue;
-    uint32_t align_a, align_b, align_d, unused;
+    uint32_t align_a, align_b, align_d, tf32;
 };
 
 struct plan {
@@ -138,7 +139,7 @@ static cublasLtEpilogue_t epilogue_of(const struct fs_cuda_product *product)
     }
 }
 
-static struct shape shape_of(const struct fs_cuda_product *product)
+static struct shape shape_of(const struct fs_cuda *cuda, const struct fs_cuda_product *product)
 {
     const struct fs_matrices *out = &product->out, *a = &product->b, *b = &product->a;
     struct shape shape;
@@ -163,6 +164,7 @@ static struct shape shape_of(const struct fs_cuda_product *product)
     shape.align_a = alignment_of(a->data);
     shape.align_b = alignment_of(b->data);
     shape.align_d = alignment_of(out->data);
+    shape.tf32 = shape.in_type == FS_F32 && cuda->tf32;
     return shape;
 }
 
@@ -219,8 +221,7 @@ static bool make_operation(struct fs_cuda *cuda, struct plan *plan, const struct
     const cublasOperation_t op_a = s->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N,
                             op_b = s->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
     const cublasLtEpilogue_t epilogue = (cublasLtEpilogue_t)s->epilogue;
-    const cublasComputeType_t compute =
-        s->in_type == FS_F32 && cuda->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    const cublasComputeType_t compute = s->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     LT_TRY(cuda, cublasLtMatmulDescCreate(&plan->operation, compute, CUDA_R_32F));
     return set(cuda, plan, CUBLASLT_MATMUL_DESC_TRANSA, &op_a, sizeof op_a) &&
            set(cuda, plan, CUBLASLT_MATMUL_DESC_TRANSB, &op_b, sizeof op_b) &&
@@ -294,11 +295,109 @@ static bool grow(struct fs_cuda *cuda, struct fs_gemm *gemm)
     return true;
 }
 
+/* One call, with its result in `out`: as `product` says, or of the same shape elsewhere. */
+static cublasStatus_t call(struct fs_cuda *cuda, const struct plan *plan, const struct fs_cuda_product *product,
+                           const cublasLtMatmulAlgo_t *algorithm, void *out)
+{
+    const float beta = product->accumulate ? 1 : 0;
+    return cublasLtMatmul(cuda->gemm->handle, plan->operation, &product->alpha, product->b.data, plan->a,
+                          product->a.data, plan->b, &beta, product->out.data, plan->d, out, plan->d, algorithm,
+                          cuda->gemm->workspace, WORKSPACE, cuda->stream);
+}
+
+/* --- the fastest candidate --- */
+
+/* The heuristic knows the shape, not the device's clocks and caches: where FEWSTEP_CUDA_PRODUCTS names a folder, the
+ * candidates are timed at a plan's first use, and the fastest one comes first from then on, in every process, as it is
+ * kept there. Another algorithm may add in another order: without the folder a choice that depends on a clock would
+ * give a run that goes on other bits. */
+
+/* Seconds of TIMED_CALLS calls; negative when it is refused, or on a fault. */
+static double time_candidate(struct fs_cuda *cuda, const struct plan *plan, const struct fs_cuda_product *product,
+                             const cublasLtMatmulAlgo_t *algorithm, void *out)
+{
+    double begin = 0;
+    for (int i = 0; i <= TIMED_CALLS; i++) {
+        if (call(cuda, plan, product, algorithm, out) != CUBLAS_STATUS_SUCCESS) {
+            (void)cudaGetLastError();
+            return -1;
+        }
+        if ((i == 0 || i == TIMED_CALLS) && !FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream))) {
+            return -1;
+        }
+        begin = i == 0 ? fs_cuda_seconds() : begin;
+    }
+    return fs_cuda_seconds() - begin;
+}
+
+/* Where the calls that are timed may write: what a product adds to must not change, the rest is written again. NULL
+ * when there is no memory. */
+static void *timing_memory(const struct fs_cuda_product *product)
+{
+    if (!product->accumulate) {
+        return product->out.data;
+    }
+    const struct fs_matrices *out = &product->out;
+    const int64_t elements = (product->batch - 1) * out->step + (out->rows - 1) * out->stride + out->cols;
+    void *memory = NULL;
+    if (cudaMalloc(&memory, (size_t)elements * fs_type_size(out->type)) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return NULL;
+    }
+    return memory;
+}
+
+static int fastest(struct fs_cuda *cuda, const struct plan *plan, const struct fs_cuda_product *product)
+{
+    int best = 0;
+    double least = -1;
+    void *out = timing_memory(product);
+    for (int i = 0; out != NULL && i < plan->count && cuda->fault.status == FS_OK; i++) {
+        const double seconds = time_candidate(cuda, plan, product, &plan->candidates[i], out);
+        if (seconds >= 0 && (least < 0 || seconds < least)) {
+            least = seconds;
+            best = i;
+        }
+    }
+    if (out != product->out.data) {
+        cudaFree(out);
+    }
+    return best;
+}
+
+/* Puts the kept algorithm, or the one that is the fastest now, in front of the others. */
+static void put_fastest_first(struct fs_cuda *cuda, struct plan *plan, const struct fs_cuda_product *product)
+{
+    cublasLtMatmulAlgo_t first;
+    const size_t version = cublasLtGetVersion();
+    if (cuda->kept_choices[0] == '\0' || plan->count == 0) {
+        return;
+    }
+    if (!fs_cuda_find_choice(cuda, "products", version, &plan->shape, sizeof plan->shape, &first, sizeof first)) {
+        if (cuda->update.mode == FS_UPDATE_CAPTURE) {
+            return; /* nothing can be timed there, and every shape was rehearsed before */
+        }
+        first = plan->candidates[fastest(cuda, plan, product)];
+        if (cuda->fault.status != FS_OK ||
+            !fs_cuda_keep_choice(cuda, "products", version, &plan->shape, sizeof plan->shape, &first, sizeof first)) {
+            return;
+        }
+    }
+    if (plan->count == CANDIDATES) {
+        plan->count--;
+    }
+    memmove(plan->candidates + 1, plan->candidates, (size_t)plan->count * sizeof first);
+    plan->candidates[0] = first;
+    plan->count++;
+}
+
+/* --- plans that are kept --- */
+
 /* The plan for a product, made at its first use; NULL on a fault. */
 static struct plan *plan_of(struct fs_cuda *cuda, const struct fs_cuda_product *product)
 {
     struct fs_gemm *gemm = cuda->gemm;
-    const struct shape shape = shape_of(product);
+    const struct shape shape = shape_of(cuda, product);
     for (int i = 0; i < gemm->count; i++) {
         if (memcmp(&gemm->plans[i].shape, &shape, sizeof shape) == 0) {
             return &gemm->plans[i];
@@ -310,7 +409,12 @@ static struct plan *plan_of(struct fs_cuda *cuda, const struct fs_cuda_product *
     struct plan *plan = &gemm->plans[gemm->count];
     memset(plan, 0, sizeof *plan);
     plan->shape = shape;
-    if (!make_operation(cuda, plan, product) || !make_layouts(cuda, plan) || !propose(cuda, plan)) {
+    bool good = make_operation(cuda, plan, product) && make_layouts(cuda, plan) && propose(cuda, plan);
+    if (good) {
+        put_fastest_first(cuda, plan, product);
+        good = cuda->fault.status == FS_OK;
+    }
+    if (!good) {
         destroy_plan(plan);
         return NULL;
     }
@@ -340,12 +444,8 @@ bool fs_gemm_product(struct fs_cuda *cuda, const struct fs_cuda_product *product
     if (plan == NULL || plan->chosen == plan->count || !set_pointers(cuda, plan, product)) {
         return false;
     }
-    const float beta = product->accumulate ? 1 : 0;
     for (; plan->chosen < plan->count; plan->chosen++) { /* what the heuristic offers, the call may still refuse */
-        const cublasStatus_t status =
-            cublasLtMatmul(cuda->gemm->handle, plan->operation, &product->alpha, product->b.data, plan->a,
-                           product->a.data, plan->b, &beta, product->out.data, plan->d, product->out.data, plan->d,
-                           &plan->candidates[plan->chosen], cuda->gemm->workspace, WORKSPACE, cuda->stream);
+        const cublasStatus_t status = call(cuda, plan, product, &plan->candidates[plan->chosen], product->out.data);
         if (!refuses(status)) {
             LT_TRY(cuda, status);
             return true;

@@ -82,10 +82,12 @@ struct adamw_numbers {
 };
 
 /* The formulas of kernels/cpu/isa/optimiser.c. Flat buffers of floats; `wide` when each begins on 16 bytes. An average
- * may be not given. */
+ * may be not given. What products read is converted here, from registers: a pass of its own would read each number
+ * again. */
 struct adamw_operation {
     float *parameters, *gradients, *moment1, *moment2, *averages[2];
-    const float *norm2; /* stays on the device: an update waits for nothing */
+    struct span copies[3]; /* of the new parameters and averages, for products; each may be not given */
+    const float *norm2;    /* stays on the device: an update waits for nothing */
     const struct adamw_numbers *numbers;
     bool wide;
     __device__ struct span flat(float *data) const
@@ -113,10 +115,18 @@ struct adamw_operation {
         store_piece(flat(moment1), 0, col, count, m);
         store_piece(flat(moment2), 0, col, count, v);
         store_piece(flat(parameters), 0, col, count, w);
-        follow(averages[0], n.ema_decay[0], w, col, count);
-        follow(averages[1], n.ema_decay[1], w, col, count);
+        store_copy(copies[0], w, col, count);
+        follow(averages[0], copies[1], n.ema_decay[0], w, col, count);
+        follow(averages[1], copies[2], n.ema_decay[1], w, col, count);
     }
-    __device__ void follow(float *average, float towards, const struct piece &w, int64_t col, int count) const
+    __device__ static void store_copy(struct span copy, const struct piece &p, int64_t col, int count)
+    {
+        if (copy.data != NULL) {
+            store_piece(copy, 0, col, count, p);
+        }
+    }
+    __device__ void follow(float *average, struct span copy, float towards, const struct piece &w, int64_t col,
+                           int count) const
     {
         if (average != NULL) {
             struct piece p = load_piece(flat(average), 0, col, count);
@@ -124,6 +134,7 @@ struct adamw_operation {
                 p.v[k] += (1 - towards) * (w.v[k] - p.v[k]);
             }
             store_piece(flat(average), 0, col, count, p);
+            store_copy(copy, p, col, count);
         }
     }
 };
@@ -155,14 +166,16 @@ static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, s
     if (on_device == NULL) {
         return;
     }
-    const struct adamw_operation operation = {(float *)parameters.data,
-                                              (float *)gradients.data,
-                                              (float *)moment1.data,
-                                              (float *)moment2.data,
-                                              {(float *)averages[0].data, (float *)averages[1].data},
-                                              (const float *)settings->norm2.data,
-                                              (const struct adamw_numbers *)on_device,
-                                              wide};
+    const struct adamw_operation operation = {
+        (float *)parameters.data,
+        (float *)gradients.data,
+        (float *)moment1.data,
+        (float *)moment2.data,
+        {(float *)averages[0].data, (float *)averages[1].data},
+        {span_of(settings->copies[0]), span_of(settings->copies[1]), span_of(settings->copies[2])},
+        (const float *)settings->norm2.data,
+        (const struct adamw_numbers *)on_device,
+        wide};
     for_each_piece(cuda, operation, 1, parameters.cols);
 }
 

@@ -2,9 +2,10 @@
  * scratch memory has grown. The second is captured, instantiated and launched. From then on its operations are only
  * compared with what was kept (their names, and what they are given), what it uploads goes into pinned memory that the
  * graph copies from, and the end launches the graph: one call instead of some thousand. Numbers that change from update
- * to update travel the same way (fs_cuda_numbers). Whatever does not fit (no capture on this device, another sequence
- * of operations, memory that moved) means that nothing of the update was done: update_end says so, the caller does it
- * once more, and no graph is used again. */
+ * to update travel the same way (fs_cuda_numbers). A few keys are kept beside each other, each with a graph and pinned
+ * memory of its own; the one that was not used for the longest time gives way. Whatever does not fit (no capture on
+ * this device, another sequence of operations, memory that moved) means that nothing of the update was done: update_end
+ * says so, the caller does it once more, and no graph is used again. */
 #include "kernels/cuda/cuda.h"
 
 #define ALIGNMENT ((size_t)16)
@@ -70,14 +71,14 @@ bool fs_cuda_put(struct fs_cuda *cuda, void *device, const void *host, size_t by
     if (update->mode != FS_UPDATE_CAPTURE && update->mode != FS_UPDATE_REPLAY) {
         return put_at_once(cuda, (char *)device, (const char *)host, bytes);
     }
-    if (update->staged > update->staging_bytes) {
+    char *staging = update->current->staging + at;
+    if (update->staged > update->current->staging_bytes) {
         update->moved = true;
         return false;
     }
-    memcpy(update->staging + at, host, bytes);
+    memcpy(staging, host, bytes);
     return update->mode == FS_UPDATE_REPLAY ||
-           FS_CUDA_CHECK(cuda,
-                         cudaMemcpyAsync(device, update->staging + at, bytes, cudaMemcpyHostToDevice, cuda->stream));
+           FS_CUDA_CHECK(cuda, cudaMemcpyAsync(device, staging, bytes, cudaMemcpyHostToDevice, cuda->stream));
 }
 
 void *fs_cuda_numbers(struct fs_cuda *cuda, const void *host, size_t bytes)
@@ -98,38 +99,64 @@ static void give_up(struct fs_backend *backend, const char *why)
     backend->notice = cuda->notice;
 }
 
-static void forget(struct fs_cuda_update *update)
+static void forget(struct fs_cuda_kept *kept)
 {
-    if (update->graph != NULL) {
-        cudaGraphExecDestroy(update->graph);
+    if (kept->graph != NULL) {
+        cudaGraphExecDestroy(kept->graph);
     }
-    update->graph = NULL;
-    update->rehearsed = false;
+    kept->graph = NULL;
+    kept->rehearsed = false;
+    kept->used = 0;
 }
 
-static void free_staging(struct fs_cuda_update *update)
+static void forget_all(struct fs_cuda_update *update)
 {
-    if (update->staging != NULL) {
-        cudaFreeHost(update->staging);
+    for (struct fs_cuda_kept &kept : update->kept) {
+        forget(&kept);
     }
-    update->staging = NULL;
-    update->staging_bytes = 0;
+}
+
+static void free_staging(struct fs_cuda_kept *kept)
+{
+    if (kept->staging != NULL) {
+        cudaFreeHost(kept->staging);
+    }
+    kept->staging = NULL;
+    kept->staging_bytes = 0;
 }
 
 /* Staging memory for what the rehearsal uploaded; false when there is none. */
-static bool take_staging(struct fs_cuda_update *update)
+static bool take_staging(struct fs_cuda *cuda, struct fs_cuda_kept *kept, size_t bytes)
 {
-    if (update->staging_bytes < update->staged) {
-        free_staging(update);
+    if (kept->staging_bytes < bytes) {
         void *memory = NULL;
-        if (cudaMallocHost(&memory, update->staged) != cudaSuccess) {
+        if (!FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream))) { /* an earlier graph may still read it */
+            return false;
+        }
+        free_staging(kept);
+        if (cudaMallocHost(&memory, bytes) != cudaSuccess) {
             (void)cudaGetLastError();
             return false;
         }
-        update->staging = (char *)memory;
-        update->staging_bytes = update->staged;
+        kept->staging = (char *)memory;
+        kept->staging_bytes = bytes;
     }
     return true;
+}
+
+/* What is kept with this key, or a place for it. */
+static struct fs_cuda_kept *find_kept(struct fs_cuda_update *update, uint64_t key)
+{
+    struct fs_cuda_kept *oldest = update->kept;
+    for (struct fs_cuda_kept &kept : update->kept) {
+        if (kept.used > 0 && kept.key == key) {
+            return &kept;
+        }
+        oldest = kept.used < oldest->used ? &kept : oldest;
+    }
+    forget(oldest);
+    oldest->key = key;
+    return oldest;
 }
 
 static void update_begin(struct fs_backend *backend, uint64_t key)
@@ -141,18 +168,18 @@ static void update_begin(struct fs_backend *backend, uint64_t key)
     if (update->off || cuda->fault.status != FS_OK) {
         return;
     }
-    if (update->moved || key != update->key) {
-        forget(update);
+    if (update->moved) {
+        forget_all(update);
     }
-    update->key = key;
     update->moved = false;
-    if (update->graph != NULL) {
-        /* The launch before may still read the staging memory. */
-        if (FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream))) {
-            update->mode = FS_UPDATE_REPLAY;
-        }
-    } else if (!update->rehearsed) {
+    update->current = find_kept(update, key);
+    update->current->used = ++update->begun;
+    if (!update->current->rehearsed) {
         update->mode = FS_UPDATE_REHEARSE;
+    } else if (!FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream))) { /* a launch may still read the staging */
+        return;
+    } else if (update->current->graph != NULL) {
+        update->mode = FS_UPDATE_REPLAY;
     } else if (cudaStreamBeginCapture(cuda->stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess) {
         update->mode = FS_UPDATE_CAPTURE;
     } else { /* and this update runs as it comes */
@@ -168,8 +195,8 @@ static bool instantiate(struct fs_cuda *cuda)
     struct fs_cuda_update *update = &cuda->update;
     cudaGraph_t captured = NULL;
     bool good = cudaStreamEndCapture(cuda->stream, &captured) == cudaSuccess && captured != NULL && !update->moved &&
-                update->sequence == update->expected && cuda->fault.status == FS_OK;
-    good = good && cudaGraphInstantiate(&update->graph, captured, 0) == cudaSuccess;
+                update->sequence == update->current->expected && cuda->fault.status == FS_OK;
+    good = good && cudaGraphInstantiate(&update->current->graph, captured, 0) == cudaSuccess;
     if (captured != NULL) {
         cudaGraphDestroy(captured);
     }
@@ -180,12 +207,13 @@ static bool update_end(struct fs_backend *backend)
 {
     struct fs_cuda *cuda = (struct fs_cuda *)backend->state;
     struct fs_cuda_update *update = &cuda->update;
+    struct fs_cuda_kept *kept = update->current;
     const enum fs_cuda_update_mode mode = update->mode;
     update->mode = FS_UPDATE_NONE;
     if (mode == FS_UPDATE_REHEARSE) {
-        update->expected = update->sequence;
-        update->rehearsed = cuda->fault.status == FS_OK && !update->moved && take_staging(update);
-        if (cuda->fault.status == FS_OK && !update->moved && !update->rehearsed) {
+        kept->expected = update->sequence;
+        kept->rehearsed = cuda->fault.status == FS_OK && !update->moved && take_staging(cuda, kept, update->staged);
+        if (cuda->fault.status == FS_OK && !update->moved && !kept->rehearsed) {
             give_up(backend, "there is no pinned host memory for what it uploads");
         }
         return true;
@@ -194,20 +222,20 @@ static bool update_end(struct fs_backend *backend)
         return true;
     }
     const bool was_good = cuda->fault.status == FS_OK;
-    const bool kept = mode == FS_UPDATE_CAPTURE ? instantiate(cuda)
-                                                : was_good && !update->moved && update->sequence == update->expected;
-    if (kept) {
+    const bool good = mode == FS_UPDATE_CAPTURE ? instantiate(cuda)
+                                                : was_good && !update->moved && update->sequence == kept->expected;
+    if (good) {
         cuda->operation = "an update's graph";
-        FS_CUDA_CHECK(cuda, cudaGraphLaunch(update->graph, cuda->stream));
+        FS_CUDA_CHECK(cuda, cudaGraphLaunch(kept->graph, cuda->stream));
         return true;
     }
-    const char *why = !was_good                              ? cuda->fault.text
-                      : update->moved                        ? "memory moved, or was waited for, within an update"
-                      : update->sequence != update->expected ? "an update differs from the one before it"
-                      : cuda->fault.status != FS_OK          ? cuda->fault.text
-                                                             : "the capture cannot be made into a graph";
+    const char *why = !was_good                            ? cuda->fault.text
+                      : update->moved                      ? "memory moved, or was waited for, within an update"
+                      : update->sequence != kept->expected ? "an update differs from the one before it"
+                      : cuda->fault.status != FS_OK        ? cuda->fault.text
+                                                           : "the capture cannot be made into a graph";
     give_up(backend, why);
-    forget(update);
+    forget_all(update);
     (void)cudaGetLastError(); /* of the capture */
     cuda->fault.status = FS_OK;
     return false;
@@ -233,10 +261,14 @@ fs_status fs_cuda_start_update(struct fs_cuda *cuda, struct fs_error *error)
 
 void fs_cuda_end_update(struct fs_cuda *cuda)
 {
-    forget(&cuda->update);
-    free_staging(&cuda->update);
+    forget_all(&cuda->update);
+    if (cuda->stream != NULL) {
+        cudaStreamSynchronize(cuda->stream); /* a copy may still read pinned memory */
+    }
+    for (struct fs_cuda_kept &kept : cuda->update.kept) {
+        free_staging(&kept);
+    }
     if (cuda->update.ring != NULL) {
-        cudaStreamSynchronize(cuda->stream); /* a copy may still read it */
         cudaFreeHost(cuda->update.ring);
     }
     cudaFree(cuda->update.numbers);

@@ -34,6 +34,24 @@ struct cuda_host_preference {
 #define WORKSPACE_NEEDED 65536
 #define PROPOSALS 3 /* at most, of one heuristic */
 
+static int last_algorithm, products;
+static double seconds;
+
+extern "C" int cuda_host_last_algorithm(void)
+{
+    return last_algorithm;
+}
+
+extern "C" int cuda_host_products(void)
+{
+    return products;
+}
+
+double cuda_host_seconds()
+{
+    return seconds;
+}
+
 static cublasStatus_t refuse(cublasStatus_t status, const char *what)
 {
     device_fault(cudaSuccess, "cuBLASLt: %s", what);
@@ -41,6 +59,11 @@ static cublasStatus_t refuse(cublasStatus_t status, const char *what)
 }
 
 /* --- objects --- */
+
+size_t cublasLtGetVersion(void)
+{
+    return 130001;
+}
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
 {
@@ -385,6 +408,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
          !device_owns(operation->aux, (size_t)(operation->ld_aux * (n - 1) + m) * size_of(type)))) {
         return refuse(CUBLAS_STATUS_INVALID_VALUE, "an epilogue's bias or auxiliary matrix outside device memory");
     }
+    last_algorithm = (int)algorithm->data[6];
+    products++;
+    seconds += cuda_host.product_seconds[last_algorithm];
     device_open();
     for (int32_t batch = 0; batch < d_layout->batch; batch++) {
         const std::vector<float> rows = packed(a, a_layout, batch * a_layout->step, m, k, ta);

@@ -24,6 +24,7 @@ struct cuda_host_settings {
     int fail_allocation, fail_copy, fail_launch; /* which one from now on fails: 1 the next; 0 none */
     bool refuse_capture;                         /* this device captures no streams */
     bool refuse_pinned;                          /* the host has no pinned memory */
+    int product_seconds[3];                      /* that the algorithms of a heuristic take, by their place */
     bool late_copies; /* copies from the host read it when the device comes to something else, as they may */
 };
 extern struct cuda_host_settings cuda_host;
@@ -36,6 +37,9 @@ const char *cuda_host_report(void);
 size_t cuda_host_memory_used(void);
 int cuda_host_allocations(void);
 int cuda_host_graph_launches(void);
+/* The place of the algorithm that the last product was done with, among those of the heuristic; products so far. */
+int cuda_host_last_algorithm(void);
+int cuda_host_products(void);
 /* The device that calls go to. */
 int cuda_host_device(void);
 

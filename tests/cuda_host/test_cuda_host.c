@@ -10,6 +10,7 @@
 #include "metrics/resize.h"
 #include "tests/cuda_host/cuda_host.h"
 #include "tests/support/backend_network.h"
+#include "tests/support/folder.h"
 #include "tests/support/network.h"
 
 struct fs_backend *fs_cuda_backend(struct fs_error *error);
@@ -338,6 +339,44 @@ static void test_graph_of_other_operands(void **state)
     }
 }
 
+/* Several updates by turns are kept beside each other, each with what it uploads; with more of them than there is room
+ * for, those that come again in time. */
+static void test_several_graphs(void **state)
+{
+    (void)state;
+    enum { KEYS = 4, ROUNDS = 5 };
+    struct fs_backend *backend = open_backend();
+    const struct fs_view x = zeros(backend, KEYS + 1, 8), y = zeros(backend, KEYS + 1, 8);
+    float row[8], want[KEYS + 1] = {0};
+    for (int keys = KEYS; keys <= KEYS + 1; keys++) {
+        const int before = cuda_host_graph_launches();
+        for (int round = 0; round < ROUNDS; round++) {
+            for (int key = 0; key < keys; key++) {
+                for (int i = 0; i < 8; i++) {
+                    row[i] = (float)(100 * key + round);
+                }
+                do {
+                    backend->update_begin(backend, 10 + (uint64_t)key);
+                    backend->upload(backend, fs_view_rows(y, key, 1).data, row, sizeof row);
+                    backend->add(backend, fs_view_rows(x, key, 1), fs_view_rows(x, key, 1), fs_view_rows(y, key, 1));
+                } while (!backend->update_end(backend));
+                want[key] += row[0];
+                memset(row, 0, sizeof row);
+            }
+        }
+        for (int key = 0; key < keys; key++) {
+            assert_true(first_number(backend, fs_view_rows(x, key, 1)) == want[key]);
+        }
+        /* One too many, in turn: from the first time that it comes, each gives way before it comes again. */
+        assert_int_equal(cuda_host_graph_launches() - before, keys == KEYS ? KEYS * (ROUNDS - 1) : KEYS);
+    }
+    assert_null(backend->notice);
+    assert_string_equal(cuda_host_report(), "");
+    backend->release(backend, x.data);
+    backend->release(backend, y.data);
+    close_backend(backend);
+}
+
 /* --- copies from the host --- */
 
 /* Memory is refilled as soon as an upload returns, and the device reads it late: what arrives is what was there, also
@@ -424,6 +463,83 @@ static void test_refused_algorithms(void **state)
     expect_sums(backend, 64, 0, "cuBLASLt has no algorithm");
     close_backend(backend);
     assert_string_equal(cuda_host_report(), "");
+}
+
+/* w ← w + dyᵀ·x of ones, twice: what a product adds to is not changed by calls that are only timed. */
+static void expect_added(struct fs_backend *backend, int64_t rows)
+{
+    struct fs_error error;
+    const struct fs_view dy = zeros(backend, rows, 8), x = zeros(backend, rows, 16), w = zeros(backend, 8, 16);
+    backend->fill(backend, dy, 1);
+    backend->fill(backend, x, 1);
+    for (int i = 1; i <= 2; i++) {
+        backend->linear_backward(backend, fs_no_view(), w, fs_no_view(), dy, x, w, fs_no_view());
+        assert_true(first_number(backend, w) == (float)(i * rows));
+    }
+    assert_int_equal(backend->synchronise(backend, &error), FS_OK);
+    backend->release(backend, dy.data);
+    backend->release(backend, x.data);
+    backend->release(backend, w.data);
+}
+
+/* A backend whose products are timed, with so many seconds for each algorithm. */
+static struct fs_backend *open_timed(const char *folder, int first, int second, int third)
+{
+    const int seconds[3] = {first, second, third};
+    setenv("FEWSTEP_CUDA_PRODUCTS", folder, 1);
+    struct fs_backend *backend = open_backend();
+    unsetenv("FEWSTEP_CUDA_PRODUCTS");
+    memcpy(cuda_host.product_seconds, seconds, sizeof seconds);
+    return backend;
+}
+
+/* The fastest algorithm is taken, then by every process, as the folder has it: whatever the clock says later, and also
+ * where the file's last line was cut. What the call refuses gives way as ever. Without a folder nothing is timed. */
+static void test_timed_products(void **state)
+{
+    (void)state;
+    char folder[1024], path[1200];
+    snprintf(folder, sizeof folder, "%s", test_path("products"));
+    for (int i = 0; i < 3; i++) {
+        struct fs_backend *backend = i == 0 ? open_timed(folder, 5, 2, 3) : open_timed(folder, 1, 9, 9);
+        const int before = cuda_host_products();
+        expect_added(backend, 40);
+        assert_int_equal(cuda_host_last_algorithm(), 1);
+        assert_int_equal(cuda_host_products() - before, i == 0 ? 3 * 6 + 2 : 2);
+        close_backend(backend);
+        snprintf(path, sizeof path, "%s/products-CUDA-on-the-host-130001.txt", folder);
+        FILE *file = fopen(path, "a");
+        assert_non_null(file);
+        fputs("00ff", file);
+        fclose(file);
+    }
+    cuda_host.refuse_algorithms = 2;
+    struct fs_backend *backend = open_timed(folder, 1, 1, 1);
+    expect_added(backend, 40);
+    assert_int_equal(cuda_host_last_algorithm(), 2);
+    close_backend(backend);
+    cuda_host_reset();
+    backend = open_timed("", 3, 2, 1);
+    expect_added(backend, 40);
+    assert_int_equal(cuda_host_last_algorithm(), 0);
+    close_backend(backend);
+    assert_string_equal(cuda_host_report(), "");
+}
+
+/* A folder that cannot be written: the first product says so. */
+static void test_timed_products_unwritable(void **state)
+{
+    (void)state;
+    struct fs_error error;
+    struct fs_backend *backend = open_timed("/dev/null/products", 1, 1, 1);
+    const struct fs_view x = zeros(backend, 8, 8), y = zeros(backend, 8, 8);
+    backend->linear_forward(backend, y, x, x, fs_no_view(), FS_LINEAR, fs_no_view());
+    assert_int_equal(backend->synchronise(backend, &error), FS_FAILED);
+    assert_non_null(strstr(error.text, "FEWSTEP_CUDA_PRODUCTS"));
+    assert_non_null(strstr(error.text, "Not a directory"));
+    backend->release(backend, x.data);
+    backend->release(backend, y.data);
+    close_backend(backend);
 }
 
 /* --- several devices --- */
@@ -631,6 +747,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_graph_given_up, start),
         cmocka_unit_test_setup(test_graph_with_download, start),
         cmocka_unit_test_setup(test_graph_of_other_operands, start),
+        cmocka_unit_test_setup(test_several_graphs, start),
+        cmocka_unit_test_setup(test_timed_products, start),
+        cmocka_unit_test_setup(test_timed_products_unwritable, start),
         cmocka_unit_test_setup(test_uploads_are_taken_at_once, start),
         cmocka_unit_test_setup(test_refused_algorithms, start),
         cmocka_unit_test_setup(test_device_of_the_local_rank, start),

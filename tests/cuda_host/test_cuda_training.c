@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "harness/checkpoint/checkpoint.h"
+#include "harness/sample/generator.h"
 #include "harness/train/trainer.h"
 #include "kernels/base/file.h"
 #include "kernels/base/hash.h"
@@ -211,6 +212,57 @@ static void test_one_pool(void **state)
     assert_in_range(taken.allocations, 4, 10); /* products, numbers, the pool, scratch memory that grows */
 }
 
+/* Samples of a network with random weights, in batches of `rows`, which half of the free memory allows; free() them. */
+static float *draw_samples(int batches, int *rows)
+{
+    struct fs_error error;
+    struct fs_generator generator;
+    struct fs_backend *backend = fs_cuda_backend(&error);
+    assert_non_null(backend);
+    cuda_host.memory = cuda_host_memory_used() + 600000;
+    must(fs_generator_open(&generator, backend, &experiment.runs[0], &dataset.shape, NULL, FS_WEIGHTS_EMA, &error),
+         &error);
+    cuda_host.memory = (size_t)1 << 30;
+    backend->normals(backend, generator.weights.values, (struct fs_random_key){3, FS_STREAM_TEST, 0, 0}, 0);
+    *rows = generator.sampler.capacity;
+    const int64_t count = (int64_t)batches * *rows + 1; /* and one row that is none of them */
+    float *samples = calloc((size_t)count, (size_t)generator.sampler.dim * sizeof *samples);
+    assert_non_null(samples);
+    must(fs_generate(&generator, 1, 0, count, 2, 1.5, samples, &error), &error);
+    fs_generator_close(&generator);
+    backend->destroy(backend);
+    assert_string_equal(cuda_host_report(), "");
+    return samples;
+}
+
+/* A sampler's passes, with and without label, are graphs from the second batch on, and change no bit. */
+static void test_sampling_by_graphs(void **state)
+{
+    (void)state;
+    enum { BATCHES = 4 };
+    const struct fs_config shortcut = experiment.runs[0];
+    int rows[2], launches[2];
+    float *samples[2];
+    experiment.runs[0].method = fs_method_find("flow-matching");
+    fs_mock_default_settings(experiment.runs[0].method, &experiment.runs[0].settings);
+    for (int i = 0; i < 2; i++) {
+        setenv("FEWSTEP_CUDA_GRAPH", i == 0 ? "auto" : "off", 1);
+        cuda_host_reset();
+        samples[i] = draw_samples(BATCHES, &rows[i]);
+        launches[i] = cuda_host_graph_launches();
+    }
+    unsetenv("FEWSTEP_CUDA_GRAPH");
+    print_message("%d rows at once, %d graphs launched\n", rows[0], launches[0]);
+    assert_in_range(rows[0], 2, 64);
+    assert_int_equal(rows[0], rows[1]);
+    assert_memory_equal(samples[0], samples[1],
+                        (size_t)(BATCHES * rows[0] + 1) * (size_t)fs_shape_dim(&dataset.shape) * sizeof(float));
+    assert_true(launches[0] >= (BATCHES - 2) * 4 && launches[1] == 0);
+    free(samples[0]);
+    free(samples[1]);
+    experiment.runs[0] = shortcut;
+}
+
 static void test_too_small(void **state)
 {
     (void)state;
@@ -328,6 +380,7 @@ int main(void)
         cmocka_unit_test_setup(test_phases_with_a_tangent, start),
         cmocka_unit_test_setup(test_out_of_memory_in_the_middle, start),
         cmocka_unit_test_setup(test_one_pool, start),
+        cmocka_unit_test_setup(test_sampling_by_graphs, start),
         cmocka_unit_test_setup(test_too_small, start),
         cmocka_unit_test_setup(test_methods_rows, start),
     };

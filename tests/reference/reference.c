@@ -147,6 +147,7 @@ struct fs_backend *fs_reference_backend(struct fs_error *error)
         .name = "reference",
         .variant = "float64",
         .real = FS_F64,
+        .pass_tokens = 8192,
         .state = reference,
         .destroy = destroy,
         .allocate = allocate,

@@ -101,6 +101,11 @@ static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, s
                 *average = a.ema_decay[k] * *average + (1 - (double)a.ema_decay[k]) * *w;
             }
         }
+        for (int k = 0; k < 3; k++) {
+            if (a.copies[k].data != NULL) {
+                *fs_at(a.copies[k], 0, i) = k == 0 ? *w : *fs_at(averages[k - 1], 0, i);
+            }
+        }
     }
 }
 

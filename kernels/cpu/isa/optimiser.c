@@ -89,7 +89,7 @@ static struct rates rates_of(const struct fs_adamw *adamw)
  * a ← decay·a + (1 − decay)·w: weights of k updates ago count (1 − decay)·decay^k. All of it is one pass, as an update
  * of this kind is as long as its memory traffic. */
 static void adamw_chunk(const struct rates *rates, struct span parameters, struct span gradients, struct span moment1,
-                        struct span moment2, const struct span averages[2], int64_t count)
+                        struct span moment2, const struct span averages[2], const struct span copies[3], int64_t count)
 {
     for (int64_t j = 0; j < count; j += FS_WIDTH) {
         const int64_t n = count - j;
@@ -102,13 +102,27 @@ static void adamw_chunk(const struct rates *rates, struct span parameters, struc
         span_store(moment1, j, n, m);
         span_store(moment2, j, n, v);
         span_store(parameters, j, n, fresh);
+        if (copies[0].data != NULL) {
+            span_store(copies[0], j, n, fresh);
+        }
         for (int k = 0; k < 2; k++) {
-            if (averages[k].data != NULL) {
-                const vf old = span_load(averages[k], j, n);
-                span_store(averages[k], j, n, vf_fma(vf_all(1 - rates->ema_decay[k]), fresh - old, old));
+            if (averages[k].data == NULL) {
+                continue;
+            }
+            const vf old = span_load(averages[k], j, n),
+                     moved = vf_fma(vf_all(1 - rates->ema_decay[k]), fresh - old, old);
+            span_store(averages[k], j, n, moved);
+            if (copies[1 + k].data != NULL) {
+                span_store(copies[1 + k], j, n, moved);
             }
         }
     }
+}
+
+/* From element `first` of a view that may be not given. */
+static struct span span_from(struct fs_view view, int64_t first)
+{
+    return view.data != NULL ? span_of(view, 0, first) : (struct span){NULL, false};
 }
 
 static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, struct fs_view parameters,
@@ -125,14 +139,11 @@ static void adamw(struct fs_backend *backend, const struct fs_adamw *settings, s
 #pragma omp parallel for num_threads(cpu->threads) schedule(static)
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
         const int64_t first = chunk * CHUNK;
-        struct span average[2] = {{NULL, false}, {NULL, false}};
-        for (int k = 0; k < 2; k++) {
-            if (averages[k].data != NULL) {
-                average[k] = span_of(averages[k], 0, first);
-            }
-        }
+        const struct span average[2] = {span_from(averages[0], first), span_from(averages[1], first)};
+        const struct span copies[3] = {span_from(settings->copies[0], first), span_from(settings->copies[1], first),
+                                       span_from(settings->copies[2], first)};
         adamw_chunk(&rates, span_of(parameters, 0, first), span_of(gradients, 0, first), span_of(moment1, 0, first),
-                    span_of(moment2, 0, first), average, n - first < CHUNK ? n - first : CHUNK);
+                    span_of(moment2, 0, first), average, copies, n - first < CHUNK ? n - first : CHUNK);
     }
 }
 

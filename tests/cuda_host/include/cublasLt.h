@@ -69,6 +69,7 @@ typedef struct cuda_host_operation *cublasLtMatmulDesc_t;
 typedef struct cuda_host_layout *cublasLtMatrixLayout_t;
 typedef struct cuda_host_preference *cublasLtMatmulPreference_t;
 
+size_t cublasLtGetVersion(void);
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle);
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle);
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *operation, cublasComputeType_t compute,

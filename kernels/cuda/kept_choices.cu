@@ -1,0 +1,93 @@
+/* Choices that were measured once and are kept in a file, so that every later process on the same device makes the same
+ * ones, and with them the same bits. A line is "key value\n" in hexadecimal digits; the first line with a key counts.
+ * Lines are only ever appended, each by one call: of several processes that measure the same, all take what came first.
+ */
+#include "kernels/cuda/cuda.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LINE_ROOM 1024
+
+/* "FOLDER/products-NVIDIA-H100-130001.txt": what is measured depends on the device and the library. */
+static bool path_of(struct fs_cuda *cuda, const char *kind, size_t version, char path[PATH_MAX])
+{
+    char name[sizeof cuda->variant];
+    size_t length = 0;
+    for (const char *c = cuda->variant; *c != '\0'; c++) {
+        name[length++] = isalnum((unsigned char)*c) ? *c : '-';
+    }
+    name[length] = '\0';
+    const int needed = snprintf(path, PATH_MAX, "%s/%s-%s-%zu.txt", cuda->kept_choices, kind, name, version);
+    return needed > 0 && needed < PATH_MAX;
+}
+
+static void write_hex(const void *bytes, size_t count, char *text)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < count; i++) {
+        const unsigned char byte = ((const unsigned char *)bytes)[i];
+        text[2 * i] = digits[byte >> 4];
+        text[2 * i + 1] = digits[byte & 15];
+    }
+    text[2 * count] = '\0';
+}
+
+/* Of digits that write_hex wrote; false where there are others. */
+static bool read_hex(const char *text, void *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        unsigned byte;
+        if (!isxdigit((unsigned char)text[2 * i]) || sscanf(text + 2 * i, "%2x", &byte) != 1) {
+            return false;
+        }
+        ((unsigned char *)bytes)[i] = (unsigned char)byte;
+    }
+    return true;
+}
+
+bool fs_cuda_find_choice(struct fs_cuda *cuda, const char *kind, size_t version, const void *key, size_t key_bytes,
+                         void *value, size_t value_bytes)
+{
+    char path[PATH_MAX], line[LINE_ROOM], wanted[LINE_ROOM];
+    const size_t length = 2 * key_bytes + 1 + 2 * value_bytes;
+    FILE *file = length + 2 < LINE_ROOM && path_of(cuda, kind, version, path) ? fopen(path, "r") : NULL;
+    bool found = false;
+    write_hex(key, key_bytes, wanted);
+    while (file != NULL && !found && fgets(line, sizeof line, file) != NULL) {
+        found = strlen(line) == length + 1 && line[length] == '\n' && line[2 * key_bytes] == ' ' &&
+                memcmp(line, wanted, 2 * key_bytes) == 0 && read_hex(line + 2 * key_bytes + 1, value, value_bytes);
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return found;
+}
+
+bool fs_cuda_keep_choice(struct fs_cuda *cuda, const char *kind, size_t version, const void *key, size_t key_bytes,
+                         void *value, size_t value_bytes)
+{
+    char path[PATH_MAX] = "", line[LINE_ROOM];
+    const size_t length = 2 * key_bytes + 1 + 2 * value_bytes;
+    (void)mkdir(cuda->kept_choices, 0777);
+    int file = -1;
+    if (length + 2 < LINE_ROOM && path_of(cuda, kind, version, path)) {
+        write_hex(key, key_bytes, line);
+        line[2 * key_bytes] = ' ';
+        write_hex(value, value_bytes, line + 2 * key_bytes + 1);
+        line[length] = '\n';
+        file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    }
+    const bool written = file >= 0 && write(file, line, length + 1) == (ssize_t)(length + 1);
+    const int reason = errno;
+    const bool closed = file < 0 || close(file) == 0;
+    if (!written || !closed) {
+        fs_fail(&cuda->fault, FS_FAILED, "cuda: %s: FEWSTEP_CUDA_PRODUCTS: a choice cannot be written to %s: %s",
+                cuda->operation, path, strerror(reason));
+        return false;
+    }
+    return fs_cuda_find_choice(cuda, kind, version, key, key_bytes, value, value_bytes);
+}
