@@ -11,7 +11,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-pr
 # No contraction anywhere but where a file asks for it: the same bits from each compiler and instruction set.
 CFLAGS := -std=c17 $(OPTIMISE) -g -fopenmp -ffp-contract=off $(WARNINGS) $(SAN) -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE
 CPPFLAGS := -I. -MMD -MP
-LDLIBS := -ldnnl -llapacke -lopenblas -lfftw3 -lyaml -lsqlite3 -ljansson -lz -lzip -lpng -ljpeg -lmd -lm
+LDLIBS := -ldnnl -llapacke -lopenblas -lfftw3 -lyaml -lsqlite3 -ljansson -lz -lzip -lpng -ljpeg -lnettle -lm
 
 # --- what is built ---
 
@@ -41,7 +41,7 @@ help: ## this list
 # --- what a fresh machine needs ---
 
 PACKAGES := gcc g++ make libdnnl-dev libopenblas-dev liblapacke-dev libfftw3-dev libyaml-dev libsqlite3-dev libjansson-dev \
-            zlib1g-dev libzip-dev libpng-dev libjpeg-dev libmd-dev libcmocka-dev sqlite3 dataset-fashion-mnist
+            zlib1g-dev libzip-dev libpng-dev libjpeg-dev nettle-dev libcmocka-dev sqlite3 dataset-fashion-mnist
 RECOMMENDED_PACKAGES := libopenmpi-dev openmpi-bin
 LINT_PACKAGES := clang-format clang-tidy cppcheck libomp-dev
 FUZZ_PACKAGES := clang libomp-dev

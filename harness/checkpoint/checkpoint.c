@@ -25,31 +25,80 @@ fs_status fs_checkpoint_path(const char *folder, int64_t update, char path[FS_PA
 
 /* --- writing --- */
 
-static fs_status write_tensors(const char *path, const struct fs_dit *dit, const struct fs_checkpoint *checkpoint,
-                               const struct fs_tensor_metadata *metadata, int metadata_count, struct fs_tensor *tensors,
-                               char (*names)[NAME_MAX_LENGTH], float *values, struct fs_error *error)
+/* A checkpoint's tensors as the file has them, each made when it is written. */
+struct export
 {
-    int parameters, count = 0;
-    const struct fs_parameter *table = fs_dit_parameters(dit, &parameters);
-    for (int c = 0; c < FS_COPIES; c++) {
-        for (int i = 0; checkpoint->copies[c] && i < parameters; i++, count++) {
-            snprintf(names[count], NAME_MAX_LENGTH, "%s%s", prefixes[c], table[i].name);
-            tensors[count] = (struct fs_tensor){.name = names[count], .type = FS_F32, .data = values};
-            tensors[count].rank = fs_dit_export_shape(dit, &table[i], tensors[count].shape);
-            fs_dit_export_parameter(dit, &table[i], checkpoint->copies[c], values);
-            values += table[i].rows * table[i].cols;
-        }
+    const struct fs_dit *dit;
+    const struct fs_checkpoint *checkpoint;
+    const struct fs_parameter *table;
+    int parameters, tensor_count;
+    struct fs_tensor *tensors;
+    char(*names)[NAME_MAX_LENGTH];
+    float *room; /* the largest of them */
+};
+
+/* The copy and the parameter that a tensor is. */
+static enum fs_copy copy_of(const struct export *export, int tensor)
+{
+    int before = tensor / export->parameters, copy = 0;
+    while (!export->checkpoint->copies[copy] || before-- > 0) {
+        copy++;
     }
-    return fs_tensor_file_write(path, tensors, count, metadata, metadata_count, error);
+    return (enum fs_copy)copy;
+}
+
+static const void *export_tensor(void *owner, int i)
+{
+    const struct export *export = owner;
+    const struct fs_parameter *parameter = &export->table[i % export->parameters];
+    fs_dit_export_parameter(export->dit, parameter, export->checkpoint->copies[copy_of(export, i)], export->room);
+    return export->room;
+}
+
+static fs_status create_export(struct export *export, struct fs_error *error)
+{
+    int64_t largest = 0;
+    int copies = 0;
+    export->table = fs_dit_parameters(export->dit, &export->parameters);
+    for (int c = 0; c < FS_COPIES; c++) {
+        copies += export->checkpoint->copies[c] != NULL;
+    }
+    for (int i = 0; i < export->parameters; i++) {
+        const int64_t numbers = export->table[i].rows * export->table[i].cols;
+        largest = numbers > largest ? numbers : largest;
+    }
+    export->tensor_count = copies * export->parameters;
+    const size_t count = (size_t) export->tensor_count;
+    export->tensors = fs_allocate(count, sizeof *export->tensors, "a checkpoint", error);
+    export->names = fs_allocate(count, sizeof *export->names, "a checkpoint", error);
+    export->room = fs_allocate((size_t)largest, sizeof *export->room, "a checkpoint", error);
+    if (!export->tensors || !export->names || !export->room) {
+        return error->status;
+    }
+    for (int i = 0; i < export->tensor_count; i++) {
+        const struct fs_parameter *parameter = &export->table[i % export->parameters];
+        snprintf(export->names[i], NAME_MAX_LENGTH, "%s%s", prefixes[copy_of(export, i)], parameter->name);
+        export->tensors[i] = (struct fs_tensor){.name = export->names[i], .type = FS_F32};
+        export->tensors[i].rank = fs_dit_export_shape(export->dit, parameter, export->tensors[i].shape);
+    }
+    return FS_OK;
+}
+
+static void destroy_export(struct export *export)
+{
+    free(export->tensors);
+    free(export->names);
+    free(export->room);
 }
 
 fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, const struct fs_config *config,
-                              const struct fs_checkpoint *checkpoint, char path[FS_PATH_ROOM], struct fs_error *error)
+                              const struct fs_checkpoint *checkpoint, struct fs_checkpoint_file *file,
+                              struct fs_error *error)
 {
     char update[24], restarts[24];
     snprintf(update, sizeof update, "%" PRId64, checkpoint->update);
     snprintf(restarts, sizeof restarts, "%d", checkpoint->restarts);
-    FS_TRY(fs_checkpoint_path(folder, checkpoint->update, path, error));
+    FS_TRY(fs_checkpoint_path(folder, checkpoint->update, file->path, error));
     const bool inv_d = config->model.attention_scale == FS_SCALE_INV_D;
     const struct fs_tensor_metadata metadata[] = {
         {"attention_scale", inv_d ? "inv_d" : "inv_sqrt_d"},
@@ -62,22 +111,13 @@ fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, cons
         {"restarts", restarts}, /* only where there was one */
     };
     const int metadata_count = (int)(sizeof metadata / sizeof *metadata) - (checkpoint->restarts == 0);
-    int parameters, copies = 0;
-    (void)fs_dit_parameters(dit, &parameters);
-    for (int c = 0; c < FS_COPIES; c++) {
-        copies += checkpoint->copies[c] != NULL;
+    struct export export = {.dit = dit, .checkpoint = checkpoint};
+    fs_status status = create_export(&export, error);
+    if (status == FS_OK) {
+        status = fs_tensor_file_write_made(file->path, export.tensors, export.tensor_count, metadata, metadata_count,
+                                           export_tensor, &export, file->sha256, &file->bytes, error);
     }
-    const size_t count = (size_t)(parameters * copies);
-    const size_t values_count = (size_t)copies * (size_t)fs_dit_parameter_count(dit);
-    struct fs_tensor *tensors = fs_allocate(count, sizeof *tensors, "a checkpoint", error);
-    char(*names)[NAME_MAX_LENGTH] = fs_allocate(count, sizeof *names, "a checkpoint", error);
-    float *values = fs_allocate(values_count, sizeof(float), "a checkpoint", error);
-    const fs_status status = tensors && names && values ? write_tensors(path, dit, checkpoint, metadata, metadata_count,
-                                                                        tensors, names, values, error)
-                                                        : error->status;
-    free(values);
-    free(names);
-    free(tensors);
+    destroy_export(&export);
     return status;
 }
 

@@ -26,9 +26,17 @@ struct fs_checkpoint {
     const char *source_hash;
 };
 
-/* Writes OUT/runs/ID/checkpoint-UPDATE.safetensors atomically: `path` [1024] receives its name. */
+/* A checkpoint on the disk. */
+struct fs_checkpoint_file {
+    char path[FS_PATH_ROOM], sha256[FS_HASH_TEXT];
+    int64_t bytes;
+};
+
+/* Writes OUT/runs/ID/checkpoint-UPDATE.safetensors atomically, and hashes it as it goes. Reads `dit` and `config` only,
+ * so a thread of its own may do it. */
 fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, const struct fs_config *config,
-                              const struct fs_checkpoint *checkpoint, char path[FS_PATH_ROOM], struct fs_error *error);
+                              const struct fs_checkpoint *checkpoint, struct fs_checkpoint_file *file,
+                              struct fs_error *error);
 
 /* Reads the copies that are not NULL in `checkpoint` (each must be there; wrong shapes, missing parameters, another
  * model or a NaN are FS_USAGE) and the update. `run` and `source_hash` are left alone. */

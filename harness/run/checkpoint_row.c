@@ -10,8 +10,9 @@
 #include "harness/store/query.h"
 #include "kernels/base/hash.h"
 
-fs_status fs_checkpoint_row_write(struct fs_store *store, const char *run, int64_t update, const char *path,
-                                  struct fs_error *error)
+/* The row of a file that has none. */
+static fs_status write_row(struct fs_store *store, const char *run, int64_t update, const char *path,
+                           struct fs_error *error)
 {
     char sha256[FS_HASH_TEXT];
     struct stat about;
@@ -48,7 +49,7 @@ fs_status fs_checkpoint_row_check(struct fs_store *store, const char *run, int64
     FS_TRY(find_row(store, run, update, &known, recorded, error));
     if (!recorded[0]) {
         FS_TRY(fs_checkpoint_check(path, run, update, error));
-        return record && known ? fs_checkpoint_row_write(store, run, update, path, error) : FS_OK;
+        return record && known ? write_row(store, run, update, path, error) : FS_OK;
     }
     FS_TRY(fs_sha256_file(path, found, error));
     return strcmp(found, recorded) == 0

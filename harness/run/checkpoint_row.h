@@ -6,10 +6,6 @@
 
 #include "harness/store/store.h"
 
-/* Writes the row of a file that was just written: update, path, SHA-256 and size. */
-fs_status fs_checkpoint_row_write(struct fs_store *store, const char *run, int64_t update, const char *path,
-                                  struct fs_error *error);
-
 /* Before a checkpoint is scored, sampled or gone on from: whether the file is the one that the database knows. FS_USAGE
  * where its SHA-256 is another. A file without a row (a process was killed between the two) is judged by itself: its
  * structure, its run, its update, and that each number is finite; with `record` it gets its row, if its run has one. */

@@ -2,6 +2,7 @@
 #include "harness/run/dry_run.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -46,8 +47,8 @@ struct dry_run {
         char hash[FS_HASH_TEXT];    /* of its training */
     } teachers[TEACHERS_MAX];       /* that are counted */
     int teacher_count;
-    double flops, bytes;
-    int width; /* of the names */
+    double flops, bytes, snapshot; /* the largest of the last */
+    int width;                     /* of the names */
 };
 
 /* A teacher's share is trained as a run of its own: what is left is this run's. */
@@ -291,6 +292,7 @@ static fs_status print_run(struct dry_run *all, const struct fs_config *config, 
     all->flops += cost.student_flops + cost.pair_flops + cost.score_flops;
     FS_TRY(add_teacher(all, config, cost.teacher_flops, error));
     all->bytes += disk_bytes;
+    all->snapshot = fmax(all->snapshot, cost.snapshot_bytes);
     return FS_OK;
 }
 
@@ -344,14 +346,17 @@ fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, 
     fs_dataset_close(&all.data);
     fs_store_close(all.store);
     if (status == FS_OK) {
+        char snapshot[FS_NUMBER_TEXT];
         fs_byte_size((int64_t)all.bytes, disk);
+        fs_byte_size((int64_t)all.snapshot, snapshot);
         printf(
             "at most %.1f TFLOP of matrix products in all, and %s on the disk: a teacher is counted and made once for "
             "all that share it, its pairs are made once, and the last checkpoint of each run is kept; memory is that "
             "of the network, "
             "its optimiser and a batch, to which data, "
-            "libraries and scoring add a few hundred megabytes\n",
-            all.flops * 1e-12, disk);
+            "libraries and scoring add a few hundred megabytes, and the copy that a checkpoint is written from up to "
+            "%s\n",
+            all.flops * 1e-12, disk, snapshot);
         print_hours(&all, rate, gpu);
         if (all.unknown.text[0]) {
             printf("which scores are there is not known: %s\n", all.unknown.text);

@@ -129,10 +129,11 @@ static fs_status keep_curve(void *owner, int64_t update, const struct fs_train_v
     return fs_store_curve(job->session->store, job->id, points, count, error);
 }
 
-static fs_status keep_checkpoint(void *owner, int64_t update, const char *path, struct fs_error *error)
+static fs_status keep_checkpoint(void *owner, int64_t update, const struct fs_checkpoint_file *file,
+                                 struct fs_error *error)
 {
     const struct fs_job *job = owner;
-    return fs_checkpoint_row_write(job->session->store, job->id, update, path, error);
+    return fs_store_checkpoint(job->session->store, job->id, update, file->path, file->sha256, file->bytes, error);
 }
 
 static fs_status keep_restart(void *owner, int restarts, const char *reason, struct fs_error *error)

@@ -67,5 +67,6 @@ fs_status fs_run_cost(const struct fs_config *config, const struct fs_data_shape
     cost->score_flops = scoring_forwards(config) * cost->forward_flops;
     const int held = 4 + copies.target + copies.teacher; /* with weights, their average and two moments */
     cost->checkpoint_bytes = held * cost->parameters * sizeof(float) * (1 + fs_config_kept_updates(config, updates));
+    cost->snapshot_bytes = held * (double)sizes.flat * sizeof(float);
     return fs_training_bytes(config, shape, FS_F32, precision, 0, 1, &cost->memory_bytes, error);
 }

@@ -15,9 +15,10 @@ struct fs_cost {
     double score_flops;   /* sampling for every step count; the extractor is not counted */
     double parameters;
     double
-        checkpoint_bytes; /* tensors of the checkpoints that stay: weights, EMA, both moments, what the method adds */
-    double pair_bytes;    /* the pairs' images on the disk */
-    double memory_bytes;  /* of the training: weights, gradients, moments, a batch's activations, without data sets */
+        checkpoint_bytes;  /* tensors of the checkpoints that stay: weights, EMA, both moments, what the method adds */
+    double pair_bytes;     /* the pairs' images on the disk */
+    double memory_bytes;   /* of the training: weights, gradients, moments, a batch's activations, without data sets */
+    double snapshot_bytes; /* of main memory: the copy of the state that a checkpoint is written from */
 };
 
 /* FLOPs of a sample and update in `phase`, by the network's sizes. */

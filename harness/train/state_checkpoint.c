@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "harness/checkpoint/checkpoint.h"
 #include "kernels/base/clock.h"
 #include "kernels/base/memory.h"
 
@@ -50,13 +49,6 @@ static fs_status host_copies(struct fs_trainer *trainer, struct fs_checkpoint *c
     return FS_OK;
 }
 
-static void free_copies(struct fs_checkpoint *checkpoint)
-{
-    for (int i = 0; i < FS_COPIES; i++) {
-        free(checkpoint->copies[i]);
-    }
-}
-
 static fs_status all_finite(struct fs_trainer *trainer, const struct fs_checkpoint *checkpoint, struct fs_error *error)
 {
     const char *method = trainer->training->config->method->name;
@@ -76,9 +68,9 @@ static fs_status all_finite(struct fs_trainer *trainer, const struct fs_checkpoi
     return FS_OK;
 }
 
-/* Removes the checkpoints that nothing needs: not this one, not the one before it while the training goes on, not those
- * that are kept to be scored. */
-static void prune(const struct fs_trainer *trainer)
+/* Removes the checkpoints that nothing needs: not that of `update`, which was just written, not the one before it while
+ * the training goes on, not those that are kept to be scored. */
+static void prune(const struct fs_trainer *trainer, int64_t update)
 {
     struct fs_kept_update kept[FS_KEPT_MAX];
     int64_t keep[FS_KEPT_MAX + 2];
@@ -86,11 +78,29 @@ static void prune(const struct fs_trainer *trainer)
     for (int i = 0; i < count; i++) {
         keep[i] = kept[i].update;
     }
-    keep[count++] = trainer->update;
-    if (trainer->update < trainer->setup.updates) {
+    keep[count++] = update;
+    if (update < trainer->setup.updates) {
         keep[count++] = trainer->saved_update;
     }
     fs_checkpoint_prune(trainer->training->folder, keep, count);
+}
+
+fs_status fs_trainer_settle(struct fs_trainer *trainer, bool wait, struct fs_error *error)
+{
+    const struct fs_training *training = trainer->training;
+    struct fs_checkpoint_writer *writer = &trainer->writer;
+    struct fs_checkpoint_file file;
+    if (!writer->busy || (!wait && !fs_checkpoint_writer_done(writer))) {
+        return FS_OK;
+    }
+    const int64_t update = writer->checkpoint.update;
+    const double begin = fs_seconds();
+    FS_TRY(fs_checkpoint_writer_end(writer, &file, error));
+    FS_TRY(training->checkpointed(training->owner, update, &file, error));
+    prune(trainer, update); /* what is older goes when the database knows this one */
+    trainer->saved_update = update;
+    trainer->write_seconds = trainer->snapshot_seconds + writer->processor_seconds + (fs_seconds() - begin);
+    return FS_OK;
 }
 
 /* Rank 0's host copy of the whole, from its own buffer or from the parts of all. */
@@ -118,16 +128,27 @@ static fs_status collect_copy(struct fs_trainer *trainer, enum fs_copy copy, flo
     return status;
 }
 
-static fs_status write_checkpoint(struct fs_trainer *trainer, const struct fs_checkpoint *checkpoint,
-                                  struct fs_error *error)
+/* Rank 0 has the whole state on the host; a thread writes it. The copies are gone in any case. */
+static fs_status begin_write(struct fs_trainer *trainer, struct fs_checkpoint *checkpoint, struct fs_error *error)
 {
     const struct fs_training *training = trainer->training;
-    char path[FS_PATH_ROOM];
-    FS_TRY(trainer->backend->synchronise(trainer->backend, error));
-    FS_TRY(all_finite(trainer, checkpoint, error));
-    FS_TRY(fs_checkpoint_write(training->folder, trainer->dit, training->config, checkpoint, path, error));
-    prune(trainer);
-    return training->checkpointed(training->owner, trainer->update, path, error);
+    fs_status status = trainer->backend->synchronise(trainer->backend, error);
+    if (status == FS_OK) {
+        status = all_finite(trainer, checkpoint, error);
+    }
+    if (status == FS_OK) {
+        fs_checkpoint_writer_begin(&trainer->writer, training->folder, trainer->dit, training->config, checkpoint);
+    } else {
+        fs_checkpoint_free_copies(checkpoint);
+    }
+    return status;
+}
+
+/* The write before is over, and there is room for the next. */
+static fs_status prepare_write(struct fs_trainer *trainer, struct fs_checkpoint *checkpoint, struct fs_error *error)
+{
+    FS_TRY(fs_trainer_settle(trainer, true, error));
+    return host_copies(trainer, checkpoint, error);
 }
 
 fs_status fs_trainer_save(struct fs_trainer *trainer, struct fs_error *error)
@@ -139,23 +160,24 @@ fs_status fs_trainer_save(struct fs_trainer *trainer, struct fs_error *error)
                                        .restarts = trainer->restarts,
                                        .run = training->run,
                                        .source_hash = training->source_hash};
-    fs_status status = fs_comm_agree(trainer->comm, writes ? host_copies(trainer, &checkpoint, error) : FS_OK, error);
+    fs_status status = fs_comm_agree(trainer->comm, writes ? prepare_write(trainer, &checkpoint, error) : FS_OK, error);
     for (int i = 0; status == FS_OK && i < FS_COPIES; i++) {
         if (copy_view(trainer, (enum fs_copy)i).data) {
             status = collect_copy(trainer, (enum fs_copy)i, checkpoint.copies[i], error);
         }
     }
     if (status == FS_OK) {
-        status = fs_comm_agree(trainer->comm, writes ? write_checkpoint(trainer, &checkpoint, error) : FS_OK, error);
+        status = fs_comm_agree(trainer->comm, writes ? begin_write(trainer, &checkpoint, error) : FS_OK, error);
+    } else {
+        fs_checkpoint_free_copies(&checkpoint);
     }
-    free_copies(&checkpoint);
     if (status != FS_OK) { /* rank 0 has looked at the weights */
         trainer->diverged = fs_comm_any(trainer->comm, trainer->diverged);
         return status;
     }
-    trainer->saved_update = trainer->update;
+    trainer->snapshot_update = trainer->update;
     trainer->last_write = fs_seconds();
-    trainer->write_seconds = trainer->last_write - begin;
+    trainer->snapshot_seconds = trainer->last_write - begin;
     return FS_OK;
 }
 
@@ -194,13 +216,13 @@ fs_status fs_trainer_load(struct fs_trainer *trainer, const char *path, struct f
         }
     }
     free(room);
-    free_copies(&checkpoint);
+    fs_checkpoint_free_copies(&checkpoint);
     FS_TRY(status);
     comm->broadcast(comm, 0, &checkpoint.update, sizeof checkpoint.update);
     comm->broadcast(comm, 0, &checkpoint.restarts, sizeof checkpoint.restarts);
     trainer->update = checkpoint.update;
     trainer->restarts = checkpoint.restarts;
-    trainer->saved_update = checkpoint.update;
+    trainer->saved_update = trainer->snapshot_update = checkpoint.update;
     fs_dit_refresh(trainer->dit, &trainer->model);
     fs_dit_refresh(trainer->dit, &trainer->ema);
     fs_dit_refresh(trainer->dit, &trainer->target);

@@ -120,6 +120,9 @@ static bool checkpoint_due(const struct fs_trainer *trainer)
     }
     const double configured = trainer->training->config->train.checkpoint_every;
     const double every = configured > 0 ? configured : fmax(60.0, 20.0 * trainer->write_seconds);
+    if (configured == 0 && trainer->writer.busy) {
+        return false; /* what it takes is not known, and the next would wait for it */
+    }
     return fs_seconds() - trainer->last_write >= every;
 }
 
@@ -129,6 +132,13 @@ static bool all_save(struct fs_trainer *trainer)
     bool save_now = trainer->comm->rank == 0 && checkpoint_due(trainer);
     trainer->comm->broadcast(trainer->comm, 0, &save_now, sizeof save_now);
     return save_now;
+}
+
+/* Waits until the checkpoint that is being written is there, with its row. */
+static fs_status all_settle(struct fs_trainer *trainer, struct fs_error *error)
+{
+    const bool writes = trainer->comm->rank == 0;
+    return fs_comm_agree(trainer->comm, writes ? fs_trainer_settle(trainer, true, error) : FS_OK, error);
 }
 
 static fs_status train_all(struct fs_trainer *trainer, struct fs_error *error)
@@ -153,7 +163,10 @@ static fs_status train_all(struct fs_trainer *trainer, struct fs_error *error)
             FS_TRY(fs_trainer_save(trainer, error));
         }
     }
-    return trainer->saved_update == trainer->update ? FS_OK : fs_trainer_save(trainer, error);
+    if (trainer->snapshot_update != trainer->update) {
+        FS_TRY(fs_trainer_save(trainer, error));
+    }
+    return all_settle(trainer, error);
 }
 
 /* Training diverged: it begins again at half the rate, from the update that every one begins at, for the checkpoints on
@@ -166,8 +179,9 @@ static fs_status restart(struct fs_trainer *trainer, struct fs_error *error)
     *error = (struct fs_error){.text = ""};
     trainer->restarts++;
     trainer->diverged = false;
+    FS_TRY(all_settle(trainer, error));
     trainer->update = 0;
-    trainer->saved_update = -1;
+    trainer->saved_update = trainer->snapshot_update = -1;
     trainer->window = (struct fs_train_window){0};
     trainer->backend->fill(trainer->backend, trainer->moment1, 0);
     trainer->backend->fill(trainer->backend, trainer->moment2, 0);
@@ -179,7 +193,8 @@ static fs_status restart(struct fs_trainer *trainer, struct fs_error *error)
         fs_checkpoint_prune(training->folder, NULL, 0);
     }
     FS_TRY(fs_comm_agree(trainer->comm, status, error));
-    return fs_trainer_save(trainer, error);
+    FS_TRY(fs_trainer_save(trainer, error));
+    return all_settle(trainer, error);
 }
 
 fs_status fs_train(const struct fs_training *training, enum fs_train_end *end, struct fs_error *error)
@@ -196,6 +211,8 @@ fs_status fs_train(const struct fs_training *training, enum fs_train_end *end, s
             status = train_all(&trainer, error);
         }
     }
+    struct fs_error late; /* what ended the training is said, and a checkpoint that was begun is good all the same */
+    fs_trainer_settle(&trainer, true, &late);
     *end = FS_TRAIN_STOPPED;
     if (trainer.diverged) {
         *end = FS_TRAIN_DIVERGED;

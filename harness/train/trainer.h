@@ -4,6 +4,7 @@
 
 #include <signal.h>
 
+#include "harness/checkpoint/checkpoint.h"
 #include "harness/data/dataset.h"
 #include "harness/model/dit.h"
 #include "harness/comm/comm.h"
@@ -54,7 +55,9 @@ struct fs_training {
     /* Training diverged and begins again, for the `restarts`-th time, at half the rate; `reason` says what was. May be
      * NULL. */
     fs_status (*restarted)(void *owner, int restarts, const char *reason, struct fs_error *error);
-    fs_status (*checkpointed)(void *owner, int64_t update, const char *path, struct fs_error *error);
+    /* A checkpoint is on the disk, which a thread wrote; called by the one that trains. */
+    fs_status (*checkpointed)(void *owner, int64_t update, const struct fs_checkpoint_file *file,
+                              struct fs_error *error);
 };
 
 /* The copies of the weights that a training holds besides the model and its average, and so does its checkpoint. */

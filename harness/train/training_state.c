@@ -208,7 +208,8 @@ fs_status fs_trainer_create(struct fs_trainer *trainer, const struct fs_training
 {
     const struct fs_config *config = training->config;
     const struct fs_data_shape *shape = &training->data->shape;
-    *trainer = (struct fs_trainer){.training = training, .backend = training->backend, .saved_update = -1};
+    *trainer = (struct fs_trainer){
+        .training = training, .backend = training->backend, .saved_update = -1, .snapshot_update = -1};
     trainer->comm = training->comm ? training->comm : fs_comm_single();
     trainer->setup = fs_config_method_setup(config);
     fs_plan_phases(trainer);

@@ -3,6 +3,7 @@
 #define FEWSTEP_TRAINING_STATE_H
 
 #include "harness/data/loader.h"
+#include "harness/train/checkpoint_writer.h"
 #include "harness/train/dealt_rows.h"
 #include "harness/train/pairing.h"
 #include "harness/train/pairs.h"
@@ -54,12 +55,16 @@ struct fs_trainer {
     struct fs_dit_sizes sizes;
 
     struct fs_train_window window;
-    double last_write, write_seconds;
-    int64_t saved_update;
-    bool stopped;                      /* a signal came to one of the ranks */
-    bool diverged;                     /* a loss or a weight is not finite, or exploded */
-    int restarts;                      /* how often that was so, and training began again at half the rate */
-    double rank_seconds[FS_RANKS_MAX]; /* what each takes for its rows; of rank 0 */
+    struct fs_checkpoint_writer writer; /* of rank 0 */
+    double last_write;                  /* when the state was last taken to be written */
+    double snapshot_seconds;            /* what that took */
+    double write_seconds;               /* what the last whole write took from the training; of rank 0 */
+    int64_t snapshot_update;            /* whose state that was; −1: none */
+    int64_t saved_update;               /* that of the newest checkpoint on the disk, of rank 0; −1: none */
+    bool stopped;                       /* a signal came to one of the ranks */
+    bool diverged;                      /* a loss or a weight is not finite, or exploded */
+    int restarts;                       /* how often that was so, and training began again at half the rate */
+    double rank_seconds[FS_RANKS_MAX];  /* what each takes for its rows; of rank 0 */
 };
 
 /* Everything that `training` asks for, before it has weights. Of each rank by itself. To be destroyed in any case. */

@@ -9,6 +9,7 @@
 #include "harness/train/gradients.h"
 #include "harness/train/schedule.h"
 #include "harness/train/slow_rank.h"
+#include "harness/train/state_checkpoint.h"
 #include "kernels/base/clock.h"
 
 /* A network that always answers 0 has a loss of about 1.5: data within ±1 and unit noise. */
@@ -182,6 +183,9 @@ fs_status fs_one_update(struct fs_trainer *trainer, double *loss, struct fs_erro
         report.loss = read_losses(trainer);
         status = backend->synchronise(backend, error);
     }
+    if (status == FS_OK && trainer->comm->rank == 0) { /* a checkpoint may be on the disk meanwhile, or have failed */
+        status = fs_trainer_settle(trainer, false, error);
+    }
     report.failed = status != FS_OK;
     report.stop = *trainer->training->stop;
     const struct update_decision decision = decide(trainer, &report);
@@ -194,6 +198,10 @@ fs_status fs_one_update(struct fs_trainer *trainer, double *loss, struct fs_erro
         trainer->diverged = true;
         char saved[64] = "there is no checkpoint yet", text[FS_NUMBER_TEXT];
         fs_three_digits(*loss, text); /* printf has a "-nan" */
+        if (trainer->comm->rank == 0) {
+            struct fs_error late;
+            fs_trainer_settle(trainer, true, &late);
+        }
         if (trainer->saved_update >= 0) {
             snprintf(saved, sizeof saved, "the last good checkpoint is that of update %lld",
                      (long long)trainer->saved_update);

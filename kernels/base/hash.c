@@ -1,4 +1,4 @@
-/* SHA-256 through libmd. */
+/* SHA-256 through nettle. */
 #include "kernels/base/hash.h"
 
 #include <errno.h>
@@ -6,28 +6,28 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <sha2.h>
+#include <nettle/sha2.h>
 
-_Static_assert(sizeof(SHA2_CTX) <= sizeof(((struct fs_sha256 *)0)->state), "libmd's context must fit");
+_Static_assert(sizeof(struct sha256_ctx) <= sizeof(((struct fs_sha256 *)0)->state), "nettle's context must fit");
 
 void fs_sha256_begin(struct fs_sha256 *hash)
 {
-    SHA256Init((SHA2_CTX *)hash->state);
+    sha256_init((struct sha256_ctx *)hash->state);
 }
 
 void fs_sha256_add(struct fs_sha256 *hash, const void *data, size_t size)
 {
     if (size > 0) {
-        SHA256Update((SHA2_CTX *)hash->state, data, size);
+        sha256_update((struct sha256_ctx *)hash->state, size, data);
     }
 }
 
 void fs_sha256_end(struct fs_sha256 *hash, char text[65])
 {
     static const char digits[] = "0123456789abcdef";
-    uint8_t digest[SHA256_DIGEST_LENGTH];
-    SHA256Final(digest, (SHA2_CTX *)hash->state);
-    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_digest((struct sha256_ctx *)hash->state, sizeof digest, digest);
+    for (int i = 0; i < SHA256_DIGEST_SIZE; i++) {
         text[2 * i] = digits[digest[i] >> 4];
         text[2 * i + 1] = digits[digest[i] & 15];
     }

@@ -1,4 +1,4 @@
-/* SHA-256 (libmd) as hexadecimal text. */
+/* SHA-256 as hexadecimal text, through nettle, which takes the instructions that a processor has for it. */
 #ifndef FEWSTEP_HASH_H
 #define FEWSTEP_HASH_H
 
@@ -14,7 +14,7 @@ fs_status fs_sha256_file(const char *path, char text[65], struct fs_error *error
 /* In pieces: begin, any number of adds, end; the hash is that of all pieces one after the other. It owns no memory, and
  * may be dropped or begun anew at any time. */
 struct fs_sha256 {
-    _Alignas(16) unsigned char state[256]; /* room for libmd's context; checked by a static assertion */
+    _Alignas(16) unsigned char state[256]; /* room for nettle's context; checked by a static assertion */
 };
 void fs_sha256_begin(struct fs_sha256 *hash);
 void fs_sha256_add(struct fs_sha256 *hash, const void *data, size_t size);

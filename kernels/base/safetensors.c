@@ -278,21 +278,26 @@ static fs_status read_stream(const char *path, FILE *stream, bool with_contents,
     return status;
 }
 
-/* Over the tensors in the order of the file: widest type first. */
-static void sum_tensors(const struct fs_tensor *tensors, int tensor_count, char sha256[65])
+/* --- the order of a file --- */
+
+/* From the widest type to the narrowest, so that each tensor lies at a multiple of its element's size. */
+struct file_order {
+    size_t type;
+    int next;
+};
+
+/* The next tensor in the order of the file, *at beginning at zero, and its bytes; −1 behind the last. */
+static int next_in_file(const struct fs_tensor *tensors, int tensor_count, struct file_order *at, uint64_t *bytes)
 {
-    struct fs_sha256 hash;
-    fs_sha256_begin(&hash);
-    for (size_t type = 0; type < TYPE_COUNT; type++) {
-        for (int i = 0; i < tensor_count; i++) {
-            uint64_t bytes;
-            if (tensors[i].type == type_names[type].type && tensor_bytes(&tensors[i], &bytes)) {
-                fs_sha256_add(&hash, tensors[i].name, strlen(tensors[i].name) + 1);
-                fs_sha256_add(&hash, tensors[i].data, (size_t)bytes);
+    for (; at->type < TYPE_COUNT; at->type++, at->next = 0) {
+        while (at->next < tensor_count) {
+            const int i = at->next++;
+            if (tensors[i].type == type_names[at->type].type && tensor_bytes(&tensors[i], bytes)) {
+                return i;
             }
         }
     }
-    fs_sha256_end(&hash, sha256);
+    return -1;
 }
 
 /* Adds `bytes` of a file to a hash. */
@@ -315,18 +320,21 @@ static fs_status sum_piece(const char *path, int fd, int64_t begin, uint64_t byt
     return FS_OK;
 }
 
+#define IN_MEMORY (-1) /* in place of a file's descriptor: the contents are at `data` */
+
 fs_status fs_tensor_file_sum(const char *path, int fd, const struct fs_tensor *tensors, int tensor_count, char sum[65],
                              struct fs_error *error)
 {
     struct fs_sha256 hash;
+    struct file_order at = {0};
+    uint64_t bytes;
     fs_sha256_begin(&hash);
-    for (size_t type = 0; type < TYPE_COUNT; type++) {
-        for (int i = 0; i < tensor_count; i++) {
-            uint64_t bytes;
-            if (tensors[i].type == type_names[type].type && tensor_bytes(&tensors[i], &bytes)) {
-                fs_sha256_add(&hash, tensors[i].name, strlen(tensors[i].name) + 1);
-                FS_TRY(sum_piece(path, fd, tensors[i].begin, bytes, &hash, error));
-            }
+    for (int i; (i = next_in_file(tensors, tensor_count, &at, &bytes)) >= 0;) {
+        fs_sha256_add(&hash, tensors[i].name, strlen(tensors[i].name) + 1);
+        if (fd == IN_MEMORY) {
+            fs_sha256_add(&hash, tensors[i].data, (size_t)bytes);
+        } else {
+            FS_TRY(sum_piece(path, fd, tensors[i].begin, bytes, &hash, error));
         }
     }
     fs_sha256_end(&hash, sum);
@@ -340,7 +348,7 @@ static fs_status check_sum(const char *path, const struct fs_tensor_file *file, 
     if (!written) {
         return FS_OK;
     }
-    sum_tensors(file->tensors, file->tensor_count, sha256);
+    FS_TRY(fs_tensor_file_sum(path, IN_MEMORY, file->tensors, file->tensor_count, sha256, error));
     return strcmp(sha256, written) == 0
                ? FS_OK
                : fs_fail(error, FS_USAGE,
@@ -456,7 +464,6 @@ static fs_status add_tensor(const char *path, json_t *header, const struct fs_te
     return add_key(path, header, tensor->name, info, error);
 }
 
-/* Visits the tensors from the widest type to the narrowest, so that each lies at a multiple of its element's size. */
 static fs_status build_header(const char *path, json_t *header, const struct fs_tensor *tensors, int tensor_count,
                               const struct fs_tensor_metadata *metadata, int metadata_count, struct fs_error *error)
 {
@@ -468,7 +475,7 @@ static fs_status build_header(const char *path, json_t *header, const struct fs_
         }
     }
     uint64_t position = 0;
-    for (size_t type = 0; type < TYPE_COUNT; type++) {
+    for (size_t type = 0; type < TYPE_COUNT; type++) { /* in the order of the file; one that has no size is refused */
         for (int i = 0; i < tensor_count; i++) {
             if (tensors[i].type == type_names[type].type) {
                 FS_TRY(add_tensor(path, header, &tensors[i], type_names[type].name, &position, error));
@@ -506,37 +513,80 @@ static char *make_header(const char *path, const struct fs_tensor *tensors, int 
     return bytes;
 }
 
+#define PIECE (1u << 20) /* bytes that are hashed while they are in a cache, and then written */
+
 /* What fails here sticks to the stream, and commit reports it. */
-static void write_stream(FILE *stream, const char *header, size_t header_size, const struct fs_tensor *tensors,
-                         int tensor_count)
+static void write_bytes(FILE *stream, const void *data, uint64_t size, struct fs_sha256 *hash)
 {
-    fwrite(header, 1, header_size, stream);
-    for (size_t type = 0; type < TYPE_COUNT; type++) {
-        for (int i = 0; i < tensor_count; i++) {
-            uint64_t bytes;
-            if (tensors[i].type == type_names[type].type && tensor_bytes(&tensors[i], &bytes) && bytes > 0) {
-                fwrite(tensors[i].data, 1, (size_t)bytes, stream);
-            }
+    const unsigned char *bytes = data;
+    while (size > 0) {
+        const size_t piece = size < PIECE ? (size_t)size : PIECE;
+        if (hash) {
+            fs_sha256_add(hash, bytes, piece);
         }
+        fwrite(bytes, 1, piece, stream);
+        bytes += piece;
+        size -= piece;
     }
 }
 
-fs_status fs_tensor_file_write(const char *path, const struct fs_tensor *tensors, int tensor_count,
-                               const struct fs_tensor_metadata *metadata, int metadata_count, struct fs_error *error)
+/* The contents of tensor `i`, which stand until the next are asked for. */
+struct contents_source {
+    const void *(*contents)(void *owner, int i);
+    void *owner;
+};
+
+static fs_status write_file(const char *path, const struct fs_tensor *tensors, int tensor_count,
+                            const struct fs_tensor_metadata *metadata, int metadata_count,
+                            const struct contents_source *source, struct fs_sha256 *hash, int64_t *size,
+                            struct fs_error *error)
 {
-    size_t size;
-    char *header = make_header(path, tensors, tensor_count, metadata, metadata_count, &size, error);
+    size_t header_size;
+    char *header = make_header(path, tensors, tensor_count, metadata, metadata_count, &header_size, error);
     if (!header) {
         return error->status;
     }
     struct fs_new_file file;
     fs_status status = fs_new_file_open(&file, path, error);
     if (status == FS_OK) {
-        write_stream(file.stream, header, size, tensors, tensor_count);
+        struct file_order at = {0};
+        uint64_t bytes;
+        write_bytes(file.stream, header, header_size, hash);
+        *size = (int64_t)header_size;
+        for (int i; (i = next_in_file(tensors, tensor_count, &at, &bytes)) >= 0;) {
+            write_bytes(file.stream, source->contents(source->owner, i), bytes, hash);
+            *size += (int64_t)bytes;
+        }
         status = fs_new_file_commit(&file, error);
     }
     free(header);
     return status;
+}
+
+static const void *contents_in_memory(void *owner, int i)
+{
+    return ((const struct fs_tensor *)owner)[i].data;
+}
+
+fs_status fs_tensor_file_write(const char *path, const struct fs_tensor *tensors, int tensor_count,
+                               const struct fs_tensor_metadata *metadata, int metadata_count, struct fs_error *error)
+{
+    const struct contents_source source = {contents_in_memory, (void *)tensors};
+    int64_t size;
+    return write_file(path, tensors, tensor_count, metadata, metadata_count, &source, NULL, &size, error);
+}
+
+fs_status fs_tensor_file_write_made(const char *path, const struct fs_tensor *tensors, int tensor_count,
+                                    const struct fs_tensor_metadata *metadata, int metadata_count,
+                                    const void *(*contents)(void *owner, int i), void *owner, char sha256[65],
+                                    int64_t *size, struct fs_error *error)
+{
+    const struct contents_source source = {contents, owner};
+    struct fs_sha256 hash;
+    fs_sha256_begin(&hash);
+    FS_TRY(write_file(path, tensors, tensor_count, metadata, metadata_count, &source, &hash, size, error));
+    fs_sha256_end(&hash, sha256);
+    return FS_OK;
 }
 
 /* The metadata and the sum behind them; owned by the caller, NULL without memory. */
@@ -558,7 +608,7 @@ fs_status fs_tensor_file_write_summed(const char *path, const struct fs_tensor *
                                       struct fs_error *error)
 {
     char sha256[65];
-    sum_tensors(tensors, tensor_count, sha256);
+    FS_TRY(fs_tensor_file_sum(path, IN_MEMORY, tensors, tensor_count, sha256, error));
     struct fs_tensor_metadata *all = with_sum(path, metadata, metadata_count, sha256, error);
     if (!all) {
         return FS_FAILED;
@@ -579,14 +629,11 @@ fs_status fs_tensor_file_layout(const char *path, struct fs_tensor *tensors, int
     if (!*header) {
         return error->status;
     }
+    struct file_order at = {0};
     uint64_t position = *size, bytes;
-    for (size_t type = 0; type < TYPE_COUNT; type++) {
-        for (int i = 0; i < tensor_count; i++) {
-            if (tensors[i].type == type_names[type].type && tensor_bytes(&tensors[i], &bytes)) {
-                tensors[i].begin = (int64_t)position;
-                position += bytes;
-            }
-        }
+    for (int i; (i = next_in_file(tensors, tensor_count, &at, &bytes)) >= 0;) {
+        tensors[i].begin = (int64_t)position;
+        position += bytes;
     }
     return FS_OK;
 }

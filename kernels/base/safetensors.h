@@ -44,8 +44,15 @@ const char *fs_tensor_metadata_find(const struct fs_tensor_file *file, const cha
 /* Writes atomically (fs_new_file). The same tensors and metadata give the same bytes. */
 fs_status fs_tensor_file_write(const char *path, const struct fs_tensor *tensors, int tensor_count,
                                const struct fs_tensor_metadata *metadata, int metadata_count, struct fs_error *error);
-/* The same with a SHA-256 over names and contents in the metadata ("data_sha256"), for files that are kept to save
- * work: where it stands, fs_tensor_file_read compares it, and refuses a file that changed on the disk. */
+/* The same with contents that are made as they are written: `contents(owner, i)` gives those of tensors[i], whose data
+ * may be NULL, and may overwrite them when it is called again. `sha256` receives the hash of the whole file, *size its
+ * bytes. */
+fs_status fs_tensor_file_write_made(const char *path, const struct fs_tensor *tensors, int tensor_count,
+                                    const struct fs_tensor_metadata *metadata, int metadata_count,
+                                    const void *(*contents)(void *owner, int i), void *owner, char sha256[65],
+                                    int64_t *size, struct fs_error *error);
+/* fs_tensor_file_write with a SHA-256 over names and contents in the metadata ("data_sha256"), for files that are kept
+ * to save work: where it stands, fs_tensor_file_read compares it, and refuses a file that changed on the disk. */
 fs_status fs_tensor_file_write_summed(const char *path, const struct fs_tensor *tensors, int tensor_count,
                                       const struct fs_tensor_metadata *metadata, int metadata_count,
                                       struct fs_error *error);

@@ -117,9 +117,9 @@ static fs_status no_curve(void *owner, int64_t update, const struct fs_train_val
     return FS_OK;
 }
 
-static fs_status no_note(void *owner, int64_t update, const char *path, struct fs_error *failure)
+static fs_status no_note(void *owner, int64_t update, const struct fs_checkpoint_file *file, struct fs_error *failure)
 {
-    (void)owner, (void)update, (void)path, (void)failure;
+    (void)owner, (void)update, (void)file, (void)failure;
     return FS_OK;
 }
 

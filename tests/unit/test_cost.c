@@ -140,17 +140,18 @@ static fs_status no_values(void *owner, int64_t update, const struct fs_train_va
 }
 
 /* Adds the bytes of a checkpoint's tensors: what stands behind the eight bytes of a length and the header. */
-static fs_status add_tensors(void *owner, int64_t update, const char *path, struct fs_error *error)
+static fs_status add_tensors(void *owner, int64_t update, const struct fs_checkpoint_file *file, struct fs_error *error)
 {
     (void)update, (void)error;
     double *bytes = owner;
     uint64_t header = 0;
     struct stat about;
-    FILE *file = fopen(path, "rb");
-    assert_non_null(file);
-    assert_int_equal(fread(&header, sizeof header, 1, file), 1);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(stat(path, &about), 0);
+    FILE *stream = fopen(file->path, "rb");
+    assert_non_null(stream);
+    assert_int_equal(fread(&header, sizeof header, 1, stream), 1);
+    assert_int_equal(fclose(stream), 0);
+    assert_int_equal(stat(file->path, &about), 0);
+    assert_int_equal(about.st_size, file->bytes);
     *bytes += (double)about.st_size - 8 - (double)header;
     return FS_OK;
 }
@@ -219,6 +220,7 @@ static void expect_costs(const struct fs_config *config, const char *name)
         prepare(config, name, teacher, pairs);
     }
     const double written = train(config, name, taught ? teacher : NULL, taught ? pairs : NULL, checkpoint);
+    assert_true(cost.snapshot_bytes >= 4 * cost.parameters * sizeof(float));
     if (cost.memory_bytes != allocated || cost.checkpoint_bytes != written) {
         fail_msg("%s: %.0f bytes of memory were said and %.0f taken, %.0f of checkpoints said and %.0f written", name,
                  cost.memory_bytes, allocated, cost.checkpoint_bytes, written);

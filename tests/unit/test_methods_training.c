@@ -53,9 +53,9 @@ static fs_status no_curve(void *owner, int64_t update, const struct fs_train_val
     return FS_OK;
 }
 
-static fs_status no_note(void *owner, int64_t update, const char *path, struct fs_error *error)
+static fs_status no_note(void *owner, int64_t update, const struct fs_checkpoint_file *file, struct fs_error *error)
 {
-    (void)owner, (void)update, (void)path, (void)error;
+    (void)owner, (void)update, (void)file, (void)error;
     return FS_OK;
 }
 
