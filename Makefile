@@ -146,6 +146,10 @@ BASE ?= HEAD~1
 same-bits: $(PROGRAM) ## whether training has the same bits as at another commit (BASE=REVISION; a minute)
 	sh tests/same_bits.sh $(BASE) $(PROGRAM)
 
+.PHONY: test-regression-example
+test-regression-example: all ## CI's example played at five commits of a small repository (minutes)
+	sh tests/regression_example.sh $(BUILD)
+
 # libFuzzer on the readers of foreign files, one target after the other. What it learns stays in build/fuzz/corpus. The
 # kernels' vector types are gcc's: what the readers need is compiled by clang, what else is asked for comes from the
 # ordinary archive.

@@ -12,7 +12,7 @@
 enum { GIT_SKIP = 125, GIT_ABORT = 128 };
 
 struct regress_options {
-    const char *base, *head, *experiment, *db, *out;
+    const char *base, *head, *experiment, *db, *out, *format;
     struct fs_rule rule;
     bool bisect, json, help;
 };
@@ -21,6 +21,11 @@ static fs_status check(const struct regress_options *options, struct fs_error *e
 {
     if (!options->base) {
         return fs_fail(error, FS_USAGE, "fewstep regress: --base is missing: --base REV");
+    }
+    if (strcmp(options->format, "text") != 0 && strcmp(options->format, "markdown") != 0 &&
+        strcmp(options->format, "json") != 0) {
+        return fs_fail(error, FS_USAGE, "fewstep regress: --format: expected text, markdown or json, got '%s'",
+                       options->format);
     }
     if (!(options->rule.alpha > 0 && options->rule.alpha < 1)) {
         return fs_fail(error, FS_USAGE, "fewstep regress: --alpha: expected a share between 0 and 1");
@@ -40,6 +45,7 @@ static fs_status parse(int argc, char **argv, struct regress_options *options, s
         {"--minimal", FS_FLAG_REAL, &options->rule.minimal, "SHARE", "smallest change of interest (0.05)"},
         {"--bisect", FS_FLAG_SWITCH, &options->bisect, NULL,
          "exit status for git bisect run: 125 where undecided or without runs"},
+        {"--format", FS_FLAG_TEXT, &options->format, "text|markdown|json", "markdown: of a comment's size (text)"},
         {"--json", FS_FLAG_SWITCH, &options->json, NULL, "one JSON object a line: the cells, then the verdict"},
         {"--db", FS_FLAG_TEXT, &options->db, "FILE", "the database (OUT/fewstep.db)"},
         {"--out", FS_FLAG_TEXT, &options->out, "DIR", "where the runs are (out)"},
@@ -70,12 +76,13 @@ static fs_status parse(int argc, char **argv, struct regress_options *options, s
 }
 
 static fs_status print(const struct fs_regression *regression, const struct fs_revision *base,
-                       const struct fs_revision *head, bool json, struct fs_error *error)
+                       const struct fs_revision *head, const struct regress_options *options, struct fs_error *error)
 {
-    if (json) {
+    if (options->json || strcmp(options->format, "json") == 0) {
         return fs_regression_print_json(regression, base, head, stdout, error);
     }
-    fs_regression_print(regression, base, head, stdout);
+    (strcmp(options->format, "markdown") == 0 ? fs_regression_print_markdown : fs_regression_print)(regression, base,
+                                                                                                    head, stdout);
     return FS_OK;
 }
 
@@ -91,7 +98,7 @@ static fs_status compare(const struct regress_options *options, struct fs_store 
         fs_regress(store, base.source_hash, head.source_hash, options->experiment, options->rule, &regression, error);
     if (status == FS_OK) {
         *verdict = regression.verdict;
-        status = print(&regression, &base, &head, options->json, error);
+        status = print(&regression, &base, &head, options, error);
     }
     fs_regression_free(&regression);
     return status;
@@ -110,7 +117,7 @@ static fs_status regress(const struct regress_options *options, enum fs_verdict 
 
 fs_status fs_command_regress(int argc, char **argv, struct fs_error *error)
 {
-    struct regress_options options = {.head = "HEAD", .rule = FS_RULE_DEFAULT};
+    struct regress_options options = {.head = "HEAD", .format = "text", .rule = FS_RULE_DEFAULT};
     enum fs_verdict verdict = FS_VERDICT_UNDECIDED;
     for (int i = 0; i < argc; i++) {
         options.bisect = options.bisect || strcmp(argv[i], "--bisect") == 0; /* also before an option that is wrong */

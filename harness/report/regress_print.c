@@ -1,4 +1,4 @@
-/* A comparison of two revisions, for people and as JSON. */
+/* A comparison of two revisions: for people, as JSON, and as Markdown. */
 #include "harness/report/regress_print.h"
 
 #include <inttypes.h>
@@ -166,6 +166,87 @@ void fs_regression_print(const struct fs_regression *regression, const struct fs
         fs_verdict_name(regression->verdict), regression->count, regression->found[FS_VERDICT_WORSE],
         regression->found[FS_VERDICT_BETTER], regression->found[FS_VERDICT_SAME],
         regression->found[FS_VERDICT_UNDECIDED], regression->rule.alpha, 100 * regression->rule.minimal);
+}
+
+/* --- Markdown --- */
+
+static void print_markdown_cell(const struct fs_regression *all, const struct fs_regress_cell *cell, FILE *stream)
+{
+    const struct fs_measure *measure = &all->results.sections[cell->section].measure;
+    const struct fs_outcome *outcome = &cell->outcome;
+    char label[LABEL], base[FS_NUMBER_TEXT], head[FS_NUMBER_TEXT];
+
+    label_of(row_of(all, cell), label);
+    fs_three_digits(cell->base, base);
+    fs_three_digits(cell->head, head);
+    fputs("| ", stream);
+    fs_put_markdown(label, stream);
+    fprintf(stream, " | %s | %" PRId64 " | %d | %s | %s | ", measure->metric, cell->steps, cell->seeds, base, head);
+    if (!isnan(outcome->effect)) {
+        fprintf(stream, "%+.1f %%", per_cent(outcome->effect));
+    }
+    if (!outcome->equal && !isnan(outcome->effect) && !isnan(outcome->low)) {
+        fprintf(stream, " (%+.1f to %+.1f)", per_cent(outcome->low), per_cent(outcome->high));
+    }
+    fprintf(stream, outcome->verdict == FS_VERDICT_WORSE ? " | **%s** |\n" : " | %s |\n",
+            fs_verdict_name(outcome->verdict));
+}
+
+static void print_markdown_revision(const struct fs_revision *revision, FILE *stream)
+{
+    fputc('`', stream);
+    fprintf(stream, "%.9s`%s", revision->commit, revision->dirty ? " (made from a changed tree)" : "");
+}
+
+/* The cells of a table, at most `limit` of them; how many there are. */
+static int print_markdown_cells(const struct fs_regression *all, int limit, FILE *stream)
+{
+    static const enum fs_verdict order[] = {FS_VERDICT_WORSE, FS_VERDICT_UNDECIDED, FS_VERDICT_BETTER};
+    int count = 0;
+
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        for (int k = 0; k < all->count; k++) {
+            if (all->cells[k].outcome.verdict != order[i]) {
+                continue;
+            }
+            if (count == 0) {
+                fputs("\n| method | metric | steps | seeds | base | head | change (interval) | verdict |\n"
+                      "|---|---|--:|--:|--:|--:|--:|---|\n",
+                      stream);
+            }
+            if (count++ < limit) {
+                print_markdown_cell(all, &all->cells[k], stream);
+            }
+        }
+    }
+    return count;
+}
+
+void fs_regression_print_markdown(const struct fs_regression *regression, const struct fs_revision *base,
+                                  const struct fs_revision *head, FILE *stream)
+{
+    fprintf(stream, "### fewstep: %s\n\n", fs_verdict_name(regression->verdict));
+    print_markdown_revision(base, stream);
+    fputs(" → ", stream);
+    print_markdown_revision(head, stream);
+    fputs(strcmp(base->source_hash, head->source_hash) == 0
+              ? ": nothing changed that can change a number\n"
+              : ": a cell is one training at one number of steps, over the seeds that both have\n",
+          stream);
+    const int shown = print_markdown_cells(regression, FS_REGRESSION_ROWS, stream);
+    fputc('\n', stream);
+    if (shown > FS_REGRESSION_ROWS) {
+        fprintf(stream, "%d more are left out. ", shown - FS_REGRESSION_ROWS);
+    }
+    fprintf(stream, "Of %d cells %d worse, %d better, %d same, %d undecided.", regression->count,
+            regression->found[FS_VERDICT_WORSE], regression->found[FS_VERDICT_BETTER],
+            regression->found[FS_VERDICT_SAME], regression->found[FS_VERDICT_UNDECIDED]);
+    if (regression->unmatched > 0) {
+        fprintf(stream, " Not at head: %d scores of base, %d of them of runs that failed there.", regression->unmatched,
+                regression->failed);
+    }
+    fprintf(stream, " Chance of any false worse or better: %g; effects from %g %%.\n", regression->rule.alpha,
+            100 * regression->rule.minimal);
 }
 
 /* --- JSON --- */

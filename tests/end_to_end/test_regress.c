@@ -191,6 +191,30 @@ static void test_verdicts(void **state)
     refuses(1, arguments, "\"verdict\":\"worse\"");
 }
 
+/* As a comment: a heading with the verdict, and the cells that moved. */
+static void test_markdown(void **state)
+{
+    char arguments[512], text[8192];
+
+    (void)state;
+    snprintf(arguments, sizeof(arguments), "--base %s --head %s --format markdown --db ../history.db", commits[1],
+             commits[9]);
+    refuses(1, arguments, "### fewstep: worse\n\n`");
+    refuses(1, arguments, "\n| method | metric | steps | seeds | base | head | change (interval) | verdict |\n|---|");
+    refuses(1, arguments, "\n| Shortcut model | fd | 4 | 3 | ");
+    refuses(1, arguments, " | **worse** |\n");
+    refuses(1, arguments, "\nOf 4 cells 4 worse, 0 better, 0 same, 0 undecided. Chance of any false worse");
+    snprintf(arguments, sizeof(arguments), "--base %s --head %s --format markdown --db ../history.db", commits[0],
+             commits[1]);
+    assert_int_equal(test_shell(text, sizeof(text), "%s regress %s", program, arguments), 0);
+    assert_non_null(strstr(text, "### fewstep: same\n"));
+    assert_null(strstr(text, "| method")); /* nothing moved: no table */
+    snprintf(arguments, sizeof(arguments), "--base %s --head %s --format markdown --db ../history.db", commits[7],
+             commits[8]);
+    refuses(0, arguments, ": nothing changed that can change a number\n");
+    refuses(2, "--base HEAD --format html --db ../history.db", "--format: expected text, markdown or json");
+}
+
 /* A training that failed at head has no score there. It must not vanish: the rest being the same is no "same". */
 static void test_failed_at_head(void **state)
 {
@@ -391,9 +415,9 @@ int main(int argc, char **argv)
     const char *slash = argc > 0 ? strstr(argv[0], "/tests/end_to_end/") : NULL;
     snprintf(program, sizeof program, "%.*s/fewstep", slash ? (int)(slash - argv[0]) : 5, slash ? argv[0] : "build");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),      cmocka_unit_test(test_failed_at_head), cmocka_unit_test(test_few_seeds),
-        cmocka_unit_test(test_changed_trees), cmocka_unit_test(test_mixed_sources),  cmocka_unit_test(test_wrong_use),
-        cmocka_unit_test(test_bisect),
+        cmocka_unit_test(test_verdicts),  cmocka_unit_test(test_markdown),      cmocka_unit_test(test_failed_at_head),
+        cmocka_unit_test(test_few_seeds), cmocka_unit_test(test_changed_trees), cmocka_unit_test(test_mixed_sources),
+        cmocka_unit_test(test_wrong_use), cmocka_unit_test(test_bisect),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);
