@@ -155,7 +155,7 @@ test-regression-example: all ## CI's example played at five commits of a small r
 # ordinary archive.
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 600
-FUZZ_LENGTH ?= 8192
+FUZZ_LENGTH ?= 16384
 FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_SOURCES := $(wildcard kernels/base/*.c methods/*.c metrics/*.c harness/config/*.c harness/data/*.c harness/model/*.c) \
                 tests/support/folder.c $(filter-out tests/fuzz/entry.c,$(wildcard tests/fuzz/*.c))

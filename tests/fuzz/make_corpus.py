@@ -137,6 +137,46 @@ def manifest_seeds():
     write("manifest", "cut", settings + summary + file[:70])
 
 
+def autoencoder_shapes(width, latent, attention):
+    """One stage, as diffusers names its tensors."""
+    def layer(name, *shape):
+        return [(f"{name}.weight", list(shape)), (f"{name}.bias", [shape[0]])]
+
+    def resnet(name):
+        return [t for i in (1, 2) for t in layer(f"{name}.norm{i}", width) + layer(f"{name}.conv{i}", width, width, 3, 3)]
+
+    shapes = layer("quant_conv", 2 * latent, 2 * latent, 1, 1) + layer("post_quant_conv", latent, latent, 1, 1)
+    for part, ends, stage, resnets in (("encoder", (3, 2 * latent), "down", 2), ("decoder", (latent, 3), "up", 3)):
+        shapes += layer(f"{part}.conv_in", width, ends[0], 3, 3) + layer(f"{part}.conv_norm_out", width)
+        shapes += layer(f"{part}.conv_out", ends[1], width, 3, 3)
+        shapes += layer(f"{part}.mid_block.attentions.0.group_norm", width)
+        for name in attention:
+            shapes += layer(f"{part}.mid_block.attentions.0.{name}", width, width)
+        for i in range(2):
+            shapes += resnet(f"{part}.mid_block.resnets.{i}")
+        for i in range(resnets):
+            shapes += resnet(f"{part}.{stage}_blocks.0.resnets.{i}")
+    return shapes
+
+
+def weights_seeds():
+    def seed(name, shapes, kind="F16", metadata=None):
+        header, at = {"__metadata__": metadata} if metadata else {}, 0
+        for tensor, shape in sorted(shapes):
+            size = int(np.prod(shape)) * {"F16": 2, "F32": 4}[kind]
+            header[tensor] = {"dtype": kind, "shape": shape, "data_offsets": [at, at + size]}
+            at += size
+        write("weights", name, struct.pack("<I", at) + json.dumps(header, separators=(",", ":")).encode())
+
+    shapes = autoencoder_shapes(32, 4, ("to_q", "to_k", "to_v", "to_out.0"))
+    seed("autoencoder", shapes)
+    seed("autoencoder-older-names", autoencoder_shapes(32, 4, ("query", "key", "value", "proj_attn")), "F32")
+    seed("autoencoder-missing", shapes[:-2])
+    seed("autoencoder-other-width", [(name, [64, *shape[1:]] if "norm2" in name else shape) for name, shape in shapes])
+    seed("classifier", [("logits.bias", [10])], "F32", {"network": "fashion-cnn", "input": "28x28x1 in [-1, 1]"})
+    seed("classifier-side", [("logits.bias", [10])], "F32", {"network": "fashion-cnn", "input": "999x999x9 in [-1, 1]"})
+
+
 def yaml_seeds():
     experiments = pathlib.Path(__file__).parents[2] / "experiments"
     for name in ("demo", "ablation-max-step"):
@@ -171,5 +211,5 @@ def encoded(image, form, **options):
     return out.getvalue()
 
 
-for make in (safetensors_seeds, latents_seeds, npy_seeds, npz_seeds, idx_seeds, cifar10_seeds, manifest_seeds, yaml_seeds, picture_seeds):
+for make in (safetensors_seeds, latents_seeds, npy_seeds, npz_seeds, idx_seeds, cifar10_seeds, manifest_seeds, weights_seeds, yaml_seeds, picture_seeds):
     make()

@@ -9,7 +9,7 @@
 typedef void fuzz_target(const uint8_t *data, size_t size);
 
 fuzz_target fuzz_safetensors, fuzz_npy, fuzz_npz, fuzz_idx, fuzz_latents, fuzz_yaml, fuzz_png, fuzz_jpeg, fuzz_cifar10,
-    fuzz_manifest;
+    fuzz_manifest, fuzz_weights;
 
 /* A file in memory with this content, for readers that take a path; valid until the next call. */
 const char *fuzz_file(const uint8_t *data, size_t size);

@@ -46,6 +46,7 @@ static void replay(void **state)
         {"yaml", fuzz_yaml},
         {"cifar10", fuzz_cifar10},
         {"manifest", fuzz_manifest},
+        {"weights", fuzz_weights},
     };
     (void)state;
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
