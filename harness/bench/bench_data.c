@@ -163,8 +163,10 @@ static fs_status open_memory(const struct fs_bench *b, struct fs_dataset *data, 
 
 const char *fs_bench_data_name(const struct fs_bench *b, enum fs_bench_data where)
 {
-    static const char *const names[] = {
-        [FS_BENCH_MEMORY] = "memory", [FS_BENCH_FOLDER] = "image-folder", [FS_BENCH_LATENTS] = "latents"};
+    static const char *const names[] = {[FS_BENCH_MEMORY] = "memory",
+                                        [FS_BENCH_MEMORY_AGAIN] = "memory again",
+                                        [FS_BENCH_FOLDER] = "image-folder",
+                                        [FS_BENCH_LATENTS] = "latents"};
     const bool pictures = b->height == b->width && (b->channels == 1 || b->channels == 3);
     return where == FS_BENCH_FOLDER && !pictures ? NULL : names[where];
 }
@@ -172,8 +174,11 @@ const char *fs_bench_data_name(const struct fs_bench *b, enum fs_bench_data wher
 fs_status fs_bench_data_open(const struct fs_bench *b, enum fs_bench_data where, struct fs_dataset *data,
                              struct fs_error *error)
 {
-    static fs_status (*const open[])(const struct fs_bench *, struct fs_dataset *, struct fs_error *) = {
-        [FS_BENCH_MEMORY] = open_memory, [FS_BENCH_FOLDER] = open_folder, [FS_BENCH_LATENTS] = open_latents};
+    static fs_status (*const open[])(const struct fs_bench *, struct fs_dataset *,
+                                     struct fs_error *) = {[FS_BENCH_MEMORY] = open_memory,
+                                                           [FS_BENCH_MEMORY_AGAIN] = open_memory,
+                                                           [FS_BENCH_FOLDER] = open_folder,
+                                                           [FS_BENCH_LATENTS] = open_latents};
     *data = (struct fs_dataset){0};
     return open[where](b, data, error);
 }

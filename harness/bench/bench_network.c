@@ -115,13 +115,14 @@ fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs
 
 #define FED_ROUNDS_MAX 400
 #define FED_ROUNDS_MIN 4
-#define FED_SECONDS 12
+#define FED_SECONDS 20
 
 /* An update whose rows come from a loader. */
 struct fed_update {
     struct fs_dataset data;
     struct fs_loader *loader;
-    double seconds[FED_ROUNDS_MAX]; /* of each update, of all kinds of data in turn */
+    double seconds[FED_ROUNDS_MAX]; /* of each update, of all kinds of data in turn, */
+    double waited[FED_ROUNDS_MAX];  /* and of it, until its rows were there */
 };
 
 static fs_status feed(struct fs_bench *b, struct fs_bench_network *n, struct fed_update *fed, int update, float *rows,
@@ -129,6 +130,7 @@ static fs_status feed(struct fs_bench *b, struct fs_bench_network *n, struct fed
 {
     const double before = fs_seconds();
     FS_TRY(fs_loader_rows(fed->loader, update, 0, b->batch, rows, n->labels, error));
+    fed->waited[update] = fs_seconds() - before;
     b->backend->upload(b->backend, n->target.data, rows, (size_t)(b->batch * n->target.cols) * sizeof *rows);
     fs_bench_network_update(b, n);
     fs_bench_settle(b);
@@ -149,8 +151,8 @@ static double median(double *values, int count)
 }
 
 /* Round by round each kind of data once, so that what else the machine does meets all of them; then the medians of the
- * times, and of what an update takes longer than that from memory in the same round, which tells less than a hundredth
- * where the times themselves move by tenths. */
+ * times, of what an update takes longer than that from memory in the same round, and of the share that it waits for its
+ * rows. How much of a difference is noise is what the same memory shows against itself. */
 static fs_status time_fed_updates(struct fs_bench *b, struct fs_bench_network *n, struct fed_update *fed,
                                   struct fs_error *error)
 {
@@ -169,7 +171,7 @@ static fs_status time_fed_updates(struct fs_bench *b, struct fs_bench_network *n
     free(rows);
     FS_TRY(status);
     for (int kind = 0; kind < FS_BENCH_DATA; kind++) {
-        double more[FED_ROUNDS_MAX], all[FED_ROUNDS_MAX];
+        double more[FED_ROUNDS_MAX], all[FED_ROUNDS_MAX], waited[FED_ROUNDS_MAX];
         char name[64];
         if (!fed[kind].loader) {
             continue;
@@ -177,16 +179,18 @@ static fs_status time_fed_updates(struct fs_bench *b, struct fs_bench_network *n
         for (int r = 2; r < rounds; r++) { /* the first ones warm up */
             all[r - 2] = fed[kind].seconds[r];
             more[r - 2] = fed[kind].seconds[r] / fed[FS_BENCH_MEMORY].seconds[r] - 1;
+            waited[r - 2] = fed[kind].waited[r] / fed[kind].seconds[r];
         }
         snprintf(name, sizeof name, "loader: update, %s", fs_bench_data_name(b, kind));
         fs_bench_row(b, name, median(all, rounds - 2), 3 * b->batch * fs_dit_sizes(n->dit).forward_flops, 0);
-        const double percent = 100 * median(more, rounds - 2);
+        const double percent = 100 * median(more, rounds - 2), share = 100 * median(waited, rounds - 2);
         if (b->json) {
-            fprintf(b->out, "{\"model\":\"%s\",\"batch\":%d,\"data\":\"%s\",\"percent_more\":%.3g}\n", b->model,
-                    b->batch, fs_bench_data_name(b, kind), percent);
-        } else if (kind != FS_BENCH_MEMORY) {
-            fprintf(b->out, "%-10s an update takes %+.2f %% with data from %s, median of %d by turns\n", b->model,
-                    percent, fs_bench_data_name(b, kind), rounds - 2);
+            fprintf(b->out,
+                    "{\"model\":\"%s\",\"batch\":%d,\"data\":\"%s\",\"percent_more\":%.3g,\"percent_waited\":%.3g}\n",
+                    b->model, b->batch, fs_bench_data_name(b, kind), percent, share);
+        } else {
+            fprintf(b->out, "%-10s data from %s: an update takes %+.2f %%, and waits %.2f %% of its time for them\n",
+                    b->model, fs_bench_data_name(b, kind), percent, share);
         }
     }
     return FS_OK;

@@ -47,7 +47,7 @@ fs_status fs_bench_profile(struct fs_bench *b, enum fs_type precision, struct fs
 fs_status fs_bench_inception(struct fs_bench *b, int batch, struct fs_error *error);
 
 /* bench_data.c: made-up data of b's shape. */
-enum fs_bench_data { FS_BENCH_MEMORY, FS_BENCH_FOLDER, FS_BENCH_LATENTS, FS_BENCH_DATA };
+enum fs_bench_data { FS_BENCH_MEMORY, FS_BENCH_MEMORY_AGAIN, FS_BENCH_FOLDER, FS_BENCH_LATENTS, FS_BENCH_DATA };
 /* What rows call it; NULL: there is none of this shape (pictures are square, with 1 or 3 channels). */
 const char *fs_bench_data_name(const struct fs_bench *b, enum fs_bench_data where);
 /* Close it, also after a failure. */
