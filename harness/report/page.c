@@ -81,6 +81,7 @@ static fs_status print_experiment(struct fs_page *page, int place, struct fs_err
         fs_html(page->out, "</section>\n");
         return FS_OK;
     }
+    FS_TRY(fs_page_findings(page, fs_page_section(experiment, 0), error));
     FS_TRY(print_section(page, experiment, fs_page_section(experiment, 0), error));
     if (results->older > 0) {
         fs_html(page->out, "<p class=note>%d older run%s left out here; the charts against commits have them.</p>\n",
@@ -104,6 +105,14 @@ static fs_status print_page(struct fs_page *page, struct fs_error *error)
     FS_TRY(print_head(page, error));
     for (int i = 0; i < page->experiment_count; i++) {
         FS_TRY(print_experiment(page, i, error));
+    }
+    if (page->of_one_source) {
+        FS_TRY(fs_page_missing(page,
+                               fs_format(error,
+                                         "%s: all runs are of one source, so there are no charts against commits: "
+                                         "`fewstep run` at another commit adds one.",
+                                         page->of_one_source),
+                               error));
     }
     FS_TRY(fs_page_provenance(page, error));
     fs_html(page->out, "</main>\n<p id=said aria-live=polite></p><aside id=panel hidden tabindex=-1 "

@@ -92,6 +92,17 @@
         if (entry && link !== current) show(link, entry);
     });
 
+    // A link to an entry of a closed part opens it, where the browser does not do so itself.
+    const open = () => {
+        const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+        for (let part = target && target.closest("details:not([open])"); part; part = part.parentElement.closest("details:not([open])")) {
+            part.open = true;
+            target.scrollIntoView();
+        }
+    };
+    window.addEventListener("hashchange", open);
+    open();
+
     // Arrows walk over the numbers of a table and the points of a chart.
     const neighbour = (link, key) => {
         const cell = link.closest("td");

@@ -200,12 +200,11 @@ fs_status fs_page_commits_chart(struct fs_page *page, const struct fs_page_exper
     fs_status status = read_sources(page, experiment->results.experiment.id, &sources, error);
 
     if (status == FS_OK && sources.count < 2) {
-        status = fs_page_missing(page,
-                                 fs_format(error,
-                                           "%s: all its runs are of one source, so nothing can be drawn against "
-                                           "commits: `fewstep run` at another commit adds one.",
-                                           experiment->results.experiment.name),
-                                 error);
+        char *all = fs_format(error, "%s%s%s", page->of_one_source ? page->of_one_source : "",
+                              page->of_one_source ? ", " : "", experiment->results.experiment.name);
+        free(page->of_one_source);
+        page->of_one_source = all;
+        status = all ? FS_OK : FS_FAILED;
     }
     for (int i = 0; i < charts && sources.count > 1 && status == FS_OK; i++) { /* fewest steps, most, and between */
         status =

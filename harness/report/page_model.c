@@ -213,6 +213,8 @@ void fs_page_free(struct fs_page *page)
     }
     free(page->experiments);
     free(page->numbers);
+    free(page->of_one_source);
+    page->of_one_source = NULL;
     page->experiments = NULL;
     page->numbers = NULL;
 }

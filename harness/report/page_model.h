@@ -34,6 +34,7 @@ struct fs_page {
     int experiment_count;
     struct fs_page_number *numbers;
     int number_count, number_capacity;
+    char *of_one_source; /* "a, b": experiments that have nothing to draw against commits; owned */
 };
 
 /* Reads everything; free with fs_page_free, also after a failure. */
@@ -78,6 +79,8 @@ void fs_page_figure(const struct fs_page *page, struct fs_chart *chart, const ch
 fs_status fs_page_missing(struct fs_page *page, char *line, struct fs_error *error);
 
 /* The parts of the page, each in a file of its name. */
+/* Nothing where the section has no flow matching beside other methods, or no score at 1 or 4 steps. */
+fs_status fs_page_findings(struct fs_page *page, const struct fs_result_section *section, struct fs_error *error);
 void fs_page_table(const struct fs_page *page, const struct fs_result_section *section);
 fs_status fs_page_steps_chart(struct fs_page *page, const struct fs_result_section *section, struct fs_error *error);
 /* Nothing where the rows differ in no key. */

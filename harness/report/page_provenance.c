@@ -299,21 +299,24 @@ fs_status fs_page_provenance(struct fs_page *page, struct fs_error *error)
     struct queue runs = {json_array(), json_object()};
     fs_status status = FS_OK;
 
-    fs_html(out, "<section id=provenance><h2>Where the numbers come from</h2>\n<h3>Numbers</h3><div class=scroll "
+    fs_html(out, "<section id=provenance><h2>Where the numbers come from</h2>\n<details class=part><summary>"
+                 "Numbers: each with its seeds, runs and commits</summary><div class=scroll "
                  "tabindex=0 role=region aria-label=\"All numbers\"><table class=entries><thead><tr><th scope=col>"
                  "number<th scope=col>value<th scope=col>measure<th scope=col>scores<tbody>\n");
     for (int i = 0; i < page->number_count; i++) {
         print_entry(page, i, out);
     }
-    fs_html(out, "</table></div>\n<h3>Measures</h3>\n");
+    fs_html(out, "</table></div></details>\n<details class=part><summary>Measures: what was compared with what"
+                 "</summary>\n");
     for (int i = 0; i < page->experiment_count && status == FS_OK; i++) {
         for (int k = 0; k < page->experiments[i].results.section_count && status == FS_OK; k++) {
             status = print_measure(page, fs_page_section(&page->experiments[i], k), error);
         }
     }
-    fs_html(out, "<h3>Runs</h3>\n");
+    fs_html(out, "</details>\n<details class=part><summary>Runs: the command that makes each again, its machine and "
+                 "configuration</summary>\n");
     status = status == FS_OK ? print_runs(page, &runs, error) : status;
-    fs_html(out, "</section>\n");
+    fs_html(out, "</details></section>\n");
     json_decref(runs.ids);
     json_decref(runs.known);
     return status;

@@ -327,6 +327,7 @@ static void test_the_whole_page(void **state)
 
     /* What there is to draw is drawn, and what there is not is said. */
     has(&page, "FD (fashion-cnn) against sampling steps</h3>");
+    has(&page, "<p class=findings>At <b>1 step</b> Flow matching (Euler) has ");
     has(&page, "FD (fashion-cnn) at 4 steps against training updates</h3>");
     has(&page, "Ablation: FD (fashion-cnn) against max_step</h3>");
     has(&page, "FD (fashion-cnn) at 128 steps against commits</h3>");
@@ -337,6 +338,7 @@ static void test_the_whole_page(void **state)
     has(&page, "data:image/png;base64,");
     assert_non_null(strstr(page.notes, "ablation: no samples in "));
     assert_non_null(strstr(page.notes, "commits: no training curves"));
+    assert_non_null(strstr(page.notes, "all runs are of one source, so there are no charts against commits"));
     assert_non_null(strstr(page.notes, TEST_STUDY_HOSTILE ": no run of it has a score yet"));
     free_page(&page);
 }
