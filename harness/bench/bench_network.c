@@ -80,6 +80,37 @@ static double memory_used(struct fs_bench *b, size_t start)
                         : (double)fs_memory_peak() / 1048576;
 }
 
+static void print_memory(struct fs_bench *b, const char *work, bool half, double used)
+{
+    const char *what = b->on_device ? "device memory in use" : "peak resident set";
+    if (b->json) {
+        fprintf(b->out, "{\"model\":\"%s\",\"batch\":%d,\"precision\":\"%s\",\"work\":\"%s\",\"%s\":%.0f}\n", b->model,
+                b->batch, half ? "bf16" : "fp32", work, b->on_device ? "device_mib" : "peak_resident_mib", used);
+    } else {
+        fprintf(b->out, "%-10s %s: %s %.0f MiB, batch %d%s\n", b->model, work, what, used, b->batch,
+                half ? ", bf16" : "");
+    }
+}
+
+/* An update whose blocks are passed forward again (train.recompute: blocks): as many FLOPs by our count, more of work,
+ * less memory. */
+static fs_status time_recompute(struct fs_bench *b, enum fs_type precision, struct fs_error *error)
+{
+    struct fs_bench_network network;
+    const bool half = precision == FS_BF16;
+    const size_t start = b->on_device ? b->backend->available(b->backend) : 0;
+    fs_memory_peak_reset();
+    fs_status status = fs_bench_network_create(b, &network, precision, FS_PASS_BACKWARD | FS_PASS_RECOMPUTE, error);
+    if (status == FS_OK) {
+        const double flops = 3 * b->batch * fs_dit_sizes(network.dit).forward_flops;
+        time_network(b, &network, half ? "update, recompute bf16" : "update, recompute", flops,
+                     fs_bench_network_update);
+        print_memory(b, "update, recompute", half, memory_used(b, start));
+    }
+    fs_bench_network_free(b, &network);
+    return status;
+}
+
 fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs_error *error)
 {
     struct fs_bench_network network;
@@ -87,7 +118,7 @@ fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs
     const size_t start = b->on_device ? b->backend->available(b->backend) : 0;
     fs_memory_peak_reset();
     b->type = precision;
-    fs_status status = fs_bench_network_create(b, &network, precision, error);
+    fs_status status = fs_bench_network_create(b, &network, precision, FS_PASS_BACKWARD | FS_PASS_TANGENT, error);
     if (status == FS_OK) {
         const double forward = b->batch * fs_dit_sizes(network.dit).forward_flops;
         time_network(b, &network, half ? "sampling bf16" : "sampling", forward, one_forward);
@@ -98,15 +129,13 @@ fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs
             status = error->status;
         }
     }
-    const double used = memory_used(b, start);
-    const char *what = b->on_device ? "device memory in use" : "peak resident set";
-    if (status == FS_OK && b->json) {
-        fprintf(b->out, "{\"model\":\"%s\",\"batch\":%d,\"precision\":\"%s\",\"%s\":%.0f}\n", b->model, b->batch,
-                half ? "bf16" : "fp32", b->on_device ? "device_mib" : "peak_resident_mib", used);
-    } else if (status == FS_OK) {
-        fprintf(b->out, "%-10s %s %.0f MiB, batch %d%s\n", b->model, what, used, b->batch, half ? ", bf16" : "");
+    if (status == FS_OK) {
+        print_memory(b, "all of these", half, memory_used(b, start));
     }
     fs_bench_network_free(b, &network);
+    if (status == FS_OK) {
+        status = time_recompute(b, precision, error);
+    }
     b->type = FS_F32;
     return status;
 }
@@ -204,7 +233,7 @@ fs_status fs_bench_loader(struct fs_bench *b, struct fs_error *error)
     if (!fed) {
         return FS_FAILED;
     }
-    fs_status status = fs_bench_network_create(b, &network, FS_F32, error);
+    fs_status status = fs_bench_network_create(b, &network, FS_F32, FS_PASS_BACKWARD | FS_PASS_TANGENT, error);
     for (int i = 0; status == FS_OK && i < FS_BENCH_DATA; i++) {
         if (!fs_bench_data_name(b, i)) {
             continue;

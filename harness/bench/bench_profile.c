@@ -187,7 +187,7 @@ fs_status fs_bench_profile(struct fs_bench *b, enum fs_type precision, struct fs
     fs_profile_begin(profile, backend, b->on_device);
     b->backend = &profile->backend;
     b->type = precision;
-    fs_status status = fs_bench_network_create(b, &network, precision, error);
+    fs_status status = fs_bench_network_create(b, &network, precision, FS_PASS_BACKWARD | FS_PASS_TANGENT, error);
     if (status == FS_OK) {
         status = take_shortest(b, &network, profile, shortest, error);
     }

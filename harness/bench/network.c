@@ -18,11 +18,11 @@ void fs_bench_network_free(struct fs_bench *b, struct fs_bench_network *n)
 }
 
 fs_status fs_bench_network_create(struct fs_bench *b, struct fs_bench_network *n, enum fs_type precision,
-                                  struct fs_error *error)
+                                  unsigned passes, struct fs_error *error)
 {
     *n = (struct fs_bench_network){0};
-    n->dit = fs_dit_create(b->backend, &b->config, b->height, b->width, b->channels, b->batch,
-                           FS_PASS_BACKWARD | FS_PASS_TANGENT, precision, error);
+    n->dit =
+        fs_dit_create(b->backend, &b->config, b->height, b->width, b->channels, b->batch, passes, precision, error);
     n->t = fs_allocate((size_t)b->batch, sizeof *n->t, "times", error);
     n->s = fs_allocate((size_t)b->batch, sizeof *n->s, "levels", error);
     n->labels = fs_allocate((size_t)b->batch, sizeof *n->labels, "labels", error);

@@ -15,9 +15,10 @@ struct fs_bench_network {
     int64_t update;
 };
 
-/* A network of b's model for b's batch, with made-up weights and rows. Free it also after a failure. */
+/* A network of b's model for b's batch and for `passes` (FS_PASS_BACKWARD, …), with made-up weights and rows. Free it
+ * also after a failure. */
 fs_status fs_bench_network_create(struct fs_bench *b, struct fs_bench_network *n, enum fs_type precision,
-                                  struct fs_error *error);
+                                  unsigned passes, struct fs_error *error);
 void fs_bench_network_free(struct fs_bench *b, struct fs_bench_network *n);
 
 struct fs_dit_input fs_bench_network_input(const struct fs_bench_network *n);

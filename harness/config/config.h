@@ -25,6 +25,7 @@
 enum fs_attention_scale { FS_SCALE_INV_D, FS_SCALE_INV_SQRT_D };
 enum fs_schedule { FS_SCHEDULE_CONSTANT, FS_SCHEDULE_COSINE, FS_SCHEDULE_COSINE_PHASE };
 enum fs_labels { FS_LABELS_CYCLE, FS_LABELS_UNIFORM };
+enum fs_recompute { FS_RECOMPUTE_NONE, FS_RECOMPUTE_BLOCKS };
 enum fs_divergence { FS_DIVERGENCE_STOP, FS_DIVERGENCE_RESTART_LOWER };
 enum fs_pairing_kind { FS_PAIRING_INDEPENDENT, FS_PAIRING_OPTIMAL_TRANSPORT };
 enum fs_precision { FS_PRECISION_FP32, FS_PRECISION_BF16 };
@@ -92,7 +93,8 @@ struct fs_train_config {
     enum fs_pairing_kind pairing; /* of noise with data */
     int pairing_group;            /* rows that may change places */
     bool shard_optimizer; /* moments and average are a part of each rank's (ZeRO stage 1). Moves no bit, not hashed */
-    double checkpoint_every; /* seconds; 0: auto. Not hashed */
+    enum fs_recompute recompute; /* activations that the backward pass makes again. Moves no bit, not hashed */
+    double checkpoint_every;     /* seconds; 0: auto. Not hashed */
 };
 
 /* What a method may have of its own, beside the common train.learning_rate and clip_norm; 0: the common one. */

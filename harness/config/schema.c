@@ -200,6 +200,7 @@ static const struct fs_key KEYS[] = {
      .choices = "stop|restart-lower",
      .trains = true},
     {.name = "train.shard_optimizer", .kind = FS_KEY_BOOL, FIELD(train.shard_optimizer)},
+    {.name = "train.recompute", .kind = FS_KEY_CHOICE, FIELD(train.recompute), .choices = "none|blocks"},
     {.name = "train.checkpoint_every",
      .kind = FS_KEY_REAL,
      FIELD(train.checkpoint_every),

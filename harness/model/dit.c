@@ -146,6 +146,25 @@ static struct norm norm_before(const struct pass *pass, int block)
     };
 }
 
+/* All that the block's backward pass and its gate read: from behind the norm of its attention to its MLP. */
+static void block_inside(const struct pass *pass, int index)
+{
+    struct fs_backend *backend = pass->backend;
+    const struct fs_dit *dit = pass->dit;
+    const struct block b = block_at(pass, index);
+    const int64_t d = dit->config.hidden;
+
+    linear(pass, b.qkv, b.norm1, b.first + FS_BLOCK_QKV);
+    backend->attention_forward(backend, b.attention, b.lse, b.qkv, dit->tokens, dit->config.heads,
+                               dit->attention_scale);
+    linear(pass, b.projection, b.attention, b.first + FS_BLOCK_PROJECTION);
+    backend->gate_norm_forward(backend, b.middle, b.x, b.projection, part(b.modulation, GATE_1, d), b.norm2,
+                               b.statistics2, part(b.modulation, SHIFT_2, d), part(b.modulation, SCALE_2, d));
+
+    linear_gelu(pass, b.hidden, b.norm2, b.first + FS_BLOCK_FC1, b.pre);
+    linear(pass, b.mlp, b.hidden, b.first + FS_BLOCK_FC2);
+}
+
 /* Its gradient, from that behind it in `dnorm`, and that of the gate at the end of the block before, into `dbranch`. */
 static void norm_before_backward(const struct pass *pass, int block)
 {
@@ -159,6 +178,11 @@ static void norm_before_backward(const struct pass *pass, int block)
         backend->norm_backward(backend, dx, dshift, dscale, dnorm, norm.x, norm.statistics, norm.scale);
         return;
     }
+    /* Where all blocks have the same buffers, the one before is passed again over what `block` left there. The last
+     * one's are as the forward pass left them. */
+    if ((pass->dit->passes & FS_PASS_RECOMPUTE) != 0 && block < pass->dit->config.depth) {
+        block_inside(pass, block - 1);
+    }
     const struct block before = block_at(pass, block - 1);
     const struct fs_view dbefore = modulation_in(pass, FS_BUFFER_DMODULATION, block - 1);
     backend->gate_norm_backward(backend, dx, at(pass, FS_BUFFER_DBRANCH), part(dbefore, GATE_2, d), dshift, dscale,
@@ -170,23 +194,12 @@ static void norm_before_backward(const struct pass *pass, int block)
 
 static void block_forward(const struct pass *pass, int index)
 {
-    struct fs_backend *backend = pass->backend;
-    const struct fs_dit *dit = pass->dit;
     const struct block b = block_at(pass, index);
     const struct norm next = norm_before(pass, index + 1);
-    const int64_t d = dit->config.hidden;
-
-    linear(pass, b.qkv, b.norm1, b.first + FS_BLOCK_QKV);
-    backend->attention_forward(backend, b.attention, b.lse, b.qkv, dit->tokens, dit->config.heads,
-                               dit->attention_scale);
-    linear(pass, b.projection, b.attention, b.first + FS_BLOCK_PROJECTION);
-    backend->gate_norm_forward(backend, b.middle, b.x, b.projection, part(b.modulation, GATE_1, d), b.norm2,
-                               b.statistics2, part(b.modulation, SHIFT_2, d), part(b.modulation, SCALE_2, d));
-
-    linear_gelu(pass, b.hidden, b.norm2, b.first + FS_BLOCK_FC1, b.pre);
-    linear(pass, b.mlp, b.hidden, b.first + FS_BLOCK_FC2);
-    backend->gate_norm_forward(backend, next.x, b.middle, b.mlp, part(b.modulation, GATE_2, d), next.z, next.statistics,
-                               next.shift, next.scale);
+    block_inside(pass, index);
+    pass->backend->gate_norm_forward(pass->backend, next.x, b.middle, b.mlp,
+                                     part(b.modulation, GATE_2, pass->dit->config.hidden), next.z, next.statistics,
+                                     next.shift, next.scale);
 }
 
 /* dx holds the gradient of the residual stream behind the block at first, before the block at last; dbranch that of the

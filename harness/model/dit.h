@@ -39,6 +39,10 @@ struct fs_dit_direction {
 #define FS_PASS_FORWARD 0u
 #define FS_PASS_BACKWARD 1u /* a pass may be kept, and gone back through */
 #define FS_PASS_TANGENT 2u  /* fs_dit_tangent */
+/* With FS_PASS_BACKWARD: of a block only its input and the norm of that are kept, and the backward pass passes all but
+ * the last forward again (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"): the same operations on
+ * the same numbers, which give the same bits. */
+#define FS_PASS_RECOMPUTE 4u
 
 /* Flat parameters as the network reads them. `half` is their bf16 copy for matrix products, kept by fs_dit_refresh;
  * not given for float32. Owned by whoever allocated the buffers. */

@@ -101,7 +101,7 @@ struct fs_plan_entry {
     const char *name;   /* NULL: this plan does without it */
     int64_t rows, cols; /* rows of one sample (of all samples for the constant) */
     enum fs_type type;
-    bool per_block;
+    bool per_block; /* there is one a block; else all blocks use the same */
     bool only_kept; /* written only when a backward pass or a tangent reads it */
     size_t offset;  /* bytes; for block l plus l · block_bytes */
     size_t bytes;

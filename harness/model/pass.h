@@ -33,7 +33,7 @@ static inline struct fs_view in_block(const struct pass *pass, int block, enum f
     if (entry->name == NULL || (entry->only_kept && !pass->keep && !pass->tangent)) {
         return fs_no_view();
     }
-    const size_t shift = pass->keep ? (size_t)block * pass->dit->block_bytes : 0;
+    const size_t shift = pass->keep && entry->per_block ? (size_t)block * pass->dit->block_bytes : 0;
     const bool constant = buffer == FS_BUFFER_POSITIONS;
     const int64_t first = constant ? 0 : pass->first, samples = constant ? 1 : pass->rows;
     const size_t before = (size_t)(first * entry->rows * entry->cols) * fs_type_size(entry->type);

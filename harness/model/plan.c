@@ -8,6 +8,13 @@ static size_t aligned(size_t bytes)
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
+/* Behind the last buffer that each block has for itself: its input and the norm of that, where the rest is made again.
+ * The norm is kept as it came with the gate before it, in one operation, whose rounding may be its own. */
+static enum fs_buffer kept_of_a_block(const struct fs_dit *dit)
+{
+    return (dit->passes & FS_PASS_RECOMPUTE) != 0 ? FS_BUFFER_QKV : FS_BUFFER_FINAL_X;
+}
+
 /* Plans a buffer of rows × cols a sample. */
 static void room(struct fs_dit *dit, enum fs_buffer buffer, const char *name, int64_t rows, int64_t cols,
                  enum fs_type type)
@@ -17,7 +24,7 @@ static void room(struct fs_dit *dit, enum fs_buffer buffer, const char *name, in
         .rows = rows,
         .cols = cols,
         .type = type,
-        .per_block = buffer >= FS_BUFFER_X && buffer <= FS_BUFFER_MLP,
+        .per_block = buffer >= FS_BUFFER_X && buffer < kept_of_a_block(dit),
     };
 }
 
@@ -143,11 +150,12 @@ void fs_dit_plan_activations(struct fs_dit *dit)
         describe_tangent(dit);
     }
     size_t common = lay_out(dit, FS_BUFFER_POSITIONS, FS_BUFFER_X, 0);
+    common = lay_out(dit, kept_of_a_block(dit), FS_BUFFER_FINAL_X, common);
     common = lay_out(dit, FS_BUFFER_FINAL_X, FS_BUFFER_DX, common);
     const size_t gradients = lay_out(dit, FS_BUFFER_DX, FS_BUFFER_X_DOT, common);
     const size_t tangents = lay_out(dit, FS_BUFFER_X_DOT, FS_BUFFER_COUNT, common);
     common = gradients > tangents ? gradients : tangents;
-    dit->block_bytes = lay_out(dit, FS_BUFFER_X, FS_BUFFER_FINAL_X, common) - common;
+    dit->block_bytes = lay_out(dit, FS_BUFFER_X, kept_of_a_block(dit), common) - common;
     /* Without a backward pass all blocks use the same buffers. */
     dit->activation_bytes = common + dit->block_bytes * (size_t)(backward ? dit->config.depth : 1);
 }

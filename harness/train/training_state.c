@@ -134,6 +134,7 @@ static unsigned passes_of(const struct fs_config *config)
     struct fs_phase phases[FS_PHASES_MAX];
     const int count = config->method->phases(&setup, phases);
     unsigned passes = FS_PASS_BACKWARD;
+    passes |= config->train.recompute == FS_RECOMPUTE_BLOCKS ? FS_PASS_RECOMPUTE : 0;
     for (int i = 0; i < count; i++) {
         passes |= phases[i].tangents > 0 ? FS_PASS_TANGENT : FS_PASS_FORWARD;
     }

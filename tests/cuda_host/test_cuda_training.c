@@ -150,6 +150,18 @@ static void test_faults_cost_no_checkpoint(void **state)
     }
 }
 
+/* Blocks that the backward pass passes again give the same bytes, in the graph of an update too. */
+static void test_recompute(void **state)
+{
+    (void)state;
+    char want[65], got[65];
+    train_whole(test_path("kept"), want);
+    experiment.runs[0].train.recompute = FS_RECOMPUTE_BLOCKS;
+    train_whole(test_path("again"), got);
+    experiment.runs[0].train.recompute = FS_RECOMPUTE_NONE;
+    assert_string_equal(got, want);
+}
+
 /* Two updates of flow matching, one of consistency, one with the network's tangent: each phase is other work for the
  * device, and a fault in the midst of them costs no bit. */
 static void test_phases_with_a_tangent(void **state)
@@ -377,6 +389,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_faults_cost_no_checkpoint, start),
+        cmocka_unit_test_setup(test_recompute, start),
         cmocka_unit_test_setup(test_phases_with_a_tangent, start),
         cmocka_unit_test_setup(test_out_of_memory_in_the_middle, start),
         cmocka_unit_test_setup(test_one_pool, start),

@@ -6,10 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <glob.h>
 #include <math.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,52 +44,23 @@ static void remove_folder(const char *path)
     assert_int_equal(system(command), 0);
 }
 
-/* Whether a checkpoint is half-written: by a process, or by one that is gone. */
-static bool is_half_written(const char *out)
-{
-    char pattern[1100];
-    glob_t found;
-    snprintf(pattern, sizeof pattern, "%s/runs/*/checkpoint-*.tmp", out);
-    const bool there = glob(pattern, 0, NULL, &found) == 0;
-    globfree(&found);
-    return there;
-}
-
-/* Until a checkpoint is being written; at most two seconds, for some of a run's work writes none. */
-static void wait_for_write(const char *out)
-{
-    const double begin = fs_seconds();
-    while (!is_half_written(out) && fs_seconds() - begin < 2) {
-    }
-}
-
-/* Kills the program KILLS times at random moments, every other time while a thread writes a checkpoint, where one does.
- * A run that came to its end in between is compared, and begun anew. */
+/* Kills the program KILLS times at random moments. A run that came to its end in between is compared, and begun anew.
+ */
 static void run_killed(double seconds)
 {
     const double longest = fmin(fmax(seconds / 2, 2), 5);
-    char command[1200];
-    int in_a_write = 0;
-    snprintf(command, sizeof command, "rm -f %s/runs/*/*.tmp", killed);
     for (int kills = 0; kills < KILLS;) {
-        const bool in_write = kills % 2 == 0; /* the other times, what was half-written is still there */
-        assert_true(!in_write || system(command) == 0);
         const pid_t child = test_program_start(experiment, killed);
         test_sleep(longest * (double)rand() / RAND_MAX);
-        if (in_write) {
-            wait_for_write(killed);
-        }
         kill(child, SIGKILL);
         const int status = test_program_wait(child);
         assert_true(status == 0 || status == -1);
-        in_a_write += in_write && status == -1 && is_half_written(killed);
         kills += status == -1;
         if (status == 0) {
             test_program_same_results(calm, killed);
             remove_folder(killed);
         }
     }
-    print_message("killed %d times, %d of them in the write of a checkpoint\n", KILLS, in_a_write);
     test_program_finish(experiment, killed);
     test_program_same_results(calm, killed);
 }

@@ -213,6 +213,7 @@ static void hash_depends_on_training_alone(void **state)
         "train.warmup_from_zero=false",
         "train.micro_batch=32",
         "train.checkpoint_every=5",
+        "train.recompute=blocks",
         "train.precision=fp32",
         "model.preset=dit-xs/4",
         "model.attention_scale=inv_d",
@@ -386,7 +387,7 @@ static void json_holds_every_key(void **state)
         "\"ema_warmup\":true,"
         "\"label_dropout\":0,\"learning_rate\":0.001,\"micro_batch\":0,\"on_divergence\":\"stop\",\"pairing\":"
         "\"independent\",\"pairing_group\":"
-        "64,\"precision\":\"fp32\",\"schedule\":"
+        "64,\"precision\":\"fp32\",\"recompute\":\"none\",\"schedule\":"
         "\"constant\","
         "\"shard_optimizer\":false,\"student_start\":\"ema\",\"updates\":10,\"warmup\":200,\"warmup_from_zero\":false,"
         "\"weight_decay\":0.01}}");

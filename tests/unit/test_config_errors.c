@@ -34,7 +34,7 @@ static const struct {
     {TRAIN "  colour: red\n",
      ":5: train.colour: unknown key; train has: batch, beta1, beta2, checkpoint_every, clip_norm, ema, ema_reset, "
      "ema_warmup, label_dropout, learning_rate, micro_batch, on_divergence, pairing, pairing_group, precision, "
-     "schedule, shard_optimizer, "
+     "recompute, schedule, shard_optimizer, "
      "student_start, "
      "updates, warmup, warmup_from_zero, weight_decay"},
     {GOOD "something: {else: 1}\n", ":3: something: unknown key; the file has: dataset, device, evaluate, experiment, "
@@ -265,7 +265,7 @@ static void options(void **state)
         {"train=3",
          "--set train=3: train: is a section, not a key; it has: batch, beta1, beta2, checkpoint_every, clip_norm, "
          "ema, ema_reset, ema_warmup, label_dropout, learning_rate, micro_batch, on_divergence, pairing, "
-         "pairing_group, precision, "
+         "pairing_group, precision, recompute, "
          "schedule, shard_optimizer, student_start, updates, warmup, warmup_from_zero, weight_decay",
          false},
         {"train.batch", "--set train.batch: expected KEY=VALUE, such as --set train.batch=64", false},

@@ -217,13 +217,55 @@ static void test_without_keeping(void **state)
     backend->destroy(backend);
 }
 
+/* --- blocks that are passed again --- */
+
+static void expect_recomputed(struct fs_backend *backend, enum fs_type precision, uint32_t seed)
+{
+    struct fs_error error;
+    assert_non_null(backend);
+    struct test_network network = test_network_create(backend, &test_network_config, 3, precision, 0.3, seed);
+    test_network_pass(&network, 0, 3);
+    const size_t values = (size_t)(3 * network.velocity.cols), weights = (size_t)network.gradients.cols;
+    double *velocity = test_download(backend, network.velocity), *gradients = test_download(backend, network.gradients);
+    struct fs_dit *kept = network.dit;
+    network.dit = fs_dit_create(backend, &test_network_config, TEST_NETWORK_HEIGHT, TEST_NETWORK_WIDTH,
+                                TEST_NETWORK_CHANNELS, 3, FS_PASS_BACKWARD | FS_PASS_RECOMPUTE, precision, &error);
+    assert_non_null(network.dit);
+    assert_true(fs_dit_sizes(network.dit).activation_bytes < fs_dit_sizes(kept).activation_bytes);
+    for (int i = 0; i < 2; i++) { /* what a pass leaves in the buffers is not read by the next */
+        backend->fill(backend, network.velocity, (double)NAN);
+        backend->fill(backend, network.gradients, 0);
+        test_network_pass(&network, 0, 3);
+        double *same = test_download(backend, network.velocity);
+        assert_memory_equal(same, velocity, values * sizeof *same);
+        free(same);
+        same = test_download(backend, network.gradients);
+        assert_memory_equal(same, gradients, weights * sizeof *same);
+        free(same);
+    }
+    free(velocity);
+    free(gradients);
+    fs_dit_destroy(kept);
+    test_network_destroy(&network);
+    backend->destroy(backend);
+}
+
+static void test_recompute(void **state)
+{
+    (void)state;
+    struct fs_error error;
+    expect_recomputed(fs_reference_backend(&error), FS_F64, 9);
+    expect_recomputed(fs_cpu_backend(0, &error), FS_F32, 10);
+    expect_recomputed(fs_cpu_backend(0, &error), FS_BF16, 11);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_finite_differences), cmocka_unit_test(test_finite_differences_without_classes),
         cmocka_unit_test(test_attention_scale),    cmocka_unit_test(test_cpu_float32),
         cmocka_unit_test(test_cpu_bf16),           cmocka_unit_test(test_micro_batches),
-        cmocka_unit_test(test_without_keeping),
+        cmocka_unit_test(test_without_keeping),    cmocka_unit_test(test_recompute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

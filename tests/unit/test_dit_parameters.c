@@ -247,6 +247,8 @@ static void test_plan(void **state)
     expect_plan(true, FS_F64);
     expect_plan(false, FS_F64);
     expect_plan(true, FS_BF16);
+    expect_plan(FS_PASS_BACKWARD | FS_PASS_RECOMPUTE, FS_F64);
+    expect_plan(FS_PASS_BACKWARD | FS_PASS_RECOMPUTE, FS_BF16);
 }
 
 /* The whole of what an update of dit-b/2 with four rows needs beside the libraries: weights, gradients, two moments,
