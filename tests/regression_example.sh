@@ -1,5 +1,5 @@
 #!/bin/sh
-# Plays a CI runner: the commands of examples/regression/*.yml at five commits of a small repository, one after the other,
+# Plays a CI runner: the commands of experiments/per-commit/*.yml at five commits of a small repository, one after the other,
 # with the database kept between them. regression_example.sh BUILD (`make test-regression-example` calls it)
 #   1 the tree as it is    2 a README    3 a comment in a file that counts    4 a sampler that stops short    5 a comment
 # The verdicts must be: nothing to compare with, same, same, worse, same.
@@ -32,11 +32,11 @@ github() {
         /^      - run: [^|]/ { sub(/^      - run: /, ""); print; next }
         /^      - run: \|/ { inside = 1; next }
         inside && /^          / { print substr($0, 11); next }
-        { inside = 0 }' examples/regression/github.yml | grep -v '^apt-get\|^git config'
+        { inside = 0 }' experiments/per-commit/github.yml | grep -v '^apt-get\|^git config'
 }
 gitlab() {
     awk '/^  script:/ { inside = 1; next } inside && /^    - / { print substr($0, 7); next } { inside = 0 }' \
-        examples/regression/gitlab.yml
+        experiments/per-commit/gitlab.yml
 }
 # play FORGE: its exit status
 play() {
