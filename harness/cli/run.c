@@ -219,23 +219,20 @@ static fs_status print_results(const struct run_options *options, const struct f
     return FS_OK;
 }
 
-/* FS_FAILED where runs failed, which are named first; FS_USAGE where all that they failed of is what they were given.
- */
+/* FS_FAILED where runs failed, which are named first. */
 static fs_status tell_failures(const struct fs_failures *failures, struct fs_error *error)
 {
     if (failures->count == 0) {
         return FS_OK;
     }
-    fs_status status = FS_USAGE;
     fflush(stdout);
     for (int i = 0; i < failures->count; i++) {
         const struct fs_failed_run *run = &failures->runs[i];
-        status = run->status == FS_USAGE ? status : FS_FAILED;
         char reason[sizeof run->reason];
         fprintf(stderr, "failed: %s (run %.8s): %s\n", run->name, run->id,
                 fs_plain_text(run->reason, reason, sizeof reason));
     }
-    return fs_fail(error, status,
+    return fs_fail(error, FS_FAILED,
                    "%d run%s failed; the others are made. The same command goes on with those that "
                    "stopped for want of disk or memory; those that diverged are tried again with --retry-failed",
                    failures->count, failures->count == 1 ? "" : "s");

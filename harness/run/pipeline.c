@@ -150,7 +150,7 @@ fs_status fs_run_checkpoint(const char *out, const char *run, char path[FS_PATH_
 
 /* --- failures --- */
 
-fs_status fs_failures_add(struct fs_failures *failures, const char *id, const char *name, const struct fs_error *reason,
+fs_status fs_failures_add(struct fs_failures *failures, const char *id, const char *name, const char *reason,
                           struct fs_error *error)
 {
     if (fs_failures_find(failures, id)) {
@@ -158,14 +158,13 @@ fs_status fs_failures_add(struct fs_failures *failures, const char *id, const ch
     }
     struct fs_failed_run *more = realloc(failures->runs, (size_t)(failures->count + 1) * sizeof *failures->runs);
     if (!more) {
-        return fs_fail(error, FS_FAILED, "no memory for the list of failed runs; the last said: %s", reason->text);
+        return fs_fail(error, FS_FAILED, "no memory for the list of failed runs; the last said: %s", reason);
     }
     failures->runs = more;
     struct fs_failed_run *run = &more[failures->count++];
     snprintf(run->id, sizeof run->id, "%s", id);
     snprintf(run->name, sizeof run->name, "%s", name);
-    snprintf(run->reason, sizeof run->reason, "%s", reason->text);
-    run->status = reason->status;
+    snprintf(run->reason, sizeof run->reason, "%s", reason);
     return FS_OK;
 }
 
@@ -226,7 +225,7 @@ fs_status fs_pipeline_run(struct fs_pipeline *pipeline, const struct fs_config *
     fs_progress_note(&pipeline->session->progress, "%s: failed: %s", job.name, error->text);
     const struct fs_error reason = *error;
     *error = (struct fs_error){0};
-    return fs_failures_add(pipeline->failures, job.id, job.name, &reason, error);
+    return fs_failures_add(pipeline->failures, job.id, job.name, reason.text, error);
 }
 
 fs_status fs_pipeline_baseline(struct fs_pipeline *pipeline, const struct fs_config *config, enum fs_pipeline_end *end,

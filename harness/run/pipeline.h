@@ -12,14 +12,13 @@ struct fs_failed_run {
     char id[FS_HASH_TEXT];
     char name[96];     /* "Shortcut model, seed 0" */
     char reason[1024]; /* what the error said */
-    fs_status status;
 };
 struct fs_failures {
     struct fs_failed_run *runs;
     int count;
 };
 /* Adds one, unless the run is among them. */
-fs_status fs_failures_add(struct fs_failures *failures, const char *id, const char *name, const struct fs_error *reason,
+fs_status fs_failures_add(struct fs_failures *failures, const char *id, const char *name, const char *reason,
                           struct fs_error *error);
 /* NULL: it is not among them. */
 const struct fs_failed_run *fs_failures_find(const struct fs_failures *failures, const char *id);

@@ -245,9 +245,7 @@ static fs_status train_here(struct fs_job *job, const char *teacher, const char 
         FS_TRY(warn_of_fall(job, error));
     }
     if (end == FS_TRAIN_DIVERGED) {
-        struct fs_error reason = *error;
-        reason.status = FS_FAILED;
-        FS_TRY(fs_failures_add(job->pipeline->failures, job->id, job->name, &reason, error));
+        FS_TRY(fs_failures_add(job->pipeline->failures, job->id, job->name, error->text, error));
     }
     return status != FS_OK ? status : noted;
 }

@@ -45,7 +45,7 @@ static const struct change {
     {"evaluate.samples", "150", 4, 0},
     {"evaluate.steps", "[1, 2, 4]", 4, 0},
     {"evaluate.time_shift", "3", 4, 0},
-    {"evaluate.updates", "[4, 6]", 0, 2}, /* those of 6 were not kept */
+    {"evaluate.updates", "[4, 6]", 0, 3}, /* those of 6 were not kept */
     {"evaluate.weights", "raw", 4, 0},
 };
 
