@@ -101,6 +101,11 @@ struct fs_backend {
     size_t (*available)(struct fs_backend *backend); /* bytes free now, 0: unknown; NULL: the host's memory */
     void (*upload)(struct fs_backend *backend, void *device, const void *host, size_t bytes);
     void (*download)(struct fs_backend *backend, void *host, const void *device, size_t bytes); /* waits */
+    /* A download in two halves, NULL, both, where nothing is won by it: what the operations so far leave in `device` is
+     * in `host` (of as many bytes) once download_end returns, which waits for these and not for what was asked for in
+     * between. Not within an update; one at a time. FS_FAILED with the fault, as from synchronise. */
+    void (*download_begin)(struct fs_backend *backend, const void *device, size_t bytes);
+    fs_status (*download_end)(struct fs_backend *backend, void *host, struct fs_error *error);
     void (*fill)(struct fs_backend *backend, struct fs_view out, double value);
     void (*copy)(struct fs_backend *backend, struct fs_view out, struct fs_view in); /* converts between any types */
     fs_status (*synchronise)(struct fs_backend *backend, struct fs_error *error);    /* also clears a fault */

@@ -148,21 +148,27 @@ static fs_status train_all(struct fs_trainer *trainer, struct fs_error *error)
     const int64_t every = updates > CURVE_POINTS ? updates / CURVE_POINTS : 1;
     trainer->last_write = fs_seconds();
     trainer->stopped = fs_comm_any(trainer->comm, *training->stop);
+    double loss = (double)NAN; /* until the first is known */
     while (trainer->update < updates && !trainer->stopped) {
         const double begin = fs_seconds();
-        double loss = 0;
         FS_TRY(fs_one_update(trainer, &loss, error));
+        const bool curves = trainer->update % every == 0 || trainer->update == updates;
+        if (curves) {
+            FS_TRY(fs_finish_update(trainer, &loss, error));
+        }
         trainer->window.seconds += fs_seconds() - begin;
-        if (trainer->comm->rank == 0) {
+        if (trainer->comm->rank == 0 && !isnan(loss)) {
             report(trainer, loss);
         }
-        if (trainer->update % every == 0 || trainer->update == updates) {
+        if (curves) {
             FS_TRY(write_curves(trainer, error));
         }
         if (trainer->update < updates && all_save(trainer)) {
+            FS_TRY(fs_finish_update(trainer, &loss, error));
             FS_TRY(fs_trainer_save(trainer, error));
         }
     }
+    FS_TRY(fs_finish_update(trainer, &loss, error));
     if (trainer->snapshot_update != trainer->update) {
         FS_TRY(fs_trainer_save(trainer, error));
     }
@@ -183,6 +189,7 @@ static fs_status restart(struct fs_trainer *trainer, struct fs_error *error)
     trainer->update = 0;
     trainer->saved_update = trainer->snapshot_update = -1;
     trainer->window = (struct fs_train_window){0};
+    trainer->late.waits = false;
     trainer->backend->fill(trainer->backend, trainer->moment1, 0);
     trainer->backend->fill(trainer->backend, trainer->moment2, 0);
     FS_TRY(fs_initial_weights(trainer, error));

@@ -20,7 +20,9 @@ static fs_status create_host_rows(struct fs_trainer *trainer, struct fs_error *e
                 (rows->indices = fs_allocate(n, sizeof(int64_t), "a batch", error)) != NULL &&
                 (rows->losses = fs_allocate(all, sizeof(float), "a batch", error)) != NULL &&
                 (rows->weight = fs_allocate(all, sizeof(float), "a batch", error)) != NULL &&
-                (rows->level = fs_allocate(all, sizeof(int32_t), "a batch", error)) != NULL;
+                (rows->level = fs_allocate(all, sizeof(int32_t), "a batch", error)) != NULL &&
+                (trainer->late.weight = fs_allocate(all, sizeof(float), "a batch", error)) != NULL &&
+                (trainer->late.level = fs_allocate(all, sizeof(int32_t), "a batch", error)) != NULL;
     for (size_t i = 0; good && i < sizeof reals / sizeof *reals; i++) {
         good = (*reals[i] = fs_allocate(n, sizeof(float), "a batch", error)) != NULL;
     }
@@ -33,6 +35,8 @@ static fs_status create_host_rows(struct fs_trainer *trainer, struct fs_error *e
 static void destroy_host_rows(struct fs_trainer *trainer)
 {
     struct fs_train_rows *rows = &trainer->rows;
+    free(trainer->late.weight);
+    free(trainer->late.level);
     void *const host[] = {rows->host_data, rows->host_noise,    rows->indices,      rows->t,          rows->s,
                           rows->weight,    rows->numbers[0],    rows->numbers[1],   rows->numbers[2], rows->numbers[3],
                           rows->labels,    rows->target_labels, rows->spare_labels, rows->level,      rows->losses};

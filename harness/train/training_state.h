@@ -22,6 +22,16 @@ struct fs_train_rows {
     struct fs_view data, noise, x, target, velocity, dvelocity, loss, weights, coefficients, scratch[4];
 };
 
+/* An update whose losses are on their way from the device, while it is busy with the next: its own copies of what a
+ * loss counts for. */
+struct fs_train_late {
+    bool waits;
+    int64_t update;
+    double flops; /* of this rank's rows */
+    float *weight;
+    int32_t *level;
+};
+
 /* Sums since the last point of the curves. */
 struct fs_train_window {
     double loss, seconds, flops;
@@ -54,6 +64,7 @@ struct fs_trainer {
     int64_t dim, update;
     struct fs_dit_sizes sizes;
 
+    struct fs_train_late late;
     struct fs_train_window window;
     struct fs_checkpoint_writer writer; /* of rank 0 */
     double last_write;                  /* when the state was last taken to be written */

@@ -15,18 +15,25 @@
 /* A network that always answers 0 has a loss of about 1.5: data within ±1 and unit noise. */
 #define LOSS_EXPLODED 100.0
 
-/* What this rank's rows have of the update's loss; waits for it. */
+/* What this rank's rows have of an update's loss: of those in rows.losses, which have these weights and levels. */
+static double add_losses(struct fs_trainer *trainer, const float *weight, const int32_t *level)
+{
+    const float *losses = trainer->rows.losses;
+    double total = 0;
+    for (int i = 0; i < trainer->mine; i++) {
+        total += (double)weight[i] * (double)losses[i];
+        trainer->window.level_loss[level[i]] += (double)losses[i];
+        trainer->window.level_rows[level[i]]++;
+    }
+    return total;
+}
+
+/* The same of the update that was made; waits for it. */
 static double read_losses(struct fs_trainer *trainer)
 {
     struct fs_train_rows *rows = &trainer->rows;
-    double total = 0;
     trainer->backend->download(trainer->backend, rows->losses, rows->loss.data, (size_t)trainer->mine * sizeof(float));
-    for (int i = 0; i < trainer->mine; i++) {
-        total += (double)rows->weight[i] * (double)rows->losses[i];
-        trainer->window.level_loss[rows->level[i]] += (double)rows->losses[i];
-        trainer->window.level_rows[rows->level[i]]++;
-    }
-    return total;
+    return add_losses(trainer, rows->weight, rows->level);
 }
 
 /* What each rank made of its part, whole on all: the weights, and an average that targets ask. */
@@ -130,7 +137,8 @@ static void run_update(struct fs_trainer *trainer, const struct fs_train_place *
     const double begin = fs_seconds();
     do {
         if (backend->update_begin) {
-            backend->update_begin(backend, (uint64_t)place->begin);
+            /* Two by turns, so that one can be prepared while the other runs. */
+            backend->update_begin(backend, 2 * (uint64_t)place->begin + (uint64_t)(trainer->update & 1));
         }
         if (alone) {
             run_alone(trainer, place);
@@ -167,10 +175,72 @@ static struct update_decision decide(struct fs_trainer *trainer, const struct up
     return decision;
 }
 
+/* An update's loss is known: FS_FAILED, and the training diverged, where it says so. */
+static fs_status count_update(struct fs_trainer *trainer, int64_t update, double loss, double flops,
+                              struct fs_error *error)
+{
+    if (!(loss < LOSS_EXPLODED)) {
+        trainer->diverged = true;
+        char saved[64] = "there is no checkpoint yet", text[FS_NUMBER_TEXT];
+        fs_three_digits(loss, text); /* printf has a "-nan" */
+        if (trainer->comm->rank == 0) {
+            struct fs_error unwritten;
+            fs_trainer_settle(trainer, true, &unwritten);
+        }
+        if (trainer->saved_update >= 0) {
+            snprintf(saved, sizeof saved, "the last good checkpoint is that of update %lld",
+                     (long long)trainer->saved_update);
+        }
+        return fs_fail(error, FS_FAILED,
+                       "run %.8s: the loss is %s at update %lld, training stopped; %s (%s): " FS_PACE_ADVICE,
+                       trainer->training->run, text, (long long)update, saved, trainer->training->folder,
+                       trainer->training->config->method->name);
+    }
+    trainer->window.flops += flops;
+    trainer->window.loss += loss;
+    trainer->window.updates++;
+    return FS_OK;
+}
+
+/* Whether losses are read while the next update runs: where somebody else computes, and nobody else waits for them. */
+static bool reads_late(const struct fs_trainer *trainer)
+{
+    return trainer->comm->size == 1 && trainer->backend->download_begin != NULL;
+}
+
+fs_status fs_finish_update(struct fs_trainer *trainer, double *loss, struct fs_error *error)
+{
+    struct fs_train_late *late = &trainer->late;
+    if (!late->waits) {
+        return FS_OK;
+    }
+    late->waits = false;
+    FS_TRY(trainer->backend->download_end(trainer->backend, trainer->rows.losses, error));
+    *loss = add_losses(trainer, late->weight, late->level);
+    return count_update(trainer, late->update, *loss, late->flops, error);
+}
+
+/* The losses of the update that was asked for now are on their way; those of the one before it are read. */
+static fs_status finish_late(struct fs_trainer *trainer, double flops, double *loss, struct fs_error *error)
+{
+    struct fs_train_late *late = &trainer->late;
+    struct fs_train_rows *rows = &trainer->rows;
+    FS_TRY(fs_finish_update(trainer, loss, error));
+    trainer->backend->download_begin(trainer->backend, rows->loss.data, (size_t)trainer->mine * sizeof(float));
+    float *const weight = late->weight;
+    int32_t *const level = late->level;
+    *late = (struct fs_train_late){true, trainer->update, flops, rows->weight, rows->level};
+    rows->weight = weight; /* for the next, whose targets are made while these are waited for */
+    rows->level = level;
+    return FS_OK;
+}
+
 fs_status fs_one_update(struct fs_trainer *trainer, double *loss, struct fs_error *error)
 {
     struct fs_backend *backend = trainer->backend;
     const struct fs_train_place place = fs_current_place(trainer);
+    const double flops = trainer->mine * fs_update_flops(trainer->training->config->method, &trainer->setup,
+                                                         place.phase, &trainer->sizes);
     struct update_report report = {0, 0, false, false};
     if (trainer->update == place.begin) {
         fs_begin_phase(trainer, place.phase);
@@ -179,6 +249,11 @@ fs_status fs_one_update(struct fs_trainer *trainer, double *loss, struct fs_erro
     fs_status status = trainer->unready.status;
     if (status != FS_OK) { /* the device went through its operations; what they gave is nothing */
         *error = trainer->unready;
+    } else if (reads_late(trainer)) {
+        FS_TRY(finish_late(trainer, flops, loss, error));
+        trainer->stopped = *trainer->training->stop;
+        trainer->update++;
+        return FS_OK;
     } else {
         report.loss = read_losses(trainer);
         status = backend->synchronise(backend, error);
@@ -194,27 +269,7 @@ fs_status fs_one_update(struct fs_trainer *trainer, double *loss, struct fs_erro
     }
     *loss = decision.loss;
     trainer->stopped = decision.stop;
-    if (!(*loss < LOSS_EXPLODED)) {
-        trainer->diverged = true;
-        char saved[64] = "there is no checkpoint yet", text[FS_NUMBER_TEXT];
-        fs_three_digits(*loss, text); /* printf has a "-nan" */
-        if (trainer->comm->rank == 0) {
-            struct fs_error late;
-            fs_trainer_settle(trainer, true, &late);
-        }
-        if (trainer->saved_update >= 0) {
-            snprintf(saved, sizeof saved, "the last good checkpoint is that of update %lld",
-                     (long long)trainer->saved_update);
-        }
-        return fs_fail(error, FS_FAILED,
-                       "run %.8s: the loss is %s at update %lld, training stopped; %s (%s): " FS_PACE_ADVICE,
-                       trainer->training->run, text, (long long)trainer->update, saved, trainer->training->folder,
-                       trainer->training->config->method->name);
-    }
-    trainer->window.flops += trainer->mine * fs_update_flops(trainer->training->config->method, &trainer->setup,
-                                                             place.phase, &trainer->sizes);
-    trainer->window.loss += *loss;
-    trainer->window.updates++;
+    FS_TRY(count_update(trainer, trainer->update, *loss, flops, error));
     trainer->update++;
     return FS_OK;
 }

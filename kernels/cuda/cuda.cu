@@ -78,12 +78,81 @@ static void download(struct fs_backend *backend, void *host, const void *device,
     }
 }
 
+/* --- a download in two halves --- */
+
+static void free_late(struct fs_cuda_late *late)
+{
+    if (late->host != NULL && late->pinned) {
+        cudaFreeHost(late->host);
+    } else {
+        free(late->host);
+    }
+    late->host = NULL;
+    late->room = 0;
+}
+
+/* Room for so many bytes, pinned where there is such memory; a fault without any. */
+static bool take_late(struct fs_cuda *cuda, size_t bytes)
+{
+    struct fs_cuda_late *late = &cuda->late;
+    if (late->there == NULL && !FS_CUDA_CHECK(cuda, cudaEventCreateWithFlags(&late->there, cudaEventDisableTiming))) {
+        return false;
+    }
+    if (late->room >= bytes) {
+        return true;
+    }
+    free_late(late);
+    void *memory = NULL;
+    late->pinned = cudaMallocHost(&memory, bytes) == cudaSuccess;
+    if (!late->pinned) {
+        (void)cudaGetLastError();
+        memory = fs_allocate(bytes, 1, "what is downloaded", &cuda->fault);
+    }
+    late->host = (char *)memory;
+    late->room = memory != NULL ? bytes : 0;
+    return memory != NULL;
+}
+
+static void download_begin(struct fs_backend *backend, const void *device, size_t bytes)
+{
+    struct fs_cuda *cuda = fs_cuda_begin(backend, "download_begin", true);
+    if (cuda == NULL || !take_late(cuda, bytes)) {
+        return;
+    }
+    struct fs_cuda_late *late = &cuda->late;
+    late->bytes = bytes;
+    if (FS_CUDA_CHECK(cuda, cudaMemcpyAsync(late->host, device, bytes, cudaMemcpyDeviceToHost, cuda->stream)) &&
+        FS_CUDA_CHECK(cuda, cudaEventRecord(late->there, cuda->stream)) && !late->pinned) {
+        FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream)); /* it would be copied when its turn comes */
+    }
+}
+
+static fs_status download_end(struct fs_backend *backend, void *host, struct fs_error *error)
+{
+    struct fs_cuda *cuda = (struct fs_cuda *)backend->state;
+    if (cuda->fault.status == FS_OK) {
+        const cudaError_t status = cudaEventSynchronize(cuda->late.there);
+        if (status == cudaSuccess) {
+            memcpy(host, cuda->late.host, cuda->late.bytes);
+            return FS_OK;
+        }
+        fs_fail(&cuda->fault, FS_FAILED,
+                "cuda: %s, seen after %s: with CUDA_LAUNCH_BLOCKING=1 the operation that made it is named",
+                cudaGetErrorString(status), cuda->operation);
+    }
+    return synchronise(backend, error);
+}
+
 /* --- life --- */
 
 static void destroy(struct fs_backend *backend)
 {
     struct fs_cuda *cuda = (struct fs_cuda *)backend->state;
     fs_cuda_end_update(cuda);
+    free_late(&cuda->late);
+    if (cuda->late.there != NULL) {
+        cudaEventDestroy(cuda->late.there);
+    }
     fs_cudnn_destroy(cuda->cudnn);
     fs_gemm_destroy(cuda->gemm);
     fs_cuda_free_memory(cuda);
@@ -101,6 +170,8 @@ static void install(struct fs_backend *backend)
     backend->destroy = destroy;
     backend->upload = FS_TOLD(upload);
     backend->download = download;
+    backend->download_begin = download_begin;
+    backend->download_end = download_end;
     backend->synchronise = synchronise;
     FS_CUDA_FILES(INSTALL);
 }

@@ -46,6 +46,15 @@ struct fs_cuda_kept {
     char *staging; /* pinned: what its graph uploads */
     size_t staging_bytes;
     cudaGraphExec_t graph;
+    cudaEvent_t launched; /* behind the last launch */
+};
+
+/* What is on its way to the host: see download_begin. */
+struct fs_cuda_late {
+    char *host;
+    bool pinned;
+    size_t bytes, room;
+    cudaEvent_t there;
 };
 
 struct fs_cuda_update {
@@ -79,6 +88,7 @@ struct fs_cuda {
     size_t scratch_bytes;
     struct fs_cuda_pool pool;
     struct fs_cuda_update update;
+    struct fs_cuda_late late;
     struct fs_gemm *gemm;
     struct fs_cudnn *cudnn; /* NULL: not compiled in, not wanted, or it does not start */
     enum fs_cuda_path attention, convolution;

@@ -128,6 +128,10 @@ static void free_staging(struct fs_cuda_kept *kept)
 /* Staging memory for what the rehearsal uploaded; false when there is none. */
 static bool take_staging(struct fs_cuda *cuda, struct fs_cuda_kept *kept, size_t bytes)
 {
+    if (kept->launched == NULL && cudaEventCreateWithFlags(&kept->launched, cudaEventDisableTiming) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return false;
+    }
     if (kept->staging_bytes < bytes) {
         void *memory = NULL;
         if (!FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream))) { /* an earlier graph may still read it */
@@ -176,7 +180,7 @@ static void update_begin(struct fs_backend *backend, uint64_t key)
     update->current->used = ++update->begun;
     if (!update->current->rehearsed) {
         update->mode = FS_UPDATE_REHEARSE;
-    } else if (!FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream))) { /* a launch may still read the staging */
+    } else if (!FS_CUDA_CHECK(cuda, cudaEventSynchronize(update->current->launched))) { /* it may read the staging */
         return;
     } else if (update->current->graph != NULL) {
         update->mode = FS_UPDATE_REPLAY;
@@ -226,7 +230,9 @@ static bool update_end(struct fs_backend *backend)
                                                 : was_good && !update->moved && update->sequence == kept->expected;
     if (good) {
         cuda->operation = "an update's graph";
-        FS_CUDA_CHECK(cuda, cudaGraphLaunch(kept->graph, cuda->stream));
+        if (FS_CUDA_CHECK(cuda, cudaGraphLaunch(kept->graph, cuda->stream))) {
+            FS_CUDA_CHECK(cuda, cudaEventRecord(kept->launched, cuda->stream));
+        }
         return true;
     }
     const char *why = !was_good                            ? cuda->fault.text
@@ -267,6 +273,9 @@ void fs_cuda_end_update(struct fs_cuda *cuda)
     }
     for (struct fs_cuda_kept &kept : cuda->update.kept) {
         free_staging(&kept);
+        if (kept.launched != NULL) {
+            cudaEventDestroy(kept.launched);
+        }
     }
     if (cuda->update.ring != NULL) {
         cudaFreeHost(cuda->update.ring);

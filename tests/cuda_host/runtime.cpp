@@ -28,6 +28,11 @@ struct cuda_host_stream {
     int unused;
 };
 
+/* A moment in the stream; never, while `stream` is NULL. */
+struct cuda_host_event {
+    cudaStream_t stream;
+};
+
 struct cuda_host_graph {
     std::vector<std::function<cudaError_t()>> work;
 };
@@ -328,6 +333,34 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     }
     do_late_copies();
     return device_has_stream(stream) ? device.sticky : cudaErrorInvalidResourceHandle;
+}
+
+/* --- events --- */
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
+{
+    *event = new cuda_host_event();
+    return device.sticky;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event)
+{
+    delete event;
+    return device.sticky;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    if (!device_has_stream(stream) || device.capture != NULL) {
+        return device_fault(cudaErrorInvalidResourceHandle, "cudaEventRecord of no stream, or within a capture");
+    }
+    event->stream = stream;
+    return device.sticky;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event)
+{
+    return event->stream != NULL ? cudaStreamSynchronize(event->stream) : device.sticky;
 }
 
 /* --- memory --- */

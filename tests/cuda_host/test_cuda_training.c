@@ -275,6 +275,102 @@ static void test_sampling_by_graphs(void **state)
     experiment.runs[0] = shortcut;
 }
 
+/* --- losses that are read one update late --- */
+
+enum { LONG = 1600 }; /* updates of which every fourth has a point of the curves */
+
+static struct {
+    double loss[8];
+    int count;
+    int64_t last; /* update that was heard of */
+} heard;
+
+static void hear_progress(void *owner, const struct fs_train_progress *progress)
+{
+    (void)owner;
+    heard.last = progress->update;
+    stop = progress->update >= 9;
+}
+
+static fs_status hear_curve(void *owner, int64_t update, const struct fs_train_value *values, int count,
+                            struct fs_error *error)
+{
+    (void)owner, (void)update, (void)error;
+    assert_true(count > 0 && strcmp(values[0].name, "loss") == 0 && heard.count < 8);
+    heard.loss[heard.count++] = values[0].value;
+    return FS_OK;
+}
+
+/* Ten updates of a long training; the hash of its checkpoint where it ended well. */
+static fs_status train_ten(bool late, const char *name, char sha256[65], struct fs_error *error)
+{
+    char folder[1024], checkpoint[1024];
+    int64_t update;
+    enum fs_train_end end;
+    cuda_host_reset();
+    struct fs_backend *backend = fs_cuda_backend(error);
+    assert_non_null(backend);
+    if (!late) {
+        backend->download_begin = NULL;
+    }
+    snprintf(folder, sizeof folder, "%s", test_path(name));
+    const struct fs_training training = {.backend = backend,
+                                         .config = &experiment.runs[0],
+                                         .data = &dataset,
+                                         .run = "mixture",
+                                         .source_hash = "test",
+                                         .folder = folder,
+                                         .stop = &stop,
+                                         .progress = hear_progress,
+                                         .measured = hear_curve,
+                                         .checkpointed = no_note};
+    must(fs_make_folder(folder, error), error);
+    memset(&heard, 0, sizeof heard);
+    stop = 0;
+    const fs_status status = fs_train(&training, &end, error);
+    stop = 0;
+    backend->destroy(backend);
+    must(fs_checkpoint_newest(folder, checkpoint, &update, error), error);
+    if (status == FS_OK) {
+        assert_int_equal(update, 10);
+        must(fs_sha256_file(checkpoint, sha256, error), error);
+    } else {
+        assert_int_equal(end, FS_TRAIN_DIVERGED);
+        assert_int_equal(update, -1);
+    }
+    return status;
+}
+
+/* Losses that are read late change nothing of what is learned and written: the checkpoint, the points of the curves.
+ * One that explodes is named with its own update, and nothing is written after it. */
+static void test_losses_read_late(void **state)
+{
+    (void)state;
+    const struct fs_config before = experiment.runs[0];
+    struct fs_error error[2];
+    char sha256[2][65];
+    double losses[2][2];
+    experiment.runs[0].train.updates = LONG;
+    experiment.runs[0].train.checkpoint_every = 1e9;
+    for (int late = 0; late < 2; late++) {
+        must(train_ten(late != 0, late ? "late" : "at-once", sha256[late], &error[late]), &error[late]);
+        assert_int_equal(heard.count, 2);
+        assert_int_equal(heard.last, 10);
+        memcpy(losses[late], heard.loss, sizeof losses[late]);
+    }
+    assert_string_equal(sha256[0], sha256[1]);
+    assert_memory_equal(losses[0], losses[1], sizeof losses[0]);
+    experiment.runs[0].train.learning_rate = 1e3;
+    experiment.runs[0].train.warmup = 0;
+    for (int late = 0; late < 2; late++) {
+        assert_int_equal(train_ten(late != 0, "exploded", sha256[late], &error[late]), FS_FAILED);
+    }
+    print_message("%s\n", error[1].text);
+    assert_non_null(strstr(error[1].text, "the loss is "));
+    assert_string_equal(error[0].text, error[1].text);
+    experiment.runs[0] = before;
+}
+
 static void test_too_small(void **state)
 {
     (void)state;
@@ -394,6 +490,7 @@ int main(void)
         cmocka_unit_test_setup(test_out_of_memory_in_the_middle, start),
         cmocka_unit_test_setup(test_one_pool, start),
         cmocka_unit_test_setup(test_sampling_by_graphs, start),
+        cmocka_unit_test_setup(test_losses_read_late, start),
         cmocka_unit_test_setup(test_too_small, start),
         cmocka_unit_test_setup(test_methods_rows, start),
     };
