@@ -50,7 +50,6 @@ plant 'a barrier that not all threads reach' kernels/cuda/optimiser.cu '/if (thr
 plant 'a row too many' kernels/cuda/norm.cu 's/if (row >= rows) {/if (row > rows) {/' 'norm_tangent'
 plant 'a row of the next sample' kernels/cuda/device.cuh 's/min(first + rows_a_block, tokens)}/first + rows_a_block}/' 'norm_forward norm_backward' kernels/cuda/norm.cu
 plant 'a missing barrier within a row' kernels/cuda/device.cuh '/room\[turn\]\[threadIdx.x \/ FS_WARP\] = of_warp;/{n;n;d}' 'gate_norm' kernels/cuda/norm.cu
-plant 'one half of the shared memory for all rows' kernels/cuda/norm.cu 's/(int)(row \& 1), sums/0, sums/' 'gate_norm_backward'
 plant 'a row too few' kernels/cuda/loss.cu 's/if (row >= rows) {/if (row + 1 >= rows) {/' 'mse'
 plant 'a column too many' kernels/cuda/device.cuh 's/&& col < cols; row += FS_WARPS/; row += FS_WARPS/' 'norm_backward gate_backward linear_backward' kernels/cuda/norm.cu
 plant 'a pixel too many' kernels/cuda/group_norm.cu 's/if (pixel >= in.pixels) {/if (pixel > in.pixels) {/' 'group_norm'
