@@ -8,15 +8,29 @@
 #define ROUNDING (64.0 * 256)    /* of all buffers to what a device aligns them to */
 #define SPARE (640.0 * MEBIBYTE) /* what products and attention take beside, at most */
 
-/* Bytes of device memory; negative where the network cannot be planned. */
-static double bytes_needed(const struct fs_training *training, int rows, enum fs_type precision)
+/* Bytes of device memory with `config`; negative where the network cannot be planned. */
+static double bytes_with(const struct fs_training *training, const struct fs_config *config, int rows,
+                         enum fs_type precision)
 {
     struct fs_error error;
     double bytes;
-    return fs_training_bytes(training->config, &training->data->shape, training->backend->real, precision, rows,
+    return fs_training_bytes(config, &training->data->shape, training->backend->real, precision, rows,
                              training->comm ? training->comm->size : 1, &bytes, &error) == FS_OK
                ? bytes + ROUNDING
                : -1;
+}
+
+static double bytes_needed(const struct fs_training *training, int rows, enum fs_type precision)
+{
+    return bytes_with(training, training->config, rows, precision);
+}
+
+/* What is saved where blocks are passed forward again; 0 where they are already. */
+static double bytes_of_blocks(const struct fs_training *training, int rows, enum fs_type precision)
+{
+    struct fs_config less = *training->config;
+    less.train.recompute = FS_RECOMPUTE_BLOCKS;
+    return bytes_needed(training, rows, precision) - bytes_with(training, &less, rows, precision);
 }
 
 static enum fs_type precision_of(const struct fs_training *training)
@@ -74,5 +88,11 @@ void fs_suggest_fit(const struct fs_training *training, int rows, struct fs_erro
         snprintf(end, rest, "train.micro_batch: %d fits with train.precision: bf16", in_bf16);
     } else {
         snprintf(end, rest, "not one row fits, so it has to be a smaller model");
+    }
+    const double saved = bytes_of_blocks(training, rows, precision);
+    const size_t used = strlen(error->text);
+    if (saved > 0) {
+        snprintf(error->text + used, sizeof error->text - used, "; train.recompute: blocks needs %.0f MiB less",
+                 saved / MEBIBYTE);
     }
 }

@@ -384,6 +384,7 @@ static void test_too_small(void **state)
     assert_non_null(strstr(error.text, "no device memory for the buffers that were planned"));
     assert_non_null(strstr(error.text, "train.micro_batch: "));
     assert_non_null(strstr(error.text, "fits"));
+    assert_non_null(strstr(error.text, "; train.recompute: blocks needs "));
     cuda_host.memory = ((size_t)32 << 20) + 300000;
     assert_int_equal(train(folder, &error), FS_FAILED);
     assert_non_null(strstr(error.text, "a smaller model"));

@@ -1,13 +1,17 @@
 /* Checkpoints that a thread writes while the training goes on: what the training is told of them and when, one at a
- * time, and a write that fails. */
+ * time, a write that fails, and a process that is killed in one. */
+#include <glob.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -97,18 +101,22 @@ static fs_status on_checkpoint(void *owner, int64_t update, const struct fs_chec
     return FS_OK;
 }
 
-static fs_status train(struct told *told, const char *name, enum fs_train_end *end, struct fs_error *error)
+static fs_status train_in(struct told *told, const char *to, int hidden, int updates, enum fs_train_end *end,
+                          struct fs_error *error)
 {
-    static const char text[] = "experiment: writing\ndataset: {name: gaussian-mixture}\n"
-                               "model: {preset: tiny, patch: 1, hidden: 32, depth: 2, heads: 2, classes: 4}\n"
-                               "train: {updates: 24, batch: 32, checkpoint_every: 0.000001}\n"
-                               "evaluate: {steps: [1]}\nmethod: flow-matching\n";
+    char text[512], yaml[FS_PATH_ROOM + 8];
     struct fs_experiment experiment;
-    const char *yaml = test_path("writing.yaml");
-    test_write(yaml, text, sizeof text - 1);
+    const int length = snprintf(text, sizeof text,
+                                "experiment: writing\ndataset: {name: gaussian-mixture}\n"
+                                "model: {preset: tiny, patch: 1, hidden: %d, depth: 4, heads: 2, classes: 4}\n"
+                                "train: {updates: %d, batch: 32, checkpoint_every: 0.000001}\n"
+                                "evaluate: {steps: [1]}\nmethod: flow-matching\n",
+                                hidden, updates);
+    snprintf(yaml, sizeof yaml, "%s.yaml", to);
+    test_write(yaml, text, (size_t)length);
     must(fs_experiment_read(yaml, NULL, 0, NULL, 0, &experiment, error), error);
     static char folder[FS_PATH_ROOM];
-    snprintf(folder, sizeof folder, "%s", test_path(name));
+    snprintf(folder, sizeof folder, "%s", to);
     *told = (struct told){.folder = folder,
                           .trains = pthread_self(),
                           .written = -1,
@@ -132,6 +140,110 @@ static fs_status train(struct told *told, const char *name, enum fs_train_end *e
     fs_experiment_free(&experiment);
     return status;
 }
+
+static fs_status train(struct told *told, const char *name, enum fs_train_end *end, struct fs_error *error)
+{
+    return train_in(told, test_path(name), 32, UPDATES, end, error);
+}
+
+/* --- kills --- */
+
+#define KILLS 4
+#define KILLED_UPDATES 6
+
+static char program[FS_PATH_ROOM];
+
+static int open_all(void)
+{
+    struct fs_error error;
+    const struct fs_dataset_config config = {.name = "gaussian-mixture"};
+    backend = fs_cpu_backend(1, &error);
+    return backend && fs_dataset_open(&config, FS_SPLIT_TRAIN, &dataset, &error) == FS_OK ? 0 : 1;
+}
+
+/* This program, called with a folder: trains there a network whose checkpoint takes some hundredths of a second to
+ * write, nearly all the time. */
+static int train_until_killed(const char *folder)
+{
+    struct told told = {0};
+    struct fs_error error = {.text = ""};
+    enum fs_train_end end;
+    return open_all() != 0 || train_in(&told, folder, 192, KILLED_UPDATES, &end, &error) != FS_OK;
+}
+
+static pid_t start(const char *folder)
+{
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        execl(program, program, folder, (char *)NULL);
+        _exit(127);
+    }
+    return child;
+}
+
+/* Whether a folder has a checkpoint's file that ends so: ".safetensors", or ".tmp" where it is half-written, by a
+ * process or by one that is gone. */
+static bool has(const char *folder, const char *end)
+{
+    char pattern[FS_PATH_ROOM + 32];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/checkpoint-*%s", folder, end);
+    const bool there_is = glob(pattern, 0, NULL, &found) == 0;
+    globfree(&found);
+    return there_is;
+}
+
+/* Kills a training in the write of a checkpoint, with `later` not of its first; whether it was in one, or at its end
+ * before. */
+static bool kill_in_a_write(const char *folder, bool later, bool *finished)
+{
+    int status = 0;
+    char command[FS_PATH_ROOM + 32];
+    snprintf(command, sizeof command, "rm -f %s/*.tmp", folder);
+    assert_int_equal(system(command), 0);
+    const pid_t child = start(folder);
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        if (has(folder, ".tmp") && (!later || has(folder, ".safetensors"))) {
+            kill(child, SIGKILL);
+            assert_int_equal(waitpid(child, &status, 0), child);
+            break;
+        }
+    }
+    *finished = WIFEXITED(status);
+    assert_true(*finished ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGKILL);
+    return !*finished && has(folder, ".tmp");
+}
+
+static void last_hash(const char *folder, char sha256[FS_HASH_TEXT])
+{
+    const struct told told = {.folder = folder};
+    struct fs_error error = {.text = ""};
+    must(fs_sha256_file(path_of(&told, KILLED_UPDATES), sha256, &error), &error);
+}
+
+/* What a kill leaves half-written is no checkpoint, and the same training goes on to the same bytes. */
+static void a_kill_in_a_write_costs_no_checkpoint(void **state)
+{
+    (void)state;
+    char calm[FS_PATH_ROOM], killed[FS_PATH_ROOM], expected[FS_HASH_TEXT], got[FS_HASH_TEXT];
+    int status, in_a_write = 0;
+    bool finished = false;
+    snprintf(calm, sizeof calm, "%s", test_path("calm"));
+    snprintf(killed, sizeof killed, "%s", test_path("killed"));
+    assert_int_equal(waitpid(start(calm), &status, 0) > 0 ? status : -1, 0);
+    last_hash(calm, expected);
+    for (int i = 0; i < KILLS && !finished; i++) {
+        in_a_write += kill_in_a_write(killed, i >= KILLS / 2, &finished);
+    }
+    assert_true(in_a_write > 0);
+    assert_int_equal(waitpid(start(killed), &status, 0) > 0 ? status : -1, 0);
+    last_hash(killed, got);
+    assert_string_equal(got, expected);
+    assert_false(has(killed, ".tmp"));
+}
+
+/* --- what a training is told --- */
 
 static void each_is_told_when_it_is_there(void **state)
 {
@@ -182,10 +294,7 @@ static void a_failed_write_ends_the_training(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    struct fs_error error;
-    const struct fs_dataset_config config = {.name = "gaussian-mixture"};
-    backend = fs_cpu_backend(1, &error);
-    return backend && fs_dataset_open(&config, FS_SPLIT_TRAIN, &dataset, &error) == FS_OK ? 0 : 1;
+    return open_all();
 }
 
 static int tear_down(void **state)
@@ -196,9 +305,14 @@ static int tear_down(void **state)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) {
+        return train_until_killed(argv[1]);
+    }
+    snprintf(program, sizeof program, "%s", argv[0]);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_kill_in_a_write_costs_no_checkpoint),
         cmocka_unit_test(each_is_told_when_it_is_there),
         cmocka_unit_test(a_stop_waits_for_the_write),
         cmocka_unit_test(a_failed_write_ends_the_training),
