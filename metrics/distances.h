@@ -15,7 +15,7 @@
 
 #include "kernels/backend.h"
 
-#define FS_DISTANCE_BLOCK 1024 /* rows of a block, and its columns */
+#define FS_DISTANCE_BLOCK 2048 /* rows of a block, and its columns */
 
 /* A set of rows [n, dim], and (1 − e)·|x|² of each around the centre that it was measured from. */
 struct fs_distance_rows {
@@ -28,8 +28,10 @@ struct fs_distances {
     int64_t dim;
     double e;
     struct fs_backend *backend;
-    double *centre;  /* [dim] */
-    float *x, *y;    /* [FS_DISTANCE_BLOCK, dim]: centred; y times −2 */
+    double *centre;    /* [dim] */
+    float *x, *y;      /* [FS_DISTANCE_BLOCK, dim]: centred; y times −2 */
+    const float *in_x; /* the rows that x holds, count_x of them; NULL: none */
+    int64_t count_x;
     float *products; /* [FS_DISTANCE_BLOCK, FS_DISTANCE_BLOCK]: (1 − e)·|y|² − 2·x·y */
 };
 
