@@ -218,6 +218,12 @@ BENCH_MODELS ?= dit-b/2 dit-xl/2
 BENCH_OUT ?= results/bench
 bench-gpu: all ## operations, updates and sampling on a GPU, and PyTorch beside it; into results/bench/DEVICE/
 	sh harness/bench_gpu.sh $(PROGRAM) $(BENCH_OUT) $(BENCH_DEVICE) "$(BENCH_MODELS)" $(BENCH_BATCH)
+# Needs torch: make bench-peers PYTHON=VENV/bin/python
+PYTHON ?= python3
+BENCH_PEERS ?=
+.PHONY: bench-peers
+bench-peers: all ## this program beside PyTorch on the CPU, by turns: one table (BENCH_PEERS="--models dit-xs/4 --rounds 1": less)
+	$(PYTHON) harness/bench_peers.py $(PROGRAM) $(BENCH_PEERS)
 results: all ## results/ from out/fewstep.db: the compact database, the tables and the grids
 	sh harness/results.sh $(PROGRAM)
 

@@ -1,5 +1,9 @@
 """The backbone's update and sampling forward in PyTorch, eager and compiled, for comparison with `fewstep bench`:
-one JSON object a line. Development only; needs torch."""
+one JSON object a line. Development only; needs torch.
+
+As fast as PyTorch goes without a change of what is computed: fused AdamW, the average as one foreach operation,
+scaled_dot_product_attention, torch.compile of network and loss, on a device with CUDA graphs too; no clipping, as in
+`fewstep bench`, and the same sizes. bf16 is autocast: float32 weights, moments and average on both sides."""
 
 import argparse
 import copy
@@ -13,6 +17,7 @@ from torch.nn import functional as F
 
 PRESETS = {"dit-xs": (128, 4, 4), "dit-ti": (192, 6, 3), "dit-s": (384, 12, 6), "dit-b": (768, 12, 12),
            "dit-l": (1024, 24, 16), "dit-xl": (1152, 28, 16)}
+WAYS = ("eager", "compiled", "graphs")  # graphs: compiled, and CUDA graphs; on a device only
 
 
 def sinusoidal(values):
@@ -77,8 +82,8 @@ class Network(nn.Module):
         return out.view(-1, across, across, n, n, self.channels).transpose(2, 3).reshape(x.shape)
 
 
-def best_time(action, device):
-    """Seconds: the best of some runs for about two seconds."""
+def best_time(action, device, seconds=2):
+    """Seconds: the best of some runs for about `seconds`."""
 
     def run():
         action()
@@ -88,49 +93,82 @@ def best_time(action, device):
     for _ in range(3):
         run()
     best, start, runs = math.inf, time.perf_counter(), 0
-    while runs < 4 or (time.perf_counter() - start < 2 and runs < 100):
+    while runs < 4 or (time.perf_counter() - start < seconds and runs < 100):
         before = time.perf_counter()
         run()
         best, runs = min(best, time.perf_counter() - before), runs + 1
     return best
 
 
-def measure(options, precision, compiled):
-    size, patch = options.model.split("/")
-    side, channels = (28, 1) if size == "dit-xs" else (32, 4)
-    torch.manual_seed(0)
+class Peer:
+    """A network with its optimiser, average and rows; eager and compiled share them."""
+
+    def __init__(self, model, batch, device):
+        size, patch = model.split("/")
+        side, channels = (28, 1) if size == "dit-xs" else (32, 4)
+        torch.manual_seed(0)
+        self.device = device
+        self.network = Network(*PRESETS[size], int(patch), channels, side).to(device)
+        self.average = copy.deepcopy(self.network)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=1e-6, fused=True)
+        self.weights, self.averages = list(self.network.parameters()), list(self.average.parameters())
+        self.x, self.target = (torch.randn(batch, side, side, channels, device=device) for _ in range(2))
+        self.t, self.s = torch.rand(batch, device=device), torch.full((batch,), 7.0, device=device)
+        self.labels = torch.randint(0, 10, (batch,), device=device)
+        self.made = {}
+
+    def _functions(self, how):
+        """(velocity, loss), compiled once."""
+        if how not in self.made:
+
+            def velocity(x, t, s, labels):
+                return self.network(x, t, s, labels)
+
+            def loss(x, t, s, labels, target):
+                return F.mse_loss(self.network(x, t, s, labels).float(), target)
+
+            mode = "reduce-overhead" if how == "graphs" else "default"
+            self.made[how] = ((velocity, loss) if how == "eager" else
+                              (torch.compile(velocity, mode=mode), torch.compile(loss, mode=mode)))
+        return self.made[how]
+
+    def _precision(self, precision):
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+    def actions(self, how, precision):
+        """What is timed, by name."""
+        velocity, loss = self._functions(how)
+
+        def sampling():
+            if how == "graphs":
+                torch.compiler.cudagraph_mark_step_begin()
+            with torch.no_grad(), self._precision(precision):
+                velocity(self.x, self.t, self.s, self.labels)
+
+        def update():
+            if how == "graphs":
+                torch.compiler.cudagraph_mark_step_begin()
+            self.optimiser.zero_grad(set_to_none=True)
+            with self._precision(precision):
+                error = loss(self.x, self.t, self.s, self.labels, self.target)
+            error.backward()
+            self.optimiser.step()
+            with torch.no_grad():
+                torch._foreach_lerp_(self.averages, self.weights, 0.001)
+
+        return {"sampling": sampling, "update": update}
+
+
+def measure(options, precision, how):
     if options.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    network = Network(*PRESETS[size], int(patch), channels, side).to(options.device)
-    average = copy.deepcopy(network)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-6, fused=options.device == "cuda")
-    run = torch.compile(network) if compiled else network
-    x, target = (torch.randn(options.batch, side, side, channels, device=options.device) for _ in range(2))
-    t, s = torch.rand(options.batch, device=options.device), torch.full((options.batch,), 7.0, device=options.device)
-    labels = torch.randint(0, 10, (options.batch,), device=options.device)
-
-    def forward():
-        with torch.autocast(options.device, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            return run(x, t, s, labels)
-
-    @torch.no_grad()
-    def sample():
-        forward()
-
-    def update():
-        optimiser.zero_grad(set_to_none=True)
-        F.mse_loss(forward().float(), target).backward()
-        optimiser.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 0.001)
-
-    for name, action in (("sampling", sample), ("update", update)):
+    peer = Peer(options.model, options.batch, options.device)
+    for name, action in peer.actions(how, precision).items():
         seconds = best_time(action, options.device)
         used = torch.cuda.max_memory_allocated() / 2**20 if options.device == "cuda" else 0
-        how = ("compiled" if compiled else "eager") + (" bf16" if precision == "bf16" else "")
-        print(json.dumps({"model": options.model, "batch": options.batch, "operation": f"{name} {how}",
-                          "seconds": seconds, "mib": round(used), "torch": torch.__version__},
-                         separators=(",", ":")), flush=True)
+        what = f"{name} {how}" + (" bf16" if precision == "bf16" else "")
+        print(json.dumps({"model": options.model, "batch": options.batch, "operation": what, "seconds": seconds,
+                          "mib": round(used), "torch": torch.__version__}, separators=(",", ":")), flush=True)
 
 
 def main():
@@ -140,9 +178,10 @@ def main():
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--eager-only", action="store_true")
     options = parser.parse_args()
+    ways = WAYS[:1] if options.eager_only else WAYS if options.device == "cuda" else WAYS[:2]
     for precision in ("fp32", "bf16"):
-        for compiled in (False,) if options.eager_only else (False, True):
-            measure(options, precision, compiled)
+        for how in ways:
+            measure(options, precision, how)
 
 
 if __name__ == "__main__":
