@@ -50,6 +50,7 @@ static const struct fs_case linear_cases[] = {
     {.samples = 49, .width = 32, .outputs = 96, .gelu = true, .kept = true},
     {.samples = 67, .width = 33, .outputs = 17, .gelu = true},
     {.samples = 530, .width = 24, .outputs = 71},
+    {.samples = 1157, .width = 20, .outputs = 35, .gelu = true, .kept = true}, /* several parts a thread */
     {.samples = 3, .width = 256, .outputs = 64, .gelu = true, .kept = true},
     {.samples = 49, .width = 40, .outputs = 24, .bare = true},
 };

@@ -80,6 +80,10 @@ static void destroy(struct fs_backend *backend)
 {
     struct fs_cpu *cpu = backend->state;
     fs_onednn_destroy(cpu->onednn);
+    for (int i = 0; cpu->workers != NULL && i < cpu->threads; i++) {
+        fs_onednn_destroy(cpu->workers[i]);
+    }
+    free(cpu->workers);
     free(cpu->scratch);
     free(cpu);
     free(backend);
@@ -171,7 +175,13 @@ struct fs_backend *fs_cpu_backend(int threads, struct fs_error *error)
     cpu->isa = isa;
     install(backend, isa);
     cpu->onednn = fs_onednn_create(cpu->threads, error);
-    if (cpu->onednn == NULL) {
+    cpu->workers = fs_allocate((size_t)cpu->threads, sizeof *cpu->workers, "the CPU backend", error);
+    bool good = cpu->onednn != NULL && cpu->workers != NULL;
+    for (int i = 0; good && i < cpu->threads; i++) {
+        cpu->workers[i] = fs_onednn_create(1, error);
+        good = cpu->workers[i] != NULL;
+    }
+    if (!good) {
         destroy(backend);
         return NULL;
     }

@@ -17,13 +17,14 @@ struct fs_cpu {
     void *scratch;         /* grows on demand; one operation runs at a time, so it is shared by all */
     size_t scratch_bytes;
     struct fs_onednn *onednn;
+    struct fs_onednn **workers; /* [threads]: each for one thread alone, within parallel regions of ours */
 
     /* Hot loops that linear.c and convolution.c need beside those of the backend's table. */
     void (*gelu_forward)(const struct fs_cpu *cpu, struct fs_view y, struct fs_view z);
     void (*gelu_gradient)(const struct fs_cpu *cpu, struct fs_view dx, struct fs_view dy, struct fs_view x);
     void (*relu_backward)(const struct fs_cpu *cpu, struct fs_view dz, struct fs_view dy, struct fs_view y);
-    /* sums [1, cols] += column sums of x; partial: room for fs_column_chunks(x.rows) × cols floats. */
-    void (*column_sums)(const struct fs_cpu *cpu, struct fs_view sums, struct fs_view x, float *partial);
+    /* sums [cols] = column sums of rows first … last − 1 of x, in one thread. */
+    void (*column_sums)(float *sums, struct fs_view x, int64_t first, int64_t last);
     struct fs_blocked_loops blocked; /* for networks */
     /* Run `rounds` of multiply-adds and return their FLOPs; bf16: only where the CPU multiplies it, may be NULL. */
     double (*peak_flops)(const struct fs_cpu *cpu, int64_t rounds);

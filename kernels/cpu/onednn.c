@@ -33,6 +33,7 @@ struct entry {
     dnnl_primitive_t primitive;
     struct argument arguments[ARGUMENTS_MAX];
     int argument_count;
+    dnnl_memory_t scratchpad; /* of a product: it lies in the state's own scratch */
 };
 
 struct fs_onednn {
@@ -40,6 +41,8 @@ struct fs_onednn {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     struct entry *entries;
+    void *scratch;
+    size_t scratch_bytes;
 };
 
 static dnnl_status_t product_descriptor(dnnl_primitive_desc_t *made, dnnl_engine_t engine, borrowed a, borrowed b,
@@ -92,6 +95,7 @@ static void entry_free(struct entry *entry)
         dnnl_memory_destroy(argument->user);
         dnnl_primitive_destroy(argument->reorder);
     }
+    dnnl_memory_destroy(entry->scratchpad);
     dnnl_primitive_destroy(entry->primitive);
     free(entry);
 }
@@ -148,7 +152,8 @@ static dnnl_status_t run_reorder(struct fs_onednn *onednn, const struct argument
 /* Runs a primitive on the caller's pointers, given in the order in which the operands were added. */
 static dnnl_status_t run_entry(struct fs_onednn *onednn, struct entry *entry, void *const pointers[])
 {
-    dnnl_exec_arg_t arguments[ARGUMENTS_MAX];
+    dnnl_exec_arg_t arguments[ARGUMENTS_MAX + 1];
+    int count = entry->argument_count;
     for (int i = 0; i < entry->argument_count; i++) {
         struct argument *argument = &entry->arguments[i];
         CHECK(dnnl_memory_set_data_handle(argument->user, pointers[i]));
@@ -157,7 +162,11 @@ static dnnl_status_t run_entry(struct fs_onednn *onednn, struct entry *entry, vo
         }
         arguments[i] = (dnnl_exec_arg_t){argument->id, argument->inner};
     }
-    CHECK(dnnl_primitive_execute(entry->primitive, onednn->stream, entry->argument_count, arguments));
+    if (entry->scratchpad != NULL) {
+        CHECK(dnnl_memory_set_data_handle(entry->scratchpad, onednn->scratch));
+        arguments[count++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, entry->scratchpad};
+    }
+    CHECK(dnnl_primitive_execute(entry->primitive, onednn->stream, count, arguments));
     for (int i = 0; i < entry->argument_count; i++) {
         if (entry->arguments[i].reorder != NULL && entry->arguments[i].result) {
             CHECK(run_reorder(onednn, &entry->arguments[i]));
@@ -228,6 +237,7 @@ void fs_onednn_destroy(struct fs_onednn *onednn)
     }
     dnnl_stream_destroy(onednn->stream);
     dnnl_engine_destroy(onednn->engine);
+    free(onednn->scratch);
     free(onednn);
 }
 
@@ -258,15 +268,41 @@ static dnnl_status_t product_attributes(dnnl_primitive_attr_t attributes, const 
     return status;
 }
 
+/* The library's own scratch memory is of the thread that makes a primitive; one of ours may be run by another, where
+ * OpenMP has other threads than before. */
+static dnnl_status_t add_scratchpad(struct fs_onednn *onednn, struct entry *entry, dnnl_primitive_desc_t descriptor)
+{
+    struct fs_error error;
+    const borrowed layout = dnnl_primitive_desc_query_md(descriptor, dnnl_query_scratchpad_md, 0);
+    const size_t bytes = layout != NULL ? dnnl_memory_desc_get_size(layout) : 0;
+    if (bytes == 0) {
+        return dnnl_success;
+    }
+    if (bytes > onednn->scratch_bytes) {
+        free(onednn->scratch);
+        onednn->scratch_bytes = 0;
+        onednn->scratch = fs_allocate(bytes, 1, "scratch memory of a product", &error);
+        if (onednn->scratch == NULL) {
+            return dnnl_out_of_memory;
+        }
+        onednn->scratch_bytes = bytes;
+    }
+    return dnnl_memory_create(&entry->scratchpad, layout, onednn->engine, DNNL_MEMORY_NONE);
+}
+
 static dnnl_status_t make_product_of(struct fs_onednn *onednn, struct entry *entry, const struct fs_product *product,
                                      const dnnl_memory_desc_t layouts[4], dnnl_primitive_attr_t attributes)
 {
     const bool with_bias = product->bias != NULL;
     dnnl_primitive_desc_t descriptor;
     CHECK(product_attributes(attributes, product));
+    CHECK(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user));
     CHECK(product_descriptor(&descriptor, onednn->engine, borrow(&layouts[0]), borrow(&layouts[1]),
                              with_bias ? borrow(&layouts[3]) : NULL, borrow(&layouts[2]), attributes));
-    const dnnl_status_t status = dnnl_primitive_create(&entry->primitive, descriptor);
+    dnnl_status_t status = dnnl_primitive_create(&entry->primitive, descriptor);
+    if (status == dnnl_success) {
+        status = add_scratchpad(onednn, entry, descriptor);
+    }
     dnnl_primitive_desc_destroy(descriptor);
     CHECK(status);
     static const int ids[4] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_BIAS};

@@ -231,8 +231,8 @@ static void mix(struct fs_backend *backend, struct fs_view out, struct fs_view a
     }
 }
 
-/* One chunk of rows, a group of four vectors of columns at a time. */
-static void column_sums_of_chunk(float *sums, struct fs_view x, int64_t first, int64_t last)
+/* A group of four vectors of columns at a time. */
+static void column_sums(float *sums, struct fs_view x, int64_t first, int64_t last)
 {
     for (int64_t j = 0; j < x.cols; j += 4 * FS_WIDTH) {
         vf sum[4] = {{0}, {0}, {0}, {0}};
@@ -252,22 +252,6 @@ static void column_sums_of_chunk(float *sums, struct fs_view x, int64_t first, i
         const struct span out = {(char *)sums, false};
         for (int k = 0; k < 4 && k * FS_WIDTH < n; k++) {
             span_store(out, j + k * FS_WIDTH, n - k * FS_WIDTH, sum[k]);
-        }
-    }
-}
-
-static void column_sums(const struct fs_cpu *cpu, struct fs_view sums, struct fs_view x, float *partial)
-{
-    const int64_t chunks = fs_column_chunks(x.rows);
-#pragma omp parallel for num_threads(cpu->threads) schedule(static) if (chunks > 1)
-    for (int64_t chunk = 0; chunk < chunks; chunk++) {
-        const int64_t first = chunk * FS_COLUMN_CHUNK, last = first + FS_COLUMN_CHUNK;
-        column_sums_of_chunk(partial + chunk * x.cols, x, first, last < x.rows ? last : x.rows);
-    }
-    float *out = sums.data;
-    for (int64_t chunk = 0; chunk < chunks; chunk++) {
-        for (int64_t j = 0; j < x.cols; j++) {
-            out[j] += partial[chunk * x.cols + j];
         }
     }
 }
