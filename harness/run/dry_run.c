@@ -15,6 +15,7 @@
 #include "harness/run/session.h"
 #include "harness/store/query.h"
 #include "harness/train/cost.h"
+#include "harness/train/trainer.h"
 
 #define DONE_TEXT 64
 #define NAME_TEXT 512
@@ -22,11 +23,15 @@
 #define H100 2 /* in gpus */
 #define USUAL_SHARE 0.35
 
-/* Dense products in bf16 by the makers' data sheets. */
+/* Dense products in bf16 and memory by the makers' data sheets. */
 static const struct {
     const char *name;
-    double flops;
-} gpus[] = {{"RTX4090", 165e12}, {"A100", 312e12}, {"H100", 989e12}, {"H200", 989e12}, {"B200", 2250e12}};
+    double flops, bytes;
+} gpus[] = {{"RTX4090", 165e12, 24e9},
+            {"A100", 312e12, 80e9},
+            {"H100", 989e12, 80e9},
+            {"H200", 989e12, 141e9},
+            {"B200", 2250e12, 180e9}};
 
 /* What is kept from one run to the next. */
 struct dry_run {
@@ -47,8 +52,11 @@ struct dry_run {
         char hash[FS_HASH_TEXT];    /* of its training */
     } teachers[TEACHERS_MAX];       /* that are counted */
     int teacher_count;
-    double flops, bytes, snapshot; /* the largest of the last */
-    int width;                     /* of the names */
+    double flops, bytes, snapshot;   /* the largest of the last */
+    const struct fs_config *largest; /* the run that takes the most memory, */
+    struct fs_data_shape largest_shape;
+    double largest_bytes; /* and how much */
+    int width;            /* of the names */
 };
 
 /* A teacher's share is trained as a run of its own: what is left is this run's. */
@@ -289,6 +297,11 @@ static fs_status print_run(struct dry_run *all, const struct fs_config *config, 
            all->width + (int)strlen(name) - fs_utf8_characters(name), name, config->seed,
            fs_config_teacher_updates(config) + own_updates(config), cost.student_flops * 1e-12,
            cost.teacher_flops * 1e-12, cost.pair_flops * 1e-12, cost.score_flops * 1e-12, memory, disk, done);
+    if (cost.memory_bytes > all->largest_bytes) {
+        all->largest = config;
+        all->largest_shape = shape;
+        all->largest_bytes = cost.memory_bytes;
+    }
     all->flops += cost.student_flops + cost.pair_flops + cost.score_flops;
     FS_TRY(add_teacher(all, config, cost.teacher_flops, error));
     all->bytes += disk_bytes;
@@ -317,6 +330,61 @@ static void print_hours(const struct dry_run *all, const struct fs_dry_run_rate 
     printf("one %s at %.0f %% of the %.0f TFLOP/s that its data sheet has for bf16: %.3g hours, without decoding and "
            "features (--gpu, --gpu-share)\n",
            gpus[gpu].name, 100 * share, gpus[gpu].flops * 1e-12, all->flops / (share * gpus[gpu].flops) / 3600);
+}
+
+#define RANKS_TOLD 8
+#define RANKS_TRIED 64
+
+static fs_status rank_bytes(const struct dry_run *all, int ranks, bool sharded, double *bytes, struct fs_error *error)
+{
+    struct fs_config config = *all->largest; /* a view of it: nothing of it is freed */
+    config.train.shard_optimizer = sharded;
+    const enum fs_type precision = config.train.precision == FS_PRECISION_BF16 ? FS_BF16 : FS_F32;
+    return fs_training_bytes(&config, &all->largest_shape, FS_F32, precision, 0, ranks, bytes, error);
+}
+
+/* "2 ranks 1.2 GB, 4 ranks 0.8 GB", and the fewest of which each has at most `room` (0: there are none). */
+static fs_status describe_ranks(const struct dry_run *all, bool sharded, double room, char *text, size_t size,
+                                int *fewest, struct fs_error *error)
+{
+    *fewest = 0;
+    text[0] = '\0';
+    for (int ranks = 1; ranks <= RANKS_TRIED && ranks <= all->largest->train.batch; ranks *= 2) {
+        double bytes;
+        char number[FS_NUMBER_TEXT];
+        FS_TRY(rank_bytes(all, ranks, sharded, &bytes, error));
+        *fewest = *fewest == 0 && bytes <= room ? ranks : *fewest;
+        if (ranks > 1 && ranks <= RANKS_TOLD) {
+            const size_t used = strlen(text);
+            fs_byte_size((int64_t)bytes, number);
+            snprintf(text + used, size - used, "%s%d ranks %s", used ? ", " : "", ranks, number);
+        }
+    }
+    return FS_OK;
+}
+
+/* What each of several processes needs for the run that needs the most, and how many it takes to fit. */
+static fs_status print_ranks(const struct dry_run *all, int gpu, struct fs_error *error)
+{
+    char plain[256], sharded[256], fits[2][32];
+    int fewest[2];
+    if (!all->largest || all->largest->train.batch < 2) {
+        return FS_OK;
+    }
+    FS_TRY(describe_ranks(all, false, gpus[gpu].bytes, plain, sizeof plain, &fewest[0], error));
+    FS_TRY(describe_ranks(all, true, gpus[gpu].bytes, sharded, sizeof sharded, &fewest[1], error));
+    for (int i = 0; i < 2; i++) {
+        if (fewest[i] > 1) {
+            snprintf(fits[i], sizeof fits[i], "%d ranks", fewest[i]);
+        } else {
+            snprintf(fits[i], sizeof fits[i], "%s", fewest[i] == 1 ? "one rank" : "no number of ranks");
+        }
+    }
+    printf(
+        "memory of each of several ranks (mpirun, srun), of the largest run: %s; with train.shard_optimizer: %s; the "
+        "%.0f GB of one %s are enough for %s, sharded for %s\n",
+        plain, sharded, gpus[gpu].bytes * 1e-9, gpus[gpu].name, fits[0], fits[1]);
+    return FS_OK;
 }
 
 fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, const char *out, const char *db,
@@ -358,6 +426,7 @@ fs_status fs_dry_run(const struct fs_experiment *experiment, const bool *taken, 
             "%s\n",
             all.flops * 1e-12, disk, snapshot);
         print_hours(&all, rate, gpu);
+        status = print_ranks(&all, gpu, error);
         if (all.unknown.text[0]) {
             printf("which scores are there is not known: %s\n", all.unknown.text);
         }

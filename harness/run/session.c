@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "harness/run/network_disk.h"
 #include "harness/store/environment.h"
 #include "kernels/base/file.h"
 
@@ -95,8 +96,11 @@ fs_status fs_session_open(struct fs_session *session, struct fs_comm *comm, cons
     *session = (struct fs_session){.comm = comm};
     fs_progress_begin(&session->progress, quiet);
     const fs_status status = open_parts(session, out ? out : "out", db, device, error);
+    char warning[3 * FS_PATH_ROOM];
     if (status != FS_OK) {
         fs_session_close(session);
+    } else if (fs_warn_network_disk(session->db, session->out, fs_disk_kind, warning, sizeof warning)) {
+        fs_progress_note(&session->progress, "%s", warning);
     }
     return status;
 }

@@ -188,6 +188,23 @@ static void test_latents_that_are_still_to_be_made(void **state)
         assert_true(total > 0.9999 * all && total < 1.0001 * all);
         const double expected = total / (0.35 * 989) / 3600;
         assert_true(hours > 0.99 * expected && hours < 1.01 * expected);
+        double plain[3], sharded[3];
+        const char *ranks = strstr(text, "memory of each of several ranks"),
+                   *in_parts = strstr(text, "shard_optimizer: ");
+        assert_true(ranks && in_parts);
+        assert_int_equal(sscanf(strstr(ranks, "2 ranks"), "2 ranks %lf GB, 4 ranks %lf GB, 8 ranks %lf GB", &plain[0],
+                                &plain[1], &plain[2]),
+                         3);
+        assert_int_equal(sscanf(in_parts, "shard_optimizer: 2 ranks %lf GB, 4 ranks %lf GB, 8 ranks %lf GB",
+                                &sharded[0], &sharded[1], &sharded[2]),
+                         3);
+        for (int k = 0; k < 3;
+             k++) { /* fewer rows a rank need less, and so do parts of the moments of 0.13 G weights */
+            const double saved = plain[k] - sharded[k], moments = 8 * 0.13 * (1 - 0.5 / (1 << k));
+            assert_true(k == 0 || plain[k] < plain[k - 1]);
+            assert_true(saved > 0.8 * moments && saved < 2.2 * moments); /* and of an average */
+        }
+        assert_non_null(strstr(in_parts, "the 80 GB of one H100 are enough for "));
         assert_int_equal(test_shell(text, sizeof text, "%s run experiments/%s-table.yaml --out %s", test_program(),
                                     names[i], test_path("none")),
                          2);
