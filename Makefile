@@ -296,7 +296,11 @@ CUDNN_SOURCES := $(wildcard kernels/cuda/cudnn/*.cu)
 CUDA_FLAGS += -DFS_CUDNN -I$(CUDNN)/include
 CUDNN_LIBS := -L$(CUDNN)/lib -lcudnn
 endif
-CUDA_OBJECTS := $(patsubst %,$(BUILD)/cuda/%.o,$(CUDA_SOURCES) $(CUDNN_SOURCES)) \
+# NCCL is opened at run time, too, and needs no header at build; test-cuda-build compares what is declared with NCCL's own
+# where it is: NCCL is the folder that holds its include/ and lib/.
+NCCL ?= $(firstword $(patsubst %/include/nccl.h,%,$(wildcard $(addsuffix /include/nccl.h,$(CUDA_HOME) /usr/local /usr))))
+NCCL_SOURCES := $(wildcard kernels/cuda/nccl/*.cu)
+CUDA_OBJECTS := $(patsubst %,$(BUILD)/cuda/%.o,$(CUDA_SOURCES) $(NCCL_SOURCES) $(CUDNN_SOURCES)) \
                 $(BUILD)/cuda/kernels/base/error.o $(BUILD)/cuda/kernels/base/memory.o
 CUDA_LIBRARY := $(BUILD)/libfewstep_cuda.so
 
@@ -339,6 +343,14 @@ $(BUILD)/test_cudnn_%: tests/cudnn/test_cudnn_%.cpp
 	$(CXX) -std=c++17 -O1 -g -Wall -Wextra -Wno-missing-field-initializers -I. -I$(CUDNN)/include -I$(CUDA_HOME)/include \
 	    -o $@ $^ $(LDLIBS) -fopenmp -lcmocka $(CUDNN_LIBS) -L$(CUDA_HOME)/lib64 -lcudart -ldl \
 	    -Wl,-rpath,$(CUDNN)/lib -Wl,-rpath,$(CUDA_HOME)/lib64
+test-cuda-build: $(if $(NCCL),test-nccl)
+.PHONY: test-nccl
+test-nccl: $(BUILD)/test_nccl
+	LD_LIBRARY_PATH=$(NCCL)/lib:$$LD_LIBRARY_PATH $<
+$(BUILD)/test_nccl: tests/nccl/test_nccl.cpp $(BUILD)/cuda/kernels/cuda/nccl/library.cu.o
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O1 -g -Wall -Wextra -I. -I$(NCCL)/include -I$(CUDA_HOME)/include -o $@ $^ \
+	    -L$(CUDA_HOME)/lib64 -lcudart -ldl -Wl,-rpath,$(CUDA_HOME)/lib64
 $(BUILD)/test_gpu: $(BUILD)/tests/gpu/test_gpu.o $(TEST_SUPPORT) $(LIBRARY)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 .PHONY: cuda

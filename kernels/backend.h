@@ -23,7 +23,7 @@
 #include "kernels/base/random.h"
 #include "kernels/base/type.h"
 
-#define FS_BACKEND_ABI 10u
+#define FS_BACKEND_ABI 11u
 
 /* A matrix somewhere in the backend's memory; owns nothing. data == NULL means "not given". */
 struct fs_view {
@@ -33,6 +33,9 @@ struct fs_view {
 };
 
 enum fs_activation { FS_LINEAR, FS_GELU };
+
+#define FS_EXCHANGE_ID 128   /* bytes of what the ranks of an exchange are told, so that they find each other */
+#define FS_EXCHANGE_PIECE 16 /* numbers: what each rank adds of an exchange_sum is a multiple of them */
 
 /* A 2-D convolution or pooling window over NHWC images. A view of images has a row per sample, H·W·C columns. */
 struct fs_window {
@@ -118,6 +121,27 @@ struct fs_backend {
      */
     void (*update_begin)(struct fs_backend *backend, uint64_t key);
     bool (*update_end)(struct fs_backend *backend);
+
+    /* --- between ranks: NULL, all, where gradients go through the host's memory ----------------------------------- */
+    /* Whether this process can take part: FS_USAGE with the reason when not. `id` [FS_EXCHANGE_ID] is filled for rank
+     * 0, which hands it to the others; NULL on those. */
+    fs_status (*exchange_prepare)(struct fs_backend *backend, char *id, struct fs_error *error);
+    /* All ranks at once, with the same id: FS_USAGE where the devices cannot be joined. To be closed by all, too. */
+    fs_status (*exchange_open)(struct fs_backend *backend, const char *id, int rank, int size, struct fs_error *error);
+    void (*exchange_close)(struct fs_backend *backend);
+    /* These three may stand between update_begin and update_end; each rank makes the same calls in the same order, also
+     * when an operation before them has failed.
+     * values [1, n], dense and `real`, becomes the sum over all ranks on all of them, rounded after each addition in
+     * the order ((rank 0 + rank 1) + rank 2) + …: beside what comes next, on the values as they are now. room [1, n +
+     * FS_EXCHANGE_PIECE·size at least] is written; the same may be given to the next. */
+    void (*exchange_sum)(struct fs_backend *backend, struct fs_view values, struct fs_view room);
+    /* What comes next begins once the sums are there. */
+    void (*exchange_join)(struct fs_backend *backend);
+    /* Each rank's part of values [1, n], from borders[rank] up to borders[rank + 1], comes to all others, and is there
+     * for what comes next. borders [size + 1] stay as they are while the exchange is open. */
+    void (*exchange_gather)(struct fs_backend *backend, struct fs_view values, const int64_t *borders);
+    /* FS_FAILED with the reason once the ranks can exchange nothing any more: a rank or a link is gone. */
+    fs_status (*exchange_check)(struct fs_backend *backend, struct fs_error *error);
 
     /* --- random numbers ----------------------------------------------------------------------------------- */
     /* out[i][j] ~ N(0, 1): element j of row first_row + i of the stream at `key`. */

@@ -58,6 +58,21 @@ static inline bool fs_normals_fits(const struct fs_backend *backend, struct fs_v
     return fs_is_any(backend, out);
 }
 
+/* --- between ranks --- */
+
+static inline bool fs_exchange_sum_fits(const struct fs_backend *backend, int size, struct fs_view values,
+                                        struct fs_view room)
+{
+    return fs_real_shape(backend, values, 1, values.cols) && fs_real_shape(backend, room, 1, room.cols) &&
+           room.cols >= values.cols + (int64_t)FS_EXCHANGE_PIECE * size;
+}
+
+static inline bool fs_exchange_gather_fits(const struct fs_backend *backend, int size, struct fs_view values,
+                                           const int64_t *borders)
+{
+    return fs_real_shape(backend, values, 1, values.cols) && borders[0] == 0 && borders[size] == values.cols;
+}
+
 /* --- linear layer --- */
 
 static inline bool fs_linear_forward_fits(const struct fs_backend *backend, struct fs_view y, struct fs_view x,

@@ -31,6 +31,7 @@ metrics             kernels
 kernels/cpu/isa     kernels/cpu
 kernels/cpu         kernels
 kernels/cuda/cudnn  kernels/cuda
+kernels/cuda/nccl   kernels/cuda
 kernels/cuda        kernels
 kernels             kernels/base
 END

@@ -71,7 +71,7 @@ static void update_operations(struct fs_bench *b, struct fs_bench_network *n)
     fs_dit_forward(n->dit, &n->weights, &input, n->velocity, true);
     k->mse(k, n->loss, n->dvelocity, n->velocity, n->target, n->row_weights,
            (struct fs_loss){.kind = FS_LOSS_MEAN_SQUARE});
-    fs_dit_backward(n->dit, &n->weights, n->dvelocity, n->gradients);
+    fs_dit_backward(n->dit, &n->weights, n->dvelocity, n->gradients, NULL);
     const struct fs_view averages[2] = {n->average, fs_no_view()};
     const struct fs_adamw settings = {.learning_rate = 1e-6f,
                                       .beta1 = 0.9f,

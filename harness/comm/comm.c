@@ -1,6 +1,7 @@
 /* The processes that share the work of one command: one process, and what all kinds have in common. */
 #include "harness/comm/comm.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -84,6 +85,12 @@ bool fs_comm_any(struct fs_comm *comm, bool mine)
     }
     comm->broadcast(comm, 0, &any, sizeof any);
     return any;
+}
+
+void fs_comm_give_up(struct fs_comm *comm, const struct fs_error *error)
+{
+    fprintf(stderr, "fewstep: rank %d: %s\n", comm->rank, error->text);
+    comm->abort(comm, FS_FAILED);
 }
 
 fs_status fs_comm_agree(struct fs_comm *comm, fs_status status, struct fs_error *error)

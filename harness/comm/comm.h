@@ -52,6 +52,8 @@ void fs_comm_borders(const struct fs_comm *comm, int64_t count, int64_t chunk, i
 void fs_comm_gather_same(struct fs_comm *comm, const void *mine, size_t size, void *all);
 /* Whether `mine` holds on any rank. A signal may reach only one. */
 bool fs_comm_any(struct fs_comm *comm, bool mine);
+/* Says what this rank has to say and ends all ranks: for what they cannot agree on. Does not return. */
+void fs_comm_give_up(struct fs_comm *comm, const struct fs_error *error);
 /* The first rank's status that is not FS_OK becomes that of all, with its error, which says whose it is. Where a step
  * can fail on one rank, all meet here behind it. */
 fs_status fs_comm_agree(struct fs_comm *comm, fs_status status, struct fs_error *error);

@@ -310,7 +310,7 @@ void fs_dit_forward_rest(struct fs_dit *dit, const struct fs_weights *weights, c
 }
 
 void fs_dit_backward(struct fs_dit *dit, const struct fs_weights *weights, struct fs_view dvelocity,
-                     struct fs_view gradients)
+                     struct fs_view gradients, const struct fs_dit_watch *watch)
 {
     assert(dit->kept == dvelocity.rows);
     const struct pass pass = {.dit = dit,
@@ -322,9 +322,15 @@ void fs_dit_backward(struct fs_dit *dit, const struct fs_weights *weights, struc
     final_backward(&pass, dvelocity);
     for (int block = dit->config.depth - 1; block >= 0; block--) {
         block_backward(&pass, block);
+        if (watch) { /* the blocks' parameters come last, in their order: what lies behind this one's is done, too */
+            watch->done(watch->owner, dit->parameters[FS_FIRST_BLOCK + block * FS_BLOCK_PLACES].offset);
+        }
     }
     patches_backward(&pass);
     condition_backward(&pass);
+    if (watch) {
+        watch->done(watch->owner, 0);
+    }
 }
 
 /* --- creation --- */

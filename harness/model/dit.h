@@ -91,9 +91,17 @@ void fs_dit_tangent(struct fs_dit *dit, const struct fs_weights *weights, const 
  * nothing, or another pass came after it, all rows pass. */
 void fs_dit_forward_rest(struct fs_dit *dit, const struct fs_weights *weights, const struct fs_dit_input *input,
                          struct fs_view velocity, int64_t known);
-/* Adds the gradient of Σ dvelocity·velocity to `gradients` [1, parameter count], for the last kept forward. */
+/* Whom a backward pass tells, from the end of the gradients to their beginning, how far it has come: those from number
+ * `first` on are done. The last call says 0. */
+struct fs_dit_watch {
+    void (*done)(void *owner, int64_t first);
+    void *owner;
+};
+
+/* Adds the gradient of Σ dvelocity·velocity to `gradients` [1, parameter count], for the last kept forward. `watch` may
+ * be NULL. */
 void fs_dit_backward(struct fs_dit *dit, const struct fs_weights *weights, struct fs_view dvelocity,
-                     struct fs_view gradients);
+                     struct fs_view gradients, const struct fs_dit_watch *watch);
 
 /* What a network is made of and what a pass costs. Nobody else derives these. */
 struct fs_dit_sizes {

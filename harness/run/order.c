@@ -54,8 +54,7 @@ void fs_order_receive(struct fs_comm *comm, struct fs_order *order, char **confi
     }
     *config_json = fs_allocate(order->config_size, 1, "a configuration", &error);
     if (*config_json == NULL) { /* the others cannot be told: they are sending it */
-        fprintf(stderr, "fewstep: rank %d: %s\n", comm->rank, error.text);
-        comm->abort(comm, FS_FAILED);
+        fs_comm_give_up(comm, &error);
     }
     comm->broadcast(comm, 0, *config_json, order->config_size);
 }

@@ -142,9 +142,9 @@ static void load_rows(struct fs_trainer *trainer, const struct fs_phase *phase, 
     backend->upload(backend, rows->data.data, rows->host_data, bytes);
 }
 
-/* Targets, forward, loss and backward of the rows from `done` on. */
+/* Targets, forward, loss and backward of the rows from `done` on; `watch` may be NULL. */
 static void train_rows(struct fs_trainer *trainer, const struct fs_phase *phase, int64_t phase_begin, int done,
-                       int count)
+                       int count, const struct fs_dit_watch *watch)
 {
     const struct fs_dealt_rows part = fs_part_of_rows(&trainer->dealt, done, count);
     const struct fs_config *config = trainer->training->config;
@@ -200,14 +200,19 @@ static void train_rows(struct fs_trainer *trainer, const struct fs_phase *phase,
     backend->upload(backend, weights.data, targets.weight, (size_t)count * sizeof(float));
     backend->mse(backend, loss, dvelocity, velocity, targets.target, weights,
                  config->method->loss(&trainer->setup, phase));
-    fs_dit_backward(trainer->dit, &trainer->model, dvelocity, trainer->gradients);
+    fs_dit_backward(trainer->dit, &trainer->model, dvelocity, trainer->gradients, watch);
 }
 
 void fs_add_gradients(struct fs_trainer *trainer, const struct fs_train_place *place)
 {
+    struct fs_dit_watch watch = {NULL, NULL};
     trainer->backend->fill(trainer->backend, trainer->gradients, 0);
+    if (trainer->reduction.on_device) {
+        watch = fs_reduction_begin(&trainer->reduction, trainer->gradients);
+    }
     for (int done = 0; done < trainer->mine; done += trainer->micro) {
-        const int left = trainer->mine - done;
-        train_rows(trainer, place->phase, place->begin, done, left < trainer->micro ? left : trainer->micro);
+        const int left = trainer->mine - done, count = left < trainer->micro ? left : trainer->micro;
+        const bool last = done + count == trainer->mine;
+        train_rows(trainer, place->phase, place->begin, done, count, last && watch.done ? &watch : NULL);
     }
 }

@@ -5,7 +5,8 @@
 #include "harness/train/phases.h"
 
 /* The gradients of this rank's rows, from zero on: the same operations in each update of a phase, none of which waits.
- * What could not be read is in trainer->unready. */
+ * Where devices exchange gradients, those of the last rows are on their way as soon as they are done. What could not be
+ * read is in trainer->unready. */
 void fs_add_gradients(struct fs_trainer *trainer, const struct fs_train_place *place);
 
 #endif

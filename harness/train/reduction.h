@@ -5,12 +5,14 @@
  * makes the update of its part, and the weights are gathered. Sums and norms are taken part by part in both, so they
  * have the same bits.
  *
- * NCCL would stand here: as operations of the backend, which a captured update keeps; `host` is what they do without.
- */
+ * Where the backend can exchange numbers with other ranks' devices by itself (its exchange_ operations), gradients are
+ * summed in buckets while the backward pass goes on, within the update and so within its captured graph, whole on every
+ * rank. Else they go through the host's memory, behind the backward pass. The sums have the same bits either way. */
 #ifndef FEWSTEP_REDUCTION_H
 #define FEWSTEP_REDUCTION_H
 
 #include "harness/comm/comm.h"
+#include "harness/model/dit.h"
 #include "kernels/backend.h"
 
 struct fs_reduction {
@@ -18,17 +20,37 @@ struct fs_reduction {
     struct fs_backend *backend;
     int64_t *borders; /* [ranks + 1], of the parts */
     float *host;      /* a flat buffer for a backend whose memory is not the host's; NULL */
+    bool on_device;   /* by the backend's own exchange */
+    int64_t bucket;   /* numbers of a bucket */
+    struct fs_view room, gradients;
+    int64_t left; /* numbers of the gradients, from their beginning, that are not on their way */
 };
 
 /* For flat buffers of `count` numbers. To be destroyed in any case. */
 fs_status fs_reduction_create(struct fs_reduction *reduction, struct fs_comm *comm, struct fs_backend *backend,
                               int64_t count, struct fs_error *error);
+/* All ranks, once each has created its own: how their gradients come together. Where devices could be joined and are
+ * not, the backend's notice says why. */
+fs_status fs_reduction_join(struct fs_reduction *reduction, struct fs_error *error);
+/* All ranks, where they have joined. */
 void fs_reduction_destroy(struct fs_reduction *reduction);
 
 /* How long the longest part of `count` numbers is among so many ranks. */
 int64_t fs_reduction_longest(int64_t count, int ranks);
 /* This rank's part of a flat view. */
 struct fs_view fs_reduction_part(const struct fs_reduction *reduction, struct fs_view flat);
+
+/* Numbers of a bucket of `count` gradients. With S bytes of them, B bytes a second and a delay a for each bucket, what
+ * a backward pass does not hide is the last bucket and the delays, b/B + a·S/b: least at b = √(S·a·B). a·B is 5 MB for
+ * devices of one machine (25 µs, 205 GB/s), and a fourth of S is the most. */
+int64_t fs_reduction_bucket(int64_t count);
+
+/* Where `on_device`, within an update: what to tell of the backward pass that gradients are whole after; */
+struct fs_dit_watch fs_reduction_begin(struct fs_reduction *reduction, struct fs_view gradients);
+/* and the sums are whole on every rank for what comes next. */
+void fs_reduction_end(struct fs_reduction *reduction);
+/* Once the update is done: FS_FAILED where the ranks can exchange nothing any more, and not even agree on it. */
+fs_status fs_reduction_check(const struct fs_reduction *reduction, struct fs_error *error);
 
 /* This rank's part becomes the sum over all; what the other parts are then is not said. Waits for the backend. */
 void fs_reduction_sum(struct fs_reduction *reduction, struct fs_view flat);

@@ -37,6 +37,7 @@ static fs_status begin_training(struct fs_trainer *trainer, const struct fs_trai
 {
     const fs_status status = fs_trainer_create(trainer, training, error);
     FS_TRY(fs_comm_agree(trainer->comm, status, error));
+    FS_TRY(fs_reduction_join(&trainer->reduction, error));
     fs_pairs_share(&trainer->pairs, trainer->comm);
     return initial_state(trainer, error);
 }

@@ -94,10 +94,13 @@ static void optimise(struct fs_trainer *trainer, const struct fs_train_place *pl
     }
 }
 
-/* One process: all operations of an update, none of which waits. */
-static void run_alone(struct fs_trainer *trainer, const struct fs_train_place *place)
+/* All operations of an update, none of which waits: of one process, or of several whose devices exchange numbers. */
+static void run_whole(struct fs_trainer *trainer, const struct fs_train_place *place)
 {
     fs_add_gradients(trainer, place);
+    if (trainer->reduction.on_device) {
+        fs_reduction_end(&trainer->reduction);
+    }
     if (fs_config_pace(trainer->training->config).clip_norm >
         0) { /* one pass over the gradients; curves take their own */
         trainer->backend->sum_squares(trainer->backend, trainer->norm2, trainer->gradients);
@@ -105,8 +108,8 @@ static void run_alone(struct fs_trainer *trainer, const struct fs_train_place *p
     optimise(trainer, place);
 }
 
-/* What follows the gradients where several ranks have some. */
-static void run_together(struct fs_trainer *trainer, const struct fs_train_place *place)
+/* What follows the gradients where those of several ranks go through the host. */
+static void run_behind(struct fs_trainer *trainer, const struct fs_train_place *place)
 {
     fs_reduction_sum(&trainer->reduction, trainer->gradients);
     if (fs_config_pace(trainer->training->config).clip_norm > 0) {
@@ -133,24 +136,25 @@ struct update_decision {
 static void run_update(struct fs_trainer *trainer, const struct fs_train_place *place, double *seconds)
 {
     struct fs_backend *backend = trainer->backend;
-    const bool alone = trainer->comm->size == 1;
+    const bool whole = trainer->comm->size == 1 || trainer->reduction.on_device;
     const double begin = fs_seconds();
     do {
         if (backend->update_begin) {
             /* Two by turns, so that one can be prepared while the other runs. */
             backend->update_begin(backend, 2 * (uint64_t)place->begin + (uint64_t)(trainer->update & 1));
         }
-        if (alone) {
-            run_alone(trainer, place);
+        if (whole) {
+            run_whole(trainer, place);
         } else {
             fs_add_gradients(trainer, place);
         }
     } while (backend->update_end && !backend->update_end(backend));
-    if (!alone) { /* the others need these gradients, whatever happened to them: all learn of it below */
+    *seconds = fs_seconds() - begin; /* what the device did meanwhile waits for the other ranks */
+    if (!whole) { /* the others need these gradients, whatever happened to them: all learn of it below */
         float waits = 0;
         backend->download(backend, &waits, trainer->gradients.data, sizeof waits);
         *seconds = fs_seconds() - begin;
-        run_together(trainer, place);
+        run_behind(trainer, place);
     }
 }
 
@@ -260,6 +264,10 @@ fs_status fs_one_update(struct fs_trainer *trainer, double *loss, struct fs_erro
     }
     if (status == FS_OK && trainer->comm->rank == 0) { /* a checkpoint may be on the disk meanwhile, or have failed */
         status = fs_trainer_settle(trainer, false, error);
+    }
+    struct fs_error broken;
+    if (fs_reduction_check(&trainer->reduction, &broken) != FS_OK) {
+        fs_comm_give_up(trainer->comm, &broken);
     }
     report.failed = status != FS_OK;
     report.stop = *trainer->training->stop;

@@ -1,4 +1,5 @@
-/* What the environment asks for: which path attention and convolutions take, how float32 is multiplied. */
+/* What the environment asks for: which path attention and convolutions take, how float32 is multiplied, how ranks
+ * are joined. */
 #include "kernels/cuda/cuda.h"
 
 #include <stdlib.h>
@@ -32,14 +33,16 @@ static fs_status choose(const char *variable, const char *const *choices, int co
 fs_status fs_cuda_choose(struct fs_cuda *cuda, struct fs_error *error)
 {
     static const char *const paths[] = {"auto", "own", "cudnn"}, *const types[] = {"ieee", "tf32"},
-                             *const graphs[] = {"auto", "off"};
-    int attention, convolution, type, graph;
+                             *const graphs[] = {"auto", "off"}, *const ranks[] = {"auto", "host"};
+    int attention, convolution, type, graph, rank;
     char cudnn[96] = "";
     FS_TRY(choose("FEWSTEP_CUDA_ATTENTION", paths, 3, &attention, error));
     FS_TRY(choose("FEWSTEP_CUDA_CONVOLUTION", paths, 3, &convolution, error));
     FS_TRY(choose("FEWSTEP_CUDA_FP32", types, 2, &type, error));
     FS_TRY(choose("FEWSTEP_CUDA_GRAPH", graphs, 2, &graph, error));
+    FS_TRY(choose("FEWSTEP_CUDA_RANKS", ranks, 2, &rank, error));
     cuda->update.off = graph == 1;
+    cuda->through_host = rank == 1;
     cuda->attention = (enum fs_cuda_path)attention;
     cuda->convolution = (enum fs_cuda_path)convolution;
     cuda->tf32 = type == 1;

@@ -43,7 +43,7 @@ bool fs_cuda_check(struct fs_cuda *cuda, cudaError_t status, const char *file, i
 static fs_status synchronise(struct fs_backend *backend, struct fs_error *error)
 {
     struct fs_cuda *cuda = (struct fs_cuda *)backend->state;
-    const cudaError_t late = cudaStreamSynchronize(cuda->stream);
+    const cudaError_t late = fs_cuda_wait(cuda);
     if (late != cudaSuccess && cuda->fault.status == FS_OK) {
         fs_fail(&cuda->fault, FS_FAILED,
                 "cuda: %s, seen after %s: with CUDA_LAUNCH_BLOCKING=1 the operation that made it is named",
@@ -74,7 +74,7 @@ static void download(struct fs_backend *backend, void *host, const void *device,
         fs_cuda_disturb(cuda); /* there is nothing to wait for yet: the capture is given up */
     } else if (cuda != NULL && bytes > 0 &&
                FS_CUDA_CHECK(cuda, cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, cuda->stream))) {
-        FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream));
+        FS_CUDA_CHECK(cuda, fs_cuda_wait(cuda));
     }
 }
 
@@ -148,6 +148,7 @@ static fs_status download_end(struct fs_backend *backend, void *host, struct fs_
 static void destroy(struct fs_backend *backend)
 {
     struct fs_cuda *cuda = (struct fs_cuda *)backend->state;
+    backend->exchange_close(backend);
     fs_cuda_end_update(cuda);
     free_late(&cuda->late);
     if (cuda->late.there != NULL) {

@@ -22,6 +22,7 @@ extern "C" {
 
 struct fs_gemm;
 struct fs_cudnn;
+struct fs_exchange;
 
 /* FEWSTEP_CUDA_ATTENTION, FEWSTEP_CUDA_CONVOLUTION */
 enum fs_cuda_path {
@@ -90,9 +91,11 @@ struct fs_cuda {
     struct fs_cuda_update update;
     struct fs_cuda_late late;
     struct fs_gemm *gemm;
-    struct fs_cudnn *cudnn; /* NULL: not compiled in, not wanted, or it does not start */
+    struct fs_cudnn *cudnn;       /* NULL: not compiled in, not wanted, or it does not start */
+    struct fs_exchange *exchange; /* with other ranks; NULL: there is none */
     enum fs_cuda_path attention, convolution;
     bool tf32;                   /* how float32 is multiplied */
+    bool through_host;           /* ranks are not joined, though they might be */
     char kept_choices[PATH_MAX]; /* the folder with what was measured on this device; "": nothing is measured */
     int device;                  /* of this process: its local rank's */
     char variant[256];           /* the device's name */
@@ -120,6 +123,12 @@ void fs_cuda_disturb(struct fs_cuda *cuda);
  * staging memory and the graph that updates have made since. */
 fs_status fs_cuda_start_update(struct fs_cuda *cuda, struct fs_error *error);
 void fs_cuda_end_update(struct fs_cuda *cuda);
+/* The graph and what was rehearsed for it, before something that it uses is gone. */
+void fs_cuda_forget_update(struct fs_cuda *cuda);
+/* cudaStreamSynchronize of the backend's stream. Where ranks are joined, others may have to do their part first: when
+ * one of them is gone, or nothing came for FEWSTEP_NCCL_TIMEOUT seconds, the exchange is broken off, which is a fault.
+ */
+cudaError_t fs_cuda_wait(struct fs_cuda *cuda);
 /* 256-byte aligned device memory until the next operation; NULL (and a fault) when there is none. */
 void *fs_cuda_scratch(struct fs_cuda *cuda, size_t bytes);
 /* Scratch and pool, at the end. */
@@ -338,6 +347,7 @@ template <class... Arguments, void (*operation)(struct fs_backend *, Arguments..
     do_with(attention);                                                                                                \
     do_with(convolution);                                                                                              \
     do_with(elementwise);                                                                                              \
+    do_with(exchange);                                                                                                 \
     do_with(group_norm);                                                                                               \
     do_with(linear);                                                                                                   \
     do_with(loss);                                                                                                     \

@@ -40,11 +40,11 @@ static bool put_at_once(struct fs_cuda *cuda, char *device, const char *host, si
     struct fs_cuda_update *update = &cuda->update;
     if (update->ring == NULL) {
         return FS_CUDA_CHECK(cuda, cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, cuda->stream)) &&
-               FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream));
+               FS_CUDA_CHECK(cuda, fs_cuda_wait(cuda));
     }
     while (bytes > 0) {
         if (update->ring_used >= RING_BYTES) {
-            if (!FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream))) {
+            if (!FS_CUDA_CHECK(cuda, fs_cuda_wait(cuda))) {
                 return false;
             }
             update->ring_used = 0;
@@ -116,6 +116,11 @@ static void forget_all(struct fs_cuda_update *update)
     }
 }
 
+void fs_cuda_forget_update(struct fs_cuda *cuda)
+{
+    forget_all(&cuda->update);
+}
+
 static void free_staging(struct fs_cuda_kept *kept)
 {
     if (kept->staging != NULL) {
@@ -134,7 +139,7 @@ static bool take_staging(struct fs_cuda *cuda, struct fs_cuda_kept *kept, size_t
     }
     if (kept->staging_bytes < bytes) {
         void *memory = NULL;
-        if (!FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream))) { /* an earlier graph may still read it */
+        if (!FS_CUDA_CHECK(cuda, fs_cuda_wait(cuda))) { /* an earlier graph may still read it */
             return false;
         }
         free_staging(kept);
@@ -180,7 +185,9 @@ static void update_begin(struct fs_backend *backend, uint64_t key)
     update->current->used = ++update->begun;
     if (!update->current->rehearsed) {
         update->mode = FS_UPDATE_REHEARSE;
-    } else if (!FS_CUDA_CHECK(cuda, cudaEventSynchronize(update->current->launched))) { /* it may read the staging */
+    } else if (!FS_CUDA_CHECK(cuda, cuda->exchange != NULL ? fs_cuda_wait(cuda)
+                                                           : cudaEventSynchronize(update->current->launched))) {
+        /* a launch may still read the staging */
         return;
     } else if (update->current->graph != NULL) {
         update->mode = FS_UPDATE_REPLAY;

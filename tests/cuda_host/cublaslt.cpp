@@ -373,7 +373,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
     }
     const struct cuda_host_operation now = *operation; /* a capture keeps it as it is */
     const cublasLtMatmulAlgo_t by_algorithm = *algorithm;
-    if (device_records([=] {
+    if (device_has_stream(stream) && device_records(stream, [=] {
             struct cuda_host_operation kept = now;
             const cublasStatus_t status =
                 cublasLtMatmul(handle, &kept, &by, a, a_layout, b, b_layout, &plus, c, c_layout, d, d_layout,

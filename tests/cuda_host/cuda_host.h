@@ -14,6 +14,8 @@ extern "C" {
 
 enum cuda_host_order { CUDA_HOST_FORWARD, CUDA_HOST_REVERSE, CUDA_HOST_RANDOM };
 
+#define CUDA_HOST_ENDED 77
+
 struct cuda_host_settings {
     enum cuda_host_order order; /* of the blocks of a grid and the threads of a block */
     uint32_t seed;              /* of the random order */
@@ -25,7 +27,11 @@ struct cuda_host_settings {
     bool refuse_capture;                         /* this device captures no streams */
     bool refuse_pinned;                          /* the host has no pinned memory */
     int product_seconds[3];                      /* that the algorithms of a heuristic take, by their place */
-    bool late_copies; /* copies from the host read it when the device comes to something else, as they may */
+    bool no_nccl;                                /* its library is not here */
+    bool nccl_sees_ends; /* it notices that the process of another rank has ended, as over a network */
+    int end_at_nccl;     /* at which of its groups from now on the process ends, with CUDA_HOST_ENDED */
+    int fail_nccl;       /* which of its groups from now on fails */
+    bool late_copies;    /* copies from the host read it when the device comes to something else, as they may */
 };
 extern struct cuda_host_settings cuda_host;
 
@@ -40,6 +46,12 @@ int cuda_host_graph_launches(void);
 /* The place of the algorithm that the last product was done with, among those of the heuristic; products so far. */
 int cuda_host_last_algorithm(void);
 int cuda_host_products(void);
+/* In the process that starts several ranks: the memory through which NCCL joins them. Without it there is no NCCL. */
+void cuda_host_share(void);
+/* A number that lies there. */
+int *cuda_host_shared_number(void);
+/* Groups of messages since the process began. */
+int cuda_host_nccl_groups(void);
 /* The device that calls go to. */
 int cuda_host_device(void);
 

@@ -19,8 +19,11 @@ bool device_has_stream(cudaStream_t stream);
 void device_open();
 void device_close();
 
-/* True while a stream is captured: `work` is kept for the graph, and not done now. */
-bool device_records(const std::function<cudaError_t()> &work);
+/* True where `work` is not done now: the stream is captured, and it is kept for the graph; or it is not the first
+ * stream, and it is done when something waits for it. That work may say that it is not ready, and is tried again, or
+ * that it never will be. */
+bool device_records(cudaStream_t stream, const std::function<cudaError_t()> &work);
+#define device_never ((cudaError_t)-1)
 
 /* 1 for the failure that a test asked for; counts down. */
 static inline bool device_fails_now(int *countdown)

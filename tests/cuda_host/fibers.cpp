@@ -303,7 +303,7 @@ void cuda_host_run(unsigned blocks, unsigned threads, cudaStream_t stream, const
         device_fault(cudaErrorInvalidConfiguration, "a launch of %u blocks of %u threads", blocks, threads);
         return;
     }
-    if (device_records([=] {
+    if (device_records(stream, [=] {
             cuda_host_run(blocks, threads, stream, body);
             return device_error();
         })) {

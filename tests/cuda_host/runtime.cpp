@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <map>
 #include <vector>
@@ -24,13 +25,20 @@ extern "C" const char *__asan_default_options(void)
     return "detect_leaks=0";
 }
 
+/* The first stream does its work at once. Another one does it as late as it can: when something waits for it. */
 struct cuda_host_stream {
-    int unused;
+    std::vector<std::function<cudaError_t()>> late;
+    size_t issued, done; /* pieces of work */
+    size_t behind;       /* of the first stream's pieces, those that this one waits for */
+    int capture;         /* the number of the capture that it is part of */
+    bool joined;         /* the captured stream waits for all that this one has in the capture */
 };
 
-/* A moment in the stream; never, while `stream` is NULL. */
+/* A moment in a stream. */
 struct cuda_host_event {
     cudaStream_t stream;
+    size_t issued;
+    int capture;
 };
 
 struct cuda_host_graph {
@@ -50,9 +58,11 @@ static struct {
     cudaError_t error;  /* for cudaGetLastError */
     cudaError_t sticky; /* a broken device answers nothing else */
     char report[1024];
-    struct cuda_host_stream stream;
-    bool has_stream;
-    struct cuda_host_graph *capture; /* what the stream's work goes to instead of being done */
+    std::vector<cudaStream_t> streams; /* in the order of their creation */
+    cudaStream_t hung;                 /* the first one waits for this one, which never comes to an end */
+    bool catches_up;                   /* late work is being done */
+    struct cuda_host_graph *capture;   /* what the first stream's work goes to instead of being done */
+    int captures;
     bool capture_broken;
     int allocations, graph_launches;
     std::map<uintptr_t, size_t> pinned; /* host memory that a graph may copy from */
@@ -114,6 +124,12 @@ const char *cudaGetErrorString(cudaError_t error)
         return "operation not permitted when stream is capturing";
     case cudaErrorStreamCaptureInvalidated:
         return "operation failed due to a previous error during capture";
+    case cudaErrorNotReady:
+        return "device not ready";
+    case cudaErrorStreamCaptureUnjoined:
+        return "capturing stream has unjoined work";
+    case cudaErrorStreamCaptureIsolation:
+        return "dependency created on uncaptured work in another stream";
     case cudaErrorIllegalState:
         return "the operation cannot be performed in the present state";
     }
@@ -156,6 +172,12 @@ extern "C" void cuda_host_reset(void)
     device.report[0] = '\0';
     device.allocations = device.graph_launches = device.current = 0;
     device.late.clear();
+    for (const cudaStream_t stream : device.streams) {
+        delete stream;
+    }
+    device.streams.clear();
+    device.hung = NULL;
+    device.catches_up = false;
     delete device.capture;
     device.capture = NULL;
 }
@@ -172,12 +194,65 @@ static bool breaks_capture()
     return device.capture != NULL;
 }
 
-bool device_records(const std::function<cudaError_t()> &work)
+static bool is_first(cudaStream_t stream)
 {
-    if (device.capture != NULL) {
-        device.capture->work.push_back(work);
+    return device.streams[0] == stream;
+}
+
+static bool is_captured(cudaStream_t stream)
+{
+    return device.capture != NULL && (is_first(stream) || stream->capture == device.captures);
+}
+
+/* Stricter than the device, which knows no order between streams but the events': work beside the first stream may use
+ * all that this one has done, so it has to wait for all of it. */
+static void check_order(cudaStream_t stream)
+{
+    if (is_first(stream)) {
+        stream->issued++;
+    } else if (stream->behind < device.streams[0]->issued) {
+        device_fault(cudaErrorIllegalState, "work of a second stream that does not wait for the first one's");
     }
-    return device.capture != NULL;
+}
+
+bool device_records(cudaStream_t stream, const std::function<cudaError_t()> &work)
+{
+    if (device.catches_up) {
+        return false;
+    }
+    check_order(stream);
+    if (is_captured(stream)) {
+        device.capture->work.push_back(work);
+        stream->joined = false;
+        return true;
+    }
+    if (!is_first(stream)) {
+        stream->late.push_back(work);
+        stream->issued++;
+        return true;
+    }
+    return false;
+}
+
+/* What a stream has to do up to a moment; false where it cannot, or, unless `waits`, not yet. */
+static bool catch_up(cudaStream_t stream, size_t issued, bool waits)
+{
+    int tries = 0;
+    while (stream->done < issued) {
+        device.catches_up = true;
+        const cudaError_t error = stream->late.front()();
+        device.catches_up = false;
+        if (error == device_never || (error == cudaErrorNotReady && !waits)) {
+            return false;
+        }
+        if (error == cudaErrorNotReady) {
+            usleep(tries++ < 100 ? 20 : 1000);
+            continue;
+        }
+        stream->late.erase(stream->late.begin());
+        stream->done++;
+    }
+    return true;
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
@@ -190,6 +265,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
         return cudaErrorNotSupported;
     }
     device.capture = new cuda_host_graph();
+    device.captures++;
     device.capture_broken = false;
     return device.sticky;
 }
@@ -200,13 +276,19 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
     if (!device_has_stream(stream) || device.capture == NULL) {
         return device_fault(cudaErrorIllegalState, "cudaStreamEndCapture of a stream that is not captured");
     }
-    if (device.capture_broken) {
+    bool joined = true;
+    for (const cudaStream_t other : device.streams) {
+        joined = joined && (is_first(other) || !is_captured(other) || other->joined);
+    }
+    if (device.capture_broken || !joined) {
         delete device.capture;
     } else {
         *graph = device.capture;
     }
     device.capture = NULL;
-    return device.capture_broken ? cudaErrorStreamCaptureInvalidated : device.sticky;
+    return device.capture_broken ? cudaErrorStreamCaptureInvalidated
+           : !joined ? device_fault(cudaErrorStreamCaptureUnjoined, "a capture ends with work that is not joined")
+                     : device.sticky;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long)
@@ -307,14 +389,19 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
     if (flags != cudaStreamNonBlocking) {
         return device_fault(cudaErrorInvalidValue, "a stream that waits for the default one");
     }
-    device.has_stream = true;
-    *stream = &device.stream;
+    *stream = new cuda_host_stream();
+    device.streams.push_back(*stream);
     return device.sticky;
 }
 
 bool device_has_stream(cudaStream_t stream)
 {
-    return device.has_stream && stream == &device.stream;
+    for (const cudaStream_t other : device.streams) {
+        if (other == stream) {
+            return true;
+        }
+    }
+    return false;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
@@ -322,8 +409,27 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     if (!device_has_stream(stream)) {
         return cudaErrorInvalidResourceHandle;
     }
-    device.has_stream = false;
+    if (!is_first(stream)) {
+        catch_up(stream, stream->issued, true);
+    }
+    for (size_t i = 0; i < device.streams.size(); i++) {
+        if (device.streams[i] == stream) {
+            device.streams.erase(device.streams.begin() + (ptrdiff_t)i);
+        }
+    }
+    device.hung = device.hung == stream ? NULL : device.hung;
+    delete stream;
     return cudaSuccess;
+}
+
+/* cudaErrorNotReady where the stream waits for something that has not come. */
+static cudaError_t reach(cudaStream_t stream, bool waits)
+{
+    if (device.hung != NULL && catch_up(device.hung, device.hung->issued, false)) {
+        device.hung = NULL;
+    }
+    const bool done = is_first(stream) ? device.hung == NULL : catch_up(stream, stream->issued, waits);
+    return done ? device.sticky : cudaErrorNotReady;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
@@ -331,8 +437,25 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     if (breaks_capture()) {
         return cudaErrorStreamCaptureUnsupported;
     }
+    if (!device_has_stream(stream)) {
+        return cudaErrorInvalidResourceHandle;
+    }
     do_late_copies();
-    return device_has_stream(stream) ? device.sticky : cudaErrorInvalidResourceHandle;
+    const cudaError_t error = reach(stream, true);
+    return error != cudaErrorNotReady ? error
+                                      : device_fault(cudaErrorLaunchFailure, "cudaStreamSynchronize waits for ever");
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t stream)
+{
+    if (breaks_capture()) {
+        return cudaErrorStreamCaptureUnsupported;
+    }
+    if (!device_has_stream(stream)) {
+        return cudaErrorInvalidResourceHandle;
+    }
+    do_late_copies();
+    return reach(stream, false);
 }
 
 /* --- events --- */
@@ -351,11 +474,47 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
-    if (!device_has_stream(stream) || device.capture != NULL) {
-        return device_fault(cudaErrorInvalidResourceHandle, "cudaEventRecord of no stream, or within a capture");
+    if (device.sticky != cudaSuccess) {
+        return device.sticky;
+    }
+    if (!device_has_stream(stream)) {
+        return cudaErrorInvalidResourceHandle;
     }
     event->stream = stream;
-    return device.sticky;
+    event->issued = stream->issued;
+    event->capture = is_captured(stream) ? device.captures : 0;
+    if (is_captured(stream)) {
+        device.capture->work.push_back([=] { return cudaEventRecord(event, stream); });
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
+{
+    if (device.sticky != cudaSuccess) {
+        return device.sticky;
+    }
+    if (!device_has_stream(stream) || event->stream == NULL) {
+        return device_fault(cudaErrorInvalidResourceHandle, "cudaStreamWaitEvent of no stream, or for no moment");
+    }
+    const bool captured = device.capture != NULL && event->capture == device.captures;
+    if (is_captured(stream) && !captured) {
+        device_fault(cudaErrorStreamCaptureIsolation, "a capture would wait for what is not part of it");
+        device.capture_broken = true;
+        return cudaErrorStreamCaptureIsolation;
+    }
+    if (captured) {
+        stream->capture = device.captures;
+        device.capture->work.push_back([=] { return cudaStreamWaitEvent(stream, event, 0); });
+    }
+    if (is_first(event->stream)) {
+        stream->behind = event->issued;
+    } else if (captured) {
+        event->stream->joined = true;
+    } else if (!catch_up(event->stream, event->issued, true)) {
+        device.hung = event->stream;
+    }
+    return cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
@@ -512,7 +671,7 @@ cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t s
     if (!device_has_stream(stream) || !device_owns(memory, bytes)) {
         return device_fault(cudaErrorInvalidValue, "cudaMemsetAsync of %zu bytes outside device memory", bytes);
     }
-    if (device_records([=] { return cudaMemsetAsync(memory, byte, bytes, stream); })) {
+    if (device_records(stream, [=] { return cudaMemsetAsync(memory, byte, bytes, stream); })) {
         return cudaSuccess;
     }
     device_open();
@@ -538,7 +697,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     if (device.capture != NULL && !lies_in(device.pinned, ours, bytes)) {
         return device_fault(cudaErrorInvalidValue, "a graph would copy from or to pageable memory");
     }
-    if (device_records([=] { return cudaMemcpyAsync(to, from, bytes, kind, stream); })) {
+    if (device_records(stream, [=] { return cudaMemcpyAsync(to, from, bytes, kind, stream); })) {
         return cudaSuccess;
     }
     if (up && cuda_host.late_copies) {

@@ -213,7 +213,7 @@ static void forward_backward(struct golden *golden)
     fs_dit_forward(golden->dit, &golden->weights, &input, golden->velocity, true);
     backend->mse(backend, golden->loss, golden->dvelocity, golden->velocity, golden->target, golden->row_weight,
                  (struct fs_loss){FS_LOSS_MEAN_SQUARE, 0, 0});
-    fs_dit_backward(golden->dit, &golden->weights, golden->dvelocity, golden->gradients);
+    fs_dit_backward(golden->dit, &golden->weights, golden->dvelocity, golden->gradients, NULL);
 }
 
 static void test_forward_and_gradients(void **state)

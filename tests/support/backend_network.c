@@ -80,7 +80,7 @@ static void train(struct training *t, int64_t update)
     backend->mse(backend, t->loss, n->dvelocity, n->velocity, t->target, t->weights,
                  (struct fs_loss){FS_LOSS_MEAN_SQUARE, 0, 0});
     backend->fill(backend, n->gradients, 0);
-    fs_dit_backward(n->dit, &n->weights, n->dvelocity, n->gradients);
+    fs_dit_backward(n->dit, &n->weights, n->dvelocity, n->gradients, NULL);
     backend->sum_squares(backend, t->norm2, n->gradients);
     const struct fs_adamw settings = {.learning_rate = 1e-3f,
                                       .beta1 = 0.9f,

@@ -156,7 +156,8 @@ static void expect_no_fault(struct fs_backend *backend)
 void test_network_pass(struct test_network *network, int first, int rows)
 {
     forward(network, first, rows, true);
-    fs_dit_backward(network->dit, &network->weights, fs_view_rows(network->dvelocity, first, rows), network->gradients);
+    fs_dit_backward(network->dit, &network->weights, fs_view_rows(network->dvelocity, first, rows), network->gradients,
+                    NULL);
     expect_no_fault(network->backend);
 }
 

@@ -256,7 +256,7 @@ static void pass_rest(struct question *q, int known, double **velocity, double *
     n->backend->fill(n->backend, n->velocity, (double)NAN);
     n->backend->fill(n->backend, n->gradients, 0);
     fs_dit_forward_rest(n->dit, &n->weights, &input, n->velocity, known);
-    fs_dit_backward(n->dit, &n->weights, n->dvelocity, n->gradients);
+    fs_dit_backward(n->dit, &n->weights, n->dvelocity, n->gradients, NULL);
     *velocity = test_download(n->backend, n->velocity);
     *gradients = test_download(n->backend, n->gradients);
 }
