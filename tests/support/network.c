@@ -153,12 +153,17 @@ static void expect_no_fault(struct fs_backend *backend)
     }
 }
 
-void test_network_pass(struct test_network *network, int first, int rows)
+void test_network_pass_watched(struct test_network *network, int first, int rows, const struct fs_dit_watch *watch)
 {
     forward(network, first, rows, true);
     fs_dit_backward(network->dit, &network->weights, fs_view_rows(network->dvelocity, first, rows), network->gradients,
-                    NULL);
+                    watch);
     expect_no_fault(network->backend);
+}
+
+void test_network_pass(struct test_network *network, int first, int rows)
+{
+    test_network_pass_watched(network, first, rows, NULL);
 }
 
 double test_network_value(struct test_network *network)

@@ -29,6 +29,8 @@ void test_network_destroy(struct test_network *network);
 
 /* velocity for rows first … first + rows − 1, and `gradients` += its gradient. */
 void test_network_pass(struct test_network *network, int first, int rows);
+/* The same, told to somebody. */
+void test_network_pass_watched(struct test_network *network, int first, int rows, const struct fs_dit_watch *watch);
 /* Σ dvelocity·velocity over all rows, without keeping anything. */
 double test_network_value(struct test_network *network);
 

@@ -259,6 +259,43 @@ static void test_recompute(void **state)
     expect_recomputed(fs_cpu_backend(0, &error), FS_BF16, 11);
 }
 
+/* What a backward pass says is done, as it is then. */
+struct told {
+    const struct test_network *network;
+    double *values;
+    int64_t from;
+    int calls;
+};
+
+static void keep_told(void *owner, int64_t first)
+{
+    struct told *told = owner;
+    assert_true(first < told->from);
+    memcpy(told->values + first, (const double *)told->network->gradients.data + first,
+           (size_t)(told->from - first) * sizeof *told->values);
+    told->from = first;
+    told->calls++;
+}
+
+/* Gradients that are told of before the end stay as they are. */
+static void test_done_is_done(void **state)
+{
+    (void)state;
+    struct fs_backend *backend = reference();
+    struct test_network network = test_network_create(backend, &test_network_config, 3, FS_F64, 0.3, 21);
+    const int64_t count = fs_dit_parameter_count(network.dit);
+    struct told told = {&network, test_calloc((size_t)count, sizeof(double)), count, 0};
+    assert_non_null(told.values);
+    const struct fs_dit_watch watch = {keep_told, &told};
+    test_network_pass_watched(&network, 0, 3, &watch);
+    assert_int_equal(told.from, 0);
+    assert_int_equal(told.calls, test_network_config.depth + 1);
+    assert_memory_equal(told.values, network.gradients.data, (size_t)count * sizeof(double));
+    test_free(told.values);
+    test_network_destroy(&network);
+    backend->destroy(backend);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +303,7 @@ int main(void)
         cmocka_unit_test(test_attention_scale),    cmocka_unit_test(test_cpu_float32),
         cmocka_unit_test(test_cpu_bf16),           cmocka_unit_test(test_micro_batches),
         cmocka_unit_test(test_without_keeping),    cmocka_unit_test(test_recompute),
+        cmocka_unit_test(test_done_is_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
