@@ -13,7 +13,7 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS
 cat >"$work/kills.yaml" <<'YAML'
 experiment: kills
 dataset: {name: fashion-mnist}
-model: {preset: dit-xs/7, depth: 2, classes: 10, finest_steps: 8}
+model: {preset: tiny, patch: 7, hidden: 64, depth: 2, heads: 2, classes: 10, finest_steps: 8}
 train: {updates: 30, batch: 32, warmup: 5, shard_optimizer: true, checkpoint_every: 0.1}
 methods:
   shortcut: {bootstrap_fraction: 0.25}
@@ -61,7 +61,7 @@ await()
     done
 }
 
-begin "$work/whole"
+begin "$work/whole" || { cat "$work/log" >&2; exit 1; }
 results "$work/whole" >"$work/wanted"
 
 killed=0 folder=1 wrong=0 finished=0 tally=''
