@@ -6,6 +6,8 @@
 set -u
 # Threads that wait asleep: see let_threads_sleep in harness/cli/main.c.
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
+# OpenBLAS's threads wait awake, which takes the processor from the programs beside: test_dry_run took 240 s where it takes 14.
+export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
 
 # How many tests of a log ended so: count LOG WORD
 count() { sed -n "s/^\[  *$2  *\] \([0-9]*\) test.*/\1/p" "$1" | awk '{ n += $1 } END { print n + 0 }'; }
