@@ -1,6 +1,6 @@
 #!/bin/sh
 # results/ from what the experiments left: results.sh PROGRAM (`make results` calls it).
-#   results/fewstep.db            the compact database: one file without a write-ahead log
+#   results/fewstep.db            the compact database: one file without a write-ahead log, curves thinned
 #   results/EXPERIMENT.{txt,md,tex,csv}   the tables of every experiment in it
 #   results/samples/EXPERIMENT/   the grids of samples
 #   results/EXPERIMENT.png        methods × steps of them, in one picture
@@ -16,6 +16,13 @@ mkdir -p results
 if [ -f "$source" ]; then
     rm -f results/fewstep.db.new
     sqlite3 "$source" "VACUUM INTO 'results/fewstep.db.new'"
+    # Of each curve but the loss, which tells trainings that fell back, at most 150 points, the last among them.
+    sqlite3 results/fewstep.db.new "DELETE FROM curves WHERE (run, name, at_update) IN (
+        SELECT run, name, at_update FROM (
+            SELECT run, name, at_update, count(*) OVER (PARTITION BY run, name) AS points,
+                   row_number() OVER (PARTITION BY run, name ORDER BY at_update DESC) AS place
+            FROM curves WHERE name <> 'loss')
+        WHERE (place - 1) % ((points + 149) / 150) <> 0); VACUUM"
     mv results/fewstep.db.new results/fewstep.db
 fi
 if [ ! -f results/fewstep.db ]; then
