@@ -1,9 +1,7 @@
 /* Every call into NCCL that we make, under its own name, handed on to the library that was opened. */
 #include "kernels/cuda/nccl.h"
 
-#include <dlfcn.h>
-#include <stdio.h>
-#include <string.h>
+#include "kernels/cuda/shared_library.h"
 
 #define NAME "libnccl.so.2"
 
@@ -14,30 +12,15 @@ static struct {
     bool opened;
 } library;
 
-static bool find(void *handle, const char *name, void *address, char *reason, size_t size)
-{
-    void *found = dlsym(handle, name);
-    if (found == NULL) {
-        snprintf(reason, size, NAME " has no %s", name);
-        return false;
-    }
-    memcpy(address, &found, sizeof found);
-    return true;
-}
-
 bool fs_nccl_open(char *reason, size_t size)
 {
     if (library.opened) {
         return true;
     }
-    void *handle = dlopen(NAME, RTLD_NOW | RTLD_LOCAL);
-    if (handle == NULL) {
-        snprintf(reason, size, "NCCL is not here: %s", dlerror());
-        return false;
-    }
-#define FIND(call) &&find(handle, #call, (void *)&library.call, reason, size)
-    library.opened = true FS_NCCL_CALLS(FIND);
-    if (!library.opened) {
+    void *handle = fs_shared_library_open(NAME, "NCCL", reason, size);
+#define FIND(call) &&fs_shared_library_find(handle, NAME, #call, (void *)&library.call, reason, size)
+    library.opened = handle != NULL FS_NCCL_CALLS(FIND);
+    if (handle != NULL && !library.opened) {
         dlclose(handle);
     }
     return library.opened;
