@@ -20,6 +20,7 @@
 #include "tests/support/autoencoder.h"
 #include "tests/support/folder.h"
 #include "tests/support/pictures.h"
+#include "tests/support/training.h"
 
 #define PICTURES 3
 #define UPDATES 2
@@ -110,36 +111,9 @@ static void test_latents_are_the_cpus(void **state)
 
 /* --- training and drawing --- */
 
-static fs_status no_curve(void *owner, int64_t update, const struct fs_train_value *values, int count,
-                          struct fs_error *failure)
-{
-    (void)owner, (void)update, (void)values, (void)count, (void)failure;
-    return FS_OK;
-}
-
-static fs_status no_note(void *owner, int64_t update, const struct fs_checkpoint_file *file, struct fs_error *failure)
-{
-    (void)owner, (void)update, (void)file, (void)failure;
-    return FS_OK;
-}
-
-static void no_progress(void *owner, const struct fs_train_progress *progress)
-{
-    (void)owner, (void)progress;
-}
-
 static void train(const struct fs_dataset *data, char checkpoint[FS_PATH_ROOM])
 {
-    const struct fs_training training = {.backend = backends[1],
-                                         .config = &experiment.runs[0],
-                                         .data = data,
-                                         .run = "latents",
-                                         .source_hash = "test",
-                                         .folder = test_path("run"),
-                                         .stop = &stop,
-                                         .progress = no_progress,
-                                         .measured = no_curve,
-                                         .checkpointed = no_note};
+    struct fs_training training = test_training(backends[1], &experiment.runs[0], data, "latents", test_path("run"));
     enum fs_train_end end;
     int64_t update;
     must(fs_make_folder(test_path("run"), &error));

@@ -19,6 +19,7 @@
 #include "tests/cuda_host/cuda_host.h"
 #include "tests/support/folder.h"
 #include "tests/support/ranks.h"
+#include "tests/support/training.h"
 
 #define UPDATES 5 /* two graphs by turns: rehearsed, captured, run again */
 
@@ -26,7 +27,6 @@ struct fs_backend *fs_cuda_backend(struct fs_error *error);
 
 static struct fs_experiment experiment;
 static struct fs_dataset dataset;
-static volatile sig_atomic_t stop;
 static int exits[TEST_RANKS_MAX];
 static char said[8192];
 
@@ -213,24 +213,6 @@ struct way {
 
 static int *allocations; /* of the last rank, in memory that all share */
 
-static void no_progress(void *owner, const struct fs_train_progress *progress)
-{
-    (void)owner, (void)progress;
-}
-
-static fs_status no_curve(void *owner, int64_t update, const struct fs_train_value *values, int count,
-                          struct fs_error *error)
-{
-    (void)owner, (void)update, (void)values, (void)count, (void)error;
-    return FS_OK;
-}
-
-static fs_status no_note(void *owner, int64_t update, const struct fs_checkpoint_file *file, struct fs_error *error)
-{
-    (void)owner, (void)update, (void)file, (void)error;
-    return FS_OK;
-}
-
 static void prepare(const struct fs_comm *comm, const struct way *way)
 {
     const bool last = comm->rank == comm->size - 1;
@@ -271,17 +253,8 @@ static int train(struct fs_comm *comm, void *argument)
     config->train.shard_optimizer = way->sharded;
     config->train.micro_batch = way->micro_batch;
     config->method = fs_method_find(way->shortcut ? "shortcut" : "flow-matching");
-    const struct fs_training training = {.comm = comm,
-                                         .backend = backend,
-                                         .config = config,
-                                         .data = &dataset,
-                                         .run = "mixture",
-                                         .source_hash = "test",
-                                         .folder = test_path(way->folder),
-                                         .stop = &stop,
-                                         .progress = no_progress,
-                                         .measured = no_curve,
-                                         .checkpointed = no_note};
+    struct fs_training training = test_training(backend, config, &dataset, "mixture", test_path(way->folder));
+    training.comm = comm;
     if (comm->rank == 0) {
         EXPECT(fs_make_folder(training.folder, &error) == FS_OK, "%s", error.text);
     }

@@ -19,6 +19,7 @@
 #include "tests/cuda_host/cuda_host.h"
 #include "tests/support/folder.h"
 #include "tests/support/mock_training.h"
+#include "tests/support/training.h"
 
 #define UPDATES 4
 #define LEVELS 7 /* where the defaults of every method fit */
@@ -59,33 +60,13 @@ static void on_progress(void *owner, const struct fs_train_progress *progress)
     }
 }
 
-static fs_status no_curve(void *owner, int64_t update, const struct fs_train_value *values, int count,
-                          struct fs_error *error)
-{
-    (void)owner, (void)update, (void)values, (void)count, (void)error;
-    return FS_OK;
-}
-
-static fs_status no_note(void *owner, int64_t update, const struct fs_checkpoint_file *file, struct fs_error *error)
-{
-    (void)owner, (void)update, (void)file, (void)error;
-    return FS_OK;
-}
-
 static fs_status train(const char *folder, struct fs_error *error)
 {
     struct fs_backend *backend = fs_cuda_backend(error);
     assert_non_null(backend);
-    const struct fs_training training = {.backend = backend,
-                                         .config = &experiment.runs[0],
-                                         .data = &dataset,
-                                         .run = "mixture",
-                                         .source_hash = "test",
-                                         .folder = folder,
-                                         .stop = &stop,
-                                         .progress = on_progress,
-                                         .measured = no_curve,
-                                         .checkpointed = no_note};
+    struct fs_training training = test_training(backend, &experiment.runs[0], &dataset, "mixture", folder);
+    training.stop = &stop;
+    training.progress = on_progress;
     enum fs_train_end end;
     must(fs_make_folder(folder, error), error);
     const fs_status status = fs_train(&training, &end, error);
@@ -316,16 +297,10 @@ static fs_status train_ten(bool late, const char *name, char sha256[65], struct 
         backend->download_begin = NULL;
     }
     snprintf(folder, sizeof folder, "%s", test_path(name));
-    const struct fs_training training = {.backend = backend,
-                                         .config = &experiment.runs[0],
-                                         .data = &dataset,
-                                         .run = "mixture",
-                                         .source_hash = "test",
-                                         .folder = folder,
-                                         .stop = &stop,
-                                         .progress = hear_progress,
-                                         .measured = hear_curve,
-                                         .checkpointed = no_note};
+    struct fs_training training = test_training(backend, &experiment.runs[0], &dataset, "mixture", folder);
+    training.stop = &stop;
+    training.progress = hear_progress;
+    training.measured = hear_curve;
     must(fs_make_folder(folder, error), error);
     memset(&heard, 0, sizeof heard);
     stop = 0;

@@ -19,6 +19,7 @@
 #include "harness/train/trainer.h"
 #include "kernels/base/hash.h"
 #include "tests/support/folder.h"
+#include "tests/support/training.h"
 
 #define UPDATES 24
 
@@ -123,17 +124,12 @@ static fs_status train_in(struct told *told, const char *to, int hidden, int upd
                           .before = -1,
                           .stop_at = told->stop_at,
                           .blocked = told->blocked};
-    const struct fs_training training = {.backend = backend,
-                                         .config = &experiment.runs[0],
-                                         .data = &dataset,
-                                         .run = "writing",
-                                         .source_hash = "test",
-                                         .folder = folder,
-                                         .stop = &stop,
-                                         .owner = told,
-                                         .progress = on_progress,
-                                         .measured = on_curve,
-                                         .checkpointed = on_checkpoint};
+    struct fs_training training = test_training(backend, &experiment.runs[0], &dataset, "writing", folder);
+    training.stop = &stop;
+    training.owner = told;
+    training.progress = on_progress;
+    training.measured = on_curve;
+    training.checkpointed = on_checkpoint;
     stop = 0;
     must(fs_make_folder(folder, error), error);
     const fs_status status = fs_train(&training, end, error);

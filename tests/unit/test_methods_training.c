@@ -19,6 +19,7 @@
 #include "kernels/base/hash.h"
 #include "tests/support/folder.h"
 #include "tests/support/mock_training.h"
+#include "tests/support/training.h"
 
 #define DIM 4
 #define UPDATES 16 /* of which a teacher has half: a student of M = 128 needs seven */
@@ -46,19 +47,6 @@ static void on_progress(void *owner, const struct fs_train_progress *progress)
     stop = progress->update == watch->stop_at;
 }
 
-static fs_status no_curve(void *owner, int64_t update, const struct fs_train_value *values, int count,
-                          struct fs_error *error)
-{
-    (void)owner, (void)update, (void)values, (void)count, (void)error;
-    return FS_OK;
-}
-
-static fs_status no_note(void *owner, int64_t update, const struct fs_checkpoint_file *file, struct fs_error *error)
-{
-    (void)owner, (void)update, (void)file, (void)error;
-    return FS_OK;
-}
-
 /* What a method is trained on. */
 struct lesson {
     const struct fs_config *config;
@@ -70,19 +58,12 @@ struct lesson {
 static int64_t train(const struct lesson *lesson, const char *folder, struct watch *watch, char checkpoint[1024])
 {
     struct fs_error error = {.text = ""};
-    const struct fs_training training = {.backend = backend,
-                                         .config = lesson->config,
-                                         .data = lesson->data,
-                                         .run = "methods",
-                                         .source_hash = "test",
-                                         .folder = folder,
-                                         .teacher = *lesson->teacher ? lesson->teacher : NULL,
-                                         .pairs = *lesson->pairs ? lesson->pairs : NULL,
-                                         .stop = &stop,
-                                         .owner = watch,
-                                         .progress = on_progress,
-                                         .measured = no_curve,
-                                         .checkpointed = no_note};
+    struct fs_training training = test_training(backend, lesson->config, lesson->data, "methods", folder);
+    training.teacher = *lesson->teacher ? lesson->teacher : NULL;
+    training.pairs = *lesson->pairs ? lesson->pairs : NULL;
+    training.stop = &stop;
+    training.owner = watch;
+    training.progress = on_progress;
     enum fs_train_end end;
     int64_t update = 0;
     stop = 0;

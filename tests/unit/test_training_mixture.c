@@ -23,6 +23,7 @@
 #include "methods/defaults.h"
 #include "tests/support/folder.h"
 #include "tests/support/mock_training.h"
+#include "tests/support/training.h"
 
 #define DIM 4
 #define ROWS 512
@@ -60,39 +61,18 @@ static void read_experiment(const char *method, int updates, struct fs_experimen
     must(fs_experiment_read(path, NULL, 0, NULL, 0, experiment, &error), &error);
 }
 
-static void no_progress(void *owner, const struct fs_train_progress *progress)
+static void expect_finite(void *owner, const struct fs_train_progress *progress)
 {
     (void)owner;
     assert_true(isfinite(progress->loss));
-}
-
-static fs_status no_curve(void *owner, int64_t update, const struct fs_train_value *values, int count,
-                          struct fs_error *error)
-{
-    (void)owner, (void)update, (void)values, (void)count, (void)error;
-    return FS_OK;
-}
-
-static fs_status no_note(void *owner, int64_t update, const struct fs_checkpoint_file *file, struct fs_error *error)
-{
-    (void)owner, (void)update, (void)file, (void)error;
-    return FS_OK;
 }
 
 /* Trains flow matching in a folder of its own; the path of its last checkpoint. */
 static void train(const struct fs_config *config, const char *folder, char checkpoint[1024])
 {
     struct fs_error error = {.text = ""};
-    const struct fs_training training = {.backend = backend,
-                                         .config = config,
-                                         .data = &dataset,
-                                         .run = "mixture",
-                                         .source_hash = "test",
-                                         .folder = folder,
-                                         .stop = &stop,
-                                         .progress = no_progress,
-                                         .measured = no_curve,
-                                         .checkpointed = no_note};
+    struct fs_training training = test_training(backend, config, &dataset, "mixture", folder);
+    training.progress = expect_finite;
     enum fs_train_end end;
     int64_t update = 0;
     must(fs_make_folder(folder, &error), &error);
@@ -127,16 +107,8 @@ static void what_cannot_be_read_ends_the_training(void **state)
     broken.source = &source;
     read_experiment("shortcut", 8, &experiment);
     const char *folder = test_path("broken");
-    const struct fs_training training = {.backend = backend,
-                                         .config = &experiment.runs[0],
-                                         .data = &broken,
-                                         .run = "broken",
-                                         .source_hash = "test",
-                                         .folder = folder,
-                                         .stop = &stop,
-                                         .progress = no_progress,
-                                         .measured = no_curve,
-                                         .checkpointed = no_note};
+    struct fs_training training = test_training(backend, &experiment.runs[0], &broken, "broken", folder);
+    training.progress = expect_finite;
     must(fs_make_folder(folder, &error), &error);
     assert_int_equal(fs_train(&training, &end, &error), FS_USAGE);
     assert_int_equal(end, FS_TRAIN_STOPPED);
