@@ -26,22 +26,21 @@ fs_status fs_checkpoint_path(const char *folder, int64_t update, char path[FS_PA
 /* --- writing --- */
 
 /* A checkpoint's tensors as the file has them, each made when it is written. */
-struct export
-{
+struct exported {
     const struct fs_dit *dit;
     const struct fs_checkpoint *checkpoint;
     const struct fs_parameter *table;
     int parameters, tensor_count;
     struct fs_tensor *tensors;
-    char(*names)[NAME_MAX_LENGTH];
+    char (*names)[NAME_MAX_LENGTH];
     float *room; /* the largest of them */
 };
 
-/* The copy and the parameter that a tensor is. */
-static enum fs_copy copy_of(const struct export *export, int tensor)
+/* The copy that a tensor is of. */
+static enum fs_copy copy_of(const struct exported *exported, int tensor)
 {
-    int before = tensor / export->parameters, copy = 0;
-    while (!export->checkpoint->copies[copy] || before-- > 0) {
+    int before = tensor / exported->parameters, copy = 0;
+    while (!exported->checkpoint->copies[copy] || before-- > 0) {
         copy++;
     }
     return (enum fs_copy)copy;
@@ -49,46 +48,47 @@ static enum fs_copy copy_of(const struct export *export, int tensor)
 
 static const void *export_tensor(void *owner, int i)
 {
-    const struct export *export = owner;
-    const struct fs_parameter *parameter = &export->table[i % export->parameters];
-    fs_dit_export_parameter(export->dit, parameter, export->checkpoint->copies[copy_of(export, i)], export->room);
-    return export->room;
+    const struct exported *exported = owner;
+    const struct fs_parameter *parameter = &exported->table[i % exported->parameters];
+    fs_dit_export_parameter(exported->dit, parameter, exported->checkpoint->copies[copy_of(exported, i)],
+                            exported->room);
+    return exported->room;
 }
 
-static fs_status create_export(struct export *export, struct fs_error *error)
+static fs_status create_export(struct exported *exported, struct fs_error *error)
 {
     int64_t largest = 0;
     int copies = 0;
-    export->table = fs_dit_parameters(export->dit, &export->parameters);
+    exported->table = fs_dit_parameters(exported->dit, &exported->parameters);
     for (int c = 0; c < FS_COPIES; c++) {
-        copies += export->checkpoint->copies[c] != NULL;
+        copies += exported->checkpoint->copies[c] != NULL;
     }
-    for (int i = 0; i < export->parameters; i++) {
-        const int64_t numbers = export->table[i].rows * export->table[i].cols;
+    for (int i = 0; i < exported->parameters; i++) {
+        const int64_t numbers = exported->table[i].rows * exported->table[i].cols;
         largest = numbers > largest ? numbers : largest;
     }
-    export->tensor_count = copies * export->parameters;
-    const size_t count = (size_t) export->tensor_count;
-    export->tensors = fs_allocate(count, sizeof *export->tensors, "a checkpoint", error);
-    export->names = fs_allocate(count, sizeof *export->names, "a checkpoint", error);
-    export->room = fs_allocate((size_t)largest, sizeof *export->room, "a checkpoint", error);
-    if (!export->tensors || !export->names || !export->room) {
+    exported->tensor_count = copies * exported->parameters;
+    const size_t count = (size_t)exported->tensor_count;
+    exported->tensors = fs_allocate(count, sizeof *exported->tensors, "a checkpoint", error);
+    exported->names = fs_allocate(count, sizeof *exported->names, "a checkpoint", error);
+    exported->room = fs_allocate((size_t)largest, sizeof *exported->room, "a checkpoint", error);
+    if (!exported->tensors || !exported->names || !exported->room) {
         return error->status;
     }
-    for (int i = 0; i < export->tensor_count; i++) {
-        const struct fs_parameter *parameter = &export->table[i % export->parameters];
-        snprintf(export->names[i], NAME_MAX_LENGTH, "%s%s", prefixes[copy_of(export, i)], parameter->name);
-        export->tensors[i] = (struct fs_tensor){.name = export->names[i], .type = FS_F32};
-        export->tensors[i].rank = fs_dit_export_shape(export->dit, parameter, export->tensors[i].shape);
+    for (int i = 0; i < exported->tensor_count; i++) {
+        const struct fs_parameter *parameter = &exported->table[i % exported->parameters];
+        snprintf(exported->names[i], NAME_MAX_LENGTH, "%s%s", prefixes[copy_of(exported, i)], parameter->name);
+        exported->tensors[i] = (struct fs_tensor){.name = exported->names[i], .type = FS_F32};
+        exported->tensors[i].rank = fs_dit_export_shape(exported->dit, parameter, exported->tensors[i].shape);
     }
     return FS_OK;
 }
 
-static void destroy_export(struct export *export)
+static void destroy_export(struct exported *exported)
 {
-    free(export->tensors);
-    free(export->names);
-    free(export->room);
+    free(exported->tensors);
+    free(exported->names);
+    free(exported->room);
 }
 
 fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, const struct fs_config *config,
@@ -111,13 +111,13 @@ fs_status fs_checkpoint_write(const char *folder, const struct fs_dit *dit, cons
         {"restarts", restarts}, /* only where there was one */
     };
     const int metadata_count = (int)(sizeof metadata / sizeof *metadata) - (checkpoint->restarts == 0);
-    struct export export = {.dit = dit, .checkpoint = checkpoint};
-    fs_status status = create_export(&export, error);
+    struct exported exported = {.dit = dit, .checkpoint = checkpoint};
+    fs_status status = create_export(&exported, error);
     if (status == FS_OK) {
-        status = fs_tensor_file_write_made(file->path, export.tensors, export.tensor_count, metadata, metadata_count,
-                                           export_tensor, &export, file->sha256, &file->bytes, error);
+        status = fs_tensor_file_write_made(file->path, exported.tensors, exported.tensor_count, metadata,
+                                           metadata_count, export_tensor, &exported, file->sha256, &file->bytes, error);
     }
-    destroy_export(&export);
+    destroy_export(&exported);
     return status;
 }
 

@@ -109,20 +109,11 @@ static fs_status check_axis(struct builder *builder, const struct fs_node *axis)
     return FS_OK;
 }
 
-static const struct fs_node *find_axis(const struct fs_node *block, const char *name)
-{
-    const struct fs_node *axis = block->first;
-    while (axis != NULL && strcmp(axis->key, name) != 0) {
-        axis = axis->next;
-    }
-    return axis;
-}
-
 /* Each key of `block` stands in `other` too. */
 static fs_status check_keys(struct builder *builder, const struct fs_node *block, const struct fs_node *other)
 {
     for (const struct fs_node *axis = block->first; axis != NULL; axis = axis->next) {
-        if (find_axis(other, axis->key) == NULL) {
+        if (fs_node_child(other, axis->key, strlen(axis->key)) == NULL) {
             return fs_fail_at(builder->error, other->place, other->line, "matrix",
                               "its blocks name the same keys; this one has no %s", axis->key);
         }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/base/memory.h"
+#include "kernels/base/thread.h"
 
 fs_status fs_load_rows(const struct fs_dataset *dataset, uint32_t seed, int64_t update, int batch, int first_row,
                        int rows, float *x1, int32_t *labels, struct fs_error *error)
@@ -97,17 +98,6 @@ static void *load_ahead(void *argument)
     return NULL;
 }
 
-/* Signals are the main thread's: none interrupts a read here. */
-static int start_thread(struct fs_loader *loader)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int failed = pthread_create(&loader->thread, NULL, load_ahead, loader);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed;
-}
-
 fs_status fs_loader_create(const struct fs_dataset *dataset, uint32_t seed, int64_t updates, int batch,
                            const struct fs_loader_range *ranges, int range_count, struct fs_loader **loader,
                            struct fs_error *error)
@@ -141,7 +131,7 @@ fs_status fs_loader_create(const struct fs_dataset *dataset, uint32_t seed, int6
             return FS_FAILED;
         }
     }
-    made->running = start_thread(made) == 0;
+    made->running = fs_thread_start(&made->thread, load_ahead, made);
     if (!made->running) {
         fs_loader_destroy(made);
         *loader = NULL;

@@ -17,6 +17,12 @@ struct fs_picture {
     int height, width, channels; /* 1: grey, 3: red, green, blue */
 };
 
+/* Its channels at row y, column x. */
+static inline uint8_t *fs_picture_pixel(const struct fs_picture *picture, int y, int x)
+{
+    return picture->pixels + ((size_t)y * (size_t)picture->width + (size_t)x) * (size_t)picture->channels;
+}
+
 /* The file in memory or on the disk; free(picture->pixels). FS_USAGE, naming `path`, for anything that is wrong with
  * it. */
 fs_status fs_picture_decode(const char *path, const void *bytes, size_t size, struct fs_picture *picture,

@@ -107,11 +107,6 @@ fs_status fs_sample_grid_write(const char *path, const struct fs_sample_sheet *s
 
 /* --- reading --- */
 
-static const uint8_t *pixel_at(const struct fs_picture *picture, int y, int x)
-{
-    return picture->pixels + ((size_t)y * (size_t)picture->width + (size_t)x) * (size_t)picture->channels;
-}
-
 static int number(const json_t *all, const char *key)
 {
     const json_int_t value = json_integer_value(json_object_get(all, key));
@@ -163,7 +158,7 @@ static bool is_enlarged(const struct fs_sample_grid *grid, int zoom)
         for (int x = 0; x < picture->width; x++) {
             const int in_y = y % pitch, in_x = x % pitch;
             if (in_y < grid->side && in_x < grid->side &&
-                memcmp(pixel_at(picture, y, x), pixel_at(picture, y - in_y % zoom, x - in_x % zoom),
+                memcmp(fs_picture_pixel(picture, y, x), fs_picture_pixel(picture, y - in_y % zoom, x - in_x % zoom),
                        (size_t)picture->channels) != 0) {
                 return false;
             }
@@ -219,7 +214,7 @@ void fs_sample_grid_tile(const struct fs_sample_grid *grid, int row, int column,
     for (int y = 0; y < side; y++) {
         for (int x = 0; x < side; x++) {
             memcpy(out + (y * side + x) * channels,
-                   pixel_at(&grid->picture, top + y * grid->zoom, left + x * grid->zoom), (size_t)channels);
+                   fs_picture_pixel(&grid->picture, top + y * grid->zoom, left + x * grid->zoom), (size_t)channels);
         }
     }
 }

@@ -8,12 +8,6 @@
 #include "harness/text/escape.h"
 #include "harness/text/number.h"
 
-static const char *digits(double value, char text[FS_NUMBER_TEXT])
-{
-    fs_three_digits(value, text);
-    return text;
-}
-
 static void print_list(const struct fs_findings *all, enum fs_relation relation, const char *begin, FILE *stream)
 {
     int printed = 0;
@@ -28,8 +22,8 @@ static void print_list(const struct fs_findings *all, enum fs_relation relation,
         fs_put_plain(one->row->name, stream);
         fprintf(stream, "%s", *one->row->apart ? ", " : "");
         fs_put_plain(one->row->apart, stream);
-        fprintf(stream, ", %s, %s times it (%s – %s)", digits(one->value, value), digits(one->ratio, ratio),
-                digits(one->low, low), digits(one->high, high));
+        fprintf(stream, ", %s, %s times it (%s – %s)", fs_three_digits(one->value, value),
+                fs_three_digits(one->ratio, ratio), fs_three_digits(one->low, low), fs_three_digits(one->high, high));
         printed++;
     }
     if (printed == 0 && relation == FS_RELATION_LOWER) {
@@ -42,7 +36,7 @@ static void print_findings(const struct fs_findings *all, FILE *stream)
     char value[FS_NUMBER_TEXT];
 
     fprintf(stream, "\nat %" PRId64 " step%s, %s has %s", all->steps, all->steps == 1 ? "" : "s", all->baseline->name,
-            digits(all->value, value));
+            fs_three_digits(all->value, value));
     print_list(all, FS_RELATION_LOWER, "below it", stream);
     print_list(all, FS_RELATION_UNDECIDED, "not to be told apart", stream);
     print_list(all, FS_RELATION_HIGHER, "above it", stream);
@@ -51,13 +45,12 @@ static void print_findings(const struct fs_findings *all, FILE *stream)
 
 static fs_status print_section(const struct fs_result_section *section, FILE *stream, struct fs_error *error)
 {
-    static const int64_t steps[] = {1, 4};
     char value[FS_NUMBER_TEXT];
     int labels, seeds = 0, said = 0;
 
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+    for (int i = 0; i < FS_FINDINGS_STEPS; i++) {
         struct fs_findings findings;
-        FS_TRY(fs_findings_make(section, steps[i], &findings, error));
+        FS_TRY(fs_findings_make(section, fs_findings_steps[i], &findings, error));
         if (findings.count > 0) {
             print_findings(&findings, stream);
             seeds = said == 0 || findings.seeds < seeds ? findings.seeds : seeds;
@@ -75,7 +68,7 @@ static fs_status print_section(const struct fs_result_section *section, FILE *st
     const double mean_picture = fs_mean_picture_score(section, &labels);
     if (said > 0 && isfinite(mean_picture)) {
         fprintf(stream, "to compare with: the mean picture of %s, repeated, has %s\n",
-                labels ? "each label's data" : "the data", digits(mean_picture, value));
+                labels ? "each label's data" : "the data", fs_three_digits(mean_picture, value));
     }
     return FS_OK;
 }

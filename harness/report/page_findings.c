@@ -7,12 +7,6 @@
 #include "harness/results/findings.h"
 #include "harness/text/number.h"
 
-static const char *digits(double value, char text[FS_NUMBER_TEXT])
-{
-    fs_three_digits(value, text);
-    return text;
-}
-
 /* Those of one relation to the baseline, by ratio, after `begin`; nothing where there are none. */
 static void print_those(const struct fs_page *page, const struct fs_findings *all, enum fs_relation relation,
                         const char *begin)
@@ -25,8 +19,8 @@ static void print_those(const struct fs_page *page, const struct fs_findings *al
             high[FS_NUMBER_TEXT];
         if (one->relation == relation) {
             fs_html(page->out, "%s%s %s (%s×, %s to %s)", printed++ ? ", " : begin, fs_page_label(one->row, name),
-                    digits(one->value, value), digits(one->ratio, ratio), digits(one->low, low),
-                    digits(one->high, high));
+                    fs_three_digits(one->value, value), fs_three_digits(one->ratio, ratio),
+                    fs_three_digits(one->low, low), fs_three_digits(one->high, high));
         }
     }
     if (printed == 0 && relation == FS_RELATION_LOWER) {
@@ -39,7 +33,7 @@ static void print_findings(const struct fs_page *page, const struct fs_findings 
     char name[FS_PAGE_NAME], value[FS_NUMBER_TEXT];
 
     fs_html(page->out, "<p class=findings>At <b>%" PRId64 " step%s</b> %s has %s. ", all->steps,
-            all->steps == 1 ? "" : "s", fs_page_label(all->baseline, name), digits(all->value, value));
+            all->steps == 1 ? "" : "s", fs_page_label(all->baseline, name), fs_three_digits(all->value, value));
     print_those(page, all, FS_RELATION_LOWER, "Below it: ");
     print_those(page, all, FS_RELATION_UNDECIDED, "; not to be told apart from it: ");
     print_those(page, all, FS_RELATION_HIGHER, "; above it: ");
@@ -48,11 +42,9 @@ static void print_findings(const struct fs_page *page, const struct fs_findings 
 
 fs_status fs_page_findings(struct fs_page *page, const struct fs_result_section *section, struct fs_error *error)
 {
-    static const int64_t steps[] = {1, 4};
-
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+    for (int i = 0; i < FS_FINDINGS_STEPS; i++) {
         struct fs_findings findings;
-        FS_TRY(fs_findings_make(section, steps[i], &findings, error));
+        FS_TRY(fs_findings_make(section, fs_findings_steps[i], &findings, error));
         if (findings.count > 0) {
             print_findings(page, &findings);
         }

@@ -51,10 +51,11 @@ static fs_status print_cell(const struct fs_page *page, const struct fs_result_c
     return status;
 }
 
-/* *why: the reasons for rows without pictures, a line each; owned by the caller. */
+/* *data: the pictures of the data of the first file that has some; *why: the reasons for rows without pictures, a line
+ * each; owned by the caller. */
 static fs_status print_row(const struct fs_page *page, const struct fs_page_experiment *experiment,
-                           const struct fs_result_section *section, const struct fs_result_row *row, char **why,
-                           struct fs_error *error)
+                           const struct fs_result_section *section, const struct fs_result_row *row,
+                           struct fs_picture *data, char **why, struct fs_error *error)
 {
     struct fs_sample_file file;
     struct fs_sample_grid grid;
@@ -81,51 +82,40 @@ static fs_status print_row(const struct fs_page *page, const struct fs_page_expe
         status = print_cell(page, fs_result_cell_at(row, section->steps[i]), &file, &grid, error);
     }
     fs_html(page->out, "\n");
+    if (status == FS_OK && !data->pixels && grid.data_top > 0) {
+        status = fs_sample_grid_part(&grid, grid.rows, FS_SAMPLE_COLUMNS, side_limit(page), data, error);
+    }
     free(grid.picture.pixels);
     return status;
 }
 
-/* The pictures of the data that stand below a row's samples in its file; nothing where there are none. */
+/* The pictures of the data that stand below the samples in a file; nothing where no file has some. */
 static fs_status print_data_row(const struct fs_page *page, const struct fs_result_section *section,
-                                const struct fs_result_row *row, const struct fs_sample_file *file,
-                                struct fs_error *error)
+                                const struct fs_picture *data, struct fs_error *error)
 {
-    struct fs_sample_grid grid;
-    struct fs_picture part = {.pixels = NULL};
-    struct fs_error ignored; /* the row itself has said it */
-
-    if (fs_sample_file_read(row, file, &grid, &ignored) != FS_OK) {
+    if (!data->pixels) {
         return FS_OK;
-    }
-    fs_status status = grid.data_top == 0
-                           ? FS_OK
-                           : fs_sample_grid_part(&grid, grid.rows, FS_SAMPLE_COLUMNS, side_limit(page), &part, error);
-    free(grid.picture.pixels);
-    if (status != FS_OK || !part.pixels) {
-        return status;
     }
     fs_html(page->out,
             "<tr class=data><th scope=row>data<td colspan=%d><img width=%d height=%d alt=\"%d pictures of the data\" "
             "src=\"",
-            section->step_count, part.width, part.height, FS_SAMPLE_COLUMNS);
-    status = fs_picture_print(&part, page->out, error);
-    free(part.pixels);
+            section->step_count, data->width, data->height, FS_SAMPLE_COLUMNS);
+    FS_TRY(fs_picture_print(data, page->out, error));
     fs_html(page->out, "\">\n");
-    return status;
+    return FS_OK;
 }
 
 fs_status fs_page_samples(struct fs_page *page, const struct fs_page_experiment *experiment, struct fs_error *error)
 {
     const struct fs_result_section *section = fs_page_section(experiment, 0);
     const char *name = experiment->results.experiment.name;
-    const struct fs_result_row *with_samples = NULL;
     struct fs_sample_file any = {.of = NULL};
+    struct fs_picture data = {.pixels = NULL};
     char *why = NULL;
     fs_status status = FS_OK;
 
     for (int i = 0; i < section->row_count && !any.of; i++) {
-        with_samples = &section->rows[i];
-        fs_sample_file_find(page->options->samples, name, with_samples, &any);
+        fs_sample_file_find(page->options->samples, name, &section->rows[i], &any);
     }
     if (!any.of) {
         return fs_page_missing(page,
@@ -144,9 +134,10 @@ fs_status fs_page_samples(struct fs_page *page, const struct fs_page_experiment 
     }
     fs_html(page->out, "<tbody>\n");
     for (int i = 0; i < section->row_count && status == FS_OK; i++) {
-        status = print_row(page, experiment, section, &section->rows[i], &why, error);
+        status = print_row(page, experiment, section, &section->rows[i], &data, &why, error);
     }
-    status = status == FS_OK ? print_data_row(page, section, with_samples, &any, error) : status;
+    status = status == FS_OK ? print_data_row(page, section, &data, error) : status;
+    free(data.pixels);
     fs_html(page->out, "</table></div><figcaption>Twelve samples at each number of steps, not chosen: the first of the "
                        "noise bank. The same noise and label stand in the same place of every picture.</figcaption>"
                        "</figure>\n");

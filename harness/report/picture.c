@@ -13,11 +13,6 @@
 
 /* --- grids --- */
 
-static const uint8_t *pixel_at(const struct fs_picture *picture, int y, int x)
-{
-    return picture->pixels + ((size_t)y * (size_t)picture->width + (size_t)x) * (size_t)picture->channels;
-}
-
 /* The pixels of the picture that become one of the reduced one: a multiple of the zoom that divides the side. */
 static int reduction_for(const struct fs_sample_grid *grid, int limit)
 {
@@ -39,7 +34,7 @@ static void average(const struct fs_picture *picture, int top, int left, int sid
         unsigned sum = 0;
         for (int y = 0; y < side; y++) {
             for (int x = 0; x < side; x++) {
-                sum += pixel_at(picture, top + y, left + x)[c];
+                sum += fs_picture_pixel(picture, top + y, left + x)[c];
             }
         }
         out[c] = (uint8_t)((sum + (unsigned)(side * side) / 2) / (unsigned)(side * side));
@@ -65,7 +60,7 @@ fs_status fs_sample_grid_part(const struct fs_sample_grid *grid, int row, int ac
         for (int y = 0; y < side; y++) {
             for (int x = 0; x < side; x++) {
                 average(&grid->picture, from_top + y * reduction, from_left + x * reduction, reduction,
-                        (uint8_t *)pixel_at(part, top + y, left + x));
+                        fs_picture_pixel(part, top + y, left + x));
             }
         }
     }

@@ -16,7 +16,8 @@
 
 /* --- numbers --- */
 
-static void number_text(sqlite3_context *call, sqlite3_value **values, void (*write)(double, char[FS_NUMBER_TEXT]))
+static void number_text(sqlite3_context *call, sqlite3_value **values,
+                        const char *(*write)(double, char[FS_NUMBER_TEXT]))
 {
     char text[FS_NUMBER_TEXT];
 
@@ -38,9 +39,9 @@ static void call_shortest(sqlite3_context *call, int count, sqlite3_value **valu
     number_text(call, values, fs_shortest);
 }
 
-static void write_duration(double seconds, char text[FS_NUMBER_TEXT])
+static const char *write_duration(double seconds, char text[FS_NUMBER_TEXT])
 {
-    fs_duration((int64_t)(seconds + 0.5), text);
+    return fs_duration((int64_t)(seconds + 0.5), text);
 }
 
 static void call_duration(sqlite3_context *call, int count, sqlite3_value **values)
@@ -49,9 +50,9 @@ static void call_duration(sqlite3_context *call, int count, sqlite3_value **valu
     number_text(call, values, write_duration);
 }
 
-static void write_byte_size(double bytes, char text[FS_NUMBER_TEXT])
+static const char *write_byte_size(double bytes, char text[FS_NUMBER_TEXT])
 {
-    fs_byte_size((int64_t)bytes, text);
+    return fs_byte_size((int64_t)bytes, text);
 }
 
 static void call_byte_size(sqlite3_context *call, int count, sqlite3_value **values)

@@ -7,6 +7,8 @@
 
 #include "kernels/base/memory.h"
 
+const int64_t fs_findings_steps[FS_FINDINGS_STEPS] = {1, 4};
+
 static const struct fs_result_row *find_baseline(const struct fs_result_section *section)
 {
     for (int i = 0; i < section->row_count; i++) {

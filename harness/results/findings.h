@@ -21,6 +21,10 @@ struct fs_findings {
     struct fs_finding *list; /* by ratio; owned */
 };
 
+/* The numbers of steps at which reports say them. */
+#define FS_FINDINGS_STEPS 2
+extern const int64_t fs_findings_steps[FS_FINDINGS_STEPS];
+
 /* The findings of a section at a number of steps, against its first row of flow matching. None (count 0) where there is
  * no such row or cell, or where the metric's smaller is not the better. Of several seeds the interval is Student's, as
  * the section's comparisons have it, corrected for all of them; of one it is that of two independent scores whose

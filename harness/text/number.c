@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void fs_three_digits(double value, char text[FS_NUMBER_TEXT])
+const char *fs_three_digits(double value, char text[FS_NUMBER_TEXT])
 {
     /* printf rounds the decimal expansion correctly and carries (99.96 is 1.00e+02); what is left is to move the
      * point. */
@@ -15,28 +15,30 @@ void fs_three_digits(double value, char text[FS_NUMBER_TEXT])
     const char *mark = strchr(text, 'e');
     if (!isfinite(value) || !mark) {
         snprintf(text, FS_NUMBER_TEXT, "%s", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
-        return;
+        return text;
     }
     const int exponent = atoi(mark + 1);
     if (exponent >= -5 && exponent <= 8) {
         const double rounded = strtod(text, NULL);
         snprintf(text, FS_NUMBER_TEXT, "%.*f", exponent < 2 ? 2 - exponent : 0, rounded);
     }
+    return text;
 }
 
-void fs_shortest(double value, char text[FS_NUMBER_TEXT])
+const char *fs_shortest(double value, char text[FS_NUMBER_TEXT])
 {
     const int least = value == floor(value) ? 15 : 1; /* fewer would put a whole number into an exponent: 5e+02 */
 
     for (int digits = least; digits <= 17; digits++) {
         snprintf(text, FS_NUMBER_TEXT, "%.*g", digits, value);
         if (strtod(text, NULL) == value) {
-            return;
+            break;
         }
     }
+    return text;
 }
 
-void fs_duration(int64_t seconds, char text[FS_NUMBER_TEXT])
+const char *fs_duration(int64_t seconds, char text[FS_NUMBER_TEXT])
 {
     static const struct {
         int64_t seconds;
@@ -48,9 +50,10 @@ void fs_duration(int64_t seconds, char text[FS_NUMBER_TEXT])
         unit++;
     }
     snprintf(text, FS_NUMBER_TEXT, "%" PRId64 " %s", seconds / units[unit].seconds, units[unit].name);
+    return text;
 }
 
-void fs_byte_size(int64_t bytes, char text[FS_NUMBER_TEXT])
+const char *fs_byte_size(int64_t bytes, char text[FS_NUMBER_TEXT])
 {
     static const char *const units[] = {"kB", "MB", "GB", "TB"};
     double size = (double)bytes / 1000;
@@ -58,7 +61,7 @@ void fs_byte_size(int64_t bytes, char text[FS_NUMBER_TEXT])
 
     if (bytes < 1000) {
         snprintf(text, FS_NUMBER_TEXT, "%" PRId64 " B", bytes);
-        return;
+        return text;
     }
     for (; unit < 3 && size >= 999.5; unit++) {
         size /= 1000;
@@ -66,4 +69,5 @@ void fs_byte_size(int64_t bytes, char text[FS_NUMBER_TEXT])
     fs_three_digits(size, text);
     const size_t length = strlen(text);
     snprintf(text + length, FS_NUMBER_TEXT - length, " %s", units[unit]);
+    return text;
 }

@@ -1,9 +1,10 @@
 /* A checkpoint written by a thread of its own. */
 #include "harness/train/checkpoint_writer.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+
+#include "kernels/base/thread.h"
 
 void fs_checkpoint_free_copies(struct fs_checkpoint *checkpoint)
 {
@@ -34,24 +35,13 @@ static void *write_checkpoint(void *owner)
     return NULL;
 }
 
-/* Signals are for the thread that trains. */
-static bool start_thread(struct fs_checkpoint_writer *writer)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const bool started = pthread_create(&writer->thread, NULL, write_checkpoint, writer) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
-}
-
 void fs_checkpoint_writer_begin(struct fs_checkpoint_writer *writer, const char *folder, const struct fs_dit *dit,
                                 const struct fs_config *config, const struct fs_checkpoint *checkpoint)
 {
     *writer = (struct fs_checkpoint_writer){
         .folder = folder, .dit = dit, .config = config, .checkpoint = *checkpoint, .busy = true};
     pthread_mutex_init(&writer->mutex, NULL);
-    writer->in_thread = start_thread(writer);
+    writer->in_thread = fs_thread_start(&writer->thread, write_checkpoint, writer);
     if (!writer->in_thread) {
         write_checkpoint(writer);
     }
