@@ -5,6 +5,7 @@
 #   results/samples/EXPERIMENT/   the grids of samples
 #   results/EXPERIMENT.png        methods × steps of them, in one picture
 #   README.md                     the table of its front page: the first of the file that its mark names
+#   tests/golden/outputs/         what the program says about a new database, which the tests compare with
 #   results/report.html           the page, and results/report.png, a picture of its top, where there is a chromium
 # It takes out/fewstep.db (or the file that FEWSTEP_DB names) and the samples/ beside it. Where there is none, the committed database stays and only the
 # tables are made again from it.
@@ -24,6 +25,7 @@ if [ -f "$source" ]; then
             FROM curves WHERE name <> 'loss')
         WHERE (place - 1) % ((points + 149) / 150) <> 0); VACUUM"
     mv results/fewstep.db.new results/fewstep.db
+    sh tests/golden/make_outputs_golden.sh "$program" tests/golden/outputs
 fi
 if [ ! -f results/fewstep.db ]; then
     echo "fewstep: neither $source nor results/fewstep.db is there: run an experiment first" >&2

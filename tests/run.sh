@@ -17,7 +17,7 @@ if [ "$1" = --one ]; then
     logs=$2 number=${3%%:*} program=${3#*:}
     log=$logs/$number.log
     begin=$(date +%s)
-    "$program" >"$log" 2>&1
+    timeout -k 10 "${TEST_TIMEOUT:-1200}" "$program" >"$log" 2>&1
     status=$?
     ok=$(count "$log" PASSED)
     bad=$(count "$log" FAILED)
@@ -25,6 +25,9 @@ if [ "$1" = --one ]; then
     [ "$status" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
     echo "$ok $bad $skip" >"$logs/$number.sums"
     said=$(
+        if [ "$status" -eq 124 ]; then
+            printf '\n%s did not end in %s s (TEST_TIMEOUT)\n' "$program" "${TEST_TIMEOUT:-1200}"
+        fi
         if [ "$status" -ne 0 ]; then
             printf '\n%s ended with status %s:\n' "$program" "$status"
             cat "$log"

@@ -2,7 +2,7 @@
 # What the program says about the committed database, into FOLDER: make_outputs_golden.sh PROGRAM FOLDER [no-history]
 # tests/end_to_end/test_outputs.c compares it with tests/golden/outputs, which this script wrote; the tables of the
 # experiments are compared with results/ itself. Where an output is meant to change, write the goldens again and say in
-# the commit which bytes changed and why:
+# the commit which bytes changed and why (`make results` does so for a new database):
 #   sh tests/golden/make_outputs_golden.sh build/fewstep tests/golden/outputs
 set -eu
 program=$1 folder=$2

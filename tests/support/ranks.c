@@ -44,7 +44,9 @@ static void put(struct fs_comm *comm, const void *bytes, size_t size)
         fprintf(stderr, "tests: %zu bytes are more than ranks of a test share\n", size);
         comm->abort(comm, 99);
     }
-    memcpy(shared_of(comm)->room[comm->rank], bytes, size);
+    if (size > 0) { /* who gives nothing may give NULL */
+        memcpy(shared_of(comm)->room[comm->rank], bytes, size);
+    }
 }
 
 static void reduce_scatter(struct fs_comm *comm, float *values, const int64_t *borders)
@@ -88,8 +90,10 @@ static void gather(struct fs_comm *comm, const void *mine, void *all, const size
     meet(comm);
     char *at = all;
     for (int k = 0; comm->rank == 0 && k < comm->size; k++) {
-        memcpy(at, shared_of(comm)->room[k], sizes[k]);
-        at += sizes[k];
+        if (sizes[k] > 0) {
+            memcpy(at, shared_of(comm)->room[k], sizes[k]);
+            at += sizes[k];
+        }
     }
     meet(comm);
 }
@@ -111,7 +115,7 @@ static void run_rank(struct shared *shared, int rank, int ranks, int (*body)(str
     char number[16];
     snprintf(number, sizeof number, "%d", rank);
     setenv("OMPI_COMM_WORLD_LOCAL_RANK", number, 1);
-    alarm(600);
+    alarm(150); /* the others of a rank that ended wait at the barrier for ever */
     struct rank state = {{.abi = FS_COMM_ABI,
                           .name = "a test's",
                           .rank = rank,
