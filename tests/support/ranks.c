@@ -38,15 +38,21 @@ static void meet(struct fs_comm *comm)
     pthread_barrier_wait(&shared_of(comm)->barrier);
 }
 
+/* Who gives or takes nothing may name NULL, which memcpy may not get. */
+static void copy(void *to, const void *from, size_t size)
+{
+    if (size > 0) {
+        memcpy(to, from, size);
+    }
+}
+
 static void put(struct fs_comm *comm, const void *bytes, size_t size)
 {
     if (size > ROOM) {
         fprintf(stderr, "tests: %zu bytes are more than ranks of a test share\n", size);
         comm->abort(comm, 99);
     }
-    if (size > 0) { /* who gives nothing may give NULL */
-        memcpy(shared_of(comm)->room[comm->rank], bytes, size);
-    }
+    copy(shared_of(comm)->room[comm->rank], bytes, size);
 }
 
 static void reduce_scatter(struct fs_comm *comm, float *values, const int64_t *borders)
@@ -80,7 +86,7 @@ static void broadcast(struct fs_comm *comm, int root, void *bytes, size_t size)
         put(comm, bytes, size);
     }
     meet(comm);
-    memcpy(bytes, shared_of(comm)->room[root], size);
+    copy(bytes, shared_of(comm)->room[root], size);
     meet(comm);
 }
 
@@ -90,10 +96,8 @@ static void gather(struct fs_comm *comm, const void *mine, void *all, const size
     meet(comm);
     char *at = all;
     for (int k = 0; comm->rank == 0 && k < comm->size; k++) {
-        if (sizes[k] > 0) {
-            memcpy(at, shared_of(comm)->room[k], sizes[k]);
-            at += sizes[k];
-        }
+        copy(at, shared_of(comm)->room[k], sizes[k]);
+        at += sizes[k];
     }
     meet(comm);
 }
