@@ -299,7 +299,7 @@ static fs_status measure_products(struct fs_bench *b, struct fs_error *error)
 
 /* --- the whole --- */
 
-static fs_status bench_model(struct fs_bench *b, const char *op, const char *model, int batch, struct fs_error *error)
+static fs_status choose_model(struct fs_bench *b, const char *model, int batch, struct fs_error *error)
 {
     const bool small = strncmp(model, "dit-xs", 6) == 0; /* Fashion-MNIST; the others work on 32 × 32 × 4 latents */
     b->model = model;
@@ -312,6 +312,12 @@ static fs_status bench_model(struct fs_bench *b, const char *op, const char *mod
         return fs_fail(error, FS_USAGE, "bench: %s: patches of %d do not divide %d × %d pictures", model,
                        b->config.patch, b->height, b->width);
     }
+    return FS_OK;
+}
+
+static fs_status bench_model(struct fs_bench *b, const char *op, const char *model, int batch, struct fs_error *error)
+{
+    FS_TRY(choose_model(b, model, batch, error));
     if (b->profile) {
         FS_TRY(fs_bench_profile(b, FS_F32, error));
         return b->backend->native_bf16 ? fs_bench_profile(b, FS_BF16, error) : FS_OK;
@@ -338,8 +344,8 @@ static fs_status bench_model(struct fs_bench *b, const char *op, const char *mod
 static fs_status check_operation(const char *op, struct fs_error *error)
 {
     char names[768] = "";
-    bool known =
-        op == NULL || strcmp(op, "update") == 0 || strcmp(op, LOADER) == 0 || strcmp(op, FS_BENCH_INCEPTION) == 0;
+    bool known = op == NULL || strcmp(op, "update") == 0 || strcmp(op, LOADER) == 0 ||
+                 strcmp(op, FS_BENCH_INCEPTION) == 0 || strcmp(op, FS_BENCH_REDUCTION) == 0;
     for (int i = 0; fs_operation_at(i) != NULL; i++) {
         const char *name = fs_operation_at(i)->name;
         const size_t length = strlen(names);
@@ -349,29 +355,36 @@ static fs_status check_operation(const char *op, struct fs_error *error)
     return known ? FS_OK
                  : fs_fail(error, FS_USAGE,
                            "bench: no operation '%s'; there are %supdate for the whole model, " LOADER
-                           " for an update and its data, " FS_BENCH_INCEPTION ", fd, and metrics",
+                           " for an update and its data, " FS_BENCH_INCEPTION ", " FS_BENCH_REDUCTION
+                           " between ranks, fd, and metrics",
                            op, names);
 }
 
-static fs_status bench_all(struct fs_bench *b, const char *op, const char *model, int batch, struct fs_error *error)
+static fs_status measure_peaks(struct fs_bench *b, struct fs_error *error)
 {
-    const bool inception = op != NULL && strcmp(op, FS_BENCH_INCEPTION) == 0;
     if (b->on_device) {
-        FS_TRY(measure_products(b, error));
-    } else {
-        b->peak_flops = fs_cpu_peak_flops(b->backend);
-        b->half_peak_flops = fs_cpu_bf16_peak_flops(b->backend);
+        return measure_products(b, error);
     }
+    b->peak_flops = fs_cpu_peak_flops(b->backend);
+    b->half_peak_flops = fs_cpu_bf16_peak_flops(b->backend);
+    return FS_OK;
+}
+
+static fs_status bench_all(struct fs_bench *b, const struct fs_bench_request *request, struct fs_error *error)
+{
+    const char *op = request->op, *model = request->model;
+    const bool inception = op != NULL && strcmp(op, FS_BENCH_INCEPTION) == 0;
+    FS_TRY(measure_peaks(b, error));
     FS_TRY(measure_copy(b, error));
     print_head(b);
     if (!inception) {
-        FS_TRY(bench_model(b, op, model != NULL ? model : "dit-xs/4", batch, error));
+        FS_TRY(bench_model(b, op, model != NULL ? model : "dit-xs/4", request->batch, error));
     }
     if (!inception && model == NULL) {
-        FS_TRY(bench_model(b, op, "dit-b/2", batch, error));
+        FS_TRY(bench_model(b, op, "dit-b/2", request->batch, error));
     }
     if (inception || (op == NULL && model == NULL && !b->profile)) {
-        FS_TRY(fs_bench_inception(b, batch, error));
+        FS_TRY(fs_bench_inception(b, request->batch, error));
     }
     if (!b->on_device) {
         print_end(b, fs_cpu_peak_flops(b->backend));
@@ -379,14 +392,44 @@ static fs_status bench_all(struct fs_bench *b, const char *op, const char *model
     return FS_OK;
 }
 
-fs_status fs_bench(enum fs_device_kind device, const char *op, bool profile, const char *model, int batch, bool json,
-                   FILE *out, struct fs_error *error)
+/* All ranks; each measures while the others do, and rank 0 prints. */
+static fs_status bench_ranks(struct fs_bench *b, const struct fs_bench_request *request, struct fs_error *error)
 {
-    FS_TRY(check_operation(op, error));
-    struct fs_bench bench = {.json = json, .profile = profile, .out = out, .type = FS_F32};
-    FS_TRY(fs_open_backend(device, &bench.backend, error));
+    struct fs_comm *comm = request->comm;
+    const char *const models[] = {request->model != NULL ? request->model : "dit-xs/4", "dit-b/2"};
+    const bool tells = comm->rank == 0;
+    FS_TRY(fs_comm_agree(comm, measure_peaks(b, error), error));
+    FS_TRY(fs_comm_agree(comm, measure_copy(b, error), error));
+    if (tells) {
+        print_head(b);
+    }
+    for (int i = 0; i < (request->model != NULL ? 1 : 2); i++) {
+        FS_TRY(fs_comm_agree(comm, choose_model(b, models[i], request->batch, error), error));
+        FS_TRY(fs_bench_reduction(b, comm, error));
+    }
+    const double after = b->on_device ? 0 : fs_cpu_peak_flops(b->backend);
+    if (tells && !b->on_device) {
+        print_end(b, after);
+    }
+    return FS_OK;
+}
+
+fs_status fs_bench(const struct fs_bench_request *request, struct fs_error *error)
+{
+    const bool between = request->op != NULL && strcmp(request->op, FS_BENCH_REDUCTION) == 0;
+    if (between != (request->comm->size > 1)) {
+        return fs_fail(error, FS_USAGE,
+                       between ? "bench: --op " FS_BENCH_REDUCTION
+                                 " is between ranks: `mpirun -n 2 fewstep bench --op " FS_BENCH_REDUCTION "`"
+                               : "fewstep bench is done by one process, but for --op " FS_BENCH_REDUCTION
+                                 ": start it without mpirun or srun");
+    }
+    FS_TRY(check_operation(request->op, error));
+    struct fs_bench bench = {.json = request->json, .profile = request->profile, .out = request->out, .type = FS_F32};
+    const fs_status opened = fs_open_rank_backend(request->device, request->comm, &bench.backend, error);
+    FS_TRY(fs_comm_agree(request->comm, opened, error));
     bench.on_device = strcmp(bench.backend->name, "cpu") != 0;
-    const fs_status status = bench_all(&bench, op, model, batch, error);
+    const fs_status status = between ? bench_ranks(&bench, request, error) : bench_all(&bench, request, error);
     bench.backend->destroy(bench.backend);
     return status;
 }

@@ -4,11 +4,13 @@
 
 #include <stdio.h>
 
+#include "harness/comm/comm.h"
 #include "harness/data/dataset.h"
 #include "kernels/backend.h"
 
 #define FS_BENCH_BUFFERS 16 /* that are taken at once, at most */
 #define FS_BENCH_INCEPTION "inception-v3"
+#define FS_BENCH_REDUCTION "reduction"
 
 struct fs_bench {
     struct fs_backend *backend;
@@ -44,6 +46,8 @@ fs_status fs_bench_loader(struct fs_bench *b, struct fs_error *error);
 /* bench_profile.c: an update of b's model, operation by operation, by what each takes beyond the least that it needs.
  */
 fs_status fs_bench_profile(struct fs_bench *b, enum fs_type precision, struct fs_error *error);
+/* bench_reduction.c: all ranks; what gradients of b's model cost between them, against the memory's bandwidth. */
+fs_status fs_bench_reduction(struct fs_bench *b, struct fs_comm *comm, struct fs_error *error);
 fs_status fs_bench_inception(struct fs_bench *b, int batch, struct fs_error *error);
 
 /* bench_data.c: made-up data of b's shape. */

@@ -5,8 +5,9 @@
 
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
+#include "harness/run/worker.h"
 
-fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
+static fs_status bench_command(struct fs_comm *comm, int argc, char **argv, struct fs_error *error)
 {
     const char *op = NULL, *model = NULL, *device = "cpu";
     int64_t batch = 0;
@@ -15,7 +16,9 @@ fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
     const struct fs_flag flags[] = {
         {"--op", FS_FLAG_TEXT, &op, "NAME",
          "only operations whose name begins so; update: whole updates; loader: an update fed from memory and from a\n"
-         "                           folder of pictures; inception-v3: its features;\n"
+         "                           folder of pictures; inception-v3: its features; reduction: what gradients cost "
+         "between\n"
+         "                           the ranks of mpirun or srun;\n"
          "                           fd: one from two 2048-d statistics; metrics: all, from 50 000 × 2048 features"},
         {"--profile", FS_FLAG_SWITCH, &profile, NULL,
          "an update, operation by operation, beside the least time that the peak and the memory allow"},
@@ -41,16 +44,31 @@ fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
     if (op && profile) {
         return fs_fail(error, FS_USAGE, "bench: --profile is of a whole update: leave --op out");
     }
-    if (op && strcmp(op, "fd") == 0) {
+    if (op && comm->size == 1 && strcmp(op, "fd") == 0) {
         return fs_bench_distance(json, stdout, error);
     }
-    if (op && strcmp(op, "metrics") == 0) {
+    if (op && comm->size == 1 && strcmp(op, "metrics") == 0) {
         return fs_bench_metrics(batch, json, stdout, error);
     }
     const bool cuda = strcmp(device, "cuda") == 0;
     if (!cuda && strcmp(device, "cpu") != 0) {
         return fs_fail(error, FS_USAGE, "--device %s: expected cpu or cuda", device);
     }
-    return fs_bench(cuda ? FS_DEVICE_CUDA : FS_DEVICE_CPU, op, profile, model, (int)(batch > 65536 ? 65536 : batch),
-                    json, stdout, error);
+    return fs_bench(
+        &(struct fs_bench_request){
+            .comm = comm,
+            .device = cuda ? FS_DEVICE_CUDA : FS_DEVICE_CPU,
+            .op = op,
+            .model = model,
+            .profile = profile,
+            .json = json,
+            .batch = (int)(batch > 65536 ? 65536 : batch),
+            .out = stdout,
+        },
+        error);
+}
+
+fs_status fs_command_bench(int argc, char **argv, struct fs_error *error)
+{
+    return fs_run_each_rank(bench_command, argc, argv, error);
 }

@@ -6,6 +6,7 @@
 #include "harness/cli/command.h"
 #include "harness/cli/options.h"
 #include "harness/run/encode_stage.h"
+#include "harness/run/worker.h"
 
 static fs_status parse_part(const char *text, struct fs_encode_job *job, struct fs_error *error)
 {
@@ -59,8 +60,8 @@ static fs_status parse(int argc, char **argv, struct fs_encode_job *job, bool *h
         .summary =
             "Mean and log-variance of each picture and of its mirror image by an autoencoder, for dataset: {kind:\n"
             "latents}. SOURCE: a folder of pictures, with a sub-folder for each class or none, or dataset:NAME.\n"
-            "Stopped or killed, the same command goes on; several processes may share the work, and the last to\n"
-            "finish writes latents.json.",
+            "Stopped or killed, the same command goes on; several processes may share the work (mpirun and srun deal\n"
+            "it to their ranks), and the last to finish writes latents.json.",
         .example = "fewstep encode imagenet/train --size 256 -o imagenet256-latents --resize authors",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,
@@ -85,7 +86,7 @@ static fs_status parse(int argc, char **argv, struct fs_encode_job *job, bool *h
     return fs_parse_device(device, &job->device, error);
 }
 
-fs_status fs_command_encode(int argc, char **argv, struct fs_error *error)
+static fs_status encode_command(struct fs_comm *comm, int argc, char **argv, struct fs_error *error)
 {
     struct fs_encode_job job = {.parts = 1};
     struct fs_encode_outcome outcome;
@@ -94,7 +95,7 @@ fs_status fs_command_encode(int argc, char **argv, struct fs_error *error)
     if (help) {
         return FS_OK;
     }
-    const fs_status status = fs_encode_run(&job, &outcome, error);
+    const fs_status status = fs_encode_run(&job, comm, &outcome, error);
     if (status == FS_OK && outcome.complete) {
         char sha256[65];
         const struct fs_latents_manifest *manifest = &outcome.manifest;
@@ -103,9 +104,14 @@ fs_status fs_command_encode(int argc, char **argv, struct fs_error *error)
                manifest->shape.count, manifest->shape.height, manifest->shape.width, manifest->shape.channels,
                manifest->shard_count, manifest->shard_count == 1 ? "" : "s", sha256);
     } else if (status == FS_OK) {
-        printf("%s: %d of %d files are there; the others are another process's\n", job.folder, outcome.finished,
-               outcome.shards);
+        printf("%s: %d of %d files are there; the others are another process's%s\n", job.folder, outcome.finished,
+               outcome.shards, comm->size > 1 ? ", or lie where rank 0 does not see them" : "");
     }
     fs_latents_manifest_free(&outcome.manifest);
     return status;
+}
+
+fs_status fs_command_encode(int argc, char **argv, struct fs_error *error)
+{
+    return fs_run_each_rank(encode_command, argc, argv, error);
 }

@@ -87,7 +87,7 @@ static fs_status unknown_command(const char *name, struct fs_error *error)
 }
 
 /* Whose work several processes may share. */
-static fs_command *const by_ranks[] = {fs_command_run, fs_command_eval};
+static fs_command *const by_ranks[] = {fs_command_run, fs_command_eval, fs_command_encode, fs_command_bench};
 
 /* N processes that each do the whole of a command would be in each other's way. */
 static fs_status check_ranks(const struct entry *entry, struct fs_error *error)

@@ -17,6 +17,7 @@
 /* What is open while pictures are encoded. */
 struct work {
     const struct fs_encode_job *job;
+    struct fs_comm *comm;
     struct fs_config config; /* of a training on the pictures: the keys that say how they are read */
     struct fs_dataset pictures;
     struct fs_backend *backend;
@@ -182,20 +183,22 @@ static fs_status open_all(struct work *work, struct fs_error *error)
     const struct fs_encode_job *job = work->job;
     char weights[FS_PATH_ROOM];
     bool begun;
+    FS_TRY(resolve(job, &work->config, error));
     FS_TRY(has_begun(job->folder, &begun, error));
     const struct fs_data_access access = {
         .streamed = true, .verify = !begun, .stop = &fs_stop, .owner = &work->progress, .progress = show_first_look};
     FS_TRY(fs_autoencoder_find(job->vae, weights, error));
     FS_TRY(fs_dataset_open_with(&work->config.dataset, &access, job->test ? FS_SPLIT_TEST : FS_SPLIT_TRAIN,
                                 &work->pictures, error));
-    FS_TRY(fs_open_backend(job->device, &work->backend, error));
+    FS_TRY(fs_open_rank_backend(job->device, work->comm, &work->backend, error));
     work->autoencoder = fs_autoencoder_open(work->backend, weights, job->precision, error);
     return work->autoencoder ? open_extractor(work, error) : error->status;
 }
 
-static fs_status encode(struct work *work, struct fs_encode_outcome *outcome, struct fs_error *error)
+static fs_status encode_share(struct work *work, struct fs_encode_outcome *outcome, struct fs_error *error)
 {
     const struct fs_encode_job *job = work->job;
+    const struct fs_comm *comm = work->comm;
     const struct fs_encode_request request = {
         .pictures = &work->pictures,
         .source = job->source,
@@ -204,25 +207,39 @@ static fs_status encode(struct work *work, struct fs_encode_outcome *outcome, st
         .device = work->backend->name,
         .stored = job->stored,
         .folder = job->folder,
-        .part = job->part,
-        .parts = job->parts,
+        .part = job->part + job->parts * comm->rank, /* of the files of this part, every size-th */
+        .parts = job->parts * comm->size,
         .shard_rows = job->shard_rows,
         .stop = &fs_stop,
         .owner = &work->progress,
         .progress = show,
     };
-    FS_TRY(fs_encode(&request, outcome, error));
+    return fs_encode(&request, outcome, error);
+}
+
+/* Rank 0 looks again at what is there once all have come to their end. */
+static fs_status encode(struct work *work, struct fs_encode_outcome *outcome, struct fs_error *error)
+{
+    struct fs_comm *comm = work->comm;
+    FS_TRY(fs_comm_agree(comm, encode_share(work, outcome, error), error));
+    if (comm->rank > 0) {
+        return FS_OK;
+    }
+    if (comm->size > 1 && !outcome->complete) {
+        fs_latents_manifest_free(&outcome->manifest);
+        FS_TRY(encode_share(work, outcome, error));
+    }
     return outcome->complete && work->extractor.state ? keep_statistics(work, &outcome->manifest, error) : FS_OK;
 }
 
-fs_status fs_encode_run(const struct fs_encode_job *job, struct fs_encode_outcome *outcome, struct fs_error *error)
+fs_status fs_encode_run(const struct fs_encode_job *job, struct fs_comm *comm, struct fs_encode_outcome *outcome,
+                        struct fs_error *error)
 {
-    struct work work = {.job = job};
+    struct work work = {.job = job, .comm = comm};
     *outcome = (struct fs_encode_outcome){.shards = 0};
-    fs_progress_begin(&work.progress, job->quiet);
+    fs_progress_begin(&work.progress, job->quiet || comm->rank > 0);
     fs_catch_signals();
-    FS_TRY(resolve(job, &work.config, error));
-    fs_status status = open_all(&work, error);
+    fs_status status = fs_comm_agree(comm, open_all(&work, error), error);
     if (status == FS_OK) {
         status = encode(&work, outcome, error);
     }

@@ -2,6 +2,7 @@
 #ifndef FEWSTEP_ENCODE_STAGE_H
 #define FEWSTEP_ENCODE_STAGE_H
 
+#include "harness/comm/comm.h"
 #include "harness/config/config.h"
 #include "harness/sample/encode.h"
 
@@ -19,8 +20,10 @@ struct fs_encode_job {
     bool test, quiet;
 };
 
-/* As fs_encode. Statistics of the pictures by the extractor are added once the latents are complete, where they are not
- * there yet: FOLDER/references. */
-fs_status fs_encode_run(const struct fs_encode_job *job, struct fs_encode_outcome *outcome, struct fs_error *error);
+/* As fs_encode; all ranks, each of which makes every size-th file of the part, and rank 0 what comes after these. One
+ * that is stopped or fails leaves the others at work until theirs are made. Statistics of the pictures by the extractor
+ * are added once the latents are complete, where they are not there yet: FOLDER/references. */
+fs_status fs_encode_run(const struct fs_encode_job *job, struct fs_comm *comm, struct fs_encode_outcome *outcome,
+                        struct fs_error *error);
 
 #endif

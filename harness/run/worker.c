@@ -1,6 +1,8 @@
 /* What the ranks behind rank 0 do during a command. */
 #include "harness/run/worker.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -258,20 +260,39 @@ static fs_status meet(struct fs_comm *comm, int argc, char **argv, struct fs_err
     return fs_comm_agree(comm, status, error);
 }
 
-fs_status fs_run_ranks(fs_ranks_command *command, int argc, char **argv, struct fs_error *error)
+/* What rank 0 does, which ends the others' work. */
+static fs_status lead(fs_ranks_command *command, struct fs_comm *comm, int argc, char **argv, struct fs_error *error)
+{
+    const fs_status status = command(comm, argc, argv, error);
+    if (comm->size > 1) {
+        fs_order_end(comm);
+    }
+    return status;
+}
+
+/* What is printed is printed once. */
+static fs_status be_silent(struct fs_error *error)
+{
+    const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    const bool silent = nowhere >= 0 && dup2(nowhere, STDOUT_FILENO) >= 0;
+    if (nowhere >= 0) {
+        close(nowhere);
+    }
+    return silent ? FS_OK : fs_fail(error, FS_FAILED, "/dev/null: %s", strerror(errno));
+}
+
+/* `each`: every rank runs the command; else rank 0 does, and the others what it orders. */
+static fs_status run_ranks(fs_ranks_command *command, bool each, int argc, char **argv, struct fs_error *error)
 {
     struct fs_comm *comm;
     FS_TRY(fs_comm_open(&comm, error));
-    if (comm->size == 1) {
-        const fs_status status = command(comm, argc, argv, error);
-        comm->close(comm);
-        return status;
-    }
     const bool leads = comm->rank == 0;
-    fs_status status = meet(comm, argc, argv, error);
-    if (status == FS_OK && leads) {
-        status = command(comm, argc, argv, error);
-        fs_order_end(comm);
+    fs_status status = comm->size > 1 ? meet(comm, argc, argv, error) : FS_OK;
+    if (status == FS_OK && each) {
+        status = fs_comm_agree(comm, leads ? FS_OK : be_silent(error), error);
+        status = status == FS_OK ? command(comm, argc, argv, error) : status;
+    } else if (status == FS_OK && leads) {
+        status = lead(command, comm, argc, argv, error);
     } else if (status == FS_OK) {
         work(comm);
     }
@@ -281,4 +302,14 @@ fs_status fs_run_ranks(fs_ranks_command *command, int argc, char **argv, struct 
         status = FS_OK;
     }
     return status;
+}
+
+fs_status fs_run_ranks(fs_ranks_command *command, int argc, char **argv, struct fs_error *error)
+{
+    return run_ranks(command, false, argc, argv, error);
+}
+
+fs_status fs_run_each_rank(fs_ranks_command *command, int argc, char **argv, struct fs_error *error)
+{
+    return run_ranks(command, true, argc, argv, error);
 }

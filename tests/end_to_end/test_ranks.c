@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include <dirent.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +14,8 @@
 #include <unistd.h>
 
 #include "kernels/base/clock.h"
-#include "kernels/base/safetensors.h"
 #include "tests/support/folder.h"
+#include "tests/support/mpirun.h"
 #include "tests/support/pictures.h"
 #include "tests/support/program.h"
 #include "tests/support/shell.h"
@@ -39,15 +38,10 @@ static const char experiment_text[] =
     "evaluate: {steps: [1, 8], samples: 140, metrics: [fd, spectrum]}\n"
     "device: cpu\n";
 
-/* Starts "fewstep run" on so many ranks (0: without mpirun) in the background of a shell's eyes; its exit status. */
+/* "fewstep run" on so many ranks (0: without mpirun). */
 static int run(int ranks, const char *out, const char *more)
 {
-    char launcher[64] = "";
-    if (ranks > 0) {
-        snprintf(launcher, sizeof launcher, "mpirun --oversubscribe -n %d", ranks);
-    }
-    return test_shell(text, sizeof text, "timeout 100 %s %s run %s --out %s --quiet %s", launcher, test_program(),
-                      experiment, test_path(out), more);
+    return test_mpirun(ranks, text, sizeof text, "run %s --out %s --quiet %s", experiment, test_path(out), more);
 }
 
 static void must_run(int ranks, const char *out, const char *more)
@@ -58,71 +52,11 @@ static void must_run(int ranks, const char *out, const char *more)
     }
 }
 
-static bool have_mpirun(void)
-{
-    char module[600];
-    snprintf(module, sizeof module, "%.*s/libfewstep_mpi.so", (int)(strrchr(test_program(), '/') - test_program()),
-             test_program());
-    return access(module, R_OK) == 0 && test_shell(text, sizeof text, "command -v mpirun") == 0;
-}
-
-#define NEEDS_MPIRUN()                                                                                                 \
-    do {                                                                                                               \
-        if (!have_mpirun()) {                                                                                          \
-            print_message("skipped: there is no mpirun, or no libfewstep_mpi.so (libopenmpi-dev, openmpi-bin)\n");     \
-            skip();                                                                                                    \
-        }                                                                                                              \
-    } while (0)
-
-/* --- checkpoints --- */
-
-/* The largest distance of a tensor of the last checkpoints in two folders, relative to its length; how many there are.
- */
-static int compare_tensors(const struct fs_tensor_file *a, const struct fs_tensor_file *b, double *worst)
-{
-    assert_int_equal(a->tensor_count, b->tensor_count);
-    for (int i = 0; i < a->tensor_count; i++) {
-        const struct fs_tensor *other = fs_tensor_find(b, a->tensors[i].name);
-        const float *x = a->tensors[i].data, *y = other ? other->data : NULL;
-        int64_t count = 1;
-        double apart = 0, length = 0;
-        assert_non_null(other);
-        for (int k = 0; k < other->rank; k++) {
-            count *= other->shape[k];
-        }
-        for (int64_t k = 0; k < count; k++) {
-            apart += ((double)x[k] - (double)y[k]) * ((double)x[k] - (double)y[k]);
-            length += (double)x[k] * (double)x[k];
-        }
-        *worst = fmax(*worst, length > 0 ? sqrt(apart / length) : apart);
-    }
-    return a->tensor_count;
-}
-
-/* Of the last checkpoints of all runs in two folders. */
 static double distance(const char *out, const char *other)
 {
-    static char names[65536];
-    double worst = 0;
-    int tensors = 0;
-    assert_int_equal(test_shell(names, sizeof names, "cd %s && ls runs/*/checkpoint-*.safetensors", test_path(out)), 0);
-    for (char *name = strtok(names, "\n"); name; name = strtok(NULL, "\n")) {
-        char path[2][600];
-        struct fs_tensor_file file[2];
-        struct fs_error error;
-        snprintf(path[0], sizeof path[0], "%s/%s", test_path(out), name);
-        snprintf(path[1], sizeof path[1], "%s/%s", test_path(other), name);
-        for (int i = 0; i < 2; i++) {
-            if (fs_tensor_file_read(path[i], &file[i], &error) != FS_OK) {
-                fail_msg("%s", error.text);
-            }
-        }
-        tensors += compare_tensors(&file[0], &file[1], &worst);
-        fs_tensor_file_free(&file[0]);
-        fs_tensor_file_free(&file[1]);
-    }
-    assert_true(tensors > 100);
-    return worst;
+    char folder[600];
+    snprintf(folder, sizeof folder, "%s", test_path(out));
+    return test_checkpoint_distance(folder, test_path(other));
 }
 
 /* --- tests --- */
@@ -435,14 +369,7 @@ static int prepare(void **state)
     snprintf(contents, sizeof contents, experiment_text, test_path("few"));
     snprintf(experiment, sizeof experiment, "%s", test_path("ranks.yaml"));
     test_write(experiment, contents, strlen(contents));
-    char weights[600]; /* wherever a test's folder is, and wherever the program was built */
-    assert_non_null(getcwd(weights, sizeof weights - sizeof "/metrics"));
-    strcat(weights, "/metrics");
-    setenv("FEWSTEP_DATA", weights, 1);
-    setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* Open MPI keeps memory to the end: all that was found was its own */
-    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
-    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-    setenv("OMP_NUM_THREADS", "1", 1);
+    test_mpirun_prepare();
     srand(11);
     return 0;
 }
