@@ -233,6 +233,24 @@ static void for_each_head(struct fs_cpu *cpu, const char *operation, const struc
     }
 }
 
+/* Asks for row i of the head behind head h of sample b, which a thread takes next: `parts` pieces of a row of `view`,
+ * read or written then. The pieces of a head lie a row of all heads apart, too far for the processor to foresee them,
+ * and a short sequence waits for each. One row a row of this head, so that the requests go out between other work. */
+FS_INLINE void ask_for_next(const struct attention *op, struct fs_view view, int64_t parts, int64_t b, int64_t h,
+                            int64_t i)
+{
+    const int64_t next = b * op->heads + h + 1, row = next / op->heads * op->tokens + i;
+    if (row >= view.rows) {
+        return;
+    }
+    for (int64_t part = 0; part < parts; part++) {
+        const char *const piece = span_of(view, row, (part * op->heads + next % op->heads) * op->width).data;
+        for (int64_t byte = 0; byte < op->width * (int64_t)fs_type_size(view.type); byte += 64) {
+            __builtin_prefetch(piece + byte, 0, 2); /* the second cache: the first is this head's */
+        }
+    }
+}
+
 /* Turns a row of logits into exp(logit − largest), zeros behind the last; returns the sum and the largest. */
 static float softmax_row(float *row, int64_t count, float *largest_of_row)
 {
@@ -296,6 +314,8 @@ static void forward_head(const struct attention *op, int64_t b, int64_t h, float
         float largest[QUERIES_A_BLOCK], sum[QUERIES_A_BLOCK];
         for (int64_t i = 0; i < rows; i++) {
             sum[i] = softmax_row(logits.data + i * logits.stride, tokens, &largest[i]);
+            ask_for_next(op, op->qkv, 3, b, h, first + i);
+            ask_for_next(op, op->out, 1, b, h, first + i);
         }
         if (op->lse.data != NULL) {
             keep_lse(op, b * tokens + first, h, rows, largest, sum);
@@ -405,6 +425,10 @@ static void backward_head(const struct attention *op, int64_t b, int64_t h, floa
             const float delta = dot_row(span_of(dout, first + i, 0), span_of(out, first + i, 0), width);
             gradient_of_logits(m.logits.data + i * m.logits.stride, m.dlogits.data + i * m.dlogits.stride, tokens, lse,
                                delta);
+            ask_for_next(op, op->qkv, 3, b, h, first + i);
+            ask_for_next(op, op->dqkv, 3, b, h, first + i);
+            ask_for_next(op, op->out, 1, b, h, first + i);
+            ask_for_next(op, op->dout, 1, b, h, first + i);
         }
         multiply(tokens, width, rows, (struct factor){m.logits.data, 1, m.logits.stride}, d, m.dv, first > 0);
         multiply(tokens, width, rows, (struct factor){m.dlogits.data, 1, m.dlogits.stride}, q, m.dk, first > 0);
@@ -520,6 +544,10 @@ static void tangent_of_head(const struct attention *op, int64_t b, int64_t h, fl
             float *const row = m.logits.data + i * m.logits.stride;
             sum[i] = softmax_row(row, tokens, &largest);
             sum_dot[i] = weigh_slopes(m.slopes.data + i * m.slopes.stride, row, tokens);
+            ask_for_next(op, op->qkv, 3, b, h, first + i);
+            ask_for_next(op, op->dqkv, 3, b, h, first + i);
+            ask_for_next(op, op->out, 1, b, h, first + i);
+            ask_for_next(op, op->dout, 1, b, h, first + i);
         }
         multiply(rows, width, tokens, weights, m.v, m.result, false);
         multiply(rows, width, tokens, slopes, m.v, m.result_dot, false);
