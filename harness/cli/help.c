@@ -119,6 +119,18 @@ static void end_man(void)
         {"FEWSTEP_DATA", "a folder with data and weights that is looked into first"},
         {"FEWSTEP_CPU", "baseline, avx2 or avx512: the loops that are used"},
         {"FEWSTEP_RANKS", "single: under a launcher, each process is a run by itself"},
+        {"FEWSTEP_CUDA_RANKS", "host: gradients of ranks go through the host's memory, not by NCCL"},
+        {"FEWSTEP_NCCL_TIMEOUT",
+         "seconds that a rank on a GPU waits for another's part of an update before all end (600)"},
+        {"FEWSTEP_CUDA_FP32", "tf32: float32 is multiplied with ten bits of mantissa (ieee: with all)"},
+        {"FEWSTEP_CUDA_ATTENTION", "own, cudnn or auto: whose attention in bf16"},
+        {"FEWSTEP_CUDA_CONVOLUTION", "own, cudnn or auto: whose convolutions"},
+        {"FEWSTEP_CUDA_GRAPH", "off: an update's operations are launched one by one, not kept as a graph"},
+        {"FEWSTEP_CUDA_PRODUCTS",
+         "a folder: algorithms of products are timed once, and the fastest is kept there for the next call"},
+        {"TMPDIR", "where files that are needed for the time of a call lie (/tmp)"},
+        {"OMP_NUM_THREADS", "threads of a process (all that the CPU has; ranks of a machine share them)"},
+        {"OMP_WAIT_POLICY", "active: threads that wait keep their core (passive)"},
     };
     printf(
         ".SH EXIT STATUS\n0 good; 2 wrong use (option, file, configuration); 3 the work failed; 5 stopped by a signal, "

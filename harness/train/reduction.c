@@ -44,7 +44,7 @@ static fs_status take_memory(struct fs_reduction *reduction, struct fs_error *er
 {
     const int ranks = reduction->comm->size;
     if (reduction->on_device) {
-        return fs_view_create(reduction->backend, 1, reduction->bucket + (int64_t)FS_EXCHANGE_PIECE * ranks,
+        return fs_view_create(reduction->backend, 1, fs_reduction_room(reduction->borders[ranks], ranks),
                               &reduction->room, error);
     }
     reduction->host =
@@ -92,6 +92,11 @@ int64_t fs_reduction_bucket(int64_t count)
     const double bytes = sqrt((double)count * sizeof(float) * DELAY_BYTES), most = (double)count / 4;
     const double numbers = fmin(bytes / sizeof(float), most);
     return ((int64_t)numbers / FS_EXCHANGE_PIECE + 1) * FS_EXCHANGE_PIECE;
+}
+
+int64_t fs_reduction_room(int64_t count, int ranks)
+{
+    return ranks > 1 ? fs_reduction_bucket(count) + (int64_t)FS_EXCHANGE_PIECE * ranks : 0;
 }
 
 static void sum_bucket(struct fs_reduction *reduction, int64_t first)

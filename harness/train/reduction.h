@@ -44,6 +44,9 @@ struct fs_view fs_reduction_part(const struct fs_reduction *reduction, struct fs
  * a backward pass does not hide is the last bucket and the delays, b/B + a·S/b: least at b = √(S·a·B). a·B is 5 MB for
  * devices of one machine (25 µs, 205 GB/s), and a fourth of S is the most. */
 int64_t fs_reduction_bucket(int64_t count);
+/* Numbers of a device's memory that the exchange of `count` gradients takes beside them: a bucket's slices of the other
+ * ranks; 0 for one process. */
+int64_t fs_reduction_room(int64_t count, int ranks);
 
 /* Where `on_device`, within an update: what to tell of the backward pass that gradients are whole after; */
 struct fs_dit_watch fs_reduction_begin(struct fs_reduction *reduction, struct fs_view gradients);

@@ -178,7 +178,7 @@ fs_status fs_training_bytes(const struct fs_config *config, const struct fs_data
                            passes_of(config), precision, &sizes, error));
     const int64_t part = fs_reduction_longest(sizes.flat, ranks);
     list_buffers(&trainer, sizes.flat, in_parts ? part : sizes.flat, list);
-    int64_t numbers = average_in_parts ? part : 0;
+    int64_t numbers = fs_reduction_room(sizes.flat, ranks) + (average_in_parts ? part : 0);
     for (int i = 0; i < DEVICE_BUFFERS; i++) {
         numbers += list[i].rows * list[i].cols;
     }

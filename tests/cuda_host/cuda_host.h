@@ -48,10 +48,12 @@ int cuda_host_last_algorithm(void);
 int cuda_host_products(void);
 /* In the process that starts several ranks: the memory through which NCCL joins them. Without it there is no NCCL. */
 void cuda_host_share(void);
-/* A number that lies there. */
-int *cuda_host_shared_number(void);
+/* Two numbers that lie there. */
+int *cuda_host_shared_numbers(void);
 /* Groups of messages since the process began. */
 int cuda_host_nccl_groups(void);
+/* The same of any rank, since the memory is there. */
+int cuda_host_nccl_groups_of(int rank);
 /* The device that calls go to. */
 int cuda_host_device(void);
 

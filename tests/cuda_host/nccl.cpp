@@ -36,7 +36,8 @@ struct world {
 
 struct shared {
     std::atomic<int> ids;
-    int number;
+    std::atomic<int> groups[RANKS];
+    int numbers[2];
     struct world worlds[WORLDS];
 };
 
@@ -73,9 +74,14 @@ extern "C" void cuda_host_share(void)
     shared = memory != MAP_FAILED ? (struct shared *)memory : NULL; /* zeros: empty boxes */
 }
 
-extern "C" int *cuda_host_shared_number(void)
+extern "C" int *cuda_host_shared_numbers(void)
 {
-    return &shared->number;
+    return shared->numbers;
+}
+
+extern "C" int cuda_host_nccl_groups_of(int rank)
+{
+    return shared->groups[rank];
 }
 
 extern "C" int cuda_host_nccl_groups(void)
@@ -222,6 +228,9 @@ ncclResult_t ncclGroupEnd(void)
     }
     group.open = false;
     group.count++;
+    if (group.comm != NULL) {
+        shared->groups[group.comm->rank]++;
+    }
     if (device_fails_now(&cuda_host.end_at_nccl)) {
         _exit(CUDA_HOST_ENDED);
     }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/checkpoint/checkpoint.h"
 #include "harness/train/trainer.h"
@@ -18,6 +19,7 @@
 #include "kernels/base/random.h"
 #include "tests/cuda_host/cuda_host.h"
 #include "tests/support/folder.h"
+#include "tests/support/program.h"
 #include "tests/support/ranks.h"
 #include "tests/support/training.h"
 
@@ -205,13 +207,53 @@ static void test_misfits(void **state)
 struct way {
     const char *folder;
     bool through_host, no_graph, sharded, no_nccl, one_device, sees_ends;
+    bool leader_pauses, wide;
     bool shortcut; /* else flow matching, which asks no other network */
     int micro_batch;
     int fail_launch, fail_allocation, fail_nccl, end_at_nccl;
     const char *notice; /* in the backend's notice; NULL: it has none */
 };
 
-static int *allocations; /* of the last rank, in memory that all share */
+/* In memory that all share: how often the last rank took memory, and how much rank 0 had in an update. */
+static int *allocations, *memory;
+
+static void look(void *owner, const struct fs_train_progress *progress)
+{
+    (void)owner, (void)progress;
+    *memory = (int)cuda_host_memory_used();
+}
+
+/* What rank 0 does alone, however long it takes: no other rank is in an exchange meanwhile, whose clock would run. */
+static void pause_alone(void)
+{
+    test_sleep(0.02);
+    if (cuda_host_nccl_groups_of(0) != cuda_host_nccl_groups_of(1)) {
+        fprintf(stderr, "rank 1 has begun %d groups, rank 0, alone at work, %d\n", cuda_host_nccl_groups_of(1),
+                cuda_host_nccl_groups_of(0));
+        _exit(97);
+    }
+}
+
+static void slow_progress(void *owner, const struct fs_train_progress *progress)
+{
+    (void)owner, (void)progress;
+    pause_alone();
+}
+
+static fs_status slow_curves(void *owner, int64_t update, const struct fs_train_value *values, int count,
+                             struct fs_error *error)
+{
+    (void)owner, (void)update, (void)values, (void)count, (void)error;
+    pause_alone();
+    return FS_OK;
+}
+
+static fs_status slow_row(void *owner, int64_t update, const struct fs_checkpoint_file *file, struct fs_error *error)
+{
+    (void)owner, (void)update, (void)file, (void)error;
+    pause_alone();
+    return FS_OK;
+}
 
 static void prepare(const struct fs_comm *comm, const struct way *way)
 {
@@ -226,7 +268,8 @@ static void prepare(const struct fs_comm *comm, const struct way *way)
     cuda_host.end_at_nccl = last ? way->end_at_nccl : 0;
     setenv("FEWSTEP_CUDA_RANKS", way->through_host ? "host" : "auto", 1);
     setenv("FEWSTEP_CUDA_GRAPH", way->no_graph ? "off" : "auto", 1);
-    setenv("FEWSTEP_NCCL_TIMEOUT", way->sees_ends ? "1000" : "0.05", 1);
+    const bool ends = way->end_at_nccl > 0 || way->fail_launch > 0 || way->fail_nccl > 0;
+    setenv("FEWSTEP_NCCL_TIMEOUT", ends && !way->sees_ends ? "1" : "1000", 1);
 }
 
 /* What shows that it went the way that it should. */
@@ -252,9 +295,18 @@ static int train(struct fs_comm *comm, void *argument)
     struct fs_config *config = &experiment.runs[0];
     config->train.shard_optimizer = way->sharded;
     config->train.micro_batch = way->micro_batch;
+    config->model.hidden = way->wide ? 64 : 16;
     config->method = fs_method_find(way->shortcut ? "shortcut" : "flow-matching");
     struct fs_training training = test_training(backend, config, &dataset, "mixture", test_path(way->folder));
     training.comm = comm;
+    training.owner = argument;
+    training.progress = look;
+    if (way->leader_pauses) {
+        config->train.checkpoint_every = 1e-6;
+        training.progress = slow_progress;
+        training.measured = slow_curves;
+        training.checkpointed = slow_row;
+    }
     if (comm->rank == 0) {
         EXPECT(fs_make_folder(training.folder, &error) == FS_OK, "%s", error.text);
     }
@@ -313,6 +365,30 @@ static void test_same_bits(void **state)
     }
 }
 
+/* Progress, curves, checkpoints and their rows: the clock of an exchange does not run while rank 0 is at them. */
+static void test_leader_works_alone(void **state)
+{
+    (void)state;
+    struct way slow = {.folder = "slow", .no_graph = true, .leader_pauses = true};
+    char got[65];
+    train_whole(2, &slow, got);
+    assert_string_equal(through_host(), got);
+}
+
+/* The room that a bucket takes is part of what was reserved, and so of what a dry run says. */
+static void test_memory(void **state)
+{
+    (void)state;
+    struct way host = {.folder = "memory-host", .through_host = true, .notice = "=host", .wide = true},
+               device = {.folder = "memory", .wide = true};
+    char sha256[65];
+    train_whole(2, &host, sha256);
+    const int without = *memory;
+    train_whole(2, &device, sha256);
+    assert_true(without > 0);
+    assert_int_equal(*memory, without);
+}
+
 /* Of three ranks, the shares are of different sizes; buckets go out with the last of several micro-batches; an average
  * that targets ask is whole on every rank. */
 static void test_three_ranks(void **state)
@@ -359,7 +435,7 @@ static void test_rank_dies(void **state)
     assert_int_equal(exits[1], CUDA_HOST_ENDED);
     assert_int_equal(exits[0], FS_FAILED);
     expect_said("fewstep: rank 0: cuda: the exchange between the ranks (NCCL): another rank has not done its part for "
-                "0.05 s (FEWSTEP_NCCL_TIMEOUT)");
+                "1 s (FEWSTEP_NCCL_TIMEOUT)");
     test_ranks_run(2, train, &heard, exits, said, sizeof said);
     assert_int_equal(exits[1], CUDA_HOST_ENDED);
     assert_int_equal(exits[0], FS_FAILED);
@@ -411,7 +487,8 @@ static int open_experiment(void **state)
     must(fs_experiment_read(path, NULL, 0, NULL, 0, &experiment, &error), &error);
     must(fs_dataset_open(&experiment.runs[0].dataset, FS_SPLIT_TRAIN, &dataset, &error), &error);
     cuda_host_share();
-    allocations = cuda_host_shared_number();
+    allocations = cuda_host_shared_numbers();
+    memory = allocations + 1;
     return 0;
 }
 
@@ -426,10 +503,11 @@ static int close_experiment(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_operations),    cmocka_unit_test(test_misfits),
-        cmocka_unit_test(test_same_bits),     cmocka_unit_test(test_three_ranks),
-        cmocka_unit_test(test_not_joined),    cmocka_unit_test(test_rank_dies),
-        cmocka_unit_test(test_broken_device), cmocka_unit_test(test_fault_of_one_rank),
+        cmocka_unit_test(test_operations),         cmocka_unit_test(test_misfits),
+        cmocka_unit_test(test_same_bits),          cmocka_unit_test(test_three_ranks),
+        cmocka_unit_test(test_leader_works_alone), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_not_joined),         cmocka_unit_test(test_rank_dies),
+        cmocka_unit_test(test_broken_device),      cmocka_unit_test(test_fault_of_one_rank),
     };
     return cmocka_run_group_tests(tests, open_experiment, close_experiment);
 }

@@ -263,11 +263,29 @@ static void test_version_is_the_newest_of_the_changes(void **state)
     free(text);
 }
 
+/* What the sources read from the environment is in the man page, and nothing else of ours is. */
+static void test_environment(void **state)
+{
+    (void)state;
+    char said[4096];
+
+    assert_int_equal(
+        test_shell(said, sizeof(said),
+                   "sources=$(grep -rhoE 'FEWSTEP_[A-Z0-9_]+' harness kernels methods metrics --include='*.[ch]' "
+                   "--include='*.cu' --exclude=help.c | grep -vE '_(H|CUH)$' | sort -u); "
+                   "page=$(%s --help=man | sed -n 's/^[.]B \\(FEWSTEP_[A-Z0-9_]*\\)$/\\1/p' | sort -u); "
+                   "test -n \"$sources\" && test \"$sources\" = \"$page\" || { echo \"$sources\"; echo; echo "
+                   "\"$page\"; false; }",
+                   test_program()),
+        0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_front_page_is_short),
         cmocka_unit_test(test_links),
+        cmocka_unit_test(test_environment),
         cmocka_unit_test(test_commands),
         cmocka_unit_test(test_targets_of_make),
         cmocka_unit_test(test_tables_are_those_of_the_results),
