@@ -315,6 +315,21 @@ static fs_status choose_model(struct fs_bench *b, const char *model, int batch, 
     return FS_OK;
 }
 
+/* What is measured of the network as a whole, in both precisions. */
+static const struct {
+    const char *name;
+    fs_status (*measure)(struct fs_bench *b, enum fs_type precision, struct fs_error *error);
+} networks[] = {{"update", fs_bench_update}, {"tangent", fs_bench_tangent}, {"recompute", fs_bench_recompute}};
+
+static bool is_of_whole(const char *op)
+{
+    bool is = op != NULL && strcmp(op, LOADER) == 0;
+    for (size_t i = 0; op != NULL && i < sizeof networks / sizeof *networks; i++) {
+        is |= strcmp(op, networks[i].name) == 0;
+    }
+    return is;
+}
+
 static fs_status bench_model(struct fs_bench *b, const char *op, const char *model, int batch, struct fs_error *error)
 {
     FS_TRY(choose_model(b, model, batch, error));
@@ -322,42 +337,44 @@ static fs_status bench_model(struct fs_bench *b, const char *op, const char *mod
         FS_TRY(fs_bench_profile(b, FS_F32, error));
         return b->backend->native_bf16 ? fs_bench_profile(b, FS_BF16, error) : FS_OK;
     }
-    const bool update = op == NULL || strcmp(op, "update") == 0, loader = op != NULL && strcmp(op, LOADER) == 0;
-    if (loader || update) {
+    if (op == NULL || strcmp(op, LOADER) == 0) {
         FS_TRY(fs_bench_loader(b, error));
     }
-    if (loader) {
-        return FS_OK;
-    }
-    for (int half = 0; half < (b->on_device ? 2 : 1) && (op == NULL || !update); half++) {
+    for (int half = 0; half < (b->on_device ? 2 : 1) && !is_of_whole(op); half++) {
         b->type = half ? FS_BF16 : FS_F32;
         const fs_status status = bench_operations(b, op, error);
         b->type = FS_F32;
         FS_TRY(status);
     }
-    if (update) {
-        FS_TRY(fs_bench_network(b, FS_F32, error));
+    for (int half = 0; half < (b->backend->native_bf16 ? 2 : 1); half++) {
+        for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
+            if (op == NULL || strcmp(op, networks[i].name) == 0) {
+                FS_TRY(networks[i].measure(b, half ? FS_BF16 : FS_F32, error));
+            }
+        }
     }
-    return update && b->backend->native_bf16 ? fs_bench_network(b, FS_BF16, error) : FS_OK;
+    return FS_OK;
 }
 
 static fs_status check_operation(const char *op, struct fs_error *error)
 {
     char names[768] = "";
-    bool known = op == NULL || strcmp(op, "update") == 0 || strcmp(op, LOADER) == 0 ||
-                 strcmp(op, FS_BENCH_INCEPTION) == 0 || strcmp(op, FS_BENCH_REDUCTION) == 0;
+    bool known =
+        op == NULL || is_of_whole(op) || strcmp(op, FS_BENCH_INCEPTION) == 0 || strcmp(op, FS_BENCH_REDUCTION) == 0;
     for (int i = 0; fs_operation_at(i) != NULL; i++) {
         const char *name = fs_operation_at(i)->name;
         const size_t length = strlen(names);
         snprintf(names + length, sizeof names - length, "%s, ", name);
         known = known || strncmp(name, op, strlen(op)) == 0 || strncmp(name, op, strlen(name)) == 0;
     }
-    return known ? FS_OK
-                 : fs_fail(error, FS_USAGE,
-                           "bench: no operation '%s'; there are %supdate for the whole model, " LOADER
-                           " for an update and its data, " FS_BENCH_INCEPTION ", " FS_BENCH_REDUCTION
-                           " between ranks, fd, and metrics",
-                           op, names);
+    return known
+               ? FS_OK
+               : fs_fail(
+                     error, FS_USAGE,
+                     "bench: no operation '%s'; there are %supdate, tangent and recompute for the whole model, " LOADER
+                     " for an update and its data, " FS_BENCH_INCEPTION ", " FS_BENCH_REDUCTION
+                     " between ranks, fd, and metrics",
+                     op, names);
 }
 
 static fs_status measure_peaks(struct fs_bench *b, struct fs_error *error)

@@ -92,52 +92,62 @@ static void print_memory(struct fs_bench *b, const char *work, bool half, double
     }
 }
 
-/* An update whose blocks are passed forward again (train.recompute: blocks): as many FLOPs by our count, more of work,
- * less memory. */
-static fs_status time_recompute(struct fs_bench *b, enum fs_type precision, struct fs_error *error)
-{
-    struct fs_bench_network network;
-    const bool half = precision == FS_BF16;
-    const size_t start = b->on_device ? b->backend->available(b->backend) : 0;
-    fs_memory_peak_reset();
-    fs_status status = fs_bench_network_create(b, &network, precision, FS_PASS_BACKWARD | FS_PASS_RECOMPUTE, error);
-    if (status == FS_OK) {
-        const double flops = 3 * b->batch * fs_dit_sizes(network.dit).forward_flops;
-        time_network(b, &network, half ? "update, recompute bf16" : "update, recompute", flops,
-                     fs_bench_network_update);
-        print_memory(b, "update, recompute", half, memory_used(b, start));
-    }
-    fs_bench_network_free(b, &network);
-    return status;
-}
+typedef void time_parts(struct fs_bench *b, struct fs_bench_network *n, bool half);
 
-fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs_error *error)
+/* Makes a network for `passes`, times its parts and says what memory that took. */
+static fs_status time_passes(struct fs_bench *b, enum fs_type precision, unsigned passes, time_parts *parts,
+                             const char *work, struct fs_error *error)
 {
     struct fs_bench_network network;
     const bool half = precision == FS_BF16;
     const size_t start = b->on_device ? b->backend->available(b->backend) : 0;
     fs_memory_peak_reset();
     b->type = precision;
-    fs_status status = fs_bench_network_create(b, &network, precision, FS_PASS_BACKWARD | FS_PASS_TANGENT, error);
+    fs_status status = fs_bench_network_create(b, &network, precision, passes, error);
     if (status == FS_OK) {
-        const double forward = b->batch * fs_dit_sizes(network.dit).forward_flops;
-        time_network(b, &network, half ? "sampling bf16" : "sampling", forward, one_forward);
-        time_tangent(b, &network, half);
-        time_network(b, &network, half ? "update bf16" : "update", 3 * forward, fs_bench_network_update);
-        if (b->error.status != FS_OK) {
-            *error = b->error;
-            status = error->status;
-        }
+        parts(b, &network, half);
+        status = b->error.status;
+        *error = status == FS_OK ? *error : b->error;
     }
     if (status == FS_OK) {
-        print_memory(b, "all of these", half, memory_used(b, start));
+        print_memory(b, work, half, memory_used(b, start));
     }
     fs_bench_network_free(b, &network);
-    if (status == FS_OK) {
-        status = time_recompute(b, precision, error);
-    }
     b->type = FS_F32;
     return status;
+}
+
+static double forward_flops(const struct fs_bench *b, const struct fs_bench_network *n)
+{
+    return b->batch * fs_dit_sizes(n->dit).forward_flops;
+}
+
+static void update_parts(struct fs_bench *b, struct fs_bench_network *n, bool half)
+{
+    time_network(b, n, half ? "sampling bf16" : "sampling", forward_flops(b, n), one_forward);
+    time_network(b, n, half ? "update bf16" : "update", 3 * forward_flops(b, n), fs_bench_network_update);
+}
+
+fs_status fs_bench_update(struct fs_bench *b, enum fs_type precision, struct fs_error *error)
+{
+    return time_passes(b, precision, FS_PASS_BACKWARD, update_parts, "update", error);
+}
+
+fs_status fs_bench_tangent(struct fs_bench *b, enum fs_type precision, struct fs_error *error)
+{
+    return time_passes(b, precision, FS_PASS_BACKWARD | FS_PASS_TANGENT, time_tangent, "tangent", error);
+}
+
+/* As many FLOPs by our count, more of work, less memory. */
+static void recompute_parts(struct fs_bench *b, struct fs_bench_network *n, bool half)
+{
+    time_network(b, n, half ? "update, recompute bf16" : "update, recompute", 3 * forward_flops(b, n),
+                 fs_bench_network_update);
+}
+
+fs_status fs_bench_recompute(struct fs_bench *b, enum fs_type precision, struct fs_error *error)
+{
+    return time_passes(b, precision, FS_PASS_BACKWARD | FS_PASS_RECOMPUTE, recompute_parts, "update, recompute", error);
 }
 
 /* --- an update and its data --- */

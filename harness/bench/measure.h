@@ -37,9 +37,11 @@ void fs_bench_release(struct fs_bench *b);
 /* Waits for what was asked of the backend; a fault goes to b->error. */
 void fs_bench_settle(struct fs_bench *b);
 
-/* bench_network.c: an update, a sampling forward and a tangent of b's model; features of `batch` (0: as many as suit)
- * pictures. */
-fs_status fs_bench_network(struct fs_bench *b, enum fs_type precision, struct fs_error *error);
+/* bench_network.c: of b's model, each with the memory that it takes: an update and a sampling forward; the network's
+ * value and tangent; an update whose blocks are passed forward again (train.recompute: blocks). */
+fs_status fs_bench_update(struct fs_bench *b, enum fs_type precision, struct fs_error *error);
+fs_status fs_bench_tangent(struct fs_bench *b, enum fs_type precision, struct fs_error *error);
+fs_status fs_bench_recompute(struct fs_bench *b, enum fs_type precision, struct fs_error *error);
 /* A whole update whose rows a loader brings, from memory, from a folder of pictures and from latents by turns: what
  * each takes, and how much more than from memory. */
 fs_status fs_bench_loader(struct fs_bench *b, struct fs_error *error);
@@ -48,6 +50,7 @@ fs_status fs_bench_loader(struct fs_bench *b, struct fs_error *error);
 fs_status fs_bench_profile(struct fs_bench *b, enum fs_type precision, struct fs_error *error);
 /* bench_reduction.c: all ranks; what gradients of b's model cost between them, against the memory's bandwidth. */
 fs_status fs_bench_reduction(struct fs_bench *b, struct fs_comm *comm, struct fs_error *error);
+/* Features of `batch` (0: as many as suit) pictures. */
 fs_status fs_bench_inception(struct fs_bench *b, int batch, struct fs_error *error);
 
 /* bench_data.c: made-up data of b's shape. */

@@ -15,8 +15,9 @@ static fs_status bench_command(struct fs_comm *comm, int argc, char **argv, stru
     int count;
     const struct fs_flag flags[] = {
         {"--op", FS_FLAG_TEXT, &op, "NAME",
-         "only operations whose name begins so; update: whole updates; loader: an update fed from memory and from a\n"
-         "                           folder of pictures; inception-v3: its features; reduction: what gradients cost "
+         "only operations whose name begins so; update, tangent, recompute: the whole network;\n"
+         "                           loader: an update fed from memory and from a folder of pictures; inception-v3: "
+         "its features; reduction: what gradients cost "
          "between\n"
          "                           the ranks of mpirun or srun;\n"
          "                           fd: one from two 2048-d statistics; metrics: all, from 50 000 × 2048 features"},

@@ -51,6 +51,28 @@ static void test_bench_of_a_model(void **state)
     test_program_refuses(2, "bench --op nope", "there are fill, copy, linear_forward");
 }
 
+/* A part of the network says what memory it takes, and stands alone. An update holds five buffers as large as the
+ * weights, so a copy of these on the way to them would show: dit-s/4, of 33 million. */
+static void test_bench_of_a_part(void **state)
+{
+    (void)state;
+    const double buffer = 4.0 * 32.9e6 / (1 << 20);
+    double mib[2];
+    const char *const parts[] = {"update", "recompute"}, *const lines[] = {"update: ", "update, recompute: "};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(test_shell(text, sizeof text,
+                                    "FEWSTEP_CPU=avx2 OMP_NUM_THREADS=1 %s bench --op %s --model dit-s/4 --batch 1",
+                                    test_program(), parts[i]),
+                         0);
+        assert_int_equal(count_of("tangent") + count_of("loader"), 0);
+        const char *line = strstr(text, lines[i]);
+        assert_non_null(line);
+        assert_int_equal(sscanf(line + strlen(lines[i]), "peak resident set %lf MiB", &mib[i]), 1);
+        assert_in_range((int)mib[i], (int)(5 * buffer), (int)(5.8 * buffer));
+    }
+    assert_true(mib[1] < mib[0]);
+}
+
 static void test_doctor(void **state)
 {
     (void)state;
@@ -67,6 +89,6 @@ int main(int argc, char **argv)
     (void)argc;
     test_program_find(argv[0]);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_bench), cmocka_unit_test(test_bench_of_a_model),
-                                       cmocka_unit_test(test_doctor)};
+                                       cmocka_unit_test(test_bench_of_a_part), cmocka_unit_test(test_doctor)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
