@@ -223,7 +223,7 @@ PYTHON ?= python3
 BENCH_PEERS ?=
 .PHONY: bench-peers
 bench-peers: all ## this program beside PyTorch on the CPU, by turns: one table (BENCH_PEERS="--models dit-xs/4 --rounds 1": less)
-	$(PYTHON) harness/bench_peers.py $(PROGRAM) $(BENCH_PEERS)
+	$(PYTHON) harness/bench_peers.py $(PROGRAM) --log $(BUILD)/bench-peers.jsonl $(BENCH_PEERS)
 results: all ## results/ from out/fewstep.db: the compact database, the tables and the grids
 	sh harness/results.sh $(PROGRAM)
 

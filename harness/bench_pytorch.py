@@ -82,18 +82,18 @@ class Network(nn.Module):
         return out.view(-1, across, across, n, n, self.channels).transpose(2, 3).reshape(x.shape)
 
 
-def best_time(action, device, seconds=2):
-    """Seconds: the best of some runs for about `seconds`."""
+def best_time(action, device, seconds=2, warm=3, least=4):
+    """Seconds: the best of some runs for about `seconds`, `least` of them or more, after `warm` that do not count."""
 
     def run():
         action()
         if device == "cuda":
             torch.cuda.synchronize()
 
-    for _ in range(3):
+    for _ in range(warm):
         run()
     best, start, runs = math.inf, time.perf_counter(), 0
-    while runs < 4 or (time.perf_counter() - start < seconds and runs < 100):
+    while runs < least or (time.perf_counter() - start < seconds and runs < 100):
         before = time.perf_counter()
         run()
         best, runs = min(best, time.perf_counter() - before), runs + 1
