@@ -116,18 +116,30 @@ const char *fs_page_name(const struct fs_result_section *section, const struct f
 
 /* --- reading --- */
 
-static fs_status add_numbers(struct fs_page *page, const struct fs_result_section *section, struct fs_error *error)
+static fs_status add_row(struct fs_page *page, const struct fs_result_section *section, const struct fs_result_row *row,
+                         struct fs_error *error)
 {
     char what[FS_PAGE_WHAT], label[FS_PAGE_NAME];
     int number;
 
+    for (int c = 0; c < row->cell_count; c++) {
+        snprintf(what, sizeof(what), "%s, %" PRId64 " step%s", fs_page_label(row, label), row->cells[c].steps,
+                 row->cells[c].steps == 1 ? "" : "s");
+        FS_TRY(fs_page_add_number(page, section, &row->cells[c], what, &number, error));
+    }
+    return FS_OK;
+}
+
+static fs_status add_numbers(struct fs_page *page, const struct fs_result_section *section, struct fs_error *error)
+{
+    char what[FS_PAGE_WHAT];
+    int number;
+
     for (int r = 0; r < section->row_count; r++) {
-        const struct fs_result_row *row = &section->rows[r];
-        for (int c = 0; c < row->cell_count; c++) {
-            snprintf(what, sizeof(what), "%s, %" PRId64 " step%s", fs_page_label(row, label), row->cells[c].steps,
-                     row->cells[c].steps == 1 ? "" : "s");
-            FS_TRY(fs_page_add_number(page, section, &row->cells[c], what, &number, error));
-        }
+        FS_TRY(add_row(page, section, &section->rows[r], error));
+    }
+    for (int r = 0; r < section->exact_count; r++) {
+        FS_TRY(add_row(page, section, &section->exact[r], error));
     }
     snprintf(what, sizeof(what), "data: %s split", section->data_split);
     return section->data ? fs_page_add_number(page, section, section->data, what, &number, error) : FS_OK;

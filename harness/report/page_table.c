@@ -31,18 +31,28 @@ static struct signs find_signs(const struct fs_result_section *section)
     return signs;
 }
 
-static void print_cell(const struct fs_page *page, const struct fs_result_cell *cell, int seeds, FILE *out)
+static void print_step_count(int64_t steps, FILE *out)
+{
+    fs_html(out, "%ld step%s", (long)steps, steps == 1 ? "" : "s");
+}
+
+/* `steps`: the cell's column, which a narrow screen says in the cell. */
+static void print_cell(const struct fs_page *page, const struct fs_result_cell *cell, int64_t steps, int seeds,
+                       FILE *out)
 {
     static const char *const begins[] = {"", "<b>", "<u>"}, *const ends[] = {"", "</b>", "</u>"};
     char value[FS_NUMBER_TEXT], low[FS_NUMBER_TEXT], high[FS_NUMBER_TEXT];
 
+    fputs("<td data-column=\"", out);
+    print_step_count(steps, out);
+    fputs("\">", out);
     if (!cell) {
-        fs_html(out, "<td>" FS_NO_VALUE);
+        fs_html(out, FS_NO_VALUE);
         return;
     }
     const bool outside = cell->use == FS_CELL_OUTSIDE;
     fs_three_digits(cell->mean, value);
-    fs_html(out, "<td><a class=number href=\"#n%d\">%s", fs_page_place(page, cell), outside ? "(" : "");
+    fs_html(out, "<a class=number href=\"#n%d\">%s", fs_page_place(page, cell), outside ? "(" : "");
     fputs(begins[cell->order], out);
     fs_html(out, "%s", value);
     fputs(ends[cell->order], out);
@@ -65,10 +75,13 @@ static void print_heading(const struct fs_result_section *section, FILE *out)
 {
     fs_html(out, "<thead><tr><th scope=col>method");
     for (int i = 0; i < section->step_count; i++) {
-        fs_html(out, "<th scope=col>%ld step%s", (long)section->steps[i], section->steps[i] == 1 ? "" : "s");
+        fputs("<th scope=col>", out);
+        print_step_count(section->steps[i], out);
     }
     fs_html(out, "<th scope=col>updates<th scope=col>TFLOP<tbody>\n");
 }
+
+#define NO_TRAINING "<td data-column=updates>" FS_NO_VALUE "<td data-column=TFLOP>" FS_NO_VALUE "\n"
 
 static void print_rows(const struct fs_page *page, const struct fs_result_section *section, int seeds, FILE *out)
 {
@@ -78,17 +91,24 @@ static void print_rows(const struct fs_page *page, const struct fs_result_sectio
         const struct fs_result_row *row = &section->rows[r];
         fs_html(out, "<tr><th scope=row>%s", fs_page_name(section, row, name));
         for (int i = 0; i < section->step_count; i++) {
-            print_cell(page, fs_result_cell_at(row, section->steps[i]), seeds, out);
+            print_cell(page, fs_result_cell_at(row, section->steps[i]), section->steps[i], seeds, out);
         }
         fs_three_digits(row->cells->scores->flops * 1e-12, work);
-        fs_html(out, "<td>%ld<td>%s\n", (long)row->cells->scores->updates, work);
+        fs_html(out, "<td data-column=updates>%ld<td data-column=TFLOP>%s\n", (long)row->cells->scores->updates, work);
+    }
+    for (int r = 0; r < section->exact_count; r++) { /* nothing was trained for it */
+        fs_html(out, "<tr class=data><th scope=row>%s", section->exact[r].name);
+        for (int i = 0; i < section->step_count; i++) {
+            print_cell(page, fs_result_cell_at(&section->exact[r], section->steps[i]), section->steps[i], seeds, out);
+        }
+        fs_html(out, NO_TRAINING);
     }
     if (section->data) {
         fs_html(out, "<tr class=data><th scope=row>data: %s split", section->data_split);
         for (int i = 0; i < section->step_count; i++) {
-            print_cell(page, section->data, seeds, out);
+            print_cell(page, section->data, section->steps[i], seeds, out);
         }
-        fs_html(out, "<td>" FS_NO_VALUE "<td>" FS_NO_VALUE "\n");
+        fs_html(out, NO_TRAINING);
     }
 }
 
@@ -116,6 +136,10 @@ static void print_notes(const struct fs_result_section *section, const struct si
     }
     if (signs->unknown) {
         fs_html(out, " Some runs have no parentheses because this build cannot read their configuration.");
+    }
+    if (section->exact_count) {
+        fs_html(out, " Exact velocity: what flow matching would draw if it had learned its training set perfectly: in "
+                     "one step its mean picture, with labels that of each; no network.");
     }
     for (int i = 0; i < section->remark_count; i++) {
         fs_html(out, " %s.", section->remarks[i]);

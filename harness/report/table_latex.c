@@ -74,6 +74,19 @@ static void print_cell(const struct fs_result_section *section, const struct fs_
     }
 }
 
+static void print_row(const struct fs_result_section *section, const struct fs_result_row *row, int names, FILE *stream)
+{
+    print_row_name(row, names, stream);
+    for (int i = 0; i < section->step_count; i++) {
+        const struct fs_result_cell *cell = fs_result_cell_at(row, section->steps[i]);
+        fputs(cell ? " & " : " & " NO_VALUE, stream);
+        if (cell) {
+            print_cell(section, cell, stream);
+        }
+    }
+    fputs(ROW_END, stream);
+}
+
 static void print_data(const struct fs_result_section *section, int names, FILE *stream)
 {
     char value[FS_NUMBER_TEXT];
@@ -105,15 +118,13 @@ static void print_scores(const struct fs_results *results, const struct fs_resul
     }
     fputs(ROW_END "\\midrule\n", stream);
     for (int r = 0; r < section->row_count; r++) {
-        print_row_name(&section->rows[r], names, stream);
-        for (int i = 0; i < steps; i++) {
-            const struct fs_result_cell *cell = fs_result_cell_at(&section->rows[r], section->steps[i]);
-            fputs(cell ? " & " : " & " NO_VALUE, stream);
-            if (cell) {
-                print_cell(section, cell, stream);
-            }
-        }
-        fputs(ROW_END, stream);
+        print_row(section, &section->rows[r], names, stream);
+    }
+    if (section->exact_count) {
+        fputs("\\midrule\n", stream);
+    }
+    for (int r = 0; r < section->exact_count; r++) {
+        print_row(section, &section->exact[r], names, stream);
     }
     if (section->data) {
         print_data(section, names, stream);
@@ -173,6 +184,11 @@ static void print_caption(const struct fs_results *results, const struct fs_resu
                 section->seeds, FS_RESULT_ALPHA);
     } else {
         fputs(". One seed: differences cannot be told from noise, so nothing is marked as best", stream);
+    }
+    if (section->exact_count) {
+        fputs(". Exact velocity: what flow matching would draw if it had learned its training set perfectly, in one "
+              "step its mean picture",
+              stream);
     }
     for (int i = 0; i < section->remark_count; i++) {
         fputs(". ", stream);

@@ -15,6 +15,7 @@
 #include "harness/data/png.h"
 #include "metrics/gaussian.h"
 #include "tests/support/folder.h"
+#include "tests/support/shell.h"
 #include "tests/support/pictures.h"
 #include "tests/support/program.h"
 
@@ -126,6 +127,15 @@ static void the_exact_velocity_is_a_row(void **state)
     snprintf(arguments, sizeof arguments, "table --format csv --out %s >&2", out);
     assert_int_equal(test_program_run("", arguments, said, sizeof said), 0);
     assert_non_null(strstr(said, ",exact,2,"));
+    snprintf(arguments, sizeof arguments, "table --format latex --out %s >&2", out);
+    assert_int_equal(test_program_run("", arguments, said, sizeof said), 0);
+    assert_non_null(strstr(said, "\nExact velocity, 2 labels & "));
+    assert_int_equal(
+        test_shell(said, sizeof said,
+                   "%s report --out %s -o %s/page.html 2>&1 && grep -o '<th scope=row>Exact[^/]*' %s/page.html",
+                   test_program(), out, out, out),
+        0);
+    assert_non_null(strstr(said, "<th scope=row>Exact velocity, 2 labels<td data-column=\"2 steps\"><a class=number"));
 }
 
 /* The training pictures as files of their own. */
