@@ -1,9 +1,10 @@
 #!/bin/sh
-# An experiment, no part of make test: kill -9 at random of one rank, of rank 0 or of all, in training, in a write, in
-# scoring; after each the same command goes on, and what comes of it has the bytes of a command that nobody disturbed.
-# Usage: kills.sh [COUNT [SEED [PROGRAM]]] (20, 1, build/fewstep), from the repository's root, with mpirun.
+# An experiment, no part of make test: kill -9 at random of one rank, of rank 0 or of all, in training, while the
+# thread writes a checkpoint (which a slower fsync makes long), in scoring; after each the same command goes on, and what comes of it has the bytes of a command that nobody disturbed.
+# Usage: kills.sh [COUNT [SEED [PROGRAM [MOMENT]]]] (20, 1, build/fewstep; 0, 1 or 2: only in training, in a write, in
+# scoring), from the repository's root, with mpirun.
 set -eu
-count=${1:-20} seed=${2:-1} program=${3:-build/fewstep}
+count=${1:-20} seed=${2:-1} program=${3:-build/fewstep} only=${4:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
@@ -23,6 +24,27 @@ matrix:
 evaluate: {steps: [1, 8], samples: 400, metrics: [fd]}
 device: cpu
 YAML
+
+# A disk that takes its time with checkpoints, so that a kill comes in the midst of one.
+cat >"$work/slow.c" <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int fsync(int fd)
+{
+    char link[64], path[4096] = "";
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    const ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length > 0 && strstr(path, "/checkpoint-")) {
+        usleep(300000);
+    }
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
+}
+C
+"${CC:-cc}" -shared -fPIC -o "$work/slow.so" "$work/slow.c" -ldl
 
 # The next number below $1: one sequence from the seed.
 drawn=0
@@ -49,7 +71,8 @@ results() # what must be the same: the bytes of every run's last checkpoint, and
     sqlite3 "$1/fewstep.db" "SELECT score_hash, steps, printf('%!.17g', value) FROM scores ORDER BY score_hash"
 }
 
-begin() { mpirun --oversubscribe -n 2 "$program" run "$work/kills.yaml" --out "$1" --quiet >"$work/log" 2>&1; }
+slow='' # "-x LD_PRELOAD=…": by the slow disk
+begin() { mpirun --oversubscribe $slow -n 2 "$program" run "$work/kills.yaml" --out "$1" --quiet >"$work/log" 2>&1; }
 checkpoints() { find "$1/runs" -name "$2" 2>/dev/null | wc -l; }
 # Waits, at most 20 s, until `$1` says yes or the command has ended.
 await()
@@ -64,7 +87,7 @@ await()
 begin "$work/whole" || { cat "$work/log" >&2; exit 1; }
 results "$work/whole" >"$work/wanted"
 
-killed=0 folder=1 wrong=0 finished=0 tally=''
+killed=0 caught=0 folder=1 wrong=0 finished=0 tally=''
 compare() # a folder whose command has come to its end
 {
     finished=$((finished + 1))
@@ -73,9 +96,11 @@ compare() # a folder whose command has come to its end
 }
 while [ "$killed" -lt "$count" ]; do
     out=$work/$folder
+    draw 3; moment=${only:-$number}
+    slow=''
+    [ "$moment" -ne 1 ] || slow="-x LD_PRELOAD=$work/slow.so"
     begin "$out" &
     launcher=$!
-    draw 3; moment=$number
     draw 3; victim=$number
     draw 40; later=$(awk -v n="$number" 'BEGIN { print n / 100 }')
     finals=$(checkpoints "$out" 'checkpoint-[13][05].safetensors')
@@ -99,9 +124,11 @@ while [ "$killed" -lt "$count" ]; do
         folder=$((folder + 1))
     fi
     await '[ -z "$(ranks "$out")" ]'
+    [ "$(checkpoints "$out" 'checkpoint-*.tmp')" -eq 0 ] || caught=$((caught + 1))
     [ -z "$(ranks "$out")" ] || { echo "kills: processes are left" >&2; exit 1; }
 done
+slow=''
 begin "$out" && compare "$out"
 printf '%s' "$tally" | sort | uniq -c
-echo "$killed kills, $finished commands came to their end, $wrong with other bytes"
+echo "$killed kills, $caught of them left a checkpoint half written, $finished commands came to their end, $wrong with other bytes"
 [ "$wrong" -eq 0 ]

@@ -89,6 +89,16 @@ static fs_status unknown_command(const char *name, struct fs_error *error)
 /* Whose work several processes may share. */
 static fs_command *const by_ranks[] = {fs_command_run, fs_command_eval, fs_command_encode, fs_command_bench};
 
+/* What all ranks have to say is said once, before the launcher ends all. */
+static fs_status leave_to_rank_0(struct fs_error *error)
+{
+    if (fs_launcher_find(getenv).rank > 0) {
+        error->text[0] = '\0';
+        sleep(1);
+    }
+    return error->status;
+}
+
 /* N processes that each do the whole of a command would be in each other's way. */
 static fs_status check_ranks(const struct entry *entry, struct fs_error *error)
 {
@@ -101,11 +111,7 @@ static fs_status check_ranks(const struct entry *entry, struct fs_error *error)
         return FS_OK;
     }
     fs_fail(error, FS_USAGE, "fewstep %s is done by one process: start it without %s", entry->name, launcher.name);
-    if (launcher.rank > 0) {
-        error->text[0] = '\0';
-        sleep(1); /* rank 0 says it, before the launcher ends all */
-    }
-    return error->status;
+    return leave_to_rank_0(error);
 }
 
 /* OpenMP's threads wait by spinning unless the environment says otherwise before the program starts. With any other
@@ -197,5 +203,6 @@ int main(int argc, char **argv)
             return finish(status, plain, &error);
         }
     }
-    return finish(unknown_command(argv[1], &error), plain, &error);
+    unknown_command(argv[1], &error);
+    return finish(leave_to_rank_0(&error), plain, &error);
 }

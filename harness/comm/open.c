@@ -85,11 +85,14 @@ static fs_status open_ranks(const struct fs_launcher *launcher, struct fs_comm *
 fs_status fs_comm_open(struct fs_comm **comm, struct fs_error *error)
 {
     const struct fs_launcher launcher = fs_launcher_find(getenv);
+    const char *wanted = getenv("FEWSTEP_RANKS");
     *comm = fs_comm_single();
     if (launcher.size == 1) {
         return FS_OK;
     }
-    const fs_status status = open_ranks(&launcher, comm, error);
+    const fs_status status = wanted && *wanted
+                                 ? fs_fail(error, FS_USAGE, "FEWSTEP_RANKS=%s: expected single, or nothing", wanted)
+                                 : open_ranks(&launcher, comm, error);
     if (status == FS_OK) {
         return FS_OK;
     }

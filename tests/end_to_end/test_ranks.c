@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,6 +223,46 @@ static void a_killed_rank_ends_all_and_they_go_on(void **state)
     assert_true(distance("two", "killed") == 0);
 }
 
+/* Nobody else writes to the database from here on; to be closed. */
+static sqlite3 *lock_database(const char *out)
+{
+    char path[600];
+    sqlite3 *database;
+    snprintf(path, sizeof path, "%s/fewstep.db", test_path(out));
+    assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
+    sqlite3_busy_timeout(database, 20000);
+    assert_int_equal(sqlite3_exec(database, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    return database;
+}
+
+/* While rank 0 works alone, here at a database that lets nobody in, the others wait; one that dies then, or rank 0, is
+ * named by mpirun and ends all. */
+static void a_rank_dies_while_rank_0_works_alone(void **state)
+{
+    (void)state;
+    NEEDS_MPIRUN();
+    for (int rank = 1; rank >= 0; rank--) {
+        char path[600], line[128];
+        const pid_t launcher = start(2, "alone", "");
+        wait_for_a_checkpoint("alone");
+        sqlite3 *database = lock_database("alone");
+        test_sleep(0.5);
+        const pid_t victim = find_rank("alone", rank);
+        assert_true(victim > 0);
+        kill(victim, SIGKILL);
+        assert_int_not_equal(test_program_wait(launcher), 0);
+        nobody_is_left("alone");
+        sqlite3_close(database);
+        snprintf(path, sizeof path, "%s.log", test_path("alone"));
+        snprintf(line, sizeof line, "process rank %d with PID", rank);
+        assert_int_equal(test_shell(text, sizeof text, "grep -A 1 '%s' %s", line, path), 0);
+        assert_non_null(strstr(text, "signal 9"));
+    }
+    must_run(2, "alone", "");
+    test_program_same_results(test_path("two"), test_path("alone"));
+    assert_true(distance("two", "alone") == 0);
+}
+
 /* A signal that one rank gets stops all at a checkpoint; three go on where two were, and one where three were. */
 static void a_signal_to_one_rank_stops_all(void **state)
 {
@@ -274,6 +315,11 @@ static void without_the_module_one_line_says_so(void **state)
     says_one_line(test_shell(text, sizeof text, "mpirun --oversubscribe -n 2 %s table --out %s", test_program(),
                              test_path("one")),
                   "fewstep table is done by one process");
+    says_one_line(test_shell(text, sizeof text, "mpirun --oversubscribe -n 2 %s tabel", test_program()),
+                  "did you mean table?");
+    says_one_line(test_shell(text, sizeof text, "FEWSTEP_RANKS=alone mpirun --oversubscribe -n 2 %s run %s",
+                             test_program(), experiment),
+                  "FEWSTEP_RANKS=alone: expected single");
 }
 
 static void other_programs_and_other_data_are_refused(void **state)
@@ -386,6 +432,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(scores_are_those_of_one_process),
         cmocka_unit_test(a_sharded_optimiser_has_the_same_bits),
         cmocka_unit_test(a_killed_rank_ends_all_and_they_go_on),
+        cmocka_unit_test(a_rank_dies_while_rank_0_works_alone),
         cmocka_unit_test(a_signal_to_one_rank_stops_all),
         cmocka_unit_test(a_job_script_runs_all_and_joins_them),
         cmocka_unit_test(without_the_module_one_line_says_so),

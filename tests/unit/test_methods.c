@@ -168,7 +168,7 @@ static void ranks_move_no_bit(void **state)
     for_every_phase(check_ranks);
 }
 
-/* Each process gets its share of every group, to a row. */
+/* Each process gets its share of every group, to a row, and of the whole batch, to a row. */
 static void groups_are_dealt_evenly(void **state)
 {
     (void)state;
@@ -184,12 +184,19 @@ static void groups_are_dealt_evenly(void **state)
             sum += counts[g];
         }
         assert_int_equal(sum, BATCH);
-        for (int rank = 0; rank < 3; rank++) {
-            const struct fs_comm comm = {.rank = rank, .size = 3};
-            const struct fs_dealt_rows dealt = fs_deal_rows(&comm, method, &mock.setup);
-            for (int g = 0; g < groups; g++) {
-                assert_in_range(dealt.groups[g].count, counts[g] / 3, (counts[g] + 2) / 3);
+        for (int ranks = 1; ranks <= BATCH; ranks++) {
+            int next[FS_ROW_GROUPS_MAX] = {0};
+            for (int rank = 0; rank < ranks; rank++) {
+                const struct fs_comm comm = {.rank = rank, .size = ranks};
+                const struct fs_dealt_rows dealt = fs_deal_rows(&comm, method, &mock.setup);
+                assert_in_range(dealt.rows, BATCH / ranks, (BATCH + ranks - 1) / ranks);
+                for (int g = 0, begin = 0; g < groups; begin += counts[g++]) {
+                    assert_in_range(dealt.groups[g].count, counts[g] / ranks, (counts[g] + ranks - 1) / ranks);
+                    assert_int_equal(dealt.groups[g].global, begin + next[g]);
+                    next[g] += dealt.groups[g].count;
+                }
             }
+            assert_memory_equal(next, counts, (size_t)groups * sizeof *counts);
         }
         fs_mock_destroy(&mock);
     }
