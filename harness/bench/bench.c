@@ -409,13 +409,14 @@ static fs_status bench_all(struct fs_bench *b, const struct fs_bench_request *re
     return FS_OK;
 }
 
-/* All ranks; each measures while the others do, and rank 0 prints. */
+/* All ranks. The peak is rank 0's alone, for which it is bound to the first CPU, where others would be, too; copies and
+ * what lies between the ranks are measured on all at once, and rank 0 prints. */
 static fs_status bench_ranks(struct fs_bench *b, const struct fs_bench_request *request, struct fs_error *error)
 {
     struct fs_comm *comm = request->comm;
     const char *const models[] = {request->model != NULL ? request->model : "dit-xs/4", "dit-b/2"};
     const bool tells = comm->rank == 0;
-    FS_TRY(fs_comm_agree(comm, measure_peaks(b, error), error));
+    FS_TRY(fs_comm_agree(comm, tells ? measure_peaks(b, error) : FS_OK, error));
     FS_TRY(fs_comm_agree(comm, measure_copy(b, error), error));
     if (tells) {
         print_head(b);
@@ -424,9 +425,8 @@ static fs_status bench_ranks(struct fs_bench *b, const struct fs_bench_request *
         FS_TRY(fs_comm_agree(comm, choose_model(b, models[i], request->batch, error), error));
         FS_TRY(fs_bench_reduction(b, comm, error));
     }
-    const double after = b->on_device ? 0 : fs_cpu_peak_flops(b->backend);
     if (tells && !b->on_device) {
-        print_end(b, after);
+        print_end(b, fs_cpu_peak_flops(b->backend));
     }
     return FS_OK;
 }

@@ -107,6 +107,23 @@ static void scores_are_those_of_one_process(void **state)
     test_program_query(test_path("scored-one"), sql, scores[0], sizeof scores[0]);
     test_program_query(test_path("scored"), sql, scores[1], sizeof scores[1]);
     assert_string_equal(scores[0], scores[1]);
+    assert_true(strlen(scores[0]) > 100);
+    /* eval, too */
+    static const char *const eval_sql = "SELECT metric, steps, samples, value FROM scores WHERE samples = 139 AND "
+                                        "run IS NOT NULL ORDER BY metric, steps";
+    char run_id[128];
+    test_program_query(test_path("scored"), "SELECT id FROM runs WHERE method = 'shortcut'", run_id, sizeof run_id);
+    run_id[12] = '\0';
+    static const char *const outs[] = {"scored-one", "scored"};
+    for (int i = 0; i < 2; i++) {
+        if (test_mpirun(3 * i, text, sizeof text, "eval %s --steps 2,8 --samples 139 --out %s", run_id,
+                        test_path(outs[i])) != 0) {
+            fail_msg("%s", text);
+        }
+        test_program_query(test_path(outs[i]), eval_sql, scores[i], sizeof scores[i]);
+    }
+    assert_string_equal(scores[0], scores[1]);
+    assert_non_null(strstr(scores[0], "fd 8 139 "));
 }
 
 static void a_sharded_optimiser_has_the_same_bits(void **state)
