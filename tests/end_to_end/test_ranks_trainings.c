@@ -99,6 +99,38 @@ static void encoded_latents_have_the_same_bytes(void **state)
     assert_int_equal(test_shell(text, sizeof text, "cd %s && diff -r latents shared", test_folder()), 0);
 }
 
+/* A signal that mpirun passes on, or that one rank gets, keeps the rows that are made; a kill ends all. The same
+ * command ends with the same bytes. */
+static void a_stopped_encoding_goes_on(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *signal, *whom;
+        int status;
+    } stops[] = {{"USR1", "$job", 5},
+                 {"USR1", "$(sed 's/ $//; s/.* //' /proc/$job/task/$job/children)", 5},
+                 {"KILL", "$(sed 's/ $//; s/.* //' /proc/$job/task/$job/children)", 137}};
+    int stopped = 0;
+    NEEDS_MPIRUN();
+    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
+        const int status = test_shell(
+            text, sizeof text,
+            "rm -rf %s; mpirun --oversubscribe -n 2 %s encode %s --kind idx --vae %s -o %s --pictures-per-file 20 "
+            "--extractor fashion-cnn --device cpu --quiet & job=$!; "
+            "until test $(ls %s/*.part 2>/dev/null | wc -l) = 2; do kill -0 $job || break; sleep 0.01; done; "
+            "kill -%s %s; wait $job",
+            test_path("shared"), test_program(), test_path("few"), weights, test_path("shared"), test_path("shared"),
+            stops[i].signal, stops[i].whom);
+        if (status != stops[i].status && status != 0) { /* or it was too late */
+            fail_msg("%s to %s: status %d: %s", stops[i].signal, stops[i].whom, status, text);
+        }
+        stopped += status != 0;
+        encode(2, "shared", "");
+        assert_int_equal(test_shell(text, sizeof text, "cd %s && diff -r latents shared", test_folder()), 0);
+    }
+    assert_true(stopped > 0);
+}
+
 static void latents_are_trained_on_and_decoded(void **state)
 {
     (void)state;
@@ -174,6 +206,7 @@ int main(int argc, char **argv)
     test_program_find(argc > 0 ? argv[0] : "");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encoded_latents_have_the_same_bytes),
+        cmocka_unit_test(a_stopped_encoding_goes_on),
         cmocka_unit_test(latents_are_trained_on_and_decoded),
         cmocka_unit_test(rows_are_paired_over_all_ranks),
         cmocka_unit_test(a_diverged_training_begins_again_on_all),
