@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "harness/config/hypotheses.h"
 #include "kernels/base/file.h"
 #include "methods/method.h"
 #include "methods/steps.h"
@@ -152,6 +153,7 @@ struct fs_experiment {
     struct fs_config *runs;
     int run_count;
     const char *ablated; /* the dotted name of the matrix's key other than method and seed, or NULL */
+    struct fs_hypotheses hypotheses;
 };
 
 /* The experiment file that `given` names: as it stands; or of those that come with the program, by the same path

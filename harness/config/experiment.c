@@ -1,4 +1,5 @@
 /* An experiment file to its runs: read, apply --set, expand the matrix, keep what --only asks for. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,7 +14,9 @@ struct builder {
     struct fs_schema schema;
     struct fs_document document;
     struct fs_node *root;
-    struct fs_node *matrix; /* a map of lists, or a list of such maps; taken out of the tree; NULL: one run */
+    struct fs_node *matrix;     /* a map of lists, or a list of such maps; taken out of the tree; NULL: one run */
+    struct fs_node *hypotheses; /* a list; taken out of the tree; NULL: none */
+    bool scored[FS_HYPOTHESES_MAX][2]; /* whether a run is of the lower, the higher method, and scored at its steps */
     struct fs_error *error;
 };
 
@@ -211,6 +214,35 @@ static bool is_there(const struct fs_experiment *experiment, const struct fs_con
     return false;
 }
 
+static void mark_scored(struct builder *builder, const struct fs_hypotheses *hypotheses, const struct fs_config *run)
+{
+    for (int i = 0; i < hypotheses->count; i++) {
+        const struct fs_hypothesis *one = &hypotheses->list[i];
+        for (int k = 0; k < run->evaluate.step_count; k++) {
+            if (run->evaluate.steps[k] == one->steps) {
+                builder->scored[i][0] |= run->method == one->lower;
+                builder->scored[i][1] |= run->method == one->higher;
+            }
+        }
+    }
+}
+
+/* Of a file as it is written; --set may take away what a hypothesis is about. */
+static fs_status check_hypotheses(const struct builder *builder, const struct fs_hypotheses *hypotheses)
+{
+    const struct fs_node *node = builder->hypotheses ? builder->hypotheses->first : NULL;
+    for (int i = 0; i < hypotheses->count; i++, node = node->next) {
+        const struct fs_hypothesis *one = &hypotheses->list[i];
+        if (!builder->scored[i][0] || !builder->scored[i][1]) {
+            return fs_fail_at(builder->error, node->place, node->line, "hypotheses",
+                              "no run of this experiment is of %s and scored at %" PRId64 " step%s",
+                              builder->scored[i][0] ? one->higher->name : one->lower->name, one->steps,
+                              one->steps == 1 ? "" : "s");
+        }
+    }
+    return FS_OK;
+}
+
 /* Takes the run that stands in the tree, where `only` keeps it and it is not there yet. */
 static fs_status take_run(struct builder *builder, const char *const *only, int only_count,
                           struct fs_experiment *experiment)
@@ -219,6 +251,7 @@ static fs_status take_run(struct builder *builder, const char *const *only, int 
     bool kept = true;
     FS_TRY(fs_config_resolve(&builder->schema, builder->root, &run, builder->error));
     memcpy(experiment->name, run.experiment, sizeof experiment->name);
+    mark_scored(builder, &experiment->hypotheses, &run);
     fs_status status = FS_OK;
     for (int k = 0; k < only_count && status == FS_OK; k++) {
         status = apply_only(builder, only[k], &run, &kept);
@@ -275,12 +308,15 @@ static fs_status build(struct builder *builder, const char *const *sets, int set
     FS_TRY(fs_yaml_parse(&builder->document, experiment->path, true, experiment->text, strlen(experiment->text),
                          &builder->root, builder->error));
     FS_TRY(take_matrix(builder));
+    builder->hypotheses = fs_node_detach(builder->root, "hypotheses");
+    FS_TRY(fs_hypotheses_read(builder->hypotheses, &experiment->hypotheses, builder->error));
     FS_TRY(fs_schema_check(&builder->schema, builder->root, builder->error));
     for (int i = 0; i < set_count; i++) {
         FS_TRY(apply_set(builder, sets[i]));
     }
     FS_TRY(find_ablated(builder, experiment));
-    return expand(builder, only, only_count, experiment);
+    FS_TRY(expand(builder, only, only_count, experiment));
+    return set_count == 0 ? check_hypotheses(builder, &experiment->hypotheses) : FS_OK;
 }
 
 /* Takes `text` over. */

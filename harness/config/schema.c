@@ -404,11 +404,13 @@ static bool suggest(const struct fs_schema *schema, const char *name, char sugge
     if (strlen(name) >= FS_KEY_NAME) {
         return false;
     }
-    static const char matrix[] = "matrix";
+    static const char *const others[] = {"matrix", "hypotheses"};
     int best = 3;
-    if (fs_edit_distance(name, matrix) < best) {
-        best = fs_edit_distance(name, matrix);
-        snprintf(suggestion, FS_KEY_NAME, "%s", matrix);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (fs_edit_distance(name, others[i]) < best) {
+            best = fs_edit_distance(name, others[i]);
+            snprintf(suggestion, FS_KEY_NAME, "%s", others[i]);
+        }
     }
     for (int i = 0; i < schema->count; i++) {
         const char *key = schema->keys[i].name;

@@ -81,6 +81,7 @@ static fs_status print_experiment(struct fs_page *page, int place, struct fs_err
         fs_html(page->out, "</section>\n");
         return FS_OK;
     }
+    FS_TRY(fs_page_hypotheses(page, results, error));
     FS_TRY(fs_page_findings(page, fs_page_section(experiment, 0), error));
     FS_TRY(print_section(page, experiment, fs_page_section(experiment, 0), error));
     if (results->older > 0) {

@@ -1,10 +1,12 @@
-/* What an experiment's main table says, a sentence at 1 and one at 4 steps above it. */
+/* What an experiment's main table says: its hypotheses, a sentence at 1 and one at 4 steps above it. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "harness/report/html.h"
 #include "harness/report/page_model.h"
 #include "harness/results/findings.h"
+#include "harness/results/hypotheses.h"
 #include "harness/text/number.h"
 
 /* Those of one relation to the baseline, by ratio, after `begin`; nothing where there are none. */
@@ -50,5 +52,23 @@ fs_status fs_page_findings(struct fs_page *page, const struct fs_result_section 
         }
         fs_findings_free(&findings);
     }
+    return FS_OK;
+}
+
+fs_status fs_page_hypotheses(struct fs_page *page, const struct fs_results *results, struct fs_error *error)
+{
+    if (results->hypothesis_count == 0) {
+        return FS_OK;
+    }
+    fs_html(page->out, "<p class=findings>%s:</p>\n<ul class=findings>\n", fs_hypotheses_heading(results));
+    for (int i = 0; i < results->hypothesis_count; i++) {
+        char *text = fs_hypothesis_text(&results->hypotheses[i], error);
+        if (!text) {
+            return FS_FAILED;
+        }
+        fs_html(page->out, "<li>%s\n", text);
+        free(text);
+    }
+    fs_html(page->out, "</ul>\n");
     return FS_OK;
 }

@@ -79,6 +79,8 @@ void fs_page_figure(const struct fs_page *page, struct fs_chart *chart, const ch
 fs_status fs_page_missing(struct fs_page *page, char *line, struct fs_error *error);
 
 /* The parts of the page, each in a file of its name. */
+/* The hypotheses of the experiment's file, a line each; nothing without. */
+fs_status fs_page_hypotheses(struct fs_page *page, const struct fs_results *results, struct fs_error *error);
 /* Nothing where the section has no flow matching beside other methods, or no score at 1 or 4 steps. */
 fs_status fs_page_findings(struct fs_page *page, const struct fs_result_section *section, struct fs_error *error);
 void fs_page_table(const struct fs_page *page, const struct fs_result_section *section);

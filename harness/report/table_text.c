@@ -7,6 +7,7 @@
 #include "harness/report/grid.h"
 #include "harness/report/origins.h"
 #include "harness/report/table_views.h"
+#include "harness/results/hypotheses.h"
 #include "harness/text/escape.h"
 #include "harness/text/number.h"
 #include "kernels/base/memory.h"
@@ -215,6 +216,20 @@ static fs_status fill_data(struct table *table, struct fs_error *error)
 
 /* --- notes --- */
 
+static fs_status add_hypotheses(struct table *table, struct fs_error *error)
+{
+    const struct fs_results *results = table->results;
+
+    if (results->hypothesis_count == 0 || table->section != fs_results_main(results)) {
+        return FS_OK;
+    }
+    FS_TRY(fs_grid_note(&table->grid, fs_hypotheses_heading(results), error));
+    for (int i = 0; i < results->hypothesis_count; i++) {
+        FS_TRY(fs_grid_made_note(&table->grid, fs_hypothesis_text(&results->hypotheses[i], error), error));
+    }
+    return FS_OK;
+}
+
 /* What the signs mean, of those that the table has; and where its numbers are from. */
 static fs_status add_notes(struct table *table, struct fs_error *error)
 {
@@ -237,6 +252,7 @@ static fs_status add_notes(struct table *table, struct fs_error *error)
     for (int i = 0; i < section->remark_count; i++) {
         FS_TRY(fs_grid_note(&table->grid, section->remarks[i], error));
     }
+    FS_TRY(add_hypotheses(table, error));
     FS_TRY(fs_grid_note(&table->grid, "updates and TFLOP are of one training, its teacher's share included", error));
     FS_TRY(fs_grid_made_note(&table->grid, fs_result_builds(section, error), error));
     return table->results->older == 0

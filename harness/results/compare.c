@@ -110,29 +110,33 @@ static struct fs_spread pool_two(struct comparing *all, int a, int b)
     return fs_spread_pool(all->samples, all->sample_count, 0);
 }
 
-/* The scores of two cells (or NULL) with the same seeds, at `matched`: base [n] and head [n] behind it; then the
- * comparison's own figures of them. */
-static void match_seeds(const struct fs_result_cell *base, const struct fs_result_cell *head, double *matched,
-                        struct fs_result_comparison *comparison)
+int fs_result_match_seeds(const struct fs_result_cell *base_cell, const struct fs_result_cell *head_cell, double *base,
+                          double *head)
 {
-    double logs = 0;
     int n = 0;
 
-    for (int i = 0; base && head && i < base->seeds; i++) {
-        for (int k = 0; k < head->seeds; k++) {
-            n += base->scores[i].seed == head->scores[k].seed;
-        }
-    }
-    for (int i = 0, at = 0; n > 0 && i < base->seeds; i++) {
-        for (int k = 0; k < head->seeds; k++) {
-            if (base->scores[i].seed == head->scores[k].seed) {
-                matched[at] = base->scores[i].value;
-                matched[n + at] = head->scores[k].value;
-                logs += log(matched[at]) - log(matched[n + at]); /* NAN below 0 */
-                comparison->below += matched[at] < matched[n + at];
-                at++;
+    for (int i = 0; i < base_cell->seeds; i++) {
+        for (int k = 0; k < head_cell->seeds; k++) {
+            if (base_cell->scores[i].seed == head_cell->scores[k].seed) {
+                base[n] = base_cell->scores[i].value;
+                head[n++] = head_cell->scores[k].value;
             }
         }
+    }
+    return n;
+}
+
+/* The scores of two cells (or NULL) with the same seeds, at `base` and `head`, and the comparison's own figures of
+ * them. */
+static void match(const struct fs_result_cell *base_cell, const struct fs_result_cell *head_cell, double *base,
+                  double *head, struct fs_result_comparison *comparison)
+{
+    const int n = base_cell && head_cell ? fs_result_match_seeds(base_cell, head_cell, base, head) : 0;
+    double logs = 0;
+
+    for (int i = 0; i < n; i++) {
+        logs += log(base[i]) - log(head[i]); /* NAN below 0 */
+        comparison->below += base[i] < head[i];
     }
     comparison->seeds = n;
     comparison->ratio = n > 0 && isfinite(logs) ? exp(logs / n) : (double)NAN;
@@ -153,11 +157,11 @@ static void compare_rows(struct comparing *all)
                 const int cell = a * steps + column, other = b * steps + column;
                 struct fs_result_comparison *comparison = &section->comparisons[at];
                 *comparison = (struct fs_result_comparison){.row = a, .other = b, .column = column};
-                match_seeds(all->cells[cell], all->cells[other], matched, comparison);
+                double *head = matched + (all->cells[cell] ? all->cells[cell]->seeds : 0);
+                match(all->cells[cell], all->cells[other], matched, head, comparison);
                 all->spreads[at] = fs_spread_widen(pooled, all->samples, all->sample_count, cell, other);
-                all->matched[at] =
-                    (struct fs_matched_scores){at, matched, matched + comparison->seeds, comparison->seeds};
-                matched += 2 * comparison->seeds;
+                all->matched[at] = (struct fs_matched_scores){at, matched, head, comparison->seeds};
+                matched = head + comparison->seeds;
             }
         }
     }

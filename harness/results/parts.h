@@ -47,6 +47,10 @@ fs_status fs_results_set_apart(struct fs_results *results, struct fs_error *erro
 fs_status fs_results_remark(struct fs_store *store, struct fs_results *results, struct fs_error *error);
 /* Mean, error and interval of a cell from its scores. */
 void fs_result_cell_mean(struct fs_result_cell *cell);
+/* The scores of two cells with the same seeds, one after the other; returns how many there are. base, head: room for as
+ * many as the cell with fewer has. */
+int fs_result_match_seeds(const struct fs_result_cell *base_cell, const struct fs_result_cell *head_cell, double *base,
+                          double *head);
 /* Comparisons, power and the order of the cells. */
 fs_status fs_result_section_compare(struct fs_result_section *section, struct fs_error *error);
 

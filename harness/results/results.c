@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/results/hypotheses.h"
 #include "harness/results/parts.h"
 #include "harness/store/query.h"
 #include "kernels/base/memory.h"
@@ -73,6 +74,7 @@ void fs_results_free(struct fs_results *results)
         }
         free(section->data);
     }
+    free(results->hypotheses);
     free(results->sections);
     for (struct fs_result_text *next, *text = results->texts; text; text = next) {
         next = text->next;
@@ -675,6 +677,7 @@ fs_status fs_results_read(struct fs_store *store, const struct fs_experiment_nam
     }
     FS_TRY(fs_results_set_apart(results, error));
     FS_TRY(fs_results_remark(store, results, error));
+    FS_TRY(history == FS_LAST_SCORE ? fs_results_test_hypotheses(store, results, error) : FS_OK);
     FS_TRY(fs_query_whole(fs_store_handle(store), &older, 0, error, older_runs, "iitttitti", experiment->id, (int64_t)0,
                           only->source, only->dataset, only->method, only->since, only->metric, fid_name(only),
                           (int64_t)only->stable));

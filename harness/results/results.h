@@ -141,6 +141,10 @@ struct fs_results {
     struct fs_result_section *sections;
     int section_count;
     int older; /* runs that are left out because a newer source has made them again */
+    struct fs_hypothesis_test
+        *hypotheses; /* of the experiment's file (harness/results/hypotheses.h); last words only */
+    int hypothesis_count;
+    bool named_before; /* all of them, before the first of the runs began */
     struct fs_result_text *texts;
 };
 

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "harness/results/hypotheses.h"
 #include "harness/results/parts.h"
 #include "harness/store/query.h"
 
@@ -95,6 +96,25 @@ static const char *const schema[] = {
     "varies\n"
     "    largest REAL,                  -- least, and of the one that varies most\n"
     "    PRIMARY KEY (study, section)\n"
+    ")",
+
+    "CREATE TEMP TABLE hypothesis ( -- of an experiment's file, by its main section; corrected for each other alone\n"
+    "    study TEXT NOT NULL,\n"
+    "    place INTEGER NOT NULL,        -- from 1, in the order of the file\n"
+    "    lower TEXT NOT NULL,           -- label of the method that is expected to have the lower score\n"
+    "    higher TEXT NOT NULL,\n"
+    "    lower_method TEXT NOT NULL,\n"
+    "    higher_method TEXT NOT NULL,\n"
+    "    steps INTEGER NOT NULL,\n"
+    "    finding TEXT NOT NULL,         -- confirmed, reversed, undecided or not tested\n"
+    "    seeds INTEGER NOT NULL,        -- common ones\n"
+    "    ratio REAL,                    -- of the lower's score to the higher's; NULL without scores\n"
+    "    low REAL,                      -- its corrected interval\n"
+    "    high REAL,\n"
+    "    p REAL,                        -- before the correction\n"
+    "    detectable REAL,               -- the ratio that would be confirmed with a chance of 0.8\n"
+    "    before INTEGER NOT NULL,       -- 1: all were named before the first run began\n"
+    "    PRIMARY KEY (study, place)\n"
     ")",
 
     "CREATE TEMP TABLE fall ( -- trainings whose loss rose from what they had reached to that of an untrained network\n"
@@ -249,6 +269,22 @@ static fs_status add_verdict(const struct filling *to)
                       power->tested ? power->smallest : (double)NAN, power->tested ? power->largest : (double)NAN);
 }
 
+/* NAN becomes NULL. */
+static fs_status add_hypotheses(sqlite3 *database, const char *study, const struct fs_results *results,
+                                struct fs_error *error)
+{
+    for (int i = 0; i < results->hypothesis_count; i++) {
+        const struct fs_hypothesis_test *test = &results->hypotheses[i];
+        const struct fs_hypothesis *of = &test->hypothesis;
+        FS_TRY(
+            fs_execute(database, error, "INSERT INTO hypothesis VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                       "tittttitidddddi", study, (int64_t)i + 1, of->lower->label, of->higher->label, of->lower->name,
+                       of->higher->name, of->steps, fs_hypothesis_finding_name(test->finding), (int64_t)test->seeds,
+                       test->ratio, test->low, test->high, test->p, test->detectable, (int64_t)results->named_before));
+    }
+    return FS_OK;
+}
+
 /* --- all of them --- */
 
 /* All sections of the results; `history`: with every update, or NULL. */
@@ -304,6 +340,9 @@ static fs_status add_study(struct fs_store *store, const struct fs_results_study
     }
     if (status == FS_OK) {
         status = add_results(database, study->name, &results, &history, error);
+    }
+    if (status == FS_OK) {
+        status = add_hypotheses(database, study->name, &results, error);
     }
     fs_results_free(&results);
     fs_results_free(&history);

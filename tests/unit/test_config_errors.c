@@ -31,6 +31,25 @@ static const struct {
     {GOOD "batch: 3\n", ":3: batch: unknown key; did you mean train.batch?"},
     {GOOD "trian:\n  batch: 3\n", ":3: trian: unknown key; did you mean train?"},
     {GOOD "matrx: {}\n", ":3: matrx: unknown key; did you mean matrix?"},
+    {GOOD "hypothesis: []\n", ":3: hypothesis: unknown key; did you mean hypotheses?"},
+    /* what is expected */
+    {TRAIN "hypotheses: []\n", ":5: hypotheses: expected a list, got an empty one"},
+    {TRAIN "hypotheses: shortcut < reflow at 4\n", ":5: hypotheses: expected a list, got 'shortcut < reflow at 4'"},
+    {TRAIN "hypotheses:\n  - shortcut > reflow at 4\n",
+     ":6: hypotheses: expected A < B at N, such as shortcut < flow-matching at 4, got 'shortcut > reflow at 4'"},
+    {TRAIN "hypotheses:\n  - shortcut < reflow at 0\n",
+     ":6: hypotheses: expected A < B at N, such as shortcut < flow-matching at 4, got 'shortcut < reflow at 0'"},
+    {TRAIN "hypotheses:\n  - shortcut < reflow at 4 steps\n",
+     ":6: hypotheses: expected A < B at N, such as shortcut < flow-matching at 4, got 'shortcut < reflow at 4 steps'"},
+    {TRAIN "hypotheses:\n  - shortcat < reflow at 4\n", ":6: hypotheses: there is no method 'shortcat'"},
+    {TRAIN "hypotheses:\n  - reflow < reflow at 4\n", ":6: hypotheses: 'reflow' stands on both sides"},
+    {TRAIN "hypotheses: [shortcut < reflow at 1, shortcut < reflow at 1]\n",
+     ":5: hypotheses: 'shortcut < reflow at 1' stands there twice"},
+    {TRAIN "hypotheses: [flow-matching < reflow at 1]\n",
+     ":5: hypotheses: no run of this experiment is of reflow and scored at 1 step"},
+    {TRAIN "evaluate: {steps: [1, 4]}\nmatrix: {method: [flow-matching, shortcut]}\nhypotheses:\n  - shortcut < "
+           "flow-matching at 4\n  - shortcut < flow-matching at 8\n",
+     ":9: hypotheses: no run of this experiment is of shortcut and scored at 8 steps"},
     {TRAIN "  colour: red\n",
      ":5: train.colour: unknown key; train has: batch, beta1, beta2, checkpoint_every, clip_norm, ema, ema_reset, "
      "ema_warmup, label_dropout, learning_rate, micro_batch, on_divergence, pairing, pairing_group, precision, "
