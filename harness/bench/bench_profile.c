@@ -169,8 +169,79 @@ static void print_profile(const struct fs_bench *b, struct taken *taken)
         least += least_seconds(b, row);
     }
     print_row(b, "update", &sum, least, taken->seconds);
-    fprintf(b->out, b->json ? "" : "\n");
     fflush(b->out);
+}
+
+/* --- what the products alone would take --- */
+
+#define PRODUCT_SECONDS 0.15 /* of each, of which the shortest counts */
+
+/* A buffer of normals in the type of the row's operands. */
+static struct fs_view take_as(struct fs_bench *b, int64_t rows, int64_t cols, enum fs_type type)
+{
+    const struct fs_view wide = fs_bench_take(b, rows, cols);
+    if (type == FS_F32 || wide.data == NULL) {
+        return wide;
+    }
+    struct fs_view half = fs_bench_take(b, rows, cols);
+    half.type = type;
+    if (half.data != NULL) {
+        b->backend->copy(b->backend, half, wide);
+    }
+    return half;
+}
+
+/* Seconds of all calls of a row of linear layers with no bias, no activation and no gradient of either. */
+static double seconds_of_products(struct fs_bench *b, const struct fs_profile_row *row)
+{
+    const bool backward = strcmp(row->operation, "linear_backward") == 0;
+    const int products = (int)lround(row->flops / (2.0 * (double)(row->rows * row->cols * row->outputs * row->calls)));
+    const struct fs_view x = take_as(b, row->rows, row->cols, row->type),
+                         w = take_as(b, row->outputs, row->cols, row->type),
+                         y = take_as(b, row->rows, row->outputs, row->type),
+                         dx = backward && products > 1 ? take_as(b, row->rows, row->cols, row->type) : fs_no_view(),
+                         dw = fs_bench_take(b, row->outputs, row->cols), none = fs_no_view();
+    double best = INFINITY;
+    const double start = fs_seconds();
+    for (int i = 0; b->error.status == FS_OK && (i < 4 || fs_seconds() - start < PRODUCT_SECONDS); i++) {
+        const double begin = fs_seconds();
+        if (backward) {
+            b->backend->linear_backward(b->backend, dx, dw, none, y, x, w, none);
+        } else {
+            b->backend->linear_forward(b->backend, y, x, w, none, FS_LINEAR, none);
+        }
+        fs_bench_settle(b);
+        best = fmin(best, fs_seconds() - begin);
+    }
+    fs_bench_release(b);
+    return best * (double)row->calls;
+}
+
+/* How far the update's linear layers are from their products, and those from the peak: what an update could reach at
+ * most, were all else free. */
+static fs_status compare_with_products(struct fs_bench *b, const struct taken *taken, struct fs_error *error)
+{
+    double layers = 0, alone = 0, least = 0;
+    b->error.status = FS_OK;
+    for (int i = 0; i < taken->count && b->error.status == FS_OK; i++) {
+        const struct fs_profile_row *row = &taken->rows[i];
+        if (strncmp(row->operation, "linear_", strlen("linear_")) == 0) {
+            layers += row->seconds;
+            alone += seconds_of_products(b, row);
+            least += row->flops / (row->type == FS_BF16 && b->half_peak_flops > 0 ? b->half_peak_flops : b->peak_flops);
+        }
+    }
+    if (b->error.status != FS_OK) {
+        *error = b->error;
+        return error->status;
+    }
+    fprintf(b->out,
+            b->json ? "{\"products_alone_seconds\":%.6g,\"of_peak\":%.4g,\"layers_seconds\":%.6g,\"seconds\":%.6g}\n"
+                    : "the products of its linear layers alone: %.1f ms, %.0f%% of the peak; the layers take %.1f, the "
+                      "update %.1f\n\n",
+            alone * (b->json ? 1 : 1e3), least / alone * (b->json ? 1 : 100), layers * (b->json ? 1 : 1e3),
+            taken->seconds * (b->json ? 1 : 1e3));
+    return FS_OK;
 }
 
 fs_status fs_bench_profile(struct fs_bench *b, enum fs_type precision, struct fs_error *error)
@@ -200,6 +271,9 @@ fs_status fs_bench_profile(struct fs_bench *b, enum fs_type precision, struct fs
     }
     fs_bench_network_free(b, &network);
     b->backend = backend;
+    if (status == FS_OK) {
+        status = compare_with_products(b, shortest, error);
+    }
     b->type = FS_F32;
     free(profile);
     free(shortest);

@@ -74,6 +74,22 @@ static void test_bench_of_a_part(void **state)
     assert_true(mib[1] < mib[0]);
 }
 
+static void test_profile(void **state)
+{
+    double alone, layers, update;
+    (void)state;
+    assert_int_equal(test_shell(text, sizeof text, "%s bench --profile --model dit-xs/7 --batch 1", test_program()), 0);
+    for (const char *at = text; (at = strstr(at, "linear layers alone: ")) != NULL; at++) {
+        assert_int_equal(sscanf(at,
+                                "linear layers alone: %lf ms, %*f%% of the peak; the layers take %lf, the update %lf",
+                                &alone, &layers, &update),
+                         3);
+        assert_true(alone > 0 && layers > 0 && update > layers);
+    }
+    assert_int_equal(count_of("linear layers alone: "), count_of(": an update, the shortest of some seconds"));
+    assert_true(count_of("linear layers alone: ") > 0);
+}
+
 static void test_doctor(void **state)
 {
     (void)state;
@@ -90,6 +106,7 @@ int main(int argc, char **argv)
     (void)argc;
     test_program_find(argv[0]);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_bench), cmocka_unit_test(test_bench_of_a_model),
-                                       cmocka_unit_test(test_bench_of_a_part), cmocka_unit_test(test_doctor)};
+                                       cmocka_unit_test(test_bench_of_a_part), cmocka_unit_test(test_profile),
+                                       cmocka_unit_test(test_doctor)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
