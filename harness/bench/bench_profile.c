@@ -241,6 +241,7 @@ static fs_status compare_with_products(struct fs_bench *b, const struct taken *t
                       "update %.1f\n\n",
             alone * (b->json ? 1 : 1e3), least / alone * (b->json ? 1 : 100), layers * (b->json ? 1 : 1e3),
             taken->seconds * (b->json ? 1 : 1e3));
+    fflush(b->out);
     return FS_OK;
 }
 
