@@ -287,12 +287,18 @@ static fs_status expand(struct builder *builder, const char *const *only, int on
     return FS_OK;
 }
 
+/* How samples are drawn and scored sets no training apart: tables have a section for each measure. */
+static bool sets_apart(const char *key)
+{
+    return strcmp(key, "method") != 0 && strcmp(key, "seed") != 0 && strncmp(key, "evaluate.", 9) != 0;
+}
+
 /* The first key that varies besides method and seed. */
 static fs_status find_ablated(const struct builder *builder, struct fs_experiment *experiment)
 {
     const struct fs_node *block = first_block(builder);
     for (const struct fs_node *axis = block == NULL ? NULL : block->first; axis != NULL; axis = axis->next) {
-        if (strcmp(axis->key, "method") != 0 && strcmp(axis->key, "seed") != 0) {
+        if (sets_apart(axis->key)) {
             experiment->ablated = fs_copy_text(axis->key, builder->error);
             return experiment->ablated == NULL ? FS_FAILED : FS_OK;
         }

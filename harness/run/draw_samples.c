@@ -105,8 +105,16 @@ fs_status fs_job_draw_samples(const struct fs_job *job, struct fs_generator *gen
     }
     char folder[FS_PATH_ROOM], path[FS_PATH_ROOM];
     FS_TRY(fs_path(folder, error, "%s/samples/%s", pipeline->session->out, pipeline->experiment_name));
-    FS_TRY(fs_path(path, error, "%s/%s-%.8s-seed%" PRId64 ".png", folder, job->config->method->name, job->id,
-                   job->config->seed));
+    const struct fs_evaluate_config *evaluate = &job->config->evaluate;
+    char sampler[32] = "", shift[32] = ""; /* of a training that is drawn by several, each has its picture */
+    if (evaluate->sampler != FS_SOLVER_METHOD) {
+        snprintf(sampler, sizeof sampler, "-%s", fs_solver_name(evaluate->sampler));
+    }
+    if (evaluate->time_shift != 1) {
+        snprintf(shift, sizeof shift, "-shift%g", evaluate->time_shift);
+    }
+    FS_TRY(fs_path(path, error, "%s/%s-%.8s-seed%" PRId64 "%s%s.png", folder, job->config->method->name, job->id,
+                   job->config->seed, sampler, shift));
     if (access(path, R_OK) == 0) {
         return FS_OK;
     }

@@ -233,11 +233,18 @@ static fs_status find_done(struct dry_run *all, const struct fs_config *config, 
     return status;
 }
 
-/* The method, and what sets its trainings apart: "Shortcut model, max_step 1/4". */
+/* The method, what sets its trainings apart, and how it is drawn: "Shortcut model, max_step 1/4", "Reflow, heun". */
 static void name_run(const struct fs_config *config, const struct fs_results *planned, char name[NAME_TEXT])
 {
     const struct fs_result_row *row = fs_result_training(planned, config->train_hash, "");
-    snprintf(name, NAME_TEXT, "%s%s%s", config->method->label, row->apart[0] ? ", " : "", row->apart);
+    const struct fs_evaluate_config *evaluate = &config->evaluate;
+    const bool solver = evaluate->sampler != FS_SOLVER_METHOD;
+    char shift[40] = "";
+    if (evaluate->time_shift != 1) {
+        snprintf(shift, sizeof shift, ", time shift %g", evaluate->time_shift);
+    }
+    snprintf(name, NAME_TEXT, "%s%s%s%s%s%s", config->method->label, row->apart[0] ? ", " : "", row->apart,
+             solver ? ", " : "", solver ? fs_solver_name(evaluate->sampler) : "", shift);
 }
 
 /* Of one training, whose hash does not say which data it was on. */

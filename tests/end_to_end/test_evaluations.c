@@ -78,6 +78,9 @@ static void samplers_are_scores_of_their_own(void **state)
                 "heun uniform 2,3 \nmethod shifted 3 2,3 \nmethod uniform 0,2,3 \n");
     expect_rows("SELECT count(*), count(DISTINCT value) FROM scores WHERE steps > 0", "6 6 \n");
     expect_rows("SELECT count(*) FROM runs", "1 \n");
+    assert_int_equal(
+        test_shell(said, sizeof said, "ls %s/samples/*/*.png | sed 's/.*-seed/seed/' | LC_ALL=C sort", out), 0);
+    assert_string_equal(said, "seed0-heun.png\nseed0-shift3.png\nseed0.png\n");
     test_program_query(out, "SELECT id FROM runs", id, sizeof id);
     snprintf(arguments, sizeof arguments, "eval %.12s --sampler midpoint --time-shift 0.5 --steps 5 --out %s >&2", id,
              out);

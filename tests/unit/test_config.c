@@ -506,6 +506,19 @@ static void identical_runs_are_one(void **state)
     fs_experiment_free(&experiment);
 }
 
+/* How samples are drawn sets no training apart. */
+static void samplers_ablate_nothing(void **state)
+{
+    (void)state;
+    struct fs_experiment experiment;
+    read_good("experiment: x\nmethod: flow-matching\ntrain: {updates: 5}\nmatrix:\n  evaluate.sampler: [method, heun]\n"
+              "  evaluate.time_shift: [1, 3]\n  seed: [0, 1]\n",
+              NULL, NULL, &experiment);
+    assert_int_equal(experiment.run_count, 8);
+    assert_null(experiment.ablated);
+    fs_experiment_free(&experiment);
+}
+
 static void set_replaces(void **state)
 {
     (void)state;
@@ -724,6 +737,7 @@ int main(void)
         cmocka_unit_test(first_key_varies_slowest),
         cmocka_unit_test(blocks_follow_one_another),
         cmocka_unit_test(identical_runs_are_one),
+        cmocka_unit_test(samplers_ablate_nothing),
         cmocka_unit_test(set_replaces),
         cmocka_unit_test(only_filters),
         cmocka_unit_test(teachers_are_shared),
