@@ -53,13 +53,6 @@ static void must_run(int ranks, const char *out, const char *more)
     }
 }
 
-static double distance(const char *out, const char *other)
-{
-    char folder[600];
-    snprintf(folder, sizeof folder, "%s", test_path(out));
-    return test_checkpoint_distance(folder, test_path(other));
-}
-
 /* --- tests --- */
 
 static void two_runs_have_the_same_bits(void **state)
@@ -71,7 +64,7 @@ static void two_runs_have_the_same_bits(void **state)
     must_run(2, "two", "");
     must_run(2, "again", "");
     test_program_same_results(test_path("two"), test_path("again"));
-    assert_true(distance("two", "again") == 0);
+    assert_true(test_checkpoint_distance("two", "again") == 0);
     test_program_query(test_path("two"), "SELECT DISTINCT ranks FROM environments", ranks, sizeof ranks);
     assert_string_equal(ranks, "2 \n");
 }
@@ -83,8 +76,8 @@ static void ranks_differ_by_rounding(void **state)
     static char runs[2][65536];
     NEEDS_MPIRUN();
     must_run(3, "three", "");
-    assert_in_range(distance("one", "two") * 1e9, 1, 1e6);
-    assert_in_range(distance("one", "three") * 1e9, 1, 1e6);
+    assert_in_range(test_checkpoint_distance("one", "two") * 1e9, 1, 1e6);
+    assert_in_range(test_checkpoint_distance("one", "three") * 1e9, 1, 1e6);
     static const char *const sql = "SELECT id, config_json, train_hash FROM runs ORDER BY id";
     test_program_query(test_path("one"), sql, runs[0], sizeof runs[0]);
     test_program_query(test_path("three"), sql, runs[1], sizeof runs[1]);
@@ -131,9 +124,9 @@ static void a_sharded_optimiser_has_the_same_bits(void **state)
     (void)state;
     NEEDS_MPIRUN();
     must_run(2, "sharded", "--set train.shard_optimizer=true");
-    assert_true(distance("two", "sharded") == 0);
+    assert_true(test_checkpoint_distance("two", "sharded") == 0);
     must_run(0, "sharded-one", "--set train.shard_optimizer=true");
-    assert_true(distance("one", "sharded-one") == 0);
+    assert_true(test_checkpoint_distance("one", "sharded-one") == 0);
 }
 
 /* --- what ends before the end --- */
@@ -237,7 +230,7 @@ static void a_killed_rank_ends_all_and_they_go_on(void **state)
     }
     must_run(2, "killed", "");
     test_program_same_results(test_path("two"), test_path("killed"));
-    assert_true(distance("two", "killed") == 0);
+    assert_true(test_checkpoint_distance("two", "killed") == 0);
 }
 
 /* Nobody else writes to the database from here on; to be closed. */
@@ -277,7 +270,7 @@ static void a_rank_dies_while_rank_0_works_alone(void **state)
     }
     must_run(2, "alone", "");
     test_program_same_results(test_path("two"), test_path("alone"));
-    assert_true(distance("two", "alone") == 0);
+    assert_true(test_checkpoint_distance("two", "alone") == 0);
 }
 
 /* A signal that one rank gets stops all at a checkpoint; three go on where two were, and one where three were. */

@@ -48,13 +48,6 @@ static void must_run(int ranks, const char *of, const char *out, const char *mor
     }
 }
 
-static double distance(const char *out, const char *other)
-{
-    char folder[600];
-    snprintf(folder, sizeof folder, "%s", test_path(out));
-    return test_checkpoint_distance(folder, test_path(other));
-}
-
 /* Two ranks twice: the same bits; one process: the same but for rounding, which 12 updates let grow. */
 static void compare(const char *of, const char *more)
 {
@@ -63,8 +56,8 @@ static void compare(const char *of, const char *more)
     must_run(2, of, "two", more);
     must_run(2, of, "again", more);
     test_program_same_results(test_path("two"), test_path("again"));
-    assert_true(distance("two", "again") == 0);
-    assert_in_range(distance("one", "two") * 1e9, 1, 1e6);
+    assert_true(test_checkpoint_distance("two", "again") == 0);
+    assert_in_range(test_checkpoint_distance("one", "two") * 1e9, 1, 1e6);
 }
 
 /* --- latents --- */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "kernels/base/safetensors.h"
+#include "tests/support/folder.h"
 #include "tests/support/program.h"
 #include "tests/support/shell.h"
 
@@ -73,17 +74,19 @@ static int compare_tensors(const struct fs_tensor_file *a, const struct fs_tenso
 double test_checkpoint_distance(const char *out, const char *other)
 {
     static char names[65536];
+    char folders[2][600];
     double worst = 0;
     int tensors = 0;
-    assert_int_equal(test_shell(names, sizeof names, "cd %s && ls runs/*/checkpoint-*.safetensors", out), 0);
+    snprintf(folders[0], sizeof folders[0], "%s", test_path(out));
+    snprintf(folders[1], sizeof folders[1], "%s", test_path(other));
+    assert_int_equal(test_shell(names, sizeof names, "cd %s && ls runs/*/checkpoint-*.safetensors", folders[0]), 0);
     for (char *name = strtok(names, "\n"); name; name = strtok(NULL, "\n")) {
-        char path[2][600];
+        char path[2000];
         struct fs_tensor_file file[2];
         struct fs_error error;
-        snprintf(path[0], sizeof path[0], "%s/%s", out, name);
-        snprintf(path[1], sizeof path[1], "%s/%s", other, name);
         for (int i = 0; i < 2; i++) {
-            if (fs_tensor_file_read(path[i], &file[i], &error) != FS_OK) {
+            snprintf(path, sizeof path, "%s/%s", folders[i], name);
+            if (fs_tensor_file_read(path, &file[i], &error) != FS_OK) {
                 fail_msg("%s", error.text);
             }
         }

@@ -23,7 +23,8 @@ bool test_mpirun_there(void);
  * `text`. Returns the exit status. */
 int test_mpirun(int ranks, char *text, size_t size, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* The largest distance of a tensor of the last checkpoints of all runs in two folders, relative to its length. */
+/* The largest distance of a tensor of the last checkpoints of all runs in two of the test's folders, relative to
+ * its length. */
 double test_checkpoint_distance(const char *out, const char *other);
 
 #endif
