@@ -194,7 +194,7 @@ static void wait_for_a_checkpoint(const char *out)
     const double begin = fs_seconds();
     test_shell(before, sizeof before, "ls %s/runs/*/checkpoint-* 2>/dev/null", test_path(out));
     do {
-        assert_true(fs_seconds() - begin < 60);
+        assert_true(fs_seconds() - begin < 300);
         test_sleep(0.02);
         test_shell(text, sizeof text, "ls %s/runs/*/checkpoint-* 2>/dev/null", test_path(out));
     } while (strcmp(before, text) == 0);
@@ -204,7 +204,7 @@ static void nobody_is_left(const char *out)
 {
     const double begin = fs_seconds();
     while (find_rank(out, -1) > 0) {
-        assert_true(fs_seconds() - begin < 20);
+        assert_true(fs_seconds() - begin < 120);
         test_sleep(0.05);
     }
 }

@@ -73,14 +73,14 @@ static void test_killed_run_ends_the_same(void **state)
     run_killed(fs_seconds() - begin);
 }
 
-/* Until a run in the folder has its first checkpoint, at most a minute. */
+/* Until a run in the folder has its first checkpoint; five minutes are for machines that are busy with other work. */
 static void wait_for_checkpoint(const char *out)
 {
     char command[1200];
     const double begin = fs_seconds();
     snprintf(command, sizeof command, "ls %s/runs/*/checkpoint-* > /dev/null 2>&1", out);
     while (system(command) != 0) {
-        assert_true(fs_seconds() - begin < 60);
+        assert_true(fs_seconds() - begin < 300);
         test_sleep(0.02);
     }
 }

@@ -47,7 +47,7 @@ int test_mpirun(int ranks, char *text, size_t size, const char *format, ...)
     if (ranks > 0) {
         snprintf(launcher, sizeof launcher, "mpirun --oversubscribe -n %d", ranks);
     }
-    return test_shell(text, size, "timeout 100 %s %s %s", launcher, test_program(), arguments);
+    return test_shell(text, size, "timeout 400 %s %s %s", launcher, test_program(), arguments);
 }
 
 static int compare_tensors(const struct fs_tensor_file *a, const struct fs_tensor_file *b, double *worst)

@@ -19,7 +19,7 @@ bool test_mpirun_there(void);
         }                                                                                                              \
     } while (0)
 
-/* Runs `fewstep ARGUMENTS` on so many ranks (0: without mpirun), at most 100 s; what it says, on both streams, goes to
+/* Runs `fewstep ARGUMENTS` on so many ranks (0: without mpirun), at most 400 s; what it says, on both streams, goes to
  * `text`. Returns the exit status. */
 int test_mpirun(int ranks, char *text, size_t size, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
