@@ -380,7 +380,7 @@ static void test_little_memory(void **state)
              "fid %s dataset:fashion-mnist:test --samples 20 --extractor fashion-cnn --quiet",
              test_path("pictures.npz"));
     for (int i = 0; i < 4; i++) {
-        snprintf(prefix, sizeof prefix, "ulimit -v %d; OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 timeout -s KILL 100",
+        snprintf(prefix, sizeof prefix, "ulimit -v %d; OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 timeout -s KILL 400",
                  limits[i]);
         const int status = test_program_run(prefix, arguments, text, sizeof text);
         assert_int_equal(status, i < 3 ? 3 : 0);

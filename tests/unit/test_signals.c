@@ -31,8 +31,10 @@ static void *send_signals(void *unused)
         fs_stop = 0;
         sigaction(SIGUSR1, &caught, NULL);
         kill(getpid(), SIGUSR1);
-        while (!fs_stop) {
+        struct sigaction now = caught;
+        while (!fs_stop || now.sa_handler != SIG_DFL) { /* which the handler sets last */
             nanosleep(&pause, NULL);
+            sigaction(SIGUSR1, NULL, &now);
         }
     }
     over = true;
