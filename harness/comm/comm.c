@@ -52,10 +52,14 @@ struct fs_comm *fs_comm_single(void)
     return &single;
 }
 
-void fs_comm_rows(const struct fs_comm *comm, int rows, int *first, int *count)
+void fs_comm_rows(const struct fs_comm *comm, int rows, int turn, int *first, int *count)
 {
-    *first = (int)((int64_t)rows * comm->rank / comm->size);
-    *count = (int)((int64_t)rows * (comm->rank + 1) / comm->size) - *first;
+    *first = *count = 0;
+    for (int r = 0; r <= comm->rank; r++) {
+        const int place = (r + comm->size - turn) % comm->size;
+        *first += *count;
+        *count = rows / comm->size + (place < rows % comm->size);
+    }
 }
 
 void fs_comm_borders(const struct fs_comm *comm, int64_t count, int64_t chunk, int64_t *borders)

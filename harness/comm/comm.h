@@ -42,8 +42,9 @@ struct fs_comm {
 /* The only process there is; owned by nobody. */
 struct fs_comm *fs_comm_single(void);
 
-/* Of so many rows this rank takes first … first + count − 1. */
-void fs_comm_rows(const struct fs_comm *comm, int rows, int *first, int *count);
+/* Of so many rows this rank takes first … first + count − 1: all ranks the same number, and what is left over goes a
+ * row each to the ranks from `turn` (below size) on, one after the other. */
+void fs_comm_rows(const struct fs_comm *comm, int rows, int turn, int *first, int *count);
 /* Parts of a flat buffer of `count` numbers, one a rank: borders [size + 1], each but the last a multiple of `chunk`.
  */
 void fs_comm_borders(const struct fs_comm *comm, int64_t count, int64_t chunk, int64_t *borders);

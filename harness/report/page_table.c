@@ -81,6 +81,14 @@ static void print_heading(const struct fs_result_section *section, FILE *out)
     fs_html(out, "<th scope=col>updates<th scope=col>TFLOP<tbody>\n");
 }
 
+static void print_cells(const struct fs_page *page, const struct fs_result_section *section,
+                        const struct fs_result_row *row, int seeds, FILE *out)
+{
+    for (int i = 0; i < section->step_count; i++) {
+        print_cell(page, fs_result_cell_at(row, section->steps[i]), section->steps[i], seeds, out);
+    }
+}
+
 #define NO_TRAINING "<td data-column=updates>" FS_NO_VALUE "<td data-column=TFLOP>" FS_NO_VALUE "\n"
 
 static void print_rows(const struct fs_page *page, const struct fs_result_section *section, int seeds, FILE *out)
@@ -90,17 +98,13 @@ static void print_rows(const struct fs_page *page, const struct fs_result_sectio
     for (int r = 0; r < section->row_count; r++) {
         const struct fs_result_row *row = &section->rows[r];
         fs_html(out, "<tr><th scope=row>%s", fs_page_name(section, row, name));
-        for (int i = 0; i < section->step_count; i++) {
-            print_cell(page, fs_result_cell_at(row, section->steps[i]), section->steps[i], seeds, out);
-        }
+        print_cells(page, section, row, seeds, out);
         fs_three_digits(row->cells->scores->flops * 1e-12, work);
         fs_html(out, "<td data-column=updates>%ld<td data-column=TFLOP>%s\n", (long)row->cells->scores->updates, work);
     }
     for (int r = 0; r < section->exact_count; r++) { /* nothing was trained for it */
         fs_html(out, "<tr class=data><th scope=row>%s", section->exact[r].name);
-        for (int i = 0; i < section->step_count; i++) {
-            print_cell(page, fs_result_cell_at(&section->exact[r], section->steps[i]), section->steps[i], seeds, out);
-        }
+        print_cells(page, section, &section->exact[r], seeds, out);
         fs_html(out, NO_TRAINING);
     }
     if (section->data) {

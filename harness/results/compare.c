@@ -199,6 +199,19 @@ static void find_power(struct fs_result_section *section)
     }
 }
 
+const struct fs_result_comparison *fs_result_comparison_of(const struct fs_result_section *section, int a, int b,
+                                                           int64_t steps)
+{
+    for (int i = 0; i < section->comparison_count; i++) {
+        const struct fs_result_comparison *one = &section->comparisons[i];
+        const bool same = (one->row == a && one->other == b) || (one->row == b && one->other == a);
+        if (same && section->steps[one->column] == steps) {
+            return one;
+        }
+    }
+    return NULL;
+}
+
 /* --- the order of a column --- */
 
 /* `row` to another one, whichever of them the comparison has first. */

@@ -42,25 +42,21 @@ static bool compare_by_samples(const struct fs_result_cell *base, const struct f
 static bool compare_by_seeds(const struct fs_result_section *section, int base, int row, int64_t steps,
                              struct fs_finding *finding, int *seeds)
 {
-    for (int i = 0; i < section->comparison_count; i++) {
-        const struct fs_result_comparison *one = &section->comparisons[i];
-        const bool forward = one->row == base && one->other == row, backward = one->row == row && one->other == base;
-        if ((!forward && !backward) || section->steps[one->column] != steps || one->seeds < 2 ||
-            !isfinite(one->outcome.low)) {
-            continue;
-        }
-        /* The outcome is of log(other / row). */
-        finding->ratio = exp(forward ? one->outcome.effect : -one->outcome.effect);
-        finding->low = exp(forward ? one->outcome.low : -one->outcome.high);
-        finding->high = exp(forward ? one->outcome.high : -one->outcome.low);
-        finding->relation = one->relation;
-        if (forward && one->relation != FS_RELATION_UNDECIDED) {
-            finding->relation = one->relation == FS_RELATION_LOWER ? FS_RELATION_HIGHER : FS_RELATION_LOWER;
-        }
-        *seeds = one->seeds;
-        return true;
+    const struct fs_result_comparison *one = fs_result_comparison_of(section, base, row, steps);
+    if (!one || one->seeds < 2 || !isfinite(one->outcome.low)) {
+        return false;
     }
-    return false;
+    /* The outcome is of log(other / row). */
+    const bool forward = one->row == base;
+    finding->ratio = exp(forward ? one->outcome.effect : -one->outcome.effect);
+    finding->low = exp(forward ? one->outcome.low : -one->outcome.high);
+    finding->high = exp(forward ? one->outcome.high : -one->outcome.low);
+    finding->relation = one->relation;
+    if (forward && one->relation != FS_RELATION_UNDECIDED) {
+        finding->relation = one->relation == FS_RELATION_LOWER ? FS_RELATION_HIGHER : FS_RELATION_LOWER;
+    }
+    *seeds = one->seeds;
+    return true;
 }
 
 static int by_ratio(const void *a, const void *b)

@@ -42,18 +42,6 @@ static int find_row(const struct fs_result_section *section, const struct fs_met
     return -1;
 }
 
-static const struct fs_result_comparison *find_comparison(const struct fs_result_section *section, int a, int b,
-                                                          int64_t steps)
-{
-    for (int i = 0; i < section->comparison_count; i++) {
-        const struct fs_result_comparison *one = &section->comparisons[i];
-        if (section->steps[one->column] == steps && one->row == (a < b ? a : b) && one->other == (a < b ? b : a)) {
-            return one;
-        }
-    }
-    return NULL;
-}
-
 /* The scores of hypothesis `i`, and the spread that they are judged by; none where a row or a cell is not there. */
 static void collect(const struct fs_result_section *section, int i, struct fs_hypothesis_test *test,
                     struct testing *all)
@@ -66,7 +54,7 @@ static void collect(const struct fs_result_section *section, int i, struct fs_hy
     }
     const struct fs_result_cell *head = fs_result_cell_at(&section->rows[lower], steps);
     const struct fs_result_cell *base = fs_result_cell_at(&section->rows[higher], steps);
-    const struct fs_result_comparison *comparison = find_comparison(section, lower, higher, steps);
+    const struct fs_result_comparison *comparison = fs_result_comparison_of(section, lower, higher, steps);
     if (!head || !base || !comparison || comparison->seeds > SEEDS_MAX) {
         return;
     }

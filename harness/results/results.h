@@ -185,6 +185,9 @@ struct fs_result_cell *fs_result_cell_at(const struct fs_result_row *row, int64_
 /* The first row of a training, in any section; NULL: none. */
 const struct fs_result_row *fs_result_training(const struct fs_results *results, const char *train_hash,
                                                const char *data_sha256);
+/* The comparison of two rows, by their places in either order, at a number of steps; NULL: none. */
+const struct fs_result_comparison *fs_result_comparison_of(const struct fs_result_section *section, int a, int b,
+                                                           int64_t steps);
 bool fs_measure_equal(const struct fs_measure *a, const struct fs_measure *b);
 /* The row of the same training; NULL: none. */
 const struct fs_result_row *fs_result_row_like(const struct fs_result_section *section,

@@ -1,20 +1,8 @@
 /* Which rows of the global batch a process takes. */
 #include "harness/train/dealt_rows.h"
 
-/* Of so many rows, all ranks get the same number, and what is left over goes a row each to the ranks from `turn` on,
- * one after the other: where the last group's leftovers ended, so that over all groups no rank has two rows more than
- * another.
- */
-static void deal_group(const struct fs_comm *comm, int rows, int turn, int *first, int *count)
-{
-    *first = *count = 0;
-    for (int r = 0; r <= comm->rank; r++) {
-        const int place = (r + comm->size - turn) % comm->size;
-        *first += *count;
-        *count = rows / comm->size + (place < rows % comm->size);
-    }
-}
-
+/* A group's leftover rows go to the ranks behind those that had the last group's, so that over all groups no rank has
+ * two rows more than another. */
 struct fs_dealt_rows fs_deal_rows(const struct fs_comm *comm, const struct fs_method *method,
                                   const struct fs_method_setup *setup)
 {
@@ -23,7 +11,7 @@ struct fs_dealt_rows fs_deal_rows(const struct fs_comm *comm, const struct fs_me
     for (int i = 0; i < dealt.group_count; i++) {
         struct fs_row_range *group = &dealt.groups[i];
         int first;
-        deal_group(comm, counts[i], turn, &first, &group->count);
+        fs_comm_rows(comm, counts[i], turn, &first, &group->count);
         turn = (turn + counts[i]) % comm->size;
         group->first = dealt.rows;
         group->global = begin + first;

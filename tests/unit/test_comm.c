@@ -22,14 +22,14 @@ static void each_row_is_dealt_once(void **state)
 {
     (void)state;
     for (int size = 1; size <= 9; size++) {
-        for (int rows = size; rows < 70; rows += 7) {
+        for (int rows = size, turn = 0; rows < 70; rows += 7, turn = (turn + 1) % size) {
             int next = 0;
             for (int rank = 0; rank < size; rank++) {
                 struct fs_comm comm = *fs_comm_single();
                 int first = -1, count = -1;
                 comm.rank = rank;
                 comm.size = size;
-                fs_comm_rows(&comm, rows, &first, &count);
+                fs_comm_rows(&comm, rows, turn, &first, &count);
                 assert_int_equal(first, next);
                 assert_in_range(count, rows / size, (rows + size - 1) / size);
                 next += count;
