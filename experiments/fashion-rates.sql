@@ -3,7 +3,7 @@
 --
 --   sqlite3 -readonly -box out/fewstep.db < experiments/fashion-rates.sql
 SELECT runs.method,
-       coalesce(json_extract(config_json, '$.methods."' || runs.method || '".learning_rate'),
+       coalesce(nullif(json_extract(config_json, '$.methods."' || runs.method || '".learning_rate'), 'train'),
                 json_extract(config_json, '$.train.learning_rate')) AS learning_rate,
        json_extract(config_json, '$.methods."' || runs.method || '".target_ema') AS target_ema,
        round(avg(ln(scores.value)), 3) AS mean_log_fd,
@@ -11,5 +11,5 @@ SELECT runs.method,
 FROM runs JOIN scores ON scores.run = runs.number
 WHERE runs.seed = 100 AND runs.is_teacher = 0 AND scores.metric = 'fd' AND scores.steps IN (1, 4, 128)
   AND scores.at_update = runs.updates AND scores.samples = 500
-GROUP BY runs.number
+GROUP BY runs.number HAVING count(*) = 3
 ORDER BY runs.method, mean_log_fd;

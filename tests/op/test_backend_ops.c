@@ -49,6 +49,32 @@ static void test_threads(void **state)
     assert_memory_equal(&sums[0], &sums[1], sizeof(float));
 }
 
+/* Where the sigmoid would be subnormal (slow on some processors), SiLU, GELU and their slopes are 0. */
+static void test_saturated_sigmoid(void **state)
+{
+    enum { COUNT = 37 };
+    float silu_x[COUNT], gelu_x[COUNT], ones[COUNT], y[4][COUNT], one = 1;
+    for (int i = 0; i < COUNT; i++) {
+        silu_x[i] = -81 - (float)i;
+        gelu_x[i] = -9.7f - 0.1f * (float)i; /* 2·√(2/π)·(9.7 + 0.044715·9.7³) = 80.6 */
+        ones[i] = 1;
+    }
+    struct fs_backend *backend = backend_on(*state, 1);
+    const struct fs_view g = fs_view(gelu_x, FS_F32, COUNT, 1), s = fs_view(silu_x, FS_F32, COUNT, 1),
+                         up = fs_view(ones, FS_F32, COUNT, 1);
+    backend->silu_forward(backend, fs_view(y[0], FS_F32, COUNT, 1), s);
+    backend->silu_backward(backend, fs_view(y[1], FS_F32, COUNT, 1), up, s, false);
+    backend->linear_forward(backend, fs_view(y[2], FS_F32, COUNT, 1), g, fs_view(&one, FS_F32, 1, 1), fs_no_view(),
+                            FS_GELU, fs_no_view());
+    backend->gelu_tangent(backend, fs_view(y[3], FS_F32, COUNT, 1), up, g);
+    struct fs_error error;
+    assert_int_equal(backend->synchronise(backend, &error), FS_OK);
+    backend->destroy(backend);
+    for (int i = 0; i < 4 * COUNT; i++) {
+        assert_true(y[i / COUNT][i % COUNT] == 0);
+    }
+}
+
 /* Each function of the table from `fill` on that computes something has an entry in the list, with cases, and each
  * pair of forward and backward knows the other. */
 static void test_list_is_whole(void **state)
@@ -94,6 +120,9 @@ int main(int argc, char **argv)
         {"baseline sum_squares on one and two threads", test_threads, NULL, NULL, "baseline"},
         {"avx2 sum_squares on one and two threads", test_threads, NULL, NULL, "avx2"},
         {"avx512 sum_squares on one and two threads", test_threads, NULL, NULL, "avx512"},
+        {"baseline saturated sigmoid", test_saturated_sigmoid, NULL, NULL, "baseline"},
+        {"avx2 saturated sigmoid", test_saturated_sigmoid, NULL, NULL, "avx2"},
+        {"avx512 saturated sigmoid", test_saturated_sigmoid, NULL, NULL, "avx512"},
     };
     test_list_add(&list, others, sizeof others / sizeof *others);
     test_list_add_derivatives(&list);
