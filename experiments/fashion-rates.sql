@@ -10,6 +10,6 @@ SELECT runs.method,
        group_concat(scores.steps || ': ' || format('%.4g', scores.value), '  ') AS fd
 FROM runs JOIN scores ON scores.run = runs.number
 WHERE runs.seed = 100 AND runs.is_teacher = 0 AND scores.metric = 'fd' AND scores.steps IN (1, 4, 128)
-  AND scores.at_update = runs.updates AND scores.samples = 500
+  AND scores.at_update = (SELECT max(at_update) FROM scores WHERE run = runs.number) AND scores.samples = 500
 GROUP BY runs.number HAVING count(*) = 3
 ORDER BY runs.method, mean_log_fd;
