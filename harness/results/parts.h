@@ -23,6 +23,12 @@
     "peak_update FROM (SELECT run, min(at_update) AS at_update, before FROM (" FS_RESULT_FALLS ") GROUP BY run) f "    \
     "JOIN curves p ON p.run = f.run AND p.name = 'loss' AND p.at_update >= f.at_update GROUP BY f.run"
 
+/* SQL for the builds of environments for which `where` holds: "COMMIT:SOURCE" each, and those of the score s. */
+#define FS_RESULT_ORIGINS(where)                                                                                       \
+    "(SELECT group_concat(origin, ' ') FROM (SELECT DISTINCT coalesce(commit_hash, 'unknown') || "                     \
+    "iif(dirty, '-dirty', '') || ':' || source_hash AS origin FROM environments WHERE " where " ORDER BY id))"
+#define FS_RESULT_SCORE_ORIGINS FS_RESULT_ORIGINS("id = s.environment")
+
 /* A copy of the text that lives as long as the results; NULL and `error` filled when there is no memory. */
 const char *fs_results_keep(struct fs_results *results, const char *text, struct fs_error *error);
 /* Room for one more element of `size` bytes behind `count` that were added by this alone; it is zeroed. */
@@ -39,6 +45,19 @@ fs_status fs_results_row(struct fs_results *results, struct fs_result_section *s
  * the members of struct fs_measure, method, train_hash, data_sha256, configuration, label. */
 fs_status fs_results_place(struct fs_results *results, sqlite3_stmt *query, struct fs_result_section **section,
                            struct fs_result_row **row, struct fs_error *error);
+
+/* A score from a query's columns from `column` on: run, configuration, source, origins, data; number, seed, samples,
+ * at_update, updates, teacher's updates; flops and seconds, each with the teacher's, peak, value, low, high. */
+fs_status fs_result_read_score(sqlite3_stmt *query, int column, struct fs_results *results,
+                               struct fs_result_score *score, struct fs_error *error);
+/* The cell of the row that a score belongs to, made when there is none; NULL where the same seed is there already: a
+ * later row of a run and steps is an earlier checkpoint, or was scored by an older build. */
+fs_status fs_result_find_cell(struct fs_result_row *row, int64_t steps, enum fs_cell_use use,
+                              const struct fs_result_score *score, enum fs_result_history history,
+                              struct fs_result_cell **cell, struct fs_error *error);
+/* The section's rows that no training made: the data's score, and those of the exact velocity. Its runs are there. */
+fs_status fs_results_read_untrained(struct fs_store *store, struct fs_results *results,
+                                    struct fs_result_section *section, struct fs_error *error);
 
 /* Once all rows are there: the keys that they differ in, and what sets each apart. */
 fs_status fs_results_set_apart(struct fs_results *results, struct fs_error *error);
