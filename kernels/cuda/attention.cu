@@ -1,29 +1,30 @@
 /* Attention by cuBLASLt's batched products and a softmax kernel between them: any type, any head width; for what cuDNN
  * does not take. Heads are first laid apart, so that a batch has one stride; samples go in chunks, so that the logits
- * fit into scratch memory. */
+ * fit into scratch memory, or into the device's cache. */
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/device.cuh"
-
-#define SCRATCH_LIMIT FS_CUDA_SCRATCH_LIMIT /* at least one sample is taken */
+#include "kernels/cuda/timing.h"
 
 /* --- heads apart --- */
 
-/* Row (sample, head, token) of `apart`, where a head has `apart_rows` rows and T of them are meant, is a piece of row
- * (sample, token) of `together`, `first_col` columns in. One of them is written. */
+/* Row (sample, head, token) of part `part` of `apart`, where a head has `head_rows` rows, of which T are meant, and a
+ * part begins `part_step` elements behind the one before, is a piece of row (sample, token) of `together`, from column
+ * first_col + part·D on. One of them is written. */
 struct move_heads {
     struct span apart, together;
-    int64_t tokens, heads, head_width, first_col, apart_rows;
+    int64_t tokens, heads, head_width, first_col, head_rows, part_rows, part_step; /* part_rows: that are meant */
     bool to_apart;
     __device__ void piece(int64_t index, int64_t col, int count) const
     {
-        const int64_t sample = index / (heads * tokens), head = index / tokens % heads, token = index % tokens;
-        const int64_t other = sample * tokens + token, at = first_col + head * head_width + col;
-        const int64_t row = index / tokens * apart_rows + token;
+        const int64_t part = index / part_rows, of_part = index % part_rows, sample = of_part / (heads * tokens);
+        const int64_t head = of_part / tokens % heads, token = of_part % tokens;
+        const int64_t other = sample * tokens + token, at = first_col + (part * heads + head) * head_width + col;
+        const int64_t row = of_part / tokens * head_rows + token, place = part * part_step + col;
         struct span source = to_apart ? together : apart, target = to_apart ? apart : together;
         source.wide = source.wide && (!to_apart || at % FS_PIECE == 0);
         target.wide = target.wide && (to_apart || at % FS_PIECE == 0);
-        store_piece(target, to_apart ? row : other, to_apart ? col : at, count,
-                    load_piece(source, to_apart ? other : row, to_apart ? at : col, count));
+        store_piece(target, to_apart ? row : other, to_apart ? place : at, count,
+                    load_piece(source, to_apart ? other : row, to_apart ? at : place, count));
     }
 };
 
@@ -122,15 +123,30 @@ static struct fs_view take(char **memory, enum fs_type type, int64_t rows, int64
     return view;
 }
 
-/* The first T of the rows that a head has in `apart`. */
+/* All heads of `parts` matrices that were taken one after the other: of each head the first T of its rows. */
+static void move_parts(struct fs_cuda *cuda, const struct fs_attention *op, const struct fs_view *apart, int parts,
+                       struct fs_view together, int64_t first_col, bool to_apart)
+{
+    const int64_t heads = op->samples * op->heads, rows = heads * op->tokens;
+    const int64_t bytes = parts > 1 ? (const char *)apart[1].data - (const char *)apart[0].data : 0;
+    for_each_piece(cuda,
+                   move_heads{span_of(apart[0]), span_of(together), op->tokens, op->heads, op->head_width, first_col,
+                              apart[0].rows / heads, rows, bytes / (int64_t)fs_type_size(apart[0].type), to_apart},
+                   parts * rows, apart[0].cols);
+}
+
 static void move(struct fs_cuda *cuda, const struct fs_attention *op, struct fs_view apart, struct fs_view together,
                  int64_t first_col, bool to_apart)
 {
-    const int64_t heads = op->samples * op->heads;
-    for_each_piece(cuda,
-                   move_heads{span_of(apart), span_of(together), op->tokens, op->heads, op->head_width, first_col,
-                              apart.rows / heads, to_apart},
-                   heads * op->tokens, apart.cols);
+    move_parts(cuda, op, &apart, 1, together, first_col, to_apart);
+}
+
+/* q, k and v, or their gradients. */
+static void take_three(char **memory, enum fs_type type, int64_t rows, int64_t cols, struct fs_view parts[3])
+{
+    for (int i = 0; i < 3; i++) {
+        parts[i] = take(memory, type, rows, cols);
+    }
 }
 
 static struct fs_matrices each_head(const struct fs_attention *op, struct fs_view view)
@@ -159,28 +175,26 @@ static void multiply(struct fs_cuda *cuda, const struct fs_attention *op, struct
 
 enum pass { FORWARD, BACKWARD, TANGENT };
 
-/* Rounds up as `take` does. */
-static int64_t bytes_of_sample(const struct fs_attention *op, enum pass pass)
+/* Scratch memory for a chunk of so many samples; what `take` rounds up comes once. */
+static int64_t bytes_of(const struct fs_attention *op, enum pass pass, int64_t samples)
 {
     const bool backward = pass == BACKWARD;
     const int64_t type = (int64_t)fs_type_size(op->qkv.type), square = op->heads * op->tokens * op->tokens,
-                  row = op->tokens * op->heads * op->head_width;
+                  row = op->tokens * op->heads * op->head_width, rounding = 16 * 256;
     if (pass == TANGENT) {
-        return square * 8 + 3 * square * type + 10 * row * type + 16 * 256;
+        return samples * (square * 8 + 3 * square * type + 10 * row * type) + rounding;
     }
     const int64_t squares = square * (backward ? 8 : 4) + (type == 2 ? square * (backward ? 4 : 2) : 0);
-    return squares + (backward ? 7 * row * type + row * 4 : 4 * row * type) + 16 * 256;
+    return samples * (squares + (backward ? 7 : 4) * row * type) + rounding;
 }
 
 static void forward_chunk(struct fs_cuda *cuda, const struct fs_attention *op, char *memory)
 {
-    const int64_t rows = op->samples * op->heads * op->tokens, width = op->heads * op->head_width;
+    const int64_t rows = op->samples * op->heads * op->tokens;
     const enum fs_type type = op->qkv.type;
     struct fs_view parts[3];
-    for (int i = 0; i < 3; i++) {
-        parts[i] = take(&memory, type, rows, op->head_width);
-        move(cuda, op, parts[i], op->qkv, i * width, true);
-    }
+    take_three(&memory, type, rows, op->head_width, parts);
+    move_parts(cuda, op, parts, 3, op->qkv, 0, true);
     const struct fs_view out = take(&memory, type, rows, op->head_width);
     const struct fs_view s = take(&memory, FS_F32, rows, op->tokens);
     const struct fs_view p = type == FS_F32 ? s : take(&memory, type, rows, op->tokens);
@@ -194,14 +208,12 @@ static void forward_chunk(struct fs_cuda *cuda, const struct fs_attention *op, c
 /* With p = softmax(scale·q·kᵀ): dv = pᵀ·dout, dp = dout·vᵀ, ds = p·(dp − Σ p·dp), dq = scale·ds·k, dk = scale·dsᵀ·q. */
 static void backward_chunk(struct fs_cuda *cuda, const struct fs_attention *op, char *memory)
 {
-    const int64_t rows = op->samples * op->heads * op->tokens, width = op->heads * op->head_width;
+    const int64_t rows = op->samples * op->heads * op->tokens;
     const enum fs_type type = op->qkv.type;
     struct fs_view parts[3], gradients[3];
-    for (int i = 0; i < 3; i++) {
-        parts[i] = take(&memory, type, rows, op->head_width);
-        gradients[i] = take(&memory, type, rows, op->head_width);
-        move(cuda, op, parts[i], op->qkv, i * width, true);
-    }
+    take_three(&memory, type, rows, op->head_width, parts);
+    take_three(&memory, type, rows, op->head_width, gradients);
+    move_parts(cuda, op, parts, 3, op->qkv, 0, true);
     const struct fs_view dout = take(&memory, type, rows, op->head_width);
     move(cuda, op, dout, op->dout, 0, true);
     const struct fs_view s = take(&memory, FS_F32, rows, op->tokens), dp = take(&memory, FS_F32, rows, op->tokens);
@@ -214,9 +226,7 @@ static void backward_chunk(struct fs_cuda *cuda, const struct fs_attention *op, 
     multiply(cuda, op, gradients[0], op->scale, ds, false, parts[1], false);
     multiply(cuda, op, gradients[1], op->scale, ds, true, parts[0], false);
     multiply(cuda, op, gradients[2], 1, p, true, dout, false);
-    for (int i = 0; i < 3; i++) {
-        move(cuda, op, gradients[i], op->dqkv, i * width, false);
-    }
+    move_parts(cuda, op, gradients, 3, op->dqkv, 0, false);
 }
 
 /* Value and tangent (kernels/backend.h). Sums of two products are one of twice the depth, so that they are added in
@@ -255,22 +265,76 @@ static void tangent_chunk(struct fs_cuda *cuda, const struct fs_attention *op, c
     move(cuda, op, out_dot, op->dout, 0, false);
 }
 
-static void run(struct fs_cuda *cuda, const struct fs_attention *op, enum pass pass)
+/* --- chunks --- */
+
+static void in_chunks(struct fs_cuda *cuda, const struct fs_attention *op, enum pass pass, int64_t chunk)
 {
     static void (*const chunks[])(struct fs_cuda *, const struct fs_attention *,
                                   char *) = {forward_chunk, backward_chunk, tangent_chunk};
-    if (pass != TANGENT && (fs_cudnn_attention(cuda, op, pass == BACKWARD) || cuda->fault.status != FS_OK)) {
-        return;
-    }
-    const int64_t a_sample = bytes_of_sample(op, pass);
-    int64_t chunk = SCRATCH_LIMIT / a_sample;
-    chunk = chunk < 1 ? 1 : chunk < op->samples ? chunk : op->samples;
-    char *memory = (char *)fs_cuda_scratch(cuda, (size_t)(chunk * a_sample));
+    char *memory = (char *)fs_cuda_scratch(cuda, (size_t)bytes_of(op, pass, chunk));
     for (int64_t first = 0; memory != NULL && first < op->samples; first += chunk) {
         const struct fs_attention part =
             fs_attention_part(op, first, op->samples - first < chunk ? op->samples - first : chunk);
         chunks[pass](cuda, &part, memory);
     }
+}
+
+/* As many samples as so many bytes of scratch memory hold, but one at least, and no more than chunks of even size need.
+ */
+static int64_t samples_in(int64_t bytes, const struct fs_attention *op, enum pass pass)
+{
+    const int64_t none = bytes_of(op, pass, 0), held = (bytes - none) / (bytes_of(op, pass, 1) - none);
+    const int64_t most = held > 1 ? held : 1, chunks = (op->samples + most - 1) / most;
+    return chunks > 0 ? (op->samples + chunks - 1) / chunks : 1;
+}
+
+/* Samples of a chunk. The squares of logits and weights are written by one kernel and read by the next, in the same
+ * scratch memory for each chunk: where a chunk fits into the device's second-level cache they hardly reach its memory,
+ * for more launches of smaller kernels. No sum goes over samples, so the order of terms is the same. Which is the
+ * faster depends on the device: as few chunks as scratch memory allows is the default, and what is asked for or, where
+ * products are timed, the fastest of some sizes is taken else. */
+static int64_t choose_chunk(struct fs_cuda *cuda, const struct fs_attention *op, enum pass pass)
+{
+    const int64_t cache = cuda->cache_bytes < FS_CUDA_SCRATCH_LIMIT ? cuda->cache_bytes : FS_CUDA_SCRATCH_LIMIT,
+                  sizes[] = {FS_CUDA_SCRATCH_LIMIT, 4 * cache, 2 * cache, cache};
+    const int64_t most = samples_in(sizes[0], op, pass), least = samples_in(cache, op, pass);
+    if (cache == 0 || cuda->chunks == FS_CHUNKS_MEMORY || least == most) {
+        return most;
+    }
+    if (cuda->chunks == FS_CHUNKS_CACHE) {
+        return least;
+    }
+    const auto chunk_of = [&](int way) {
+        const int64_t chunk = samples_in(sizes[way], op, pass);
+        return chunk < most ? chunk : most;
+    };
+    const int64_t key[] = {(int64_t)pass,
+                           (int64_t)op->qkv.type,
+                           (int64_t)cuda->tf32,
+                           op->samples,
+                           op->tokens,
+                           op->heads,
+                           op->head_width,
+                           cache,
+                           most};
+    const int numbers = sizeof key / sizeof *key, ways = sizeof sizes / sizeof *sizes;
+    int way;
+    if (!fs_cuda_knows_way(cuda, "attention", key, numbers, ways, &way)) {
+        way = fs_cuda_fastest(cuda, ways, [&](int which) {
+            in_chunks(cuda, op, pass, chunk_of(which)); /* what it writes is written again */
+            return cuda->fault.status == FS_OK;
+        });
+        fs_cuda_keep_way(cuda, "attention", key, numbers, ways, &way);
+    }
+    return chunk_of(way);
+}
+
+static void run(struct fs_cuda *cuda, const struct fs_attention *op, enum pass pass)
+{
+    if (pass != TANGENT && (fs_cudnn_attention(cuda, op, pass == BACKWARD) || cuda->fault.status != FS_OK)) {
+        return;
+    }
+    in_chunks(cuda, op, pass, choose_chunk(cuda, op, pass));
 }
 
 static void attention_forward(struct fs_backend *backend, struct fs_view out, struct fs_view lse, struct fs_view qkv,

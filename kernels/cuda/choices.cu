@@ -1,5 +1,5 @@
-/* What the environment asks for: which path attention and convolutions take, how float32 is multiplied, how ranks
- * are joined. */
+/* What the environment asks for: which path attention and convolutions take, in what chunks, how float32 is multiplied,
+ * how ranks are joined. */
 #include "kernels/cuda/cuda.h"
 
 #include <stdlib.h>
@@ -33,11 +33,13 @@ static fs_status choose(const char *variable, const char *const *choices, int co
 fs_status fs_cuda_choose(struct fs_cuda *cuda, struct fs_error *error)
 {
     static const char *const paths[] = {"auto", "own", "cudnn"}, *const types[] = {"ieee", "tf32"},
-                             *const graphs[] = {"auto", "off"}, *const ranks[] = {"auto", "host"};
-    int attention, convolution, type, graph, rank;
+                             *const graphs[] = {"auto", "off"}, *const ranks[] = {"auto", "host"},
+                             *const sizes[] = {"auto", "memory", "cache"};
+    int attention, convolution, chunks, type, graph, rank;
     char cudnn[96] = "";
     FS_TRY(choose("FEWSTEP_CUDA_ATTENTION", paths, 3, &attention, error));
     FS_TRY(choose("FEWSTEP_CUDA_CONVOLUTION", paths, 3, &convolution, error));
+    FS_TRY(choose("FEWSTEP_CUDA_CHUNKS", sizes, 3, &chunks, error));
     FS_TRY(choose("FEWSTEP_CUDA_FP32", types, 2, &type, error));
     FS_TRY(choose("FEWSTEP_CUDA_GRAPH", graphs, 2, &graph, error));
     FS_TRY(choose("FEWSTEP_CUDA_RANKS", ranks, 2, &rank, error));
@@ -45,6 +47,7 @@ fs_status fs_cuda_choose(struct fs_cuda *cuda, struct fs_error *error)
     cuda->through_host = rank == 1;
     cuda->attention = (enum fs_cuda_path)attention;
     cuda->convolution = (enum fs_cuda_path)convolution;
+    cuda->chunks = (enum fs_cuda_chunks)chunks;
     cuda->tf32 = type == 1;
     const char *folder = getenv("FEWSTEP_CUDA_PRODUCTS");
     const bool timed = folder != NULL && folder[0] != '\0';
@@ -61,9 +64,13 @@ fs_status fs_cuda_choose(struct fs_cuda *cuda, struct fs_error *error)
     }
     const char *const names[] = {cuda->cudnn != NULL ? "cuDNN, else our own" : "our own", "our own", "cuDNN"};
     snprintf(cuda->choices, sizeof cuda->choices,
-             "attention in bf16: %s; convolution: %s%s%s%s; float32 products: %s, algorithms: %s; an "
-             "update as a graph: %s",
-             names[attention], names[convolution], wanted ? " (" : "", cudnn, wanted ? ")" : "", types[type],
+             "attention in bf16: %s, our own in chunks that fit into %s; convolution: %s%s%s%s; float32 products: %s, "
+             "algorithms: %s; an update as a graph: %s",
+             names[attention],
+             chunks == FS_CHUNKS_CACHE           ? "the cache"
+             : timed && chunks == FS_CHUNKS_AUTO ? "memory or cache, as measured once"
+                                                 : "memory",
+             names[convolution], wanted ? " (" : "", cudnn, wanted ? ")" : "", types[type],
              timed ? "the fastest, as measured once" : "the heuristic's first",
              graph == 1 ? "no" : "where the device can");
     return FS_OK;

@@ -1,5 +1,6 @@
 /* The CUDA backend: its life, its faults, copies from and to the host. */
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/timing.h"
 
 #include <stdlib.h>
 
@@ -156,6 +157,7 @@ static void destroy(struct fs_backend *backend)
     }
     fs_cudnn_destroy(cuda->cudnn);
     fs_gemm_destroy(cuda->gemm);
+    fs_cuda_forget_ways(cuda);
     fs_cuda_free_memory(cuda);
     if (cuda->stream != NULL) {
         cudaStreamDestroy(cuda->stream);
@@ -191,9 +193,9 @@ static int local_rank(void)
     return 0;
 }
 
-/* Whether there is a device that this can run on: its number and name; FS_USAGE with the reason when not. With several,
- * each process of a machine takes its own, which is then the one of all calls of this thread. */
-static fs_status find_device(int *device, char *name, size_t size, struct fs_error *error)
+/* Whether there is a device that this can run on: its number, cache and name; FS_USAGE with the reason when not. With
+ * several, each process of a machine takes its own, which is then the one of all calls of this thread. */
+static fs_status find_device(struct fs_cuda *cuda, struct fs_error *error)
 {
     int count = 0, driver = 0, runtime = 0;
     const cudaError_t status = cudaGetDeviceCount(&count);
@@ -211,23 +213,25 @@ static fs_status find_device(int *device, char *name, size_t size, struct fs_err
                        status != cudaSuccess ? cudaGetErrorString(status) : "the driver sees none");
     }
     struct cudaDeviceProp properties;
-    *device = local_rank() % count;
-    if (cudaGetDeviceProperties(&properties, *device) != cudaSuccess || cudaSetDevice(*device) != cudaSuccess) {
-        return fs_fail(error, FS_USAGE, "cuda: device %d does not answer", *device);
+    cuda->device = local_rank() % count;
+    if (cudaGetDeviceProperties(&properties, cuda->device) != cudaSuccess ||
+        cudaSetDevice(cuda->device) != cudaSuccess) {
+        return fs_fail(error, FS_USAGE, "cuda: device %d does not answer", cuda->device);
     }
     if (properties.major < 8) {
         return fs_fail(error, FS_USAGE, "cuda: %s has compute capability %d.%d; this build runs on 8.0 and newer",
                        properties.name, properties.major, properties.minor);
     }
-    const size_t length = strnlen(properties.name, size - 1);
-    memcpy(name, properties.name, length);
-    name[length] = '\0';
+    const size_t length = strnlen(properties.name, sizeof cuda->variant - 1);
+    memcpy(cuda->variant, properties.name, length);
+    cuda->variant[length] = '\0';
+    cuda->cache_bytes = properties.l2CacheSize;
     return FS_OK;
 }
 
 static fs_status start(struct fs_cuda *cuda, struct fs_error *error)
 {
-    FS_TRY(find_device(&cuda->device, cuda->variant, sizeof cuda->variant, error));
+    FS_TRY(find_device(cuda, error));
     /* Not ordered with the default stream, which a library may use and which would wait for all of it. */
     const cudaError_t status = cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking);
     if (status != cudaSuccess) {

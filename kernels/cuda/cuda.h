@@ -31,6 +31,13 @@ enum fs_cuda_path {
     FS_PATH_CUDNN, /* what cuDNN refuses is a fault */
 };
 
+/* FEWSTEP_CUDA_CHUNKS: samples that our own attention takes at once */
+enum fs_cuda_chunks {
+    FS_CHUNKS_AUTO,   /* as with memory; where products are timed, the fastest of some sizes */
+    FS_CHUNKS_MEMORY, /* what FS_CUDA_SCRATCH_LIMIT holds */
+    FS_CHUNKS_CACHE,  /* what the device's second-level cache holds */
+};
+
 /* An update that is kept as a CUDA graph: see update.cu. */
 enum fs_cuda_update_mode {
     FS_UPDATE_NONE,
@@ -94,13 +101,16 @@ struct fs_cuda {
     struct fs_cudnn *cudnn;       /* NULL: not compiled in, not wanted, or it does not start */
     struct fs_exchange *exchange; /* with other ranks; NULL: there is none */
     enum fs_cuda_path attention, convolution;
-    bool tf32;                   /* how float32 is multiplied */
-    bool through_host;           /* ranks are not joined, though they might be */
-    char kept_choices[PATH_MAX]; /* the folder with what was measured on this device; "": nothing is measured */
-    int device;                  /* of this process: its local rank's */
-    char variant[256];           /* the device's name */
-    char choices[384];           /* what was chosen at the start, for doctor */
-    char notice[160];            /* the backend's, once there is something to say */
+    enum fs_cuda_chunks chunks;
+    bool tf32;                      /* how float32 is multiplied */
+    bool through_host;              /* ranks are not joined, though they might be */
+    char kept_choices[PATH_MAX];    /* the folder with what was measured on this device; "": nothing is measured */
+    struct fs_cuda_known_way *ways; /* which of several ways is the fastest: see timing.h */
+    int device;                     /* of this process: its local rank's */
+    int64_t cache_bytes;            /* its second-level cache; 0: it has none */
+    char variant[256];              /* the device's name */
+    char choices[512];              /* what was chosen at the start, for doctor */
+    char notice[160];               /* the backend's, once there is something to say */
 };
 
 /* The state when `operation` may go on: no earlier fault, `operands_fit` (else a fault), and no graph that does it. */
@@ -194,6 +204,7 @@ struct fs_cuda_product {
  * caller, given back with fs_gemm_destroy (which takes NULL). */
 struct fs_gemm *fs_gemm_create(struct fs_error *error);
 void fs_gemm_destroy(struct fs_gemm *gemm);
+size_t fs_gemm_version(void); /* cuBLASLt's */
 /* Choices that are kept in a file of the folder, one for each device and version of a library: see kept_choices.cu. The
  * first value that was kept for a key; false when there is none. */
 bool fs_cuda_find_choice(struct fs_cuda *cuda, const char *kind, size_t version, const void *key, size_t key_bytes,
@@ -219,8 +230,9 @@ void fs_cuda_finish_linear(struct fs_cuda *cuda, struct fs_view y, struct fs_vie
 /* dx = dz·GELU′(pre), or dz where `pre` is not given. */
 void fs_cuda_finish_gradient(struct fs_cuda *cuda, struct fs_view dx, struct fs_view dz, struct fs_view pre);
 
-/* Once, at the start: FEWSTEP_CUDA_ATTENTION and FEWSTEP_CUDA_CONVOLUTION (auto, own, cudnn), FEWSTEP_CUDA_FP32 (ieee,
- * the default; tf32 is faster and has ten bits of mantissa), FEWSTEP_CUDA_PRODUCTS (a folder); and cuDNN with them. */
+/* Once, at the start: FEWSTEP_CUDA_ATTENTION and FEWSTEP_CUDA_CONVOLUTION (auto, own, cudnn), FEWSTEP_CUDA_CHUNKS
+ * (auto, memory, cache), FEWSTEP_CUDA_FP32 (ieee, the default; tf32 is faster and has ten bits of mantissa),
+ * FEWSTEP_CUDA_PRODUCTS (a folder); and cuDNN with them. */
 fs_status fs_cuda_choose(struct fs_cuda *cuda, struct fs_error *error);
 
 /* cuDNN for the running device, or NULL; `text`: its version, or why not. */

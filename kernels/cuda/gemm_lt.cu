@@ -6,6 +6,7 @@
 #include <cublasLt.h>
 
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/timing.h"
 
 extern "C" {
 #include "kernels/base/memory.h"
@@ -13,7 +14,6 @@ extern "C" {
 
 #define WORKSPACE ((size_t)32 << 20)
 #define CANDIDATES 16 /* algorithms that the heuristic is asked for, best first */
-#define TIMED_CALLS 5 /* of each, behind one that is not counted */
 
 /* What an algorithm depends on; compared byte by byte, so it has no padding. */
 struct shape {
@@ -41,6 +41,11 @@ struct fs_gemm {
 };
 
 /* --- life --- */
+
+size_t fs_gemm_version(void)
+{
+    return cublasLtGetVersion();
+}
 
 struct fs_gemm *fs_gemm_create(struct fs_error *error)
 {
@@ -309,26 +314,7 @@ static cublasStatus_t call(struct fs_cuda *cuda, const struct plan *plan, const 
 
 /* The heuristic knows the shape, not the device's clocks and caches: where FEWSTEP_CUDA_PRODUCTS names a folder, the
  * candidates are timed at a plan's first use, and the fastest one comes first from then on, in every process, as it is
- * kept there. Another algorithm may add in another order: without the folder a choice that depends on a clock would
- * give a run that goes on other bits. */
-
-/* Seconds of TIMED_CALLS calls; negative when it is refused, or on a fault. */
-static double time_candidate(struct fs_cuda *cuda, const struct plan *plan, const struct fs_cuda_product *product,
-                             const cublasLtMatmulAlgo_t *algorithm, void *out)
-{
-    double begin = 0;
-    for (int i = 0; i <= TIMED_CALLS; i++) {
-        if (call(cuda, plan, product, algorithm, out) != CUBLAS_STATUS_SUCCESS) {
-            (void)cudaGetLastError();
-            return -1;
-        }
-        if ((i == 0 || i == TIMED_CALLS) && !FS_CUDA_CHECK(cuda, cudaStreamSynchronize(cuda->stream))) {
-            return -1;
-        }
-        begin = i == 0 ? fs_cuda_seconds() : begin;
-    }
-    return fs_cuda_seconds() - begin;
-}
+ * kept there. */
 
 /* Where the calls that are timed may write: what a product adds to must not change, the rest is written again. NULL
  * when there is no memory. */
@@ -349,16 +335,14 @@ static void *timing_memory(const struct fs_cuda_product *product)
 
 static int fastest(struct fs_cuda *cuda, const struct plan *plan, const struct fs_cuda_product *product)
 {
-    int best = 0;
-    double least = -1;
     void *out = timing_memory(product);
-    for (int i = 0; out != NULL && i < plan->count && cuda->fault.status == FS_OK; i++) {
-        const double seconds = time_candidate(cuda, plan, product, &plan->candidates[i], out);
-        if (seconds >= 0 && (least < 0 || seconds < least)) {
-            least = seconds;
-            best = i;
+    const int best = fs_cuda_fastest(cuda, out != NULL ? plan->count : 0, [&](int i) {
+        const bool taken = call(cuda, plan, product, &plan->candidates[i], out) == CUBLAS_STATUS_SUCCESS;
+        if (!taken) {
+            (void)cudaGetLastError();
         }
-    }
+        return taken;
+    });
     if (out != product->out.data) {
         cudaFree(out);
     }
@@ -369,7 +353,7 @@ static int fastest(struct fs_cuda *cuda, const struct plan *plan, const struct f
 static void put_fastest_first(struct fs_cuda *cuda, struct plan *plan, const struct fs_cuda_product *product)
 {
     cublasLtMatmulAlgo_t first;
-    const size_t version = cublasLtGetVersion();
+    const size_t version = fs_gemm_version();
     if (cuda->kept_choices[0] == '\0' || plan->count == 0) {
         return;
     }

@@ -3,14 +3,21 @@
  * Lines are only ever appended, each by one call: of several processes that measure the same, all take what came first.
  */
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/timing.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+extern "C" {
+#include "kernels/base/memory.h"
+}
+
 #define LINE_ROOM 1024
+#define KEY_ROOM 12
 
 /* "FOLDER/products-NVIDIA-H100-130001.txt": what is measured depends on the device and the library. */
 static bool path_of(struct fs_cuda *cuda, const char *kind, size_t version, char path[PATH_MAX])
@@ -90,4 +97,72 @@ bool fs_cuda_keep_choice(struct fs_cuda *cuda, const char *kind, size_t version,
         return false;
     }
     return fs_cuda_find_choice(cuda, kind, version, key, key_bytes, value, value_bytes);
+}
+
+/* --- ways, which are asked for at each call of an operation, and so also kept in memory --- */
+
+struct fs_cuda_known_way {
+    const char *kind;
+    int64_t key[KEY_ROOM];
+    int way;
+    struct fs_cuda_known_way *next;
+};
+
+static void know(struct fs_cuda *cuda, const char *kind, const int64_t *key, int numbers, int way)
+{
+    struct fs_cuda_known_way *known =
+        (struct fs_cuda_known_way *)fs_allocate(1, sizeof *known, "what was timed", &cuda->fault);
+    if (known != NULL) {
+        known->kind = kind;
+        memcpy(known->key, key, (size_t)numbers * sizeof *key);
+        known->way = way;
+        known->next = cuda->ways;
+        cuda->ways = known;
+    }
+}
+
+static bool find_way(struct fs_cuda *cuda, const char *kind, const int64_t *key, int numbers, int count, int32_t *way)
+{
+    return fs_cuda_find_choice(cuda, kind, fs_gemm_version(), key, (size_t)numbers * sizeof *key, way, sizeof *way) &&
+           *way >= 0 && *way < count;
+}
+
+bool fs_cuda_knows_way(struct fs_cuda *cuda, const char *kind, const int64_t *key, int numbers, int count, int *way)
+{
+    *way = 0;
+    if (cuda->kept_choices[0] == '\0' || cuda->fault.status != FS_OK) {
+        return true;
+    }
+    for (const struct fs_cuda_known_way *known = cuda->ways; known != NULL; known = known->next) {
+        if (strcmp(known->kind, kind) == 0 && memcmp(known->key, key, (size_t)numbers * sizeof *key) == 0) {
+            *way = known->way;
+            return true;
+        }
+    }
+    int32_t kept = 0;
+    if (find_way(cuda, kind, key, numbers, count, &kept)) {
+        *way = kept;
+        know(cuda, kind, key, numbers, kept);
+        return true;
+    }
+    return cuda->update.mode == FS_UPDATE_CAPTURE; /* there is no time in a capture */
+}
+
+void fs_cuda_keep_way(struct fs_cuda *cuda, const char *kind, const int64_t *key, int numbers, int count, int *way)
+{
+    int32_t kept = *way;
+    if (cuda->fault.status == FS_OK &&
+        fs_cuda_keep_choice(cuda, kind, fs_gemm_version(), key, (size_t)numbers * sizeof *key, &kept, sizeof kept)) {
+        *way = kept >= 0 && kept < count ? kept : 0;
+        know(cuda, kind, key, numbers, *way);
+    }
+}
+
+void fs_cuda_forget_ways(struct fs_cuda *cuda)
+{
+    while (cuda->ways != NULL) {
+        struct fs_cuda_known_way *known = cuda->ways;
+        cuda->ways = known->next;
+        free(known);
+    }
 }

@@ -1,6 +1,8 @@
 /* Linear layers: one product each with a fused epilogue where cuBLASLt has it, else a product into scratch memory and
- * a kernel behind it. */
+ * a kernel behind it. A bias gradient that costs more in the epilogue than apart is made apart, where that was timed.
+ */
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/timing.h"
 
 /* Without an epilogue each product has an algorithm: its absence is a fault. */
 static void plain_product(struct fs_cuda *cuda, struct fs_cuda_product product)
@@ -92,26 +94,76 @@ static void input_gradient(struct fs_cuda *cuda, struct fs_view dx, struct fs_vi
     }
 }
 
-static void weight_gradient(struct fs_cuda *cuda, struct fs_view dw, struct fs_view dbias, struct fs_view dy,
-                            struct fs_view x)
+static struct fs_cuda_product weight_product(struct fs_view dw, struct fs_view dy, struct fs_view x)
 {
     struct fs_cuda_product product = product_of(dw, dy, x);
     product.transpose_a = true;
     product.accumulate = true;
-    if (dbias.data != NULL) {
-        /* The epilogue overwrites; our gradients add up. */
-        product.bias = fs_cuda_scratch(cuda, (size_t)dy.cols * sizeof(float));
-        product.epilogue = FS_EPILOGUE_COLUMN_SUMS;
-        if (product.bias == NULL) {
-            return;
-        }
-        if (fs_gemm_product(cuda, &product)) {
-            fs_cuda_add_column_sums(cuda, dbias, fs_view(product.bias, FS_F32, 1, dy.cols));
-            return;
-        }
+    return product;
+}
+
+/* Both gradients by one product, whose epilogue sums what it reads of dy; false where cuBLASLt has none. */
+static bool bias_in_epilogue(struct fs_cuda *cuda, struct fs_view dw, struct fs_view dbias, struct fs_view dy,
+                             struct fs_view x)
+{
+    struct fs_cuda_product product = weight_product(dw, dy, x);
+    product.bias = fs_cuda_scratch(cuda, (size_t)dy.cols * sizeof(float));
+    product.epilogue = FS_EPILOGUE_COLUMN_SUMS;
+    if (product.bias == NULL || !fs_gemm_product(cuda, &product)) {
+        return false;
     }
-    plain_product(cuda, product);
-    if (dbias.data != NULL) {
+    /* The epilogue overwrites; our gradients add up. */
+    fs_cuda_add_column_sums(cuda, dbias, fs_view(product.bias, FS_F32, 1, dy.cols));
+    return true;
+}
+
+/* By a product without the epilogue, which may be a faster one, and a pass over dy; false where cuBLASLt has none. */
+static bool bias_apart(struct fs_cuda *cuda, struct fs_view dw, struct fs_view dbias, struct fs_view dy,
+                       struct fs_view x)
+{
+    const struct fs_cuda_product product = weight_product(dw, dy, x);
+    if (!fs_gemm_product(cuda, &product)) {
+        return false;
+    }
+    fs_cuda_add_column_sums(cuda, dbias, dy);
+    return true;
+}
+
+/* Whether the first of the two is to be tried: it is the default, and where products are timed, the faster one. */
+static bool epilogue_is_faster(struct fs_cuda *cuda, struct fs_view dw, struct fs_view dbias, struct fs_view dy,
+                               struct fs_view x)
+{
+    const int64_t key[] = {dy.rows,   dy.cols,  x.cols,           dw.stride,
+                           dy.stride, x.stride, (int64_t)dy.type, (int64_t)cuda->tf32};
+    const int numbers = sizeof key / sizeof *key;
+    int way;
+    if (!fs_cuda_knows_way(cuda, "bias-gradients", key, numbers, 2, &way)) {
+        /* What is timed adds to memory that nobody reads, aligned as the gradient is. */
+        const size_t past = (uintptr_t)dw.data % 256,
+                     weights = (size_t)((dw.rows - 1) * dw.stride + dw.cols) * sizeof(float);
+        void *memory = NULL;
+        if (cudaMalloc(&memory, past + weights + (size_t)dbias.cols * sizeof(float)) != cudaSuccess) {
+            (void)cudaGetLastError();
+            memory = NULL;
+        }
+        struct fs_view spare = dw, spare_bias = fs_view((char *)memory + past + weights, FS_F32, 1, dbias.cols);
+        spare.data = (char *)memory + past;
+        way = fs_cuda_fastest(cuda, memory != NULL ? 2 : 0, [&](int which) {
+            return (which == 0 ? bias_in_epilogue : bias_apart)(cuda, spare, spare_bias, dy, x);
+        });
+        cudaFree(memory);
+        fs_cuda_keep_way(cuda, "bias-gradients", key, numbers, 2, &way);
+    }
+    return way == 0;
+}
+
+static void weight_gradient(struct fs_cuda *cuda, struct fs_view dw, struct fs_view dbias, struct fs_view dy,
+                            struct fs_view x)
+{
+    if (dbias.data == NULL) {
+        plain_product(cuda, weight_product(dw, dy, x));
+    } else if (!epilogue_is_faster(cuda, dw, dbias, dy, x) || !bias_in_epilogue(cuda, dw, dbias, dy, x)) {
+        plain_product(cuda, weight_product(dw, dy, x));
         fs_cuda_add_column_sums(cuda, dbias, dy);
     }
 }

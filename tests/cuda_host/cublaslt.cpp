@@ -34,7 +34,7 @@ struct cuda_host_preference {
 #define WORKSPACE_NEEDED 65536
 #define PROPOSALS 3 /* at most, of one heuristic */
 
-static int last_algorithm, products;
+static int last_algorithm, products, bias_gradients;
 static double seconds;
 
 extern "C" int cuda_host_last_algorithm(void)
@@ -45,6 +45,11 @@ extern "C" int cuda_host_last_algorithm(void)
 extern "C" int cuda_host_products(void)
 {
     return products;
+}
+
+extern "C" int cuda_host_bias_gradients(void)
+{
+    return bias_gradients;
 }
 
 double cuda_host_seconds()
@@ -359,6 +364,15 @@ static void bias_gradient(const struct cuda_host_operation *operation, cudaDataT
     }
 }
 
+/* What the last algorithm takes for it. */
+static int seconds_of(const struct cuda_host_operation *operation, int32_t batch)
+{
+    const bool uncached = cuda_host.cached_matrices > 0 && batch > cuda_host.cached_matrices;
+    return cuda_host.product_seconds[last_algorithm] +
+           (operation->epilogue == CUBLASLT_EPILOGUE_BGRADB ? cuda_host.bias_gradient_seconds : 0) +
+           (uncached ? cuda_host.uncached_seconds : 0);
+}
+
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation, const void *alpha, const void *a,
                               cublasLtMatrixLayout_t a_layout, const void *b, cublasLtMatrixLayout_t b_layout,
                               const void *beta, const void *c, cublasLtMatrixLayout_t c_layout, void *d,
@@ -410,7 +424,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
     }
     last_algorithm = (int)algorithm->data[6];
     products++;
-    seconds += cuda_host.product_seconds[last_algorithm];
+    bias_gradients += operation->epilogue == CUBLASLT_EPILOGUE_BGRADB;
+    seconds += seconds_of(operation, d_layout->batch);
     device_open();
     for (int32_t batch = 0; batch < d_layout->batch; batch++) {
         const std::vector<float> rows = packed(a, a_layout, batch * a_layout->step, m, k, ta);

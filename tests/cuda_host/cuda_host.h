@@ -26,7 +26,10 @@ struct cuda_host_settings {
     int fail_allocation, fail_copy, fail_launch; /* which one from now on fails: 1 the next; 0 none */
     bool refuse_capture;                         /* this device captures no streams */
     bool refuse_pinned;                          /* the host has no pinned memory */
+    size_t cache;                                /* the device's second level, in bytes */
     int product_seconds[3];                      /* that the algorithms of a heuristic take, by their place */
+    int bias_gradient_seconds;                   /* that one takes more in the epilogue of a product */
+    int cached_matrices, uncached_seconds;       /* a product of more matrices takes so much more (0: none does) */
     bool no_nccl;                                /* its library is not here */
     bool nccl_sees_ends; /* it notices that the process of another rank has ended, as over a network */
     int end_at_nccl;     /* at which of its groups from now on the process ends, with CUDA_HOST_ENDED */
@@ -43,9 +46,11 @@ const char *cuda_host_report(void);
 size_t cuda_host_memory_used(void);
 int cuda_host_allocations(void);
 int cuda_host_graph_launches(void);
-/* The place of the algorithm that the last product was done with, among those of the heuristic; products so far. */
+/* The place of the algorithm that the last product was done with, among those of the heuristic; products so far, and
+ * those of them with a bias gradient in the epilogue. */
 int cuda_host_last_algorithm(void);
 int cuda_host_products(void);
+int cuda_host_bias_gradients(void);
 /* In the process that starts several ranks: the memory through which NCCL joins them. Without it there is no NCCL. */
 void cuda_host_share(void);
 /* Two numbers that lie there. */

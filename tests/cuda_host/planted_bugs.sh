@@ -57,6 +57,10 @@ plant 'a wrong leading dimension' kernels/cuda/gemm_lt.cu 's/shape.ldb = b->stri
 plant 'a swapped transpose' kernels/cuda/gemm_lt.cu 's/shape.transpose_a = product->transpose_b;/shape.transpose_a = !product->transpose_b;/' 'linear_forward'
 plant 'an alignment that is not there' kernels/cuda/gemm_lt.cu 's/shape.align_b = alignment_of(b->data);/shape.align_b = 256;/' 'linear_ test_network'
 plant 'a wrong step between batches' kernels/cuda/attention.cu 's/view.stride, rows \* view.stride}/view.stride, rows * op->head_width}/' 'attention_'
+plant 'a chunk of other samples' kernels/cuda/attention.cu 's/fs_attention_part(op, first,/fs_attention_part(op, 0,/' 'test_attention_in_chunks'
+plant 'parts that lie closer than they were taken' kernels/cuda/attention.cu 's/place = part \* part_step + col/place = part * part_rows * head_width + col/' 'attention_'
+plant 'gradients that what is timed adds to' kernels/cuda/linear.cu 's/(cuda, spare, spare_bias, dy, x)/(cuda, dw, dbias, dy, x)/' 'test_timed_bias_gradients'
+plant 'a choice that another process does not take' kernels/cuda/kept_choices.cu 's/^        \*way = kept;/        *way = 0;/' 'test_timed_chunks test_timed_bias_gradients'
 plant 'memory that nothing wrote' kernels/cuda/memory.cu 's/cudaMemsetAsync(memory, 0, bytes, cuda->stream)/cudaSuccess/' 'test_reserved_memory'
 plant 'shared memory that nothing wrote' kernels/cuda/optimiser.cu '/^    partial\[threadIdx.x\] = value;/d' 'sum_squares'
 plant 'a misaligned vector load' kernels/cuda/device.cuh 's/ && (uintptr_t)view.data % 16 == 0//; s/rows_fit};/true};/; s/view.stride % FS_PIECE == 0/view.stride > 0/' 'silu add copy' kernels/cuda/elementwise.cu

@@ -354,6 +354,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int numbe
     *properties = {};
     snprintf(properties->name, sizeof properties->name, "CUDA on the host");
     properties->major = cuda_host.compute_major;
+    properties->l2CacheSize = (int)cuda_host.cache;
     return cudaSuccess;
 }
 

@@ -526,6 +526,50 @@ static void test_timed_products(void **state)
     assert_string_equal(cuda_host_report(), "");
 }
 
+/* w ← w + dyᵀ·x and bias ← bias + column sums of dy, all of ones, twice. */
+static void expect_bias_gradients(struct fs_backend *backend, int64_t rows)
+{
+    struct fs_error error;
+    const struct fs_view dy = zeros(backend, rows, 8), x = zeros(backend, rows, 16), w = zeros(backend, 8, 16),
+                         bias = zeros(backend, 1, 8);
+    backend->fill(backend, dy, 1);
+    backend->fill(backend, x, 1);
+    for (int i = 1; i <= 2; i++) {
+        backend->linear_backward(backend, fs_no_view(), w, bias, dy, x, w, fs_no_view());
+        assert_true(first_number(backend, w) == (float)(i * rows));
+        assert_true(first_number(backend, bias) == (float)(i * rows));
+    }
+    assert_int_equal(backend->synchronise(backend, &error), FS_OK);
+    void *const all[] = {dy.data, x.data, w.data, bias.data};
+    for (int i = 0; i < 4; i++) {
+        backend->release(backend, all[i]);
+    }
+}
+
+/* A bias gradient is made in the product's epilogue, or apart where that was the faster when both were timed, then in
+ * every process. */
+static void test_timed_bias_gradients(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *folder;
+        int bias_gradient_seconds, timed, in_epilogue; /* products with it: while timed, and of the two that count */
+    } cases[] = {{"", 9, 0, 2}, {"apart", 1, 4 * 6, 0}, {"apart", 0, 0, 0}, {"in-it", 0, 4 * 6, 2}, {"in-it", 9, 0, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char folder[1024] = "";
+        if (cases[i].folder[0] != '\0') {
+            snprintf(folder, sizeof folder, "%s", test_path(cases[i].folder));
+        }
+        struct fs_backend *backend = open_timed(folder, 2, 2, 2);
+        cuda_host.bias_gradient_seconds = cases[i].bias_gradient_seconds;
+        const int before = cuda_host_bias_gradients();
+        expect_bias_gradients(backend, 700); /* more than one block of sums */
+        assert_int_equal(cuda_host_bias_gradients() - before, cases[i].timed + cases[i].in_epilogue);
+        assert_string_equal(cuda_host_report(), "");
+        close_backend(backend);
+    }
+}
+
 /* A folder that cannot be written: the first product says so. */
 static void test_timed_products_unwritable(void **state)
 {
@@ -540,6 +584,120 @@ static void test_timed_products_unwritable(void **state)
     backend->release(backend, x.data);
     backend->release(backend, y.data);
     close_backend(backend);
+}
+
+/* --- attention in chunks --- */
+
+enum { SAMPLES = 7, TOKENS = 5, HEADS = 2, WIDTH = 8, ATTENTION_ROWS = SAMPLES * TOKENS };
+
+/* Every number that attention makes, of the same ones each time. */
+struct attention {
+    float out[ATTENTION_ROWS * WIDTH], lse[ATTENTION_ROWS * HEADS], dqkv[ATTENTION_ROWS * 3 * WIDTH],
+        tangent_out[ATTENTION_ROWS * WIDTH], out_dot[ATTENTION_ROWS * WIDTH];
+};
+
+static void download_floats(struct fs_backend *backend, float *host, struct fs_view view)
+{
+    const struct fs_view wide = zeros(backend, view.rows, view.cols);
+    backend->copy(backend, wide, view);
+    backend->download(backend, host, wide.data, (size_t)(view.rows * view.cols) * sizeof *host);
+    backend->release(backend, wide.data);
+}
+
+static struct attention run_attention(struct fs_backend *backend, enum fs_type type)
+{
+    static struct attention made;
+    struct fs_error error;
+    const struct fs_random_key key = {7, FS_STREAM_TEST, 0, 0};
+    struct fs_view views[6]; /* qkv, its tangent or gradient, out, its gradient, out again, its tangent */
+    const struct fs_view numbers = zeros(backend, ATTENTION_ROWS, 3 * WIDTH),
+                         lse = zeros(backend, ATTENTION_ROWS, HEADS);
+    for (int i = 0; i < 6; i++) {
+        views[i] = zeros(backend, ATTENTION_ROWS, i < 2 ? 3 * WIDTH : WIDTH);
+        views[i].type = type;
+        backend->normals(backend, numbers, key, (uint32_t)(i * ATTENTION_ROWS));
+        backend->copy(backend, views[i], fs_view_cols(numbers, 0, views[i].cols));
+    }
+    backend->attention_tangent(backend, views[4], views[5], views[0], views[1], TOKENS, HEADS, 0.3);
+    backend->attention_forward(backend, views[2], lse, views[0], TOKENS, HEADS, 0.3);
+    backend->attention_backward(backend, views[1], views[3], views[0], views[2], lse, TOKENS, HEADS, 0.3);
+    download_floats(backend, made.out, views[2]);
+    download_floats(backend, made.lse, lse);
+    download_floats(backend, made.dqkv, views[1]);
+    download_floats(backend, made.tangent_out, views[4]);
+    download_floats(backend, made.out_dot, views[5]);
+    assert_int_equal(backend->synchronise(backend, &error), FS_OK);
+    assert_string_equal(cuda_host_report(), "");
+    for (int i = 0; i < 6; i++) {
+        backend->release(backend, views[i].data);
+    }
+    backend->release(backend, lse.data);
+    backend->release(backend, numbers.data);
+    return made;
+}
+
+static struct fs_backend *open_with_chunks(const char *chunks)
+{
+    setenv("FEWSTEP_CUDA_CHUNKS", chunks, 1);
+    struct fs_backend *backend = open_backend();
+    unsetenv("FEWSTEP_CUDA_CHUNKS");
+    return backend;
+}
+
+/* No bit depends on how many samples are taken at once, and a device without a cache of that kind takes all. */
+static void test_attention_in_chunks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *chunks;
+        size_t cache;
+        int products[2]; /* float32, bf16: 2 of a chunk forward, 5 backward, 4 of a tangent */
+        const char *said;
+    } cases[] = {{"memory", 7000, {11, 11}, "fit into memory"},
+                 {"auto", 7000, {11, 11}, "fit into memory"},     /* nothing is timed */
+                 {"cache", 7000, {69, 52}, "fit into the cache"}, /* of 7 samples 3, 1 and 1; 4, 2 and 1 */
+                 {"cache", 1, {77, 77}, "fit into the cache"},
+                 {"cache", 0, {11, 11}, "fit into the cache"}};
+    for (int type = FS_F32; type <= FS_BF16; type++) {
+        struct attention first = {0};
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            cuda_host.cache = cases[i].cache;
+            struct fs_backend *backend = open_with_chunks(cases[i].chunks);
+            const int before = cuda_host_products();
+            const struct attention made = run_attention(backend, (enum fs_type)type);
+            assert_int_equal(cuda_host_products() - before, cases[i].products[type == FS_BF16]);
+            assert_non_null(strstr(backend->choices, cases[i].said));
+            close_backend(backend);
+            if (i == 0) {
+                first = made;
+            }
+            assert_memory_equal(&first, &made, sizeof made);
+        }
+    }
+}
+
+/* Where products are timed, so are chunks of some sizes, and the fastest is taken from then on, whatever the clock says
+ * later: here 3 of 7 samples forward, one backward, and 3 in a tangent. */
+static void test_timed_chunks(void **state)
+{
+    (void)state;
+    char folder[1024];
+    snprintf(folder, sizeof folder, "%s", test_path("chunks"));
+    cuda_host.cache = 7000;
+    for (int i = 0; i < 3; i++) {
+        struct fs_backend *backend = open_timed(folder, 1, 1, 1);
+        assert_non_null(strstr(backend->choices, "memory or cache, as measured once"));
+        cuda_host.cached_matrices = i == 0 ? 3 * HEADS : 0;
+        cuda_host.uncached_seconds = 10;
+        int before = cuda_host_products();
+        const struct attention made = run_attention(backend, FS_F32);
+        assert_true(i == 0 ? cuda_host_products() - before >= 6 * (12 + 55 + 48) : cuda_host_products() - before == 53);
+        before = cuda_host_products();
+        const struct attention again = run_attention(backend, FS_F32);
+        assert_int_equal(cuda_host_products() - before, 53);
+        assert_memory_equal(&made, &again, sizeof made);
+        close_backend(backend);
+    }
 }
 
 /* --- several devices --- */
@@ -749,7 +907,10 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_graph_of_other_operands, start),
         cmocka_unit_test_setup(test_several_graphs, start),
         cmocka_unit_test_setup(test_timed_products, start),
+        cmocka_unit_test_setup(test_timed_bias_gradients, start),
         cmocka_unit_test_setup(test_timed_products_unwritable, start),
+        cmocka_unit_test_setup(test_attention_in_chunks, start),
+        cmocka_unit_test_setup(test_timed_chunks, start),
         cmocka_unit_test_setup(test_uploads_are_taken_at_once, start),
         cmocka_unit_test_setup(test_refused_algorithms, start),
         cmocka_unit_test_setup(test_device_of_the_local_rank, start),

@@ -105,7 +105,7 @@ typedef struct cuda_host_graph *cudaGraph_t;
 typedef struct cuda_host_graph_exec *cudaGraphExec_t;
 struct cudaDeviceProp {
     char name[256];
-    int major, minor;
+    int major, minor, l2CacheSize;
 };
 
 cudaError_t cudaGetDeviceCount(int *count);
