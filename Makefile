@@ -337,11 +337,11 @@ test-cudnn-graphs: $(BUILD)/test_cudnn_graphs $(BUILD)/test_cudnn_math
 	LD_LIBRARY_PATH=$(BUILD)/cuda/stub:$$LD_LIBRARY_PATH $<
 	sh tests/cuda_host/record.sh $(BUILD) cudnn $(foreach o,attention_forward attention_backward convolution_forward,"$(o)	graphs finished by cuDNN $(CUDNN_VERSION)")
 $(BUILD)/test_cudnn_graphs: $(filter %graph.cu.o,$(CUDA_OBJECTS))
-$(BUILD)/test_cudnn_math: $(filter %_graph.cu.o,$(CUDA_OBJECTS)) $(TEST_SUPPORT) $(LIBRARY)
+$(BUILD)/test_cudnn_math: $(filter %_graph.cu.o %/cudnn/attention.cu.o,$(CUDA_OBJECTS)) $(TEST_SUPPORT) $(LIBRARY)
 $(BUILD)/test_cudnn_%: tests/cudnn/test_cudnn_%.cpp
 	@mkdir -p $(@D)
-	$(CXX) -std=c++17 -O1 -g -Wall -Wextra -Wno-missing-field-initializers -I. -I$(CUDNN)/include -I$(CUDA_HOME)/include \
-	    -o $@ $^ $(LDLIBS) -fopenmp -lcmocka $(CUDNN_LIBS) -L$(CUDA_HOME)/lib64 -lcudart -ldl \
+	$(CXX) -std=c++17 -O1 -g -Wall -Wextra -Wno-missing-field-initializers -DFS_CUDNN -I. -I$(CUDNN)/include \
+	    -I$(CUDA_HOME)/include -o $@ $^ $(LDLIBS) -fopenmp -lcmocka $(CUDNN_LIBS) -L$(CUDA_HOME)/lib64 -lcudart -ldl \
 	    -Wl,-rpath,$(CUDNN)/lib -Wl,-rpath,$(CUDA_HOME)/lib64
 test-cuda-build: $(if $(NCCL),test-nccl)
 .PHONY: test-nccl

@@ -32,10 +32,16 @@ static inline struct fs_attention fs_attention_part(const struct fs_attention *o
 /* True when cuDNN did it; false when it is not here, not wanted or refuses this shape, or on a fault. */
 #ifdef FS_CUDNN
 bool fs_cudnn_attention(struct fs_cuda *cuda, const struct fs_attention *op, bool backward);
+/* In words, how cuDNN goes backward on this device; cuda->cudnn is there. */
+void fs_cudnn_attention_backward_way(struct fs_cuda *cuda, char *text, size_t size);
 #else
 static inline bool fs_cudnn_attention(struct fs_cuda *, const struct fs_attention *, bool)
 {
     return false;
+}
+static inline void fs_cudnn_attention_backward_way(struct fs_cuda *, char *text, size_t size)
+{
+    snprintf(text, size, "%s", "");
 }
 #endif
 

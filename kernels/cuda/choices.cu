@@ -1,6 +1,6 @@
 /* What the environment asks for: which path attention and convolutions take, in what chunks, how float32 is multiplied,
  * how ranks are joined. */
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/attention.h"
 
 #include <stdlib.h>
 
@@ -36,7 +36,7 @@ fs_status fs_cuda_choose(struct fs_cuda *cuda, struct fs_error *error)
                              *const graphs[] = {"auto", "off"}, *const ranks[] = {"auto", "host"},
                              *const sizes[] = {"auto", "memory", "cache"};
     int attention, convolution, chunks, type, graph, rank;
-    char cudnn[96] = "";
+    char cudnn[96] = "", backward[192] = "";
     FS_TRY(choose("FEWSTEP_CUDA_ATTENTION", paths, 3, &attention, error));
     FS_TRY(choose("FEWSTEP_CUDA_CONVOLUTION", paths, 3, &convolution, error));
     FS_TRY(choose("FEWSTEP_CUDA_CHUNKS", sizes, 3, &chunks, error));
@@ -62,11 +62,14 @@ fs_status fs_cuda_choose(struct fs_cuda *cuda, struct fs_error *error)
             return fs_fail(error, FS_USAGE, "cuda: cuDNN was asked for: %s", cudnn);
         }
     }
+    if (cuda->cudnn != NULL && attention != FS_PATH_OWN) {
+        fs_cudnn_attention_backward_way(cuda, backward, sizeof backward);
+    }
     const char *const names[] = {cuda->cudnn != NULL ? "cuDNN, else our own" : "our own", "our own", "cuDNN"};
     snprintf(cuda->choices, sizeof cuda->choices,
-             "attention in bf16: %s, our own in chunks that fit into %s; convolution: %s%s%s%s; float32 products: %s, "
-             "algorithms: %s; an update as a graph: %s",
-             names[attention],
+             "attention in bf16: %s%s%s; our own in chunks that fit into %s; convolution: %s%s%s%s; float32 products: "
+             "%s, algorithms: %s; an update as a graph: %s",
+             names[attention], backward[0] != '\0' ? ", " : "", backward,
              chunks == FS_CHUNKS_CACHE           ? "the cache"
              : timed && chunks == FS_CHUNKS_AUTO ? "memory or cache, as measured once"
                                                  : "memory",

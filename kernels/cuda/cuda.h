@@ -109,7 +109,7 @@ struct fs_cuda {
     int device;                     /* of this process: its local rank's */
     int64_t cache_bytes;            /* its second-level cache; 0: it has none */
     char variant[256];              /* the device's name */
-    char choices[512];              /* what was chosen at the start, for doctor */
+    char choices[640];              /* what was chosen at the start, for doctor */
     char notice[160];               /* the backend's, once there is something to say */
 };
 

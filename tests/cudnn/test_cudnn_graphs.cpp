@@ -117,6 +117,32 @@ static const struct attention_case attentions[] = {
     {"an odd head width", 3, 5, 2, 7, true, true},
 };
 
+/* Backward as one operation: which versions of cuDNN take it was tried, which of its engines run where only a device
+ * can say. Where it is refused the backend goes by products. */
+#define OPERATION_REFUSED 92000 /* up to this version */
+#define OPERATION_TAKEN 92600   /* from this one on; between them none was tried */
+
+static void check_backward_operation(const fs_cudnn_part *opened, const char *of,
+                                     const struct fs_attention_shape *shape)
+{
+    struct fs_cudnn_graph graph = {};
+    char name[128];
+    snprintf(name, sizeof name, "attention, %s: backward, one operation", of);
+    const bool finished = fs_attention_graph_backward_operation(&graph, shape);
+    expect(!finished || cudnnGetVersion() > OPERATION_REFUSED, name, "taken by a version that refused it");
+    expect(finished || cudnnGetVersion() < OPERATION_TAKEN, name, graph.refusal);
+    for (size_t i = 0; i < DEVICES; i++) {
+        if (finished) {
+            (void)engines_on(opened[i], &graph, false);
+            graph.refusal[0] = '\0';
+        } else {
+            printf("%18s", "refused");
+        }
+    }
+    printf("  %s\n", name);
+    fs_cudnn_graph_destroy(&graph);
+}
+
 static void check_attention(const fs_cudnn_part *opened)
 {
     for (const struct attention_case &c : attentions) {
@@ -129,9 +155,11 @@ static void check_attention(const fs_cudnn_part *opened)
             char name[128];
             snprintf(name, sizeof name, "attention, %s: %s", c.name, ways[way]);
             shape.lse_stride = way == 2 ? 0 : c.heads;
-            (void)(way == 1 ? fs_attention_graph_backward : fs_attention_graph_forward)(&graph, &shape);
+            (void)(way == 1 ? fs_attention_graph_backward_products : fs_attention_graph_forward)(&graph, &shape);
             show(name, &graph, opened, false, way == 1 ? c.no_backward : c.no_forward);
         }
+        shape.lse_stride = c.heads;
+        check_backward_operation(opened, c.name, &shape);
     }
 }
 
@@ -202,6 +230,15 @@ static void check_refusals()
     fs_cudnn_operation(&graph, CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR, "attention without keys", roles, 1);
     expect(!fs_cudnn_finish(&graph), "attention without keys and values", "taken");
     fs_cudnn_graph_destroy(&graph);
+
+#if CUDNN_VERSION >= 91700
+    graph = {};
+    const struct fs_cudnn_role no_gradients[] = {
+        {CUDNN_ATTR_OPERATION_SDPA_BWD_QDESC, fs_cudnn_tensor(&graph, 1, CUDNN_DATA_BFLOAT16, small, strides)}};
+    fs_cudnn_operation(&graph, CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR, "attention to nowhere", no_gradients, 1);
+    expect(!fs_cudnn_finish(&graph), "attention backward without gradients", "taken");
+    fs_cudnn_graph_destroy(&graph);
+#endif
 }
 
 int main(void)

@@ -1,6 +1,7 @@
 /* What the cuDNN graphs compute, by definition: their descriptions (kernels/cuda/cudnn/ *_graph.cu) against a builder
  * that carries each step out in double precision as it is described, compared with the float64 reference. It shows that
- * strides, transposes, signs and scales are right; not that cuDNN computes what it is told. */
+ * strides, transposes, signs and scales are right; not that cuDNN computes what it is told. And which of its graphs
+ * attention takes (cudnn/attention.cu), in which parts, with plans that stand in for cuDNN's. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +10,10 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/cudnn/attention_graph.h"
 #include "kernels/cuda/cudnn/convolution_graph.h"
+#include "kernels/cuda/cudnn/run.h"
 #include "kernels/operands.h"
 
 extern "C" {
@@ -19,10 +22,13 @@ extern "C" {
 
 /* --- the builder --- */
 
+static int failures;
+
 struct tensor {
-    int64_t sizes[4], strides[4];
+    int64_t sizes[4], strides[4], id;
+    cudnnDataType_t type;
     double *data;
-    std::vector<double> own; /* of a tensor inside the graph */
+    std::vector<double> own; /* of a tensor inside the graph, or in memory of another type */
     double &at(int64_t b, int64_t h, int64_t i, int64_t j)
     {
         /* A size of 1 is repeated. */
@@ -52,12 +58,46 @@ template <class Action> static void for_each(const int64_t sizes[4], const Actio
     }
 }
 
-fs_cudnn_part fs_cudnn_tensor(struct fs_cudnn_graph *, int64_t id, cudnnDataType_t, const int64_t *sizes,
+static void *const *given; /* in place of `memory`: where each id lies in memory of its own type */
+
+static double get(const struct tensor *t, size_t at)
+{
+    const void *data = given[t->id - 1];
+    if (t->type == CUDNN_DATA_FLOAT) {
+        return ((const float *)data)[at];
+    }
+    const uint32_t bits = (uint32_t)((const uint16_t *)data)[at] << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static uint16_t to_bf16(double number)
+{
+    const float value = (float)number;
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+static void put(const struct tensor *t, size_t at, double value)
+{
+    void *data = given[t->id - 1];
+    if (t->type == CUDNN_DATA_FLOAT) {
+        ((float *)data)[at] = (float)value;
+    } else {
+        ((uint16_t *)data)[at] = to_bf16(value);
+    }
+}
+
+fs_cudnn_part fs_cudnn_tensor(struct fs_cudnn_graph *, int64_t id, cudnnDataType_t type, const int64_t *sizes,
                               const int64_t *strides)
 {
     tensors.push_back(std::make_unique<struct tensor>());
     struct tensor *t = tensors.back().get();
     size_t extent = 1;
+    t->id = id;
+    t->type = type;
     for (int i = 0; i < 4; i++) {
         t->sizes[i] = sizes[i];
         t->strides[i] = strides[i];
@@ -66,6 +106,13 @@ fs_cudnn_part fs_cudnn_tensor(struct fs_cudnn_graph *, int64_t id, cudnnDataType
     if (id == 0) {
         t->own.assign(extent, NAN);
         t->data = t->own.data();
+    } else if (given != NULL) {
+        t->own.resize(extent);
+        t->data = t->own.data();
+        for_each(sizes, [&](int64_t b, int64_t h, int64_t i, int64_t j) {
+            const size_t at = (size_t)(b * strides[0] + h * strides[1] + i * strides[2] + j * strides[3]);
+            t->data[at] = get(t, at);
+        });
     } else {
         t->data = memory.at(id);
     }
@@ -133,26 +180,96 @@ void fs_cudnn_convolve(struct fs_cudnn_graph *, fs_cudnn_part y, fs_cudnn_part x
     });
 }
 
-/* cuDNN's attention as it is documented: softmax(scale·q·kᵀ)·v, and the log of the denominator. */
-void fs_cudnn_operation(struct fs_cudnn_graph *, cudnnBackendDescriptorType_t, const char *,
-                        const struct fs_cudnn_role *roles, int)
+/* The tensor in a role; NULL when it is not given. */
+static struct tensor *in_role(const struct fs_cudnn_role *roles, int count, cudnnBackendAttributeName_t name)
 {
-    struct tensor *q = of(roles[0].tensor), *k = of(roles[1].tensor), *v = of(roles[2].tensor),
-                  *out = of(roles[3].tensor), *scale = of(roles[4].tensor), *lse = of(roles[5].tensor);
+    for (int i = 0; i < count; i++) {
+        if (roles[i].name == name) {
+            return of(roles[i].tensor);
+        }
+    }
+    return NULL;
+}
+
+static double logit(struct tensor *scale, struct tensor *q, struct tensor *k, int64_t b, int64_t h, int64_t i,
+                    int64_t other)
+{
+    double sum = 0;
+    for (int64_t c = 0; c < q->sizes[3]; c++) {
+        sum += q->at(b, h, i, c) * k->at(b, h, other, c);
+    }
+    return scale->at(0, 0, 0, 0) * sum;
+}
+
+/* cuDNN's attention as it is documented: softmax(scale·q·kᵀ)·v, and the log of the denominator. */
+static void attend(const struct fs_cudnn_role *roles, int count)
+{
+    struct tensor *q = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC),
+                  *k = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC),
+                  *v = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC),
+                  *out = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC),
+                  *scale = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC),
+                  *lse = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_FWD_STATSDESC);
     for_each(q->sizes, [&](int64_t b, int64_t h, int64_t i, int64_t j) {
         double denominator = 0, sum = 0;
         for (int64_t other = 0; other < k->sizes[2]; other++) {
-            double logit = 0;
-            for (int64_t c = 0; c < q->sizes[3]; c++) {
-                logit += q->at(b, h, i, c) * k->at(b, h, other, c);
-            }
-            const double weight = exp(scale->at(0, 0, 0, 0) * logit);
+            const double weight = exp(logit(scale, q, k, b, h, i, other));
             denominator += weight;
             sum += weight * v->at(b, h, other, j);
         }
         out->at(b, h, i, j) = sum / denominator;
-        lse->at(b, h, i, 0) = log(denominator);
+        if (lse != NULL) {
+            lse->at(b, h, i, 0) = log(denominator);
+        }
     });
+}
+
+#if CUDNN_VERSION >= 91700
+/* And backward, with p = exp(scale·q·kᵀ − lse) and ds = p·(dout·vᵀ − Σ dout·out): the gradients of q, k and v. */
+static void attend_backward(const struct fs_cudnn_role *roles, int count)
+{
+    struct tensor *q = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_BWD_QDESC),
+                  *k = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_BWD_KDESC),
+                  *v = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_BWD_VDESC),
+                  *out = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_BWD_ODESC),
+                  *dout = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_BWD_DODDESC),
+                  *lse = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_BWD_STATSDESC),
+                  *scale = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_BWD_SCALEDESC),
+                  *dq = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_BWD_DQDESC),
+                  *dk = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_BWD_DKDESC),
+                  *dv = in_role(roles, count, CUDNN_ATTR_OPERATION_SDPA_BWD_DVDESC);
+    struct tensor *const gradients[] = {dq, dk, dv};
+    for (struct tensor *gradient : gradients) {
+        for_each(gradient->sizes, [&](int64_t b, int64_t h, int64_t i, int64_t j) { gradient->at(b, h, i, j) = 0; });
+    }
+    const int64_t pairs[] = {q->sizes[0], q->sizes[1], q->sizes[2], k->sizes[2]}, width = q->sizes[3];
+    for_each(pairs, [&](int64_t b, int64_t h, int64_t i, int64_t other) {
+        double dp = 0;
+        for (int64_t c = 0; c < width; c++) {
+            dp += dout->at(b, h, i, c) * (v->at(b, h, other, c) - out->at(b, h, i, c));
+        }
+        const double p = exp(logit(scale, q, k, b, h, i, other) - lse->at(b, h, i, 0)),
+                     ds = scale->at(0, 0, 0, 0) * p * dp;
+        for (int64_t c = 0; c < width; c++) {
+            dq->at(b, h, i, c) += ds * k->at(b, h, other, c);
+            dk->at(b, h, other, c) += ds * q->at(b, h, i, c);
+            dv->at(b, h, other, c) += p * dout->at(b, h, i, c);
+        }
+    });
+}
+#endif
+
+void fs_cudnn_operation(struct fs_cudnn_graph *, cudnnBackendDescriptorType_t type, const char *,
+                        const struct fs_cudnn_role *roles, int count)
+{
+    if (type == CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR) {
+        attend(roles, count);
+    }
+#if CUDNN_VERSION >= 91700
+    if (type == CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR) {
+        attend_backward(roles, count);
+    }
+#endif
 }
 
 bool fs_cudnn_finish(struct fs_cudnn_graph *)
@@ -160,9 +277,91 @@ bool fs_cudnn_finish(struct fs_cudnn_graph *)
     return true;
 }
 
-/* --- comparison --- */
+/* --- plans that stand in for cuDNN's --- */
 
-static int failures;
+static bool refuse_operation;         /* backward, the one that is not made of products */
+static int64_t bytes_of_a_sample;     /* of workspace, of that one */
+static std::vector<int64_t> executed; /* how many samples by which graph, negative backward by products */
+
+struct stand_in {
+    struct fs_cudnn_plan plan; /* the first, so that a plan is one */
+    fs_cudnn_describe describe;
+    struct fs_attention_shape shape;
+    bool backward, products;
+};
+
+/* What a graph says is to be seen by what it has in memory. */
+static void look_at(struct stand_in *made)
+{
+    std::vector<double> room(1 << 16);
+    for (int64_t id = 1; id <= FS_ATTENTION_TENSORS; id++) {
+        memory[id] = room.data();
+    }
+    struct fs_cudnn_graph graph = {};
+    struct fs_attention_shape small = made->shape;
+    small.samples = 1;
+    tensors.clear();
+    made->describe(&graph, (const int64_t *)&small);
+    for (const auto &t : tensors) {
+        made->backward = made->backward || t->id == FS_ATTENTION_DQ;
+        made->products = made->products || t->id == FS_ATTENTION_ROW_SUMS;
+    }
+}
+
+const struct fs_cudnn_plan *fs_cudnn_plan_of(struct fs_cuda *, fs_cudnn_describe describe, const int64_t *shape, int,
+                                             bool, enum fs_cuda_path path)
+{
+    static std::vector<std::unique_ptr<struct stand_in>> plans;
+    plans.push_back(std::make_unique<struct stand_in>());
+    struct stand_in *made = plans.back().get();
+    made->describe = describe;
+    memcpy(&made->shape, shape, sizeof made->shape);
+    look_at(made);
+    const bool operation = made->backward && !made->products;
+    if (operation && path == FS_PATH_CUDNN) {
+        printf("FAILED: that backward as one operation is refused would be a fault\n");
+        failures++;
+    }
+    made->plan.workspace = operation ? bytes_of_a_sample * made->shape.samples : 0;
+    return operation && refuse_operation ? NULL : &made->plan;
+}
+
+bool fs_cudnn_execute(struct fs_cuda *, const struct fs_cudnn_plan *plan, void *const *pointers, int, void *)
+{
+    const struct stand_in *made = (const struct stand_in *)plan;
+    struct fs_cudnn_graph graph = {};
+    given = pointers;
+    tensors.clear();
+    made->describe(&graph, (const int64_t *)&made->shape);
+    for (const auto &t : tensors) {
+        const int64_t *strides = t->strides;
+        const bool is_result =
+            made->backward ? t->id >= FS_ATTENTION_ROW_SUMS : t->id == FS_ATTENTION_OUT || t->id == FS_ATTENTION_LSE;
+        for_each(t->sizes, [&](int64_t b, int64_t h, int64_t i, int64_t j) {
+            const size_t at = (size_t)(b * strides[0] + h * strides[1] + i * strides[2] + j * strides[3]);
+            if (is_result) {
+                put(t.get(), at, t->data[at]);
+            }
+        });
+    }
+    given = NULL;
+    executed.push_back(made->products ? -made->shape.samples : made->shape.samples);
+    return true;
+}
+
+int fs_cudnn_engines_for(struct fs_cuda *, fs_cudnn_describe, const int64_t *, bool, char *why, size_t size)
+{
+    snprintf(why, size, "%s", refuse_operation ? "it is not here" : "");
+    return refuse_operation ? 0 : 1;
+}
+
+void *fs_cuda_scratch(struct fs_cuda *, size_t)
+{
+    static std::vector<float> room(4096);
+    return room.data();
+}
+
+/* --- comparison --- */
 
 static std::vector<double> numbers(struct fs_backend *reference, int64_t rows, int64_t cols)
 {
@@ -173,14 +372,15 @@ static std::vector<double> numbers(struct fs_backend *reference, int64_t rows, i
     return values;
 }
 
-static void compare(const char *what, const std::vector<double> &got, const std::vector<double> &want)
+static void compare(const char *what, const std::vector<double> &got, const std::vector<double> &want,
+                    double allowed = 1e-11)
 {
     double worst = 0;
     for (size_t i = 0; i < want.size(); i++) {
         const double off = fabs(got[i] - want[i]);
         worst = off > worst || isnan(off) ? off : worst;
     }
-    if (!(worst < 1e-11)) {
+    if (!(worst < allowed)) {
         failures++;
         printf("FAILED: %s: %.3g off\n", what, worst);
     }
@@ -208,8 +408,108 @@ static void check_attention(struct fs_backend *reference, int64_t samples, int64
     fs_attention_graph_forward(&graph, &shape);
     compare("attention forward", out, want_out);
     compare("attention forward (lse)", lse, want_lse);
-    fs_attention_graph_backward(&graph, &shape);
-    compare("attention backward", dqkv, want_dqkv);
+    fs_attention_graph_backward_products(&graph, &shape);
+    compare("attention backward by products", dqkv, want_dqkv);
+#if CUDNN_VERSION >= 91700
+    dqkv.assign(dqkv.size(), 0);
+    fs_attention_graph_backward_operation(&graph, &shape);
+    compare("attention backward as one operation", dqkv, want_dqkv);
+#endif
+}
+
+static std::vector<uint16_t> halves(std::vector<double> &numbers)
+{
+    std::vector<uint16_t> made;
+    for (double &number : numbers) {
+        made.push_back(to_bf16(number));
+        const uint32_t bits = (uint32_t)made.back() << 16;
+        float rounded;
+        memcpy(&rounded, &bits, sizeof rounded);
+        number = rounded; /* what both sides begin with */
+    }
+    return made;
+}
+
+static std::vector<double> whole(const std::vector<uint16_t> &halves)
+{
+    std::vector<double> made;
+    for (const uint16_t half : halves) {
+        const uint32_t bits = (uint32_t)half << 16;
+        float value;
+        memcpy(&value, &bits, sizeof value);
+        made.push_back(value);
+    }
+    return made;
+}
+
+static void expect_executed(const char *what, const std::vector<int64_t> &want)
+{
+    if (executed != want) {
+        failures++;
+        printf("FAILED: %s: by other graphs, or in other parts\n", what);
+    }
+    executed.clear();
+}
+
+/* Attention in bf16 by plans: forward at once; backward as one operation where it is taken, in as many parts as its
+ * workspace asks for, and as products else, which is said. */
+static void check_attention_by_plans(struct fs_backend *reference, enum fs_cuda_path path)
+{
+    const int64_t samples = 5, tokens = 3, heads = 2, width = 8, rows = samples * tokens, d = heads * width;
+    std::vector<double> qkv = numbers(reference, rows, 3 * d), dout = numbers(reference, rows, d),
+                        want_out((size_t)(rows * d)), want_lse((size_t)(rows * heads)), want_dqkv(qkv.size());
+    std::vector<uint16_t> qkv_half = halves(qkv), dout_half = halves(dout), out_half(want_out.size()),
+                          dqkv_half(qkv.size());
+    std::vector<float> lse(want_lse.size());
+    const struct fs_view none = fs_no_view();
+    struct fs_cuda cuda = {};
+    cuda.cudnn = (struct fs_cudnn *)&cuda; /* it is there */
+    cuda.attention = path;
+    const struct fs_view q = fs_view(qkv.data(), FS_F64, rows, 3 * d), o = fs_view(want_out.data(), FS_F64, rows, d),
+                         l = fs_view(want_lse.data(), FS_F64, rows, heads), g = fs_view(dout.data(), FS_F64, rows, d),
+                         dq = fs_view(want_dqkv.data(), FS_F64, rows, 3 * d);
+    reference->attention_forward(reference, o, l, q, tokens, heads, 0.5);
+    reference->attention_backward(reference, dq, g, q, o, l, tokens, heads, 0.5);
+    struct fs_attention op = {fs_view(out_half.data(), FS_BF16, rows, d),
+                              fs_view(lse.data(), FS_F32, rows, heads),
+                              fs_view(qkv_half.data(), FS_BF16, rows, 3 * d),
+                              none,
+                              none,
+                              samples,
+                              tokens,
+                              heads,
+                              width,
+                              0.5f};
+    const bool forward = fs_cudnn_attention(&cuda, &op, false);
+    compare("attention by a plan", forward ? whole(out_half) : std::vector<double>(want_out.size(), NAN), want_out,
+            0.02);
+    expect_executed("attention by a plan", {samples});
+    op.dout = fs_view(dout_half.data(), FS_BF16, rows, d);
+    op.dqkv = fs_view(dqkv_half.data(), FS_BF16, rows, 3 * d);
+    static const struct {
+        const char *name, *way;
+        bool refused;
+        int64_t bytes; /* of a sample's workspace */
+        std::vector<int64_t> parts;
+    } cases[] = {
+        {"backward, one operation", "as one operation", false, 0, {5}},
+        {"backward, one operation in parts", "as one operation", false, FS_CUDA_SCRATCH_LIMIT / 2, {2, 2, 1}},
+        {"backward, one operation of too much", "as one operation", false, 2 * FS_CUDA_SCRATCH_LIMIT, {1, 1, 1, 1, 1}},
+        {"backward, products", "as products, since one operation is refused: it is not here", true, 0, {-5}}};
+    for (const auto &c : cases) {
+        char text[192];
+        refuse_operation = c.refused;
+        bytes_of_a_sample = c.bytes;
+        dqkv_half.assign(dqkv_half.size(), 0x7fff);
+        const bool done = fs_cudnn_attention(&cuda, &op, true);
+        compare(c.name, done ? whole(dqkv_half) : std::vector<double>(want_dqkv.size(), NAN), want_dqkv, 0.05);
+        expect_executed(c.name, c.parts);
+        fs_cudnn_attention_backward_way(&cuda, text, sizeof text);
+        if (strstr(text, c.way) == NULL) {
+            failures++;
+            printf("FAILED: %s: it is said that it goes %s\n", c.name, text);
+        }
+    }
 }
 
 static void check_convolution(struct fs_backend *reference, const struct fs_window *w, bool with_bias, bool relu)
@@ -248,6 +548,10 @@ int main(void)
     }
     check_attention(reference, 2, 7, 3, 5);
     check_attention(reference, 1, 16, 1, 8);
+#if CUDNN_VERSION >= 91700
+    check_attention_by_plans(reference, FS_PATH_AUTO);
+    check_attention_by_plans(reference, FS_PATH_CUDNN);
+#endif
     const struct fs_window square = {9, 7, 3, 5, 3, 3, 2, 1, 1, 0, 0, 0}, flat = {6, 11, 2, 4, 1, 5, 1, 0, 2, 0, 0, 0},
                            after = {8, 6, 3, 2, 3, 3, 2, 0, 0, 1, 1, 0};
     check_convolution(reference, &after, true, false);
@@ -256,6 +560,7 @@ int main(void)
     check_convolution(reference, &flat, false, true);
     check_convolution(reference, &square, false, false);
     reference->destroy(reference);
-    printf("what the cuDNN graphs say is what the float64 reference computes: %s\n", failures == 0 ? "yes" : "FAILED");
+    printf("what the cuDNN graphs say, and what is made of them, is what the float64 reference computes: %s\n",
+           failures == 0 ? "yes" : "FAILED");
     return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

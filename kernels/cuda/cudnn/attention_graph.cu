@@ -1,5 +1,5 @@
-/* Forward is cuDNN's own operation. Backward is the pattern of products that cuDNN documents as fused attention (up to
- * 9.20 its operation for the backward pass is refused in any graph):
+/* Forward is cuDNN's own operation, and backward, where it takes that (up to 9.20 it is refused in any graph). Else
+ * backward is the pattern of products that cuDNN documents as fused attention:
  *   r = Σ dout·out, p = exp(scale·q·kᵀ − lse), dv = pᵀ·dout, ds = scale·p·(dout·vᵀ − r), dk = dsᵀ·q, dq = ds·k.
  * dq is a product of the whole row, and not added up in memory, so the same call gives the same bits. */
 #include "kernels/cuda/cudnn/attention_graph.h"
@@ -53,7 +53,35 @@ bool fs_attention_graph_forward(struct fs_cudnn_graph *graph, const struct fs_at
     return fs_cudnn_finish(graph);
 }
 
-bool fs_attention_graph_backward(struct fs_cudnn_graph *graph, const struct fs_attention_shape *s)
+/* The operation's descriptor came with 9.17: an older header does not know it, nor does the library then. */
+bool fs_attention_graph_backward_operation(struct fs_cudnn_graph *graph, const struct fs_attention_shape *s)
+{
+#if CUDNN_VERSION >= 91700
+    const cudnnDataType_t bf16 = CUDNN_DATA_BFLOAT16;
+    const struct layout in = heads_of(s, s->qkv_stride, s->head_width), out = heads_of(s, s->out_stride, s->head_width),
+                        dout = heads_of(s, s->dout_stride, s->head_width),
+                        gradient = heads_of(s, s->dqkv_stride, s->head_width);
+    const struct fs_cudnn_role roles[] = {
+        {CUDNN_ATTR_OPERATION_SDPA_BWD_QDESC, make(graph, FS_ATTENTION_Q, bf16, in)},
+        {CUDNN_ATTR_OPERATION_SDPA_BWD_KDESC, make(graph, FS_ATTENTION_K, bf16, in)},
+        {CUDNN_ATTR_OPERATION_SDPA_BWD_VDESC, make(graph, FS_ATTENTION_V, bf16, in)},
+        {CUDNN_ATTR_OPERATION_SDPA_BWD_ODESC, make(graph, FS_ATTENTION_OUT, bf16, out)},
+        {CUDNN_ATTR_OPERATION_SDPA_BWD_DODDESC, make(graph, FS_ATTENTION_DOUT, bf16, dout)},
+        {CUDNN_ATTR_OPERATION_SDPA_BWD_STATSDESC, lse_of(graph, s)},
+        {CUDNN_ATTR_OPERATION_SDPA_BWD_SCALEDESC, fs_cudnn_scalar(graph, FS_ATTENTION_SCALE)},
+        {CUDNN_ATTR_OPERATION_SDPA_BWD_DQDESC, make(graph, FS_ATTENTION_DQ, bf16, gradient)},
+        {CUDNN_ATTR_OPERATION_SDPA_BWD_DKDESC, make(graph, FS_ATTENTION_DK, bf16, gradient)},
+        {CUDNN_ATTR_OPERATION_SDPA_BWD_DVDESC, make(graph, FS_ATTENTION_DV, bf16, gradient)}};
+    fs_cudnn_operation(graph, CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR, "attention backward", roles, 10);
+    return fs_cudnn_finish(graph);
+#else
+    (void)s;
+    snprintf(graph->refusal, sizeof graph->refusal, "the build's cuDNN is older than 9.17");
+    return false;
+#endif
+}
+
+bool fs_attention_graph_backward_products(struct fs_cudnn_graph *graph, const struct fs_attention_shape *s)
 {
     const cudnnDataType_t f32 = CUDNN_DATA_FLOAT, bf16 = CUDNN_DATA_BFLOAT16;
     const struct layout in = heads_of(s, s->qkv_stride, s->head_width),

@@ -19,9 +19,9 @@ enum fs_attention_tensor {
     FS_ATTENTION_OUT,
     FS_ATTENTION_LSE,
     FS_ATTENTION_SCALE, /* a float in the host's memory, as the next one */
-    FS_ATTENTION_ONE,   /* backward: 1, which cuDNN's pattern has where dropout would be */
+    FS_ATTENTION_ONE,   /* backward by products: 1, which cuDNN's pattern has where dropout would be */
     FS_ATTENTION_DOUT,
-    FS_ATTENTION_ROW_SUMS, /* backward: float32 [samples, heads, tokens], scratch */
+    FS_ATTENTION_ROW_SUMS, /* backward by products: float32 [samples, heads, tokens], scratch */
     FS_ATTENTION_DQ,
     FS_ATTENTION_DK,
     FS_ATTENTION_DV,
@@ -30,6 +30,7 @@ enum fs_attention_tensor {
 
 /* False with the reason in graph->refusal. */
 bool fs_attention_graph_forward(struct fs_cudnn_graph *graph, const struct fs_attention_shape *shape);
-bool fs_attention_graph_backward(struct fs_cudnn_graph *graph, const struct fs_attention_shape *shape);
+bool fs_attention_graph_backward_operation(struct fs_cudnn_graph *graph, const struct fs_attention_shape *shape);
+bool fs_attention_graph_backward_products(struct fs_cudnn_graph *graph, const struct fs_attention_shape *shape);
 
 #endif

@@ -128,6 +128,21 @@ const struct fs_cudnn_plan *fs_cudnn_plan_of(struct fs_cuda *cuda, fs_cudnn_desc
     return entry != NULL && entry->plan.plan != NULL ? &entry->plan : NULL;
 }
 
+int fs_cudnn_engines_for(struct fs_cuda *cuda, fs_cudnn_describe describe, const int64_t *shape, bool ieee, char *why,
+                         size_t size)
+{
+    struct fs_cudnn_graph graph = {};
+    fs_cudnn_part engines[FS_CUDNN_PROPOSALS];
+    const int count = describe(&graph, shape) ? fs_cudnn_propose(&graph, cuda->cudnn->device, ieee, engines) : 0;
+    for (int i = 0; i < count; i++) {
+        cudnnBackendDestroyDescriptor(engines[i]);
+    }
+    snprintf(why, size, "%s", graph.refusal);
+    fs_cudnn_graph_destroy(&graph);
+    (void)cudaGetLastError(); /* what cuDNN tried in vain */
+    return count;
+}
+
 /* --- execution --- */
 
 static cudnnStatus_t fill(fs_cudnn_part pack, void *const *pointers, int count, void *workspace)

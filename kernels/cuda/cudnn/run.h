@@ -12,6 +12,9 @@ typedef bool (*fs_cudnn_describe)(struct fs_cudnn_graph *graph, const int64_t *s
 /* The plan for a graph, made at its first use; NULL where cuDNN refuses it (a fault when `path` is FS_PATH_CUDNN). */
 const struct fs_cudnn_plan *fs_cudnn_plan_of(struct fs_cuda *cuda, fs_cudnn_describe describe, const int64_t *shape,
                                              int numbers, bool ieee, enum fs_cuda_path path);
+/* How many engines cuDNN has for a graph on this device, with a reason when there are none; no plan is made. */
+int fs_cudnn_engines_for(struct fs_cuda *cuda, fs_cudnn_describe describe, const int64_t *shape, bool ieee, char *why,
+                         size_t size);
 /* Runs it on the backend's stream: pointers[i] is the tensor with id i + 1, NULL where the graph has none. */
 bool fs_cudnn_execute(struct fs_cuda *cuda, const struct fs_cudnn_plan *plan, void *const *pointers, int count,
                       void *workspace);
