@@ -290,9 +290,10 @@ static int64_t samples_in(int64_t bytes, const struct fs_attention *op, enum pas
 
 /* Samples of a chunk. The squares of logits and weights are written by one kernel and read by the next, in the same
  * scratch memory for each chunk: where a chunk fits into the device's second-level cache they hardly reach its memory,
- * for more launches of smaller kernels. No sum goes over samples, so the order of terms is the same. Which is the
- * faster depends on the device: as few chunks as scratch memory allows is the default, and what is asked for or, where
- * products are timed, the fastest of some sizes is taken else. */
+ * for more launches of smaller kernels. No sum goes over samples, so the order of terms is the same, unless cuBLASLt
+ * has another algorithm for another number of matrices. Which is the faster depends on the device: as few chunks as
+ * scratch memory allows is the default, and what is asked for or, where products are timed, the fastest of some sizes
+ * is taken else. */
 static int64_t choose_chunk(struct fs_cuda *cuda, const struct fs_attention *op, enum pass pass)
 {
     const int64_t cache = cuda->cache_bytes < FS_CUDA_SCRATCH_LIMIT ? cuda->cache_bytes : FS_CUDA_SCRATCH_LIMIT,

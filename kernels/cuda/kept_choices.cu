@@ -5,6 +5,7 @@
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/timing.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -110,6 +111,7 @@ struct fs_cuda_known_way {
 
 static void know(struct fs_cuda *cuda, const char *kind, const int64_t *key, int numbers, int way)
 {
+    assert(numbers <= KEY_ROOM);
     struct fs_cuda_known_way *known =
         (struct fs_cuda_known_way *)fs_allocate(1, sizeof *known, "what was timed", &cuda->fault);
     if (known != NULL) {
