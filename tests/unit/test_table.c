@@ -133,6 +133,49 @@ static void prints(struct place *place, const char *experiment, enum fs_table_fo
     assert_string_equal(place->output, expected);
 }
 
+/* Trainings that failed, or whose teacher did, are named below the table of the experiment that asked for them, unless
+ * they were made after all. */
+static void test_failures_are_named(void **state)
+{
+    static const char *const advice = "run f1f1f1f1: the loss is 441 at update 119, training stopped; lower the rate";
+    struct place *place = *state;
+    char id[65], teacher[65];
+
+    add_experiment(place, "failing", "a", NULL);
+    add_run(place, "f0", "flow-matching", "", 0, 1);
+    add_score(place, "f0", 1, 100);
+    add_run(place, "f1", "flow-matching", "", 1, 1);
+    add_run(place, "f2", "flow-matching", "", 2, 1);
+    add_run(place, "a2", "flow-matching", "", 2, 1);
+    add_run(place, "d0", "flow-matching", "\"clip_norm\":1", 7, 1);
+    for (int i = 0; i < 3; i++) {
+        test_id(i == 0 ? "f1" : i == 1 ? "f2" : "d0", id);
+        good(place, fs_store_run_state(place->store, id, "failed", i == 0 ? advice : "no disk", 1, 1, &place->error));
+    }
+    test_id("a2", id);
+    good(place, fs_store_run_state(place->store, id, "trained", NULL, 1, 1, &place->error));
+    test_id("d0", teacher);
+    test_id("b0", id);
+    struct fs_run_row student = test_run(id);
+    student.method = "reflow";
+    student.train_hash = "reflow";
+    student.teacher = teacher;
+    student.seed = 7;
+    good(place, fs_store_run(place->store, &student, place->experiment, place->environment, &place->error));
+
+    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
+    good(place,
+         fs_table_print(place->store, &(struct fs_table_request){.experiment = "failing"}, stream, &place->error));
+    fclose(stream);
+    assert_non_null(strstr(place->output,
+                           "\nFlow matching (Euler), seed 1 (run f1f1f1f1), failed and is in no mean: the "
+                           "loss is 441 at update 119, training stopped\n"));
+    assert_non_null(strstr(place->output,
+                           "\nReflow, seed 7 (run b0b0b0b0), failed with its teacher and is in no mean: no "
+                           "disk\n"));
+    assert_null(strstr(place->output, "f2f2f2f2"));
+}
+
 /* Flow matching at two seeds, the shortcut model at three, and the data's row. */
 static void fill_small(struct place *place)
 {
@@ -887,6 +930,7 @@ int main(void)
         cmocka_unit_test(test_latex_text),
         TEST(test_filters),
         TEST(test_runs_and_show),
+        TEST(test_failures_are_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
