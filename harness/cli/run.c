@@ -122,6 +122,22 @@ static bool same_pipeline(const struct fs_config *a, const struct fs_config *b)
            memcmp(a->evaluate.metrics, b->evaluate.metrics, sizeof a->evaluate.metrics) == 0;
 }
 
+/* Whether a run is the first of its experiment on its data, told as much of the labels, with its steps and sampler: the
+ * exact velocity's samples, for which no training matters, are drawn and scored with that one, from its seed's noise.
+ */
+static bool first_of_its_samples(const struct fs_experiment *experiment, int run)
+{
+    const struct fs_config *config = &experiment->runs[run];
+    for (int i = 0; i < run; i++) {
+        const struct fs_config *before = &experiment->runs[i];
+        if (same_pipeline(before, config) && before->model.classes == config->model.classes &&
+            memcmp(&before->evaluate, &config->evaluate, sizeof config->evaluate) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* What the runs of a command came to. */
 struct outcome {
     struct fs_failures failures;
@@ -168,7 +184,7 @@ static fs_status run_all(const struct run_options *options, const struct fs_expe
         }
         const struct fs_config *config = &experiment->runs[i];
         status = pipeline_for(&pipeline, session, &opened, config, experiment, id, options, &outcome->failures, error);
-        if (status == FS_OK) {
+        if (status == FS_OK && first_of_its_samples(experiment, i)) {
             status = fs_pipeline_exact(&pipeline, config, &end, error);
         }
         if (status == FS_OK && end == FS_PIPELINE_DONE) {

@@ -110,7 +110,32 @@ static void labels_and_guidance(void **state)
     expect_dry_run("--set train.label_dropout=0.2", "trained, 1/2 scores");
 }
 
-/* A row of its own by the number of labels, scored once and shared by all runs of a seed. */
+/* Of a matrix, whoever makes its runs, the exact velocity's samples are drawn once for each number of labels. */
+static void the_exact_velocity_is_scored_once(void **state)
+{
+    char text[1200], said[8192], arguments[2200];
+    (void)state;
+    const int length = snprintf(text, sizeof text, TEXT "matrix: {seed: [3, 4], dataset.groups: [10, 2]}\n", data);
+    test_write(test_path("matrix.yaml"), text, (size_t)length);
+    for (int shard = 2; shard > 0; shard--) {
+        snprintf(arguments, sizeof arguments,
+                 "run %s --out %s-matrix --set evaluate.exact_velocity=true --shard %d/2 >&2", test_path("matrix.yaml"),
+                 out, shard);
+        if (test_program_run("", arguments, said, sizeof said) != 0) {
+            fail_msg("%s", said);
+        }
+    }
+    snprintf(arguments, sizeof arguments, "%s-matrix", out);
+    test_program_query(arguments,
+                       "SELECT substr(source, -2), noise_seed, group_concat(steps) FROM scores WHERE source LIKE "
+                       "'exact:%' GROUP BY 1, 2 ORDER BY 1",
+                       said, sizeof said);
+    assert_string_equal(said, "10 3 2,3 \n:2 3 2,3 \n");
+    test_program_query(arguments, "SELECT count(*) FROM runs", said, sizeof said);
+    assert_string_equal(said, "4 \n");
+}
+
+/* A row of its own by the number of labels, scored once and shared by all runs. */
 static void the_exact_velocity_is_a_row(void **state)
 {
     char arguments[2200], said[8192];
@@ -264,8 +289,11 @@ int main(int argc, char **argv)
     (void)argc;
     test_program_find(argv[0]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(samplers_are_scores_of_their_own), cmocka_unit_test(labels_and_guidance),
-        cmocka_unit_test(the_exact_velocity_is_a_row),      cmocka_unit_test(references),
+        cmocka_unit_test(samplers_are_scores_of_their_own),
+        cmocka_unit_test(labels_and_guidance),
+        cmocka_unit_test(the_exact_velocity_is_a_row),
+        cmocka_unit_test(the_exact_velocity_is_scored_once),
+        cmocka_unit_test(references),
         cmocka_unit_test(references_that_do_not_fit),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
