@@ -141,17 +141,18 @@ static bool epilogue_is_faster(struct fs_cuda *cuda, struct fs_view dw, struct f
         /* What is timed adds to memory that nobody reads, aligned as the gradient is. */
         const size_t past = (uintptr_t)dw.data % 256,
                      weights = (size_t)((dw.rows - 1) * dw.stride + dw.cols) * sizeof(float);
-        void *memory = NULL;
-        if (cudaMalloc(&memory, past + weights + (size_t)dbias.cols * sizeof(float)) != cudaSuccess) {
+        struct fs_view spare = dw;
+        void *memory;
+        if (cudaMalloc(&memory, past + weights + (size_t)dbias.cols * sizeof(float)) == cudaSuccess) {
+            spare.data = (char *)memory + past;
+            const struct fs_view spare_bias = fs_view((char *)spare.data + weights, FS_F32, 1, dbias.cols);
+            way = fs_cuda_fastest(cuda, 2, [&](int which) {
+                return (which == 0 ? bias_in_epilogue : bias_apart)(cuda, spare, spare_bias, dy, x);
+            });
+            cudaFree(memory);
+        } else {
             (void)cudaGetLastError();
-            memory = NULL;
         }
-        struct fs_view spare = dw, spare_bias = fs_view((char *)memory + past + weights, FS_F32, 1, dbias.cols);
-        spare.data = (char *)memory + past;
-        way = fs_cuda_fastest(cuda, memory != NULL ? 2 : 0, [&](int which) {
-            return (which == 0 ? bias_in_epilogue : bias_apart)(cuda, spare, spare_bias, dy, x);
-        });
-        cudaFree(memory);
         fs_cuda_keep_way(cuda, "bias-gradients", key, numbers, 2, &way);
     }
     return way == 0;
