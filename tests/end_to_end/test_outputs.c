@@ -19,8 +19,8 @@ static char text[16384];
 
 static void test_tables(void **state)
 {
-    static const char *const experiments[] = {"ablation-max-step", "clipart",    "demo",     "fashion-all",
-                                              "fashion-table",     "why-budget", "why-pairs"};
+    static const char *const experiments[] = {"ablation-max-step", "bf16",          "clipart",    "demo",
+                                              "fashion-all",       "fashion-table", "why-budget", "why-pairs"};
     static const char *const formats[][2] = {{"text", "txt"}, {"markdown", "md"}, {"latex", "tex"}, {"csv", "csv"}};
 
     (void)state;
