@@ -59,6 +59,9 @@ fs_status fs_result_find_cell(struct fs_result_row *row, int64_t steps, enum fs_
 fs_status fs_results_read_untrained(struct fs_store *store, struct fs_results *results,
                                     struct fs_result_section *section, struct fs_error *error);
 
+/* Once all rows are there: as the experiment's file has them, where it is stored and can be read; what it does not name
+ * stands behind its method's others. Runs join as they are made, by several processes or method by method. */
+fs_status fs_results_order(struct fs_store *store, struct fs_results *results, struct fs_error *error);
 /* Once all rows are there: the keys that they differ in, and what sets each apart. */
 fs_status fs_results_set_apart(struct fs_results *results, struct fs_error *error);
 /* The sections' remarks: trainings whose scores tell of an unstable rate as well as of the method, or whose teachers'

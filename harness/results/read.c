@@ -268,6 +268,7 @@ fs_status fs_results_read(struct fs_store *store, const struct fs_experiment_nam
 
     *results = (struct fs_results){.experiment = *experiment};
     FS_TRY(read_rows(store, history, only, fid_name(only), results, error));
+    FS_TRY(fs_results_order(store, results, error));
     for (int i = 0; i < results->section_count; i++) {
         sum_up(&results->sections[i]);
         FS_TRY(fs_results_read_untrained(store, results, &results->sections[i], error));

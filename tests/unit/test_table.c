@@ -12,6 +12,7 @@
 
 #include <sqlite3.h>
 
+#include "harness/config/config.h"
 #include "harness/report/latex.h"
 #include "harness/text/number.h"
 #include "harness/report/runs_list.h"
@@ -174,6 +175,51 @@ static void test_failures_are_named(void **state)
                            "\nReflow, seed 7 (run b0b0b0b0), failed with its teacher and is in no mean: no "
                            "disk\n"));
     assert_null(strstr(place->output, "f2f2f2f2"));
+}
+
+/* Rows stand as the file has them, whichever run joined first; one that --set made behind its method's others. */
+static void test_rows_are_in_the_order_of_the_file(void **state)
+{
+    static const char text[] = "experiment: ordered\nmatrix: {method: [shortcut, flow-matching, reflow], "
+                               "train.updates: [20, 10]}\n";
+    static const struct {
+        const char *label;
+        int updates;
+    } rows[] = {{"Shortcut model ", 20},        {"Shortcut model ", 10},        {"Shortcut model ", 30},
+                {"Flow matching (Euler) ", 20}, {"Flow matching (Euler) ", 10}, {"Reflow ", 20}};
+    static const int joined[] = {5, 3, 2, 4, 1, 0}; /* of the rows; 2: in no file */
+    struct place *place = *state;
+    struct fs_experiment file;
+
+    add_experiment(place, "ordered", text, "train.updates");
+    good(place, fs_experiment_parse("", text, NULL, 0, NULL, 0, &file, &place->error));
+    assert_int_equal(file.run_count, 6);
+    for (int i = 0; i < 6; i++) {
+        const int row = joined[i] < 2 ? joined[i] : joined[i] - 1;
+        char digits[3], id[65], config[256];
+        snprintf(digits, sizeof digits, "%d0", i);
+        test_id(digits, id);
+        struct fs_run_row run = test_run(id);
+        run.method = joined[i] == 2 ? "shortcut" : file.runs[row].method->name;
+        run.train_hash = joined[i] == 2 ? "other" : file.runs[row].train_hash;
+        snprintf(config, sizeof config, "{\"train\":{\"updates\":%d}}", rows[joined[i]].updates);
+        run.config_json = config;
+        good(place, fs_store_run(place->store, &run, place->experiment, place->environment, &place->error));
+        add_score(place, digits, 1, 100 + i);
+    }
+    fs_experiment_free(&file);
+    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
+    good(place,
+         fs_table_print(place->store, &(struct fs_table_request){.experiment = "ordered"}, stream, &place->error));
+    fclose(stream);
+    const char *line = strstr(place->output, "\nShortcut model ");
+    for (int i = 0; i < 6; i++) {
+        const size_t length = strlen(rows[i].label);
+        assert_non_null(line);
+        assert_memory_equal(line + 1, rows[i].label, length);
+        assert_int_equal(strtol(line + 1 + length, NULL, 10), rows[i].updates);
+        line = strchr(line + 1, '\n');
+    }
 }
 
 /* Flow matching at two seeds, the shortcut model at three, and the data's row. */
@@ -931,6 +977,7 @@ int main(void)
         TEST(test_filters),
         TEST(test_runs_and_show),
         TEST(test_failures_are_named),
+        TEST(test_rows_are_in_the_order_of_the_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

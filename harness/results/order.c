@@ -1,0 +1,80 @@
+/* Rows in the order of the experiment's file, whoever made their runs, and when. */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/config/config.h"
+#include "harness/results/parts.h"
+#include "harness/store/query.h"
+#include "kernels/base/memory.h"
+
+/* The training's place in the file. One that it does not name, as --set makes them, stands behind its method's others,
+ * and behind all where the file has not its method. */
+static int place_of(const struct fs_experiment *file, const struct fs_result_row *row)
+{
+    int behind = INT_MAX;
+    for (int i = 0; i < file->run_count; i++) {
+        if (strcmp(file->runs[i].train_hash, row->train_hash) == 0) {
+            return 2 * i;
+        }
+        behind = strcmp(file->runs[i].method->name, row->method) == 0 ? 2 * i + 1 : behind;
+    }
+    return behind;
+}
+
+/* By insertion: rows of the same place, such as those on other data, stay as they came. */
+static fs_status sort_rows(const struct fs_experiment *file, struct fs_result_section *section, struct fs_error *error)
+{
+    int *places = fs_allocate((size_t)section->row_count + 1, sizeof *places, "the rows' places", error);
+
+    if (!places) {
+        return FS_FAILED;
+    }
+    for (int r = 0; r < section->row_count; r++) {
+        const struct fs_result_row row = section->rows[r];
+        const int place = place_of(file, &row);
+        int to = r;
+        for (; to > 0 && places[to - 1] > place; to--) {
+            places[to] = places[to - 1];
+            section->rows[to] = section->rows[to - 1];
+        }
+        places[to] = place;
+        section->rows[to] = row;
+    }
+    free(places);
+    return FS_OK;
+}
+
+/* The experiment's file as it is stored; false where there is none that this program can read. */
+static fs_status read_file(struct fs_store *store, int64_t id, struct fs_experiment *file, bool *readable,
+                           struct fs_error *error)
+{
+    sqlite3_stmt *query;
+    bool row;
+
+    *readable = false;
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, "SELECT text FROM experiments WHERE id = ?", "i", id));
+    const fs_status status = fs_query_next(query, &row, error);
+    if (status == FS_OK && row) {
+        struct fs_error ignored; /* of another version of the program */
+        *readable = fs_experiment_parse("", fs_query_text(query, 0), NULL, 0, NULL, 0, file, &ignored) == FS_OK;
+    }
+    sqlite3_finalize(query);
+    return status;
+}
+
+fs_status fs_results_order(struct fs_store *store, struct fs_results *results, struct fs_error *error)
+{
+    struct fs_experiment file;
+    bool readable;
+
+    FS_TRY(read_file(store, results->experiment.id, &file, &readable, error));
+    fs_status status = FS_OK;
+    for (int i = 0; readable && status == FS_OK && i < results->section_count; i++) {
+        status = sort_rows(&file, &results->sections[i], error);
+    }
+    if (readable) {
+        fs_experiment_free(&file);
+    }
+    return status;
+}
