@@ -190,13 +190,35 @@ static fs_status tell_apart(struct search *search, const struct fs_experiment *e
     return status;
 }
 
+static void forget_sets(struct search *search)
+{
+    while (search->set_count > 0) {
+        free(search->sets[--search->set_count]);
+    }
+}
+
+/* Sets what the nearest run has otherwise. Where another run of the matrix refuses that, all keys, so that no other run
+ * is left: a batch of one row, say, is too small for a method of the matrix that the wanted run has nothing to do with.
+ */
+static fs_status set_enough(struct search *search, const struct fs_config *nearest, struct fs_error *error)
+{
+    bool reached;
+    FS_TRY(set_differing(search, nearest, error));
+    FS_TRY(reaches(search, &reached, error));
+    if (!reached && nearest) {
+        forget_sets(search);
+        return set_differing(search, NULL, error);
+    }
+    return FS_OK;
+}
+
 static fs_status find(struct search *search, struct fs_error *error)
 {
     struct fs_experiment experiment;
     int best, least;
     fs_status status = expand(search, &experiment, &best, &least, error);
     if (status == FS_OK && least > 0) {
-        status = set_differing(search, best >= 0 ? &experiment.runs[best] : NULL, error);
+        status = set_enough(search, best >= 0 ? &experiment.runs[best] : NULL, error);
     }
     fs_experiment_free(&experiment);
     FS_TRY(status);
@@ -242,9 +264,7 @@ fs_status fs_run_options(const char *text, const char *config_json, char **optio
     if (status == FS_OK) {
         status = print(&search, options, error);
     }
-    for (int i = 0; i < search.set_count; i++) {
-        free(search.sets[i]);
-    }
+    forget_sets(&search);
     for (int i = 0; i < search.only_count; i++) {
         free(search.only[i]);
     }

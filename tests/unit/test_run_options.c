@@ -200,6 +200,21 @@ static void test_every_key(void **state)
     fs_schema_destroy(&schema);
 }
 
+/* A batch of one row is nothing for the matrix's shortcut model, which the other methods' runs must not be held up by.
+ */
+static void test_what_another_run_refuses(void **state)
+{
+    static const char *const sets[] = {"methods.shortcut.allow_missing_levels=true", "train.batch=1"};
+    struct fs_experiment changed;
+
+    (void)state;
+    assert_int_equal(fs_experiment_parse("m", matrix, sets, 2, NULL, 0, &changed, &error), FS_OK);
+    for (int i = 0; i < changed.run_count; i++) {
+        made_again(matrix, &changed.runs[i]);
+    }
+    fs_experiment_free(&changed);
+}
+
 /* Some keys at once, drawn anew each time, over the matrix. */
 static void test_many_keys(void **state)
 {
@@ -262,6 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_matrix),
         cmocka_unit_test(test_every_key),
+        cmocka_unit_test(test_what_another_run_refuses),
         cmocka_unit_test(test_many_keys),
         cmocka_unit_test(test_hard_values),
     };
