@@ -130,7 +130,8 @@ static bool first_of_its_samples(const struct fs_experiment *experiment, int run
     const struct fs_config *config = &experiment->runs[run];
     for (int i = 0; i < run; i++) {
         const struct fs_config *before = &experiment->runs[i];
-        if (same_pipeline(before, config) && before->model.classes == config->model.classes &&
+        if (memcmp(&before->dataset, &config->dataset, sizeof config->dataset) == 0 &&
+            before->model.classes == config->model.classes &&
             memcmp(&before->evaluate, &config->evaluate, sizeof config->evaluate) == 0) {
             return false;
         }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "harness/store/query.h"
+#include "kernels/base/memory.h"
 
 /* What stands in the way: no such name, and which there are. */
 static fs_status no_experiment(sqlite3 *database, const char *name, struct fs_error *error)
@@ -43,4 +44,19 @@ fs_status fs_experiment_find(struct fs_store *store, const char *name, struct fs
     }
     sqlite3_finalize(query);
     return status == FS_OK && !row ? no_experiment(fs_store_handle(store), name, error) : status;
+}
+
+fs_status fs_experiment_text(struct fs_store *store, int64_t id, char **text, struct fs_error *error)
+{
+    sqlite3_stmt *query;
+    bool row;
+
+    *text = NULL;
+    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, "SELECT text FROM experiments WHERE id = ?", "i", id));
+    const fs_status status = fs_query_next(query, &row, error);
+    if (status == FS_OK) {
+        *text = fs_copy_text(row ? fs_query_text(query, 0) : "", error);
+    }
+    sqlite3_finalize(query);
+    return status == FS_OK && !*text ? FS_FAILED : status;
 }

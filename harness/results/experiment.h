@@ -11,5 +11,7 @@ struct fs_experiment_name {
 /* One experiment by name (NULL: the one used last): its newest row. FS_USAGE names those that there are. */
 fs_status fs_experiment_find(struct fs_store *store, const char *name, struct fs_experiment_name *experiment,
                              struct fs_error *error);
+/* The file of the experiment with this id, as it was read; "" where there is none. The caller's to free. */
+fs_status fs_experiment_text(struct fs_store *store, int64_t id, char **text, struct fs_error *error);
 
 #endif

@@ -151,29 +151,15 @@ static fs_status named_before(struct fs_store *store, const struct fs_results *r
     return status;
 }
 
-static fs_status read_wanted(struct fs_store *store, int64_t experiment, struct fs_hypotheses *wanted,
-                             struct fs_error *error)
-{
-    sqlite3_stmt *query;
-    bool row;
-
-    wanted->count = 0;
-    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, "SELECT text FROM experiments WHERE id = ?", "i",
-                         experiment));
-    const fs_status status = fs_query_next(query, &row, error);
-    if (status == FS_OK && row) {
-        fs_hypotheses_of_text(fs_query_text(query, 0), wanted);
-    }
-    sqlite3_finalize(query);
-    return status;
-}
-
 fs_status fs_results_test_hypotheses(struct fs_store *store, struct fs_results *results, struct fs_error *error)
 {
     const struct fs_result_section *section = fs_results_main(results);
     struct fs_hypotheses wanted;
+    char *text;
 
-    FS_TRY(read_wanted(store, results->experiment.id, &wanted, error));
+    FS_TRY(fs_experiment_text(store, results->experiment.id, &text, error));
+    fs_hypotheses_of_text(text, &wanted);
+    free(text);
     if (wanted.count == 0 || !section) {
         return FS_OK;
     }

@@ -5,7 +5,6 @@
 
 #include "harness/config/config.h"
 #include "harness/results/parts.h"
-#include "harness/store/query.h"
 #include "kernels/base/memory.h"
 
 /* The training's place in the file. One that it does not name, as --set makes them, stands behind its method's others,
@@ -45,30 +44,15 @@ static fs_status sort_rows(const struct fs_experiment *file, struct fs_result_se
     return FS_OK;
 }
 
-/* The experiment's file as it is stored; false where there is none that this program can read. */
-static fs_status read_file(struct fs_store *store, int64_t id, struct fs_experiment *file, bool *readable,
-                           struct fs_error *error)
-{
-    sqlite3_stmt *query;
-    bool row;
-
-    *readable = false;
-    FS_TRY(fs_query_open(fs_store_handle(store), &query, error, "SELECT text FROM experiments WHERE id = ?", "i", id));
-    const fs_status status = fs_query_next(query, &row, error);
-    if (status == FS_OK && row) {
-        struct fs_error ignored; /* of another version of the program */
-        *readable = fs_experiment_parse("", fs_query_text(query, 0), NULL, 0, NULL, 0, file, &ignored) == FS_OK;
-    }
-    sqlite3_finalize(query);
-    return status;
-}
-
 fs_status fs_results_order(struct fs_store *store, struct fs_results *results, struct fs_error *error)
 {
     struct fs_experiment file;
-    bool readable;
+    struct fs_error ignored; /* the text may be of another version of the program */
+    char *text;
 
-    FS_TRY(read_file(store, results->experiment.id, &file, &readable, error));
+    FS_TRY(fs_experiment_text(store, results->experiment.id, &text, error));
+    const bool readable = fs_experiment_parse("", text, NULL, 0, NULL, 0, &file, &ignored) == FS_OK;
+    free(text);
     fs_status status = FS_OK;
     for (int i = 0; readable && status == FS_OK && i < results->section_count; i++) {
         status = sort_rows(&file, &results->sections[i], error);

@@ -50,11 +50,12 @@ fs_status fs_results_place(struct fs_results *results, sqlite3_stmt *query, stru
  * at_update, updates, teacher's updates; flops and seconds, each with the teacher's, peak, value, low, high. */
 fs_status fs_result_read_score(sqlite3_stmt *query, int column, struct fs_results *results,
                                struct fs_result_score *score, struct fs_error *error);
-/* The cell of the row that a score belongs to, made when there is none; NULL where the same seed is there already: a
- * later row of a run and steps is an earlier checkpoint, or was scored by an older build. */
-fs_status fs_result_find_cell(struct fs_result_row *row, int64_t steps, enum fs_cell_use use,
-                              const struct fs_result_score *score, enum fs_result_history history,
-                              struct fs_result_cell **cell, struct fs_error *error);
+/* Adds a score to the row's cell that it belongs to, made with this use and origin when there is none. Where the same
+ * seed is there already it is left out: a later row of a run and steps is an earlier checkpoint, or was scored by an
+ * older build. */
+fs_status fs_result_add_score(struct fs_result_row *row, int64_t steps, enum fs_cell_use use,
+                              enum fs_cell_origin origin, const struct fs_result_score *score,
+                              enum fs_result_history history, struct fs_error *error);
 /* The section's rows that no training made: the data's score, and those of the exact velocity. Its runs are there. */
 fs_status fs_results_read_untrained(struct fs_store *store, struct fs_results *results,
                                     struct fs_result_section *section, struct fs_error *error);

@@ -80,21 +80,35 @@ fs_status fs_result_read_score(sqlite3_stmt *query, int column, struct fs_result
     return FS_OK;
 }
 
-fs_status fs_result_find_cell(struct fs_result_row *row, int64_t steps, enum fs_cell_use use,
-                              const struct fs_result_score *score, enum fs_result_history history,
-                              struct fs_result_cell **cell, struct fs_error *error)
+/* The row's last cell where the score is of the same steps, update and source; else NULL. */
+static struct fs_result_cell *cell_of(const struct fs_result_row *row, int64_t steps,
+                                      const struct fs_result_score *score, enum fs_result_history history)
 {
     struct fs_result_cell *last = row->cell_count ? &row->cells[row->cell_count - 1] : NULL;
+    const bool same = last && last->steps == steps &&
+                      (history != FS_EVERY_UPDATE || last->at_update == score->at_update) &&
+                      (history != FS_EVERY_SOURCE || strcmp(last->source, score->source) == 0);
 
-    if (last && last->steps == steps && (history != FS_EVERY_UPDATE || last->at_update == score->at_update) &&
-        (history != FS_EVERY_SOURCE || strcmp(last->source, score->source) == 0)) {
-        *cell = last->scores[last->seeds - 1].seed == score->seed ? NULL : last;
+    return same ? last : NULL;
+}
+
+fs_status fs_result_add_score(struct fs_result_row *row, int64_t steps, enum fs_cell_use use,
+                              enum fs_cell_origin origin, const struct fs_result_score *score,
+                              enum fs_result_history history, struct fs_error *error)
+{
+    struct fs_result_cell *cell = cell_of(row, steps, score, history);
+
+    if (cell && cell->scores[cell->seeds - 1].seed == score->seed) {
         return FS_OK;
     }
-    FS_TRY(fs_grow((void **)&row->cells, row->cell_count, sizeof(**cell), error));
-    *cell = &row->cells[row->cell_count++];
-    **cell = (struct fs_result_cell){.steps = steps, .at_update = score->at_update, .source = score->source};
-    (*cell)->use = use;
+    if (!cell) {
+        FS_TRY(fs_grow((void **)&row->cells, row->cell_count, sizeof(*cell), error));
+        cell = &row->cells[row->cell_count++];
+        *cell = (struct fs_result_cell){
+            .steps = steps, .at_update = score->at_update, .source = score->source, .use = use, .origin = origin};
+    }
+    FS_TRY(fs_grow((void **)&cell->scores, cell->seeds, sizeof(*score), error));
+    cell->scores[cell->seeds++] = *score;
     return FS_OK;
 }
 
@@ -139,17 +153,11 @@ static fs_status read_row(sqlite3_stmt *query, enum fs_result_history history, s
                                                                                : FS_CELL_INSIDE;
     struct fs_result_section *section;
     struct fs_result_row *row;
-    struct fs_result_cell *cell;
     struct fs_result_score score;
 
     FS_TRY(fs_result_read_score(query, 20, results, &score, error));
     FS_TRY(fs_results_place(results, query, &section, &row, error));
-    FS_TRY(fs_result_find_cell(row, sqlite3_column_int64(query, 18), use, &score, history, &cell, error));
-    if (cell) {
-        FS_TRY(fs_grow((void **)&cell->scores, cell->seeds, sizeof(score), error));
-        cell->scores[cell->seeds++] = score;
-    }
-    return FS_OK;
+    return fs_result_add_score(row, sqlite3_column_int64(query, 18), use, FS_CELL_MEASURED, &score, history, error);
 }
 
 static fs_status read_rows(struct fs_store *store, enum fs_result_history history, const struct fs_result_filter *only,

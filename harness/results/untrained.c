@@ -86,7 +86,6 @@ static fs_status add_exact(struct fs_results *results, struct fs_result_section 
 {
     struct fs_result_row *row = section->exact_count ? &section->exact[section->exact_count - 1] : NULL;
     struct fs_result_score score;
-    struct fs_result_cell *cell;
     const char *source = fs_query_text(query, 0), *labels = strrchr(source, ':');
     const int count = labels ? atoi(labels + 1) : 0;
     char name[96];
@@ -107,14 +106,8 @@ static fs_status add_exact(struct fs_results *results, struct fs_result_section 
         FS_TRY(row->train_hash && row->name ? FS_OK : FS_FAILED);
     }
     FS_TRY(fs_result_read_score(query, 2, results, &score, error));
-    FS_TRY(
-        fs_result_find_cell(row, sqlite3_column_int64(query, 1), FS_CELL_INSIDE, &score, FS_LAST_SCORE, &cell, error));
-    if (cell) {
-        cell->origin = FS_CELL_DATA;
-        FS_TRY(fs_grow((void **)&cell->scores, cell->seeds, sizeof(score), error));
-        cell->scores[cell->seeds++] = score;
-    }
-    return FS_OK;
+    return fs_result_add_score(row, sqlite3_column_int64(query, 1), FS_CELL_INSIDE, FS_CELL_DATA, &score, FS_LAST_SCORE,
+                               error);
 }
 
 static fs_status read_exact_as(struct fs_store *store, const char *name, struct fs_results *results,

@@ -205,14 +205,14 @@ struct fs_cuda_product {
 struct fs_gemm *fs_gemm_create(struct fs_error *error);
 void fs_gemm_destroy(struct fs_gemm *gemm);
 size_t fs_gemm_version(void); /* cuBLASLt's */
-/* Choices that are kept in a file of the folder, one for each device and version of a library: see kept_choices.cu. The
+/* Choices that are kept in a file of the folder, one for each device and version of cuBLASLt: see kept_choices.cu. The
  * first value that was kept for a key; false when there is none. */
-bool fs_cuda_find_choice(struct fs_cuda *cuda, const char *kind, size_t version, const void *key, size_t key_bytes,
-                         void *value, size_t value_bytes);
+bool fs_cuda_find_choice(struct fs_cuda *cuda, const char *kind, const void *key, size_t key_bytes, void *value,
+                         size_t value_bytes);
 /* Keeps it; another process may have been first, then `value` becomes what that one kept. False, and a fault, when it
  * cannot be written. */
-bool fs_cuda_keep_choice(struct fs_cuda *cuda, const char *kind, size_t version, const void *key, size_t key_bytes,
-                         void *value, size_t value_bytes);
+bool fs_cuda_keep_choice(struct fs_cuda *cuda, const char *kind, const void *key, size_t key_bytes, void *value,
+                         size_t value_bytes);
 
 /* False when cuBLASLt has no algorithm for it, or on a fault. */
 bool fs_gemm_product(struct fs_cuda *cuda, const struct fs_cuda_product *product);

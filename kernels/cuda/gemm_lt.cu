@@ -353,17 +353,16 @@ static int fastest(struct fs_cuda *cuda, const struct plan *plan, const struct f
 static void put_fastest_first(struct fs_cuda *cuda, struct plan *plan, const struct fs_cuda_product *product)
 {
     cublasLtMatmulAlgo_t first;
-    const size_t version = fs_gemm_version();
     if (cuda->kept_choices[0] == '\0' || plan->count == 0) {
         return;
     }
-    if (!fs_cuda_find_choice(cuda, "products", version, &plan->shape, sizeof plan->shape, &first, sizeof first)) {
+    if (!fs_cuda_find_choice(cuda, "products", &plan->shape, sizeof plan->shape, &first, sizeof first)) {
         if (cuda->update.mode == FS_UPDATE_CAPTURE) {
             return; /* nothing can be timed there, and every shape was rehearsed before */
         }
         first = plan->candidates[fastest(cuda, plan, product)];
         if (cuda->fault.status != FS_OK ||
-            !fs_cuda_keep_choice(cuda, "products", version, &plan->shape, sizeof plan->shape, &first, sizeof first)) {
+            !fs_cuda_keep_choice(cuda, "products", &plan->shape, sizeof plan->shape, &first, sizeof first)) {
             return;
         }
     }

@@ -21,7 +21,7 @@ extern "C" {
 #define KEY_ROOM 12
 
 /* "FOLDER/products-NVIDIA-H100-130001.txt": what is measured depends on the device and the library. */
-static bool path_of(struct fs_cuda *cuda, const char *kind, size_t version, char path[PATH_MAX])
+static bool path_of(struct fs_cuda *cuda, const char *kind, char path[PATH_MAX])
 {
     char name[sizeof cuda->variant];
     size_t length = 0;
@@ -29,7 +29,7 @@ static bool path_of(struct fs_cuda *cuda, const char *kind, size_t version, char
         name[length++] = isalnum((unsigned char)*c) ? *c : '-';
     }
     name[length] = '\0';
-    const int needed = snprintf(path, PATH_MAX, "%s/%s-%s-%zu.txt", cuda->kept_choices, kind, name, version);
+    const int needed = snprintf(path, PATH_MAX, "%s/%s-%s-%zu.txt", cuda->kept_choices, kind, name, fs_gemm_version());
     return needed > 0 && needed < PATH_MAX;
 }
 
@@ -57,12 +57,12 @@ static bool read_hex(const char *text, void *bytes, size_t count)
     return true;
 }
 
-bool fs_cuda_find_choice(struct fs_cuda *cuda, const char *kind, size_t version, const void *key, size_t key_bytes,
-                         void *value, size_t value_bytes)
+bool fs_cuda_find_choice(struct fs_cuda *cuda, const char *kind, const void *key, size_t key_bytes, void *value,
+                         size_t value_bytes)
 {
     char path[PATH_MAX], line[LINE_ROOM], wanted[LINE_ROOM];
     const size_t length = 2 * key_bytes + 1 + 2 * value_bytes;
-    FILE *file = length + 2 < LINE_ROOM && path_of(cuda, kind, version, path) ? fopen(path, "r") : NULL;
+    FILE *file = length + 2 < LINE_ROOM && path_of(cuda, kind, path) ? fopen(path, "r") : NULL;
     bool found = false;
     write_hex(key, key_bytes, wanted);
     while (file != NULL && !found && fgets(line, sizeof line, file) != NULL) {
@@ -75,14 +75,14 @@ bool fs_cuda_find_choice(struct fs_cuda *cuda, const char *kind, size_t version,
     return found;
 }
 
-bool fs_cuda_keep_choice(struct fs_cuda *cuda, const char *kind, size_t version, const void *key, size_t key_bytes,
-                         void *value, size_t value_bytes)
+bool fs_cuda_keep_choice(struct fs_cuda *cuda, const char *kind, const void *key, size_t key_bytes, void *value,
+                         size_t value_bytes)
 {
     char path[PATH_MAX] = "", line[LINE_ROOM];
     const size_t length = 2 * key_bytes + 1 + 2 * value_bytes;
     (void)mkdir(cuda->kept_choices, 0777);
     int file = -1;
-    if (length + 2 < LINE_ROOM && path_of(cuda, kind, version, path)) {
+    if (length + 2 < LINE_ROOM && path_of(cuda, kind, path)) {
         write_hex(key, key_bytes, line);
         line[2 * key_bytes] = ' ';
         write_hex(value, value_bytes, line + 2 * key_bytes + 1);
@@ -97,7 +97,7 @@ bool fs_cuda_keep_choice(struct fs_cuda *cuda, const char *kind, size_t version,
                 cuda->operation, path, strerror(reason));
         return false;
     }
-    return fs_cuda_find_choice(cuda, kind, version, key, key_bytes, value, value_bytes);
+    return fs_cuda_find_choice(cuda, kind, key, key_bytes, value, value_bytes);
 }
 
 /* --- ways, which are asked for at each call of an operation, and so also kept in memory --- */
@@ -125,8 +125,8 @@ static void know(struct fs_cuda *cuda, const char *kind, const int64_t *key, int
 
 static bool find_way(struct fs_cuda *cuda, const char *kind, const int64_t *key, int numbers, int count, int32_t *way)
 {
-    return fs_cuda_find_choice(cuda, kind, fs_gemm_version(), key, (size_t)numbers * sizeof *key, way, sizeof *way) &&
-           *way >= 0 && *way < count;
+    return fs_cuda_find_choice(cuda, kind, key, (size_t)numbers * sizeof *key, way, sizeof *way) && *way >= 0 &&
+           *way < count;
 }
 
 bool fs_cuda_knows_way(struct fs_cuda *cuda, const char *kind, const int64_t *key, int numbers, int count, int *way)
@@ -154,7 +154,7 @@ void fs_cuda_keep_way(struct fs_cuda *cuda, const char *kind, const int64_t *key
 {
     int32_t kept = *way;
     if (cuda->fault.status == FS_OK &&
-        fs_cuda_keep_choice(cuda, kind, fs_gemm_version(), key, (size_t)numbers * sizeof *key, &kept, sizeof kept)) {
+        fs_cuda_keep_choice(cuda, kind, key, (size_t)numbers * sizeof *key, &kept, sizeof kept)) {
         *way = kept >= 0 && kept < count ? kept : 0;
         know(cuda, kind, key, numbers, *way);
     }

@@ -124,6 +124,15 @@ static void add_floor(struct place *place, int64_t samples, double value)
     add_score_row(place, score);
 }
 
+/* Of the experiment that was used last. */
+static void print_table(struct place *place, enum fs_table_format format)
+{
+    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
+
+    good(place, fs_table_print(place->store, &(struct fs_table_request){.format = format}, stream, &place->error));
+    fclose(stream);
+}
+
 static void prints(struct place *place, const char *experiment, enum fs_table_format format, const char *expected)
 {
     FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
@@ -164,10 +173,7 @@ static void test_failures_are_named(void **state)
     student.seed = 7;
     good(place, fs_store_run(place->store, &student, place->experiment, place->environment, &place->error));
 
-    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
-    good(place,
-         fs_table_print(place->store, &(struct fs_table_request){.experiment = "failing"}, stream, &place->error));
-    fclose(stream);
+    print_table(place, FS_TABLE_TEXT);
     assert_non_null(strstr(place->output,
                            "\nFlow matching (Euler), seed 1 (run f1f1f1f1), failed and is in no mean: the "
                            "loss is 441 at update 119, training stopped\n"));
@@ -208,10 +214,7 @@ static void test_rows_are_in_the_order_of_the_file(void **state)
         add_score(place, digits, 1, 100 + i);
     }
     fs_experiment_free(&file);
-    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
-    good(place,
-         fs_table_print(place->store, &(struct fs_table_request){.experiment = "ordered"}, stream, &place->error));
-    fclose(stream);
+    print_table(place, FS_TABLE_TEXT);
     const char *line = strstr(place->output, "\nShortcut model ");
     for (int i = 0; i < 6; i++) {
         const size_t length = strlen(rows[i].label);
@@ -564,14 +567,6 @@ static void add_training(struct place *place, const char *digits, int batch, con
     row.train_hash = train_hash;
     good(place, fs_store_run(place->store, &row, place->experiment, place->environment, &place->error));
     add_score(place, digits, 4, batch * 10 + updates);
-}
-
-static void print_table(struct place *place, enum fs_table_format format)
-{
-    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
-
-    good(place, fs_table_print(place->store, &(struct fs_table_request){.format = format}, stream, &place->error));
-    fclose(stream);
 }
 
 static void has_all(struct place *place, const char *const *lines, size_t count)
