@@ -59,8 +59,8 @@ deps-fuzz: ## install what fuzz needs
 deps-clipart: ## install the pictures of experiments/clipart.yaml
 	@sh harness/deps.sh openclipart-png
 
-# The experiment whose committed table README shows, and the demo after its own.
-STUDY := fashion-table
+# The experiment whose committed table README shows, the demo after its own, and the page first.
+STUDY := fashion-unconditional
 demo: deps ## the main job on real data: four methods, one table, on the CPU in about ten minutes
 	@$(MAKE) --no-print-directory -j$(shell nproc) all
 	$(PROGRAM) run experiments/demo.yaml
@@ -225,7 +225,7 @@ BENCH_PEERS ?=
 bench-peers: all ## this program beside PyTorch on the CPU, by turns: one table (BENCH_PEERS="--models dit-xs/4 --rounds 1": less)
 	$(PYTHON) harness/bench_peers.py $(PROGRAM) --log $(BUILD)/bench-peers.jsonl $(BENCH_PEERS)
 results: all ## results/ from out/fewstep.db: the compact database, the tables and the grids
-	sh harness/results.sh $(PROGRAM)
+	sh harness/results.sh $(PROGRAM) $(STUDY)
 
 PAPER_PACKAGES := latexmk texlive-latex-recommended texlive-fonts-recommended texlive-pictures lmodern poppler-utils
 PAPER_DB ?= results/fewstep.db

@@ -1,5 +1,6 @@
 #!/bin/sh
-# results/ from what the experiments left: results.sh PROGRAM (`make results` calls it).
+# results/ from what the experiments left: results.sh PROGRAM STUDY (`make results` calls it). STUDY is the experiment that
+# leads the page.
 #   results/fewstep.db            the compact database: one file without a write-ahead log, curves thinned
 #   results/EXPERIMENT.{txt,md,tex,csv}   the tables of every experiment in it
 #   results/samples/EXPERIMENT/   the grids of samples
@@ -10,7 +11,7 @@
 # It takes out/fewstep.db (or the file that FEWSTEP_DB names) and the samples/ beside it. Where there is none, the committed database stays and only the
 # tables are made again from it.
 set -eu
-program=$1
+program=$1 study=$2
 source=${FEWSTEP_DB:-out/fewstep.db}
 samples=$(dirname "$source")/samples
 mkdir -p results
@@ -32,7 +33,7 @@ if [ ! -f results/fewstep.db ]; then
     exit 2
 fi
 scored="SELECT DISTINCT e.name FROM experiments e JOIN experiment_scores m ON m.experiment = e.id JOIN scores s ON s.number = m.score
-    WHERE s.run IS NOT NULL ORDER BY e.name <> 'fashion-table', e.name = 'demo', e.name" # the main table leads, the toy closes
+    WHERE s.run IS NOT NULL ORDER BY e.name <> '$study', e.name = 'demo', e.name" # the toy closes
 for experiment in $(sqlite3 -readonly results/fewstep.db "$scored"); do
     for format in text:txt markdown:md latex:tex csv:csv; do
         "$program" table "$experiment" --db results/fewstep.db --format "${format%:*}" \

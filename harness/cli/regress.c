@@ -64,7 +64,7 @@ static fs_status parse(int argc, char **argv, struct regress_options *options, s
                    "interval lies within --minimal, or the bits are the same. Exit status: 0 same or better, 1 worse,\n"
                    "4 undecided. Commits that differ in nothing that can change a number share their runs.",
         .example = "fewstep regress --base HEAD~20\n"
-                   "  fewstep regress fashion-table --base HEAD~5 --head HEAD --db results/fewstep.db\n"
+                   "  fewstep regress fashion-unconditional --base HEAD~5 --head HEAD --db results/fewstep.db\n"
                    "  git bisect start HEAD REV && git bisect run build/fewstep regress --base REV --bisect",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,

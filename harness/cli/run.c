@@ -67,7 +67,7 @@ static fs_status parse(int argc, char **argv, struct run_options *options, struc
         .summary = "Expands the matrix, trains what is not trained, scores what is not scored, and prints the table.\n"
                    "Stopped at any moment (exit status 5), the same command goes on from there. Of runs that fail the\n"
                    "others are made, and the failed ones named at the end (exit status 3).",
-        .example = "fewstep run experiments/fashion-table.yaml --set seed=0 --only method=shortcut\n"
+        .example = "fewstep run experiments/fashion-unconditional.yaml --set seed=0 --only method=shortcut\n"
                    "  fewstep run experiments/demo.yaml --at HEAD~20",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,

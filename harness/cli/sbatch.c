@@ -31,7 +31,8 @@ static fs_status parse(int argc, char **argv, struct sbatch_options *options, st
             "Prints a job script for Slurm: an array with a task a run, each with a database of its own. Two minutes\n"
             "before its time is over a task writes a checkpoint and is queued again; when all have ended, a job\n"
             "joins the databases in OUT/fewstep.db.",
-        .example = "fewstep sbatch experiments/fashion-table.yaml --ranks 2 --time 02:00:00 > job.sh && sbatch job.sh",
+        .example =
+            "fewstep sbatch experiments/fashion-unconditional.yaml --ranks 2 --time 02:00:00 > job.sh && sbatch job.sh",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,
         .arguments_min = 1,

@@ -77,8 +77,8 @@ static fs_status parse(int argc, char **argv, struct table_options *options, str
         .summary = "Prints an experiment's table (the one written to last, unless named): mean ± standard error "
                    "(seeds).\nThe newest run of each training and seed counts, among those that the options let "
                    "through.",
-        .example = "fewstep table fashion-table --db results/fewstep.db --format latex\n"
-                   "  fewstep table fashion-table --commit HEAD~20 --method shortcut",
+        .example = "fewstep table fashion-unconditional --db results/fewstep.db --format latex\n"
+                   "  fewstep table fashion-unconditional --commit HEAD~20 --method shortcut",
         .flags = flags,
         .flag_count = sizeof flags / sizeof *flags,
         .arguments_max = 1,

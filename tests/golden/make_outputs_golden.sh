@@ -36,9 +36,10 @@ fi
         grep "^{\"type\":\"$type\"" "$work/export.json" >"$work/lines"
         printf 'json %s\t%s\t%s\n' $type "$(wc -l <"$work/lines")" "$(sha256sum <"$work/lines" | cut -d' ' -f1)"
     done
-    for experiment in ablation-max-step bf16 clipart demo fashion-all fashion-table why-budget why-pairs; do
-        "$program" export $experiment --format csv --db $database >"$work/lines"
-        printf 'csv %s\t%s\t%s\n' $experiment "$(wc -l <"$work/lines")" "$(sha256sum <"$work/lines" | cut -d' ' -f1)"
+    for table in results/*.csv; do
+        experiment=$(basename "$table" .csv)
+        "$program" export "$experiment" --format csv --db $database >"$work/lines"
+        printf 'csv %s\t%s\t%s\n' "$experiment" "$(wc -l <"$work/lines")" "$(sha256sum <"$work/lines" | cut -d' ' -f1)"
     done
     "$program" export --format tensorboard -o "$work/tensorboard" --db $database >/dev/null 2>&1
     (cd "$work/tensorboard" && find . -type f | LC_ALL=C sort | xargs cat) >"$work/events"

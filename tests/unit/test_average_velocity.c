@@ -633,7 +633,7 @@ static void alpha_one_is_flow_matching(void **state)
 static void small_alpha_is_mean_flow(void **state)
 {
     (void)state;
-    const double alphas[] = {0.5, 0.05, 0.005};
+    const double alphas[] = {0.08, 0.02, 0.005}; /* small enough for the error to be in proportion to α */
     struct fs_mock_training mean;
     double worst[3] = {0};
     create(&mean, "mean-flow", untrained);
@@ -672,7 +672,7 @@ static void small_alpha_is_mean_flow(void **state)
         fs_mock_free_targets(&targets);
         fs_mock_destroy(&mock);
     }
-    assert_true(worst[1] < 0.3 * worst[0] && worst[2] < 0.2 * worst[1]); /* it vanishes with α */
+    assert_true(worst[1] < 0.4 * worst[0] && worst[2] < 0.4 * worst[1]); /* it vanishes with α */
     fs_mock_free_targets(&limit);
     fs_mock_destroy(&mean);
 }
