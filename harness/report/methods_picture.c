@@ -90,7 +90,8 @@ static bool read_data(const char *stored, const struct overview *all, uint8_t *o
     if (count > (int)(sizeof indices / sizeof *indices) || fs_config_from_json(stored, &config, &ignored) != FS_OK) {
         return false;
     }
-    bool good = fs_dataset_open(&config.dataset, FS_SPLIT_TRAIN, &data, &ignored) == FS_OK;
+    const struct fs_data_access few = {.streamed = true}; /* of a folder with many pictures one row is decoded */
+    bool good = fs_dataset_open_with(&config.dataset, &few, FS_SPLIT_TRAIN, &data, &ignored) == FS_OK;
     if (good) {
         const struct fs_data_shape *shape = &data.shape;
         good = data.pictures && shape->height == all->side && shape->width == all->side &&
