@@ -106,7 +106,7 @@ static double *finite_difference(struct question *q)
     const int64_t count = q->x_dot.rows * q->x_dot.cols;
     double *slopes[2];
     for (int i = 0; i < 2; i++) {
-        const double h = 1.0 / (4096 << i);
+        const double h = 1.0 / (16384 << i);
         double *below = velocity_at(q, -h);
         slopes[i] = velocity_at(q, h);
         for (int64_t j = 0; j < count; j++) {
@@ -127,7 +127,7 @@ static void expect_derivative(struct question *q, const char *of)
     differentiate(q);
     double *got = test_download(q->network.backend, q->velocity_dot), *want = finite_difference(q);
     const double distance = test_relative_distance(got, want, count);
-    if (!(distance < 1e-7)) { /* the differences are 2e-8 off in the worst of many networks */
+    if (!(distance < 1e-7)) { /* 300 networks were within 3e-9 */
         fail_msg("along %s the tangent is %.3g from finite differences", of, distance);
     }
     free(got);
