@@ -18,13 +18,13 @@ mkdir -p results
 if [ -f "$source" ]; then
     rm -f results/fewstep.db.new
     sqlite3 "$source" "VACUUM INTO 'results/fewstep.db.new'"
-    # Of each curve but the loss, which tells trainings that fell back, at most 150 points, the last among them.
+    # Of each curve but the loss, which tells trainings that fell back, at most 60 points, the last among them.
     sqlite3 results/fewstep.db.new "DELETE FROM curves WHERE (run, name, at_update) IN (
         SELECT run, name, at_update FROM (
             SELECT run, name, at_update, count(*) OVER (PARTITION BY run, name) AS points,
                    row_number() OVER (PARTITION BY run, name ORDER BY at_update DESC) AS place
             FROM curves WHERE name <> 'loss')
-        WHERE (place - 1) % ((points + 149) / 150) <> 0); VACUUM"
+        WHERE (place - 1) % ((points + 59) / 60) <> 0); VACUUM"
     mv results/fewstep.db.new results/fewstep.db
     sh tests/golden/make_outputs_golden.sh "$program" tests/golden/outputs
 fi

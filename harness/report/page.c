@@ -63,7 +63,7 @@ static fs_status print_section(struct fs_page *page, const struct fs_page_experi
     fs_page_table(page, section);
     FS_TRY(fs_page_steps_chart(page, section, error));
     FS_TRY(fs_page_spectra_charts(page, section, error));
-    return fs_page_ablation_chart(page, experiment, section, error);
+    return fs_page_ablation_charts(page, experiment, section, error);
 }
 
 static fs_status print_experiment(struct fs_page *page, int place, struct fs_error *error)

@@ -9,6 +9,7 @@
 #include "kernels/base/memory.h"
 #include "methods/method.h"
 
+#define ABLATIONS_MAX 4 /* of more methods the table has to do */
 #define BAND_NOTE "Bands: ± the standard error over seeds, or of a single seed the 95 %% interval over its samples. "
 
 int fs_page_style(const struct fs_result_section *section, const struct fs_result_row *row)
@@ -195,13 +196,14 @@ static int compare_ablated(const void *a, const void *b)
     return (left->row > right->row) - (left->row < right->row);
 }
 
-static int collect_ablated(const struct fs_result_section *section, struct ablated *values)
+/* The rows of `method` that have the key, in the order of the chart. */
+static int collect_ablated(const struct fs_result_section *section, const char *method, struct ablated *values)
 {
     int count = 0;
 
     for (int i = 0; i < section->row_count; i++) {
         const struct fs_result_row *row = &section->rows[i];
-        if (row->varied[0]) { /* a method without the key is no part of the ablation */
+        if (row->varied[0] && strcmp(row->method, method) == 0) { /* one without the key is no part of the ablation */
             values[count] = (struct ablated){.value = value_of(row->varied[0]), .row = row};
             fs_row_values(row, values[count++].text);
         }
@@ -216,10 +218,11 @@ static void draw_ablation(struct fs_page *page, const struct fs_results *results
 {
     const char *names[FS_RESULT_STEPS_MAX];
     double ticks[FS_RESULT_STEPS_MAX];
-    char id[32], title[256], caption[512], keys[FS_PAGE_NAME] = "", short_keys[FS_PAGE_NAME] = "", data[FS_PAGE_NAME];
+    char id[32], title[256], caption[768], keys[FS_PAGE_NAME] = "", short_keys[FS_PAGE_NAME] = "", data[FS_PAGE_NAME];
     const int line_count = section->step_count < FS_CHART_LINES_MAX ? section->step_count : FS_CHART_LINES_MAX;
 
     for (int k = 0; k < line_count; k++) {
+        lines[k].count = 0;
         snprintf(lines[k].label, sizeof(lines[k].label), "%ld step%s", (long)section->steps[k],
                  section->steps[k] == 1 ? "" : "s");
         for (int i = 0; i < count; i++) {
@@ -239,10 +242,10 @@ static void draw_ablation(struct fs_page *page, const struct fs_results *results
         snprintf(short_keys + short_length, sizeof(short_keys) - short_length, "%s%s", i ? ", " : "",
                  results->varied_name[i]);
     }
-    snprintf(id, sizeof(id), "ablation-%d", fs_page_measure(page, section));
-    snprintf(title, sizeof(title), "Ablation: %s against %.120s", section->metric_label, short_keys);
-    snprintf(caption, sizeof(caption), "%s over %.200s, a line a number of sampling steps. " BAND_NOTE,
-             section->metric_label, keys);
+    snprintf(id, sizeof(id), "ablation-%d-%d", fs_page_measure(page, section), (int)(values->row - section->rows));
+    snprintf(title, sizeof(title), "%s: %s against %.120s", values->row->name, section->metric_label, short_keys);
+    snprintf(caption, sizeof(caption), "%s: %s over %.200s, a line a number of sampling steps. " BAND_NOTE,
+             values->row->name, section->metric_label, keys);
     struct fs_chart chart = {.id = id,
                              .title = title,
                              .x_title = short_keys,
@@ -259,8 +262,31 @@ static void draw_ablation(struct fs_page *page, const struct fs_results *results
     fs_page_figure(page, &chart, caption);
 }
 
-fs_status fs_page_ablation_chart(struct fs_page *page, const struct fs_page_experiment *experiment,
-                                 const struct fs_result_section *section, struct fs_error *error)
+/* A chart a method that has the key with two values at least; returns how many there are, drawn or only counted. */
+static int draw_ablations(struct fs_page *page, const struct fs_page_experiment *experiment,
+                          const struct fs_result_section *section, struct ablated *values, struct fs_chart_line *lines,
+                          bool draw)
+{
+    int charts = 0;
+
+    for (int i = 0; i < section->row_count; i++) {
+        bool first = true;
+        for (int k = 0; k < i; k++) {
+            first = first && strcmp(section->rows[k].method, section->rows[i].method) != 0;
+        }
+        const int count = first ? collect_ablated(section, section->rows[i].method, values) : 0;
+        if (count > 1 && count <= FS_RESULT_STEPS_MAX) {
+            charts++;
+            if (draw) {
+                draw_ablation(page, &experiment->results, section, values, count, lines);
+            }
+        }
+    }
+    return charts;
+}
+
+fs_status fs_page_ablation_charts(struct fs_page *page, const struct fs_page_experiment *experiment,
+                                  const struct fs_result_section *section, struct fs_error *error)
 {
     if (experiment->results.varied_count == 0) {
         return FS_OK;
@@ -268,11 +294,9 @@ fs_status fs_page_ablation_chart(struct fs_page *page, const struct fs_page_expe
     struct ablated *values = fs_allocate((size_t)section->row_count, sizeof(*values), "an ablation", error);
     struct fs_chart_line *lines = fs_page_lines(section->step_count, section->row_count, error);
     const bool ready = values && lines;
-    if (ready) {
-        const int count = collect_ablated(section, values);
-        if (count > 1 && count <= FS_RESULT_STEPS_MAX) {
-            draw_ablation(page, &experiment->results, section, values, count, lines);
-        }
+    const int charts = ready ? draw_ablations(page, experiment, section, values, lines, false) : 0;
+    if (charts <= ABLATIONS_MAX && ready) {
+        draw_ablations(page, experiment, section, values, lines, true);
     }
     fs_page_lines_free(lines, section->step_count);
     free(values);

@@ -85,9 +85,10 @@ fs_status fs_page_hypotheses(struct fs_page *page, const struct fs_results *resu
 fs_status fs_page_findings(struct fs_page *page, const struct fs_result_section *section, struct fs_error *error);
 void fs_page_table(const struct fs_page *page, const struct fs_result_section *section);
 fs_status fs_page_steps_chart(struct fs_page *page, const struct fs_result_section *section, struct fs_error *error);
-/* Nothing where the rows differ in no key. */
-fs_status fs_page_ablation_chart(struct fs_page *page, const struct fs_page_experiment *experiment,
-                                 const struct fs_result_section *section, struct fs_error *error);
+/* A chart for each method that has rows with two values at least of the keys that rows differ in; nothing where there
+ * are more than four of them. */
+fs_status fs_page_ablation_charts(struct fs_page *page, const struct fs_page_experiment *experiment,
+                                  const struct fs_result_section *section, struct fs_error *error);
 /* Nothing for another metric than spectrum. */
 fs_status fs_page_spectra_charts(struct fs_page *page, const struct fs_result_section *section, struct fs_error *error);
 fs_status fs_page_updates_chart(struct fs_page *page, const struct fs_page_experiment *experiment,

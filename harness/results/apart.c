@@ -11,6 +11,7 @@
 #include "kernels/base/memory.h"
 
 #define VALUE_TEXT 112
+#define KEYS_MAX 64
 /* Names in place of a key's, for trainings whose configurations are alike: on other data, or by another version of the
  * configuration. */
 #define DATA "data"
@@ -22,8 +23,16 @@ struct training {
     json_t *config;
 };
 
+/* A key in which trainings differ, and the column of it: methods that have a key of the same name share one. */
+struct key {
+    const char *name; /* dotted */
+    int column;
+};
+
 struct rows {
     struct fs_results *results;
+    struct key keys[KEYS_MAX];
+    int key_count;
     struct fs_schema schema;
     struct training *list; /* each training once */
     int count;
@@ -32,27 +41,57 @@ struct rows {
 
 /* --- keys --- */
 
-static bool is_varied(const struct fs_results *results, const char *key)
+/* Behind "methods.NAME."; NULL: no key of a method. */
+static const char *own_name(const char *key)
 {
-    for (int i = 0; i < results->varied_count; i++) {
-        if (strcmp(results->varied[i], key) == 0) {
-            return true;
+    const char *dot = strncmp(key, "methods.", 8) == 0 ? strchr(key + 8, '.') : NULL;
+    return dot ? dot + 1 : NULL;
+}
+
+static bool same_column(const char *a, const char *b)
+{
+    const char *left = own_name(a), *right = own_name(b);
+    return left && right ? strcmp(left, right) == 0 : strcmp(a, b) == 0;
+}
+
+/* The key's column, a new one where there is none; -1: no column is left. A column that several methods share is called
+ * methods.*.KEY. */
+static fs_status find_column(struct rows *rows, const char *key, int *column)
+{
+    struct fs_results *results = rows->results;
+
+    for (*column = 0; *column < results->varied_count; (*column)++) {
+        if (same_column(results->varied[*column], key)) {
+            char shared[FS_KEY_NAME];
+            snprintf(shared, sizeof(shared), "methods.*.%s", own_name(key));
+            results->varied[*column] = fs_results_keep(results, shared, rows->error);
+            return results->varied[*column] ? FS_OK : FS_FAILED;
         }
     }
-    return false;
+    if (*column == FS_RESULT_VARIED_MAX) {
+        *column = -1;
+        return FS_OK;
+    }
+    results->varied[*column] = fs_results_keep(results, key, rows->error);
+    results->varied_count += results->varied[*column] != NULL;
+    return results->varied[*column] ? FS_OK : FS_FAILED;
 }
 
 static fs_status add_key(struct rows *rows, const char *key)
 {
-    struct fs_results *results = rows->results;
-
-    if (is_varied(results, key) || results->varied_count == FS_RESULT_VARIED_MAX) {
+    for (int i = 0; i < rows->key_count; i++) {
+        if (strcmp(rows->keys[i].name, key) == 0) {
+            return FS_OK;
+        }
+    }
+    if (rows->key_count == KEYS_MAX) {
         return FS_OK;
     }
-    const char *kept = fs_results_keep(results, key, rows->error);
-    results->varied[results->varied_count] = kept;
-    results->varied_count += kept != NULL;
-    return kept ? FS_OK : FS_FAILED;
+    struct key *next = &rows->keys[rows->key_count];
+    FS_TRY(find_column(rows, key, &next->column));
+    next->name = fs_results_keep(rows->results, key, rows->error);
+    rows->key_count += next->name && next->column >= 0;
+    return next->name ? FS_OK : FS_FAILED;
 }
 
 static void value_text(const json_t *value, char text[VALUE_TEXT])
@@ -177,20 +216,32 @@ static void value_of(const struct fs_result_row *row, const json_t *config, cons
     }
 }
 
-static fs_status name_row(struct fs_results *results, struct fs_result_row *row, struct fs_error *error)
+/* "learning_rate 0.004, target_ema 0.9" of the row's values. */
+static void put_values(const struct fs_results *results, const struct fs_result_row *row, char *text, size_t size)
 {
-    char apart[FS_RESULT_VARIED_MAX * (VALUE_TEXT + FS_KEY_NAME)] = "", value[VALUE_TEXT], name[256];
     size_t length = 0;
-    json_t *config = json_loads(row->config, 0, NULL);
 
     for (int i = 0; i < results->varied_count; i++) {
-        value_of(row, config, results->varied[i], value);
-        if (*value) {
-            row->varied[i] = fs_results_keep(results, value, error);
-            length += (size_t)snprintf(apart + length, sizeof(apart) - length, "%s%s %s", length ? ", " : "",
-                                       results->varied_name[i], value);
+        if (row->varied[i] && length < size) {
+            length += (size_t)snprintf(text + length, size - length, "%s%s %s", length ? ", " : "",
+                                       results->varied_name[i], row->varied[i]);
         }
     }
+}
+
+static fs_status name_row(const struct rows *rows, struct fs_result_row *row, struct fs_error *error)
+{
+    struct fs_results *results = rows->results;
+    char apart[FS_RESULT_VARIED_MAX * (VALUE_TEXT + FS_KEY_NAME)] = "", value[VALUE_TEXT], name[256];
+    json_t *config = json_loads(row->config, 0, NULL);
+
+    for (int i = 0; i < rows->key_count; i++) {
+        value_of(row, config, rows->keys[i].name, value);
+        if (*value) {
+            row->varied[rows->keys[i].column] = fs_results_keep(results, value, error);
+        }
+    }
+    put_values(results, row, apart, sizeof apart);
     json_decref(config);
     row->apart = fs_results_keep(results, apart, error);
     if (row->label[0]) {
@@ -218,7 +269,7 @@ fs_status fs_results_set_apart(struct fs_results *results, struct fs_error *erro
     name_keys(results);
     for (int i = 0; i < results->section_count; i++) {
         for (int r = 0; status == FS_OK && r < results->sections[i].row_count; r++) {
-            status = name_row(results, &results->sections[i].rows[r], error);
+            status = name_row(&rows, &results->sections[i].rows[r], error);
         }
     }
     for (int i = 0; i < rows.count; i++) {

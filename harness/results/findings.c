@@ -9,14 +9,19 @@
 
 const int64_t fs_findings_steps[FS_FINDINGS_STEPS] = {1, 4};
 
+/* The one row of flow matching: among several there is none to compare with. */
 static const struct fs_result_row *find_baseline(const struct fs_result_section *section)
 {
+    const struct fs_result_row *baseline = NULL;
     for (int i = 0; i < section->row_count; i++) {
         if (strcmp(section->rows[i].method, FS_TEACHER_METHOD) == 0) {
-            return &section->rows[i];
+            if (baseline) {
+                return NULL;
+            }
+            baseline = &section->rows[i];
         }
     }
-    return NULL;
+    return baseline;
 }
 
 /* Of one training each: the logarithms' errors add in squares. */

@@ -134,7 +134,7 @@ struct fs_result_section {
 struct fs_results {
     struct fs_experiment_name experiment;
     const char *varied[FS_RESULT_VARIED_MAX];      /* dotted names of the keys that rows differ in, the experiment's own
-                                                      first */
+                                                      first; methods.*.target_ema is a key that several methods have */
     const char *varied_name[FS_RESULT_VARIED_MAX]; /* "max_step"; the dotted name where two end alike */
     int varied_count;
     bool labelled; /* a row has a user's label */

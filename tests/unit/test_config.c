@@ -707,6 +707,7 @@ static void experiments_of_the_repository(void **state)
         {"experiments/fashion-samplers.yaml", NULL, 20},
         {"experiments/fashion-longer.yaml", "train.updates", 4},
         {"experiments/fashion-groups.yaml", "dataset.groups", 16},
+        {"experiments/fashion-equal-work.yaml", "train.updates", 12},
         {"experiments/celebahq256-table.yaml", NULL, 8},
         {"experiments/imagenet256-table.yaml", NULL, 8},
         {"experiments/why-budget.yaml", NULL, 2},

@@ -94,6 +94,20 @@ static void test_one_seed(void **state)
     fs_findings_free(&findings);
 }
 
+/* Of a sweep of flow matching no row is the one to compare with. */
+static void test_two_baselines_are_none(void **state)
+{
+    struct table table;
+    struct fs_findings findings;
+
+    (void)state;
+    fill(&table);
+    table.rows[3].method = "flow-matching";
+    assert_int_equal(fs_findings_make(&table.section, 4, &findings, &error), FS_OK);
+    assert_int_equal(findings.count, 0);
+    fs_findings_free(&findings);
+}
+
 /* Over seeds the section's own comparisons speak, from whichever of the two rows they are seen. */
 static void test_seeds(void **state)
 {
@@ -182,9 +196,8 @@ static void test_sentences(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_seed),
-        cmocka_unit_test(test_seeds),
-        cmocka_unit_test(test_mean_picture),
+        cmocka_unit_test(test_one_seed),  cmocka_unit_test(test_two_baselines_are_none),
+        cmocka_unit_test(test_seeds),     cmocka_unit_test(test_mean_picture),
         cmocka_unit_test(test_sentences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

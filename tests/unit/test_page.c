@@ -329,7 +329,7 @@ static void test_the_whole_page(void **state)
     has(&page, "FD (fashion-cnn) against sampling steps</h3>");
     has(&page, "<p class=findings>At <b>1 step</b> Flow matching (Euler) has ");
     has(&page, "FD (fashion-cnn) at 4 steps against training updates</h3>");
-    has(&page, "Ablation: FD (fashion-cnn) against max_step</h3>");
+    has(&page, "Shortcut model: FD (fashion-cnn) against max_step</h3>");
     has(&page, "FD (fashion-cnn) at 128 steps against commits</h3>");
     has(&page, "spectral distance (pixels) against sampling steps</h3>");
     has(&page, "Power against frequency, Shortcut model</h3>");

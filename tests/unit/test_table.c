@@ -407,6 +407,44 @@ static void test_an_ablation_has_a_row_for_each_value(void **state)
     assert_non_null(strstr(place->output, "f0f0,0,0,0,0,\n"));
 }
 
+/* What two methods call alike is one column, in which each has its own values. */
+static void test_methods_share_a_column(void **state)
+{
+    struct place *place = *state;
+
+    add_experiment(place, "averages", "a", NULL);
+    add_run(place, "50", "shortcut", "\"target_ema\":0.9", 0, 140);
+    add_run(place, "51", "shortcut", "\"target_ema\":0.99", 0, 140);
+    add_run(place, "60", "consistency-training", "\"target_ema\":0.5", 0, 130);
+    add_run(place, "61", "consistency-training", "\"target_ema\":0.7", 0, 130);
+    add_run(place, "70", "mean-flow", "\"target_ema\":-1", 0, 110);
+    add_score(place, "50", 1, 60);
+    add_score(place, "51", 1, 80);
+    add_score(place, "60", 1, 30);
+    add_score(place, "61", 1, 40);
+    add_score(place, "70", 1, 20);
+    prints(place, "averages", FS_TABLE_MARKDOWN,
+           "**averages**: fashion-mnist, dit-xs/4, FD (fashion-cnn) to dataset:fashion-mnist:train, 5000 samples, EMA "
+           "weights\n"
+           "\n"
+           "| method | target_ema | 1 step | updates | TFLOP |\n"
+           "|---|---|--:|--:|--:|\n"
+           "| Shortcut model | 0.9 | 60.0 | 4000 | 140 |\n"
+           "| Shortcut model | 0.99 | 80.0 | 4000 | 140 |\n"
+           "| Consistency training | 0.5 | 30.0 | 4000 | 130 |\n"
+           "| Consistency training | 0.7 | 40.0 | 4000 | 130 |\n"
+           "| MeanFlow | – | 20.0 | 4000 | 110 |\n"
+           "\n"
+           "- updates and TFLOP are of one training, its teacher's share included\n"
+           "- from commit c0ffee00c0ff (source 5011ce005011)\n");
+    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
+    good(place,
+         fs_table_print(place->store, &(struct fs_table_request){.experiment = "averages", .format = FS_TABLE_CSV},
+                        stream, &place->error));
+    fclose(stream);
+    assert_non_null(strstr(place->output, "peak_bytes,methods.*.target_ema\n"));
+}
+
 /* The newest source's run counts, the last checkpoint's score, and a teacher's runs do not. */
 static void test_the_newest_run_and_its_last_checkpoint_count(void **state)
 {
@@ -959,6 +997,7 @@ int main(void)
         TEST(test_sections_and_intervals),
         TEST(test_another_resize_is_another_section),
         TEST(test_wrong_names_are_said),
+        TEST(test_methods_share_a_column),
         TEST(test_two_varied_keys_are_two_columns),
         TEST(test_what_was_set_sets_rows_apart),
         TEST(test_runs_are_named_apart),
