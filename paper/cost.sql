@@ -1,12 +1,14 @@
 -- What one training of each row of the main table costs.
-SELECT '\begin{tabular}{lrrrrrr}
+SELECT '\begin{tabular}{lrrrrrrr}
 \toprule
- & \multicolumn{2}{c}{Updates} & \multicolumn{2}{c}{TFLOP} & Peak & Wall \\
-\cmidrule(lr){2-3}\cmidrule(lr){4-5}
-Method & all & teacher & all & teacher & memory & time \\
+ & Learning & \multicolumn{2}{c}{Updates} & \multicolumn{2}{c}{TFLOP} & Peak & Wall \\
+\cmidrule(lr){3-4}\cmidrule(lr){5-6}
+Method & rate & all & teacher & all & teacher & memory & time \\
 \midrule' AS latex;
 
-SELECT DISTINCT latex(label) || coalesce(', ' || latex(setting), '') || ' & ' || updates || ' & '
+SELECT DISTINCT latex(label) || coalesce(', ' || latex(setting), '') || ' & '
+    || coalesce(json_extract(config_json, '$.methods."' || method || '".learning_rate'), json_extract(config_json,
+        '$.train.learning_rate')) || ' & ' || updates || ' & '
     || coalesce(nullif(teacher_updates, 0), '--') || ' & ' || three_digits(flops * 1e-12) || ' & '
     || iif(teacher_flops > 0, three_digits(teacher_flops * 1e-12), '--') || ' & ' || byte_size(peak_bytes) || ' & '
     || duration(seconds) || ' \\' AS latex

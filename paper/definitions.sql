@@ -98,6 +98,20 @@ FROM head
 UNION ALL
 SELECT study, section, 1 + place, latex(label) || coalesce(' & ' || latex(setting), '') || cells || ' \\' FROM body
 UNION ALL
+SELECT h.study, h.section, 900 + row_number() OVER (PARTITION BY h.study, h.section ORDER BY e.place),
+    iif(row_number() OVER (PARTITION BY h.study, h.section ORDER BY e.place) = 1, '\midrule
+', '') || latex(e.label) || iif(h.names = 2, ' & ', '') || e.cells || ' \\'
+FROM head h JOIN (
+    SELECT study, section, CAST(setting AS INTEGER) AS place, label, group_concat(' & ' || text, '') AS cells
+    FROM (
+        SELECT r.study, r.section, r.setting, r.label, c.steps, coalesce(three_digits(x.mean), '--') AS text
+        FROM (SELECT DISTINCT study, section, setting, label FROM cell WHERE origin = 'exact') r
+            JOIN column_of c USING (study, section)
+            LEFT JOIN cell x ON x.study = r.study AND x.section = r.section AND x.origin = 'exact' AND x.setting = r.setting
+                AND x.steps = c.steps
+        ORDER BY r.study, r.section, r.setting, c.steps)
+    GROUP BY study, section, setting) e USING (study, section)
+UNION ALL
 SELECT h.study, h.section, 1000, '\midrule
 Data: ' || latex(c.label) || ' split' || iif(h.names = 2, ' & ', '')
     || replace(printf('%.*c', h.columns, 'x'), 'x', ' & ' || three_digits(c.mean)) || ' \\'
@@ -136,4 +150,5 @@ SELECT DISTINCT f.place, f.label, s.seed, iif(s.run IN (SELECT run FROM fall), 1
     file_path(given('samples') || '/' || t.experiment || '/' || f.method || '-' || substr(s.run, 1, 8) || '-seed' || s.seed
         || '.png') AS path
 FROM final f JOIN study t USING (study) JOIN seed_score s USING (study, section, place)
-WHERE f.study = 'main';
+WHERE f.study = 'main' AND f.method IN ('flow-matching', 'shortcut', 'progressive-distillation', 'reflow', 'mean-flow',
+    'consistency-training');

@@ -1,22 +1,4 @@
--- Other measures of the runs of the main study: facts, and a table each with the command that makes it.
-
-WITH
-measured AS ( -- the first section of each metric
-    SELECT study, metric, min(section) AS section FROM section
-    WHERE study = 'main' AND section NOT IN (SELECT section FROM shown WHERE study = 'main') GROUP BY metric),
-wanted (metric, method, steps) AS (VALUES
-    ('fd_infinity', 'flow-matching', 1), ('fd_infinity', 'flow-matching', 4), ('fd_infinity', 'flow-matching', 16),
-    ('fd_infinity', 'shortcut', 1), ('fd_infinity', 'shortcut', 4), ('fd_infinity', 'shortcut', 16),
-    ('spectrum', 'flow-matching', 4), ('spectrum', 'shortcut', 4), ('spectrum', 'reflow', 4)),
-about (metric, name) AS (VALUES
-    ('fd_infinity', 'seeds-words'), ('spectrum', 'seeds-words'), ('spectrum', 'samples'))
-SELECT 'main/' || metric || '/' || method || '/' || steps AS fact, table_cell(c.mean, c.error) AS value
-FROM wanted JOIN measured USING (metric) JOIN cell c USING (study, section, method, steps)
-WHERE c.origin = 'run' AND c.at_update IS NULL
-UNION ALL
-SELECT 'main/' || metric || '/' || a.name,
-    iif(a.name = 'samples', s.samples, s.seeds || iif(s.seeds = 1, ' seed', ' seeds'))
-FROM about a JOIN measured m USING (metric) JOIN section s USING (study, section, metric);
+-- Other measures of the runs of the main study: facts, and a table each.
 
 -- Power at high frequencies (a quarter of a cycle a pixel and above) over that of the data: the geometric mean over
 -- frequencies and seeds. The spectral distance has no sign; this says whether detail is missing (below 1) or noise is
@@ -24,7 +6,7 @@ FROM about a JOIN measured m USING (metric) JOIN section s USING (study, section
 WITH
 wanted (method, steps) AS (
     SELECT m.column1, s.column1
-    FROM (VALUES ('flow-matching'), ('progressive-distillation'), ('reflow'), ('shortcut')) m, (VALUES (1), (4), (16)) s)
+    FROM (VALUES ('flow-matching'), ('reflow'), ('shortcut')) m, (VALUES (1), (4), (16)) s)
 SELECT 'main/power/' || c.method || '/' || c.steps AS fact,
     three_digits(exp(avg(ln(p.power / p.reference_power)))) AS value
 FROM wanted JOIN cell c USING (method, steps) JOIN seed_score s USING (study, section, place, steps)
@@ -39,9 +21,5 @@ lines (section, line, latex) AS (
     SELECT section, -1, '\begin{fsother}{' || latex(title) || ', ' || seeds || iif(seeds = 1, ' seed', ' seeds') || '}'
     FROM other
     UNION ALL SELECT section, line, latex FROM score_table JOIN other USING (study, section)
-    UNION ALL SELECT section, 2000, '\end{fsother}
-\fsmade{build/fewstep eval RUN {-}{-}metrics ' || latex(metric) || ' {-}{-}steps '
-    || (SELECT group_concat(steps) FROM (SELECT steps FROM column_of c WHERE c.study = other.study
-        AND c.section = other.section ORDER BY steps)) || ' {-}{-}samples ' || samples || '}{' || latex(b.text) || '}'
-    FROM other JOIN builds b USING (study, section))
+    UNION ALL SELECT section, 2000, '\end{fsother}' FROM other)
 SELECT latex FROM lines ORDER BY section, line;

@@ -4,15 +4,20 @@ WITH wanted (study, key, steps) AS (VALUES
     ('main', 'flow-matching', 1), ('main', 'flow-matching', 4), ('main', 'flow-matching', 128),
     ('main', 'progressive-distillation', 1), ('main', 'reflow', 1), ('main', 'reflow', 4),
     ('main', 'shortcut', 1), ('main', 'shortcut', 4), ('main', 'shortcut', 128),
-    ('ablation', '1', 1), ('ablation', '1', 4), ('ablation', '1/64', 1), ('ablation', '1/64', 4),
-    ('pairs', '500', 1), ('pairs', '500', 16), ('pairs', '2000', 1), ('pairs', '2000', 16), ('pairs', '8000', 1),
-    ('pairs', '8000', 16))
+    ('main', 'mean-flow', 1), ('main', 'mean-flow', 4), ('main', 'consistency-training', 1),
+    ('main', 'consistency-training', 4),
+    ('conditional', 'flow-matching', 1), ('conditional', 'flow-matching', 4), ('conditional', 'shortcut', 1),
+    ('conditional', 'shortcut', 4),
+    ('ablation', '1', 1), ('ablation', '1', 4), ('ablation', '1/64', 1), ('ablation', '1/64', 4))
 SELECT study || '/' || key || '/' || steps AS fact, table_cell(mean, error) AS value
 FROM wanted JOIN final USING (study, key, steps);
 
+SELECT 'main/exact/1' AS fact, three_digits(mean) AS value FROM cell JOIN shown USING (study, section)
+WHERE study = 'main' AND origin = 'exact' AND steps = 1 AND setting = '0';
+
 -- A score over that of the same row at another number of steps, over common seeds.
 WITH wanted (study, key, steps, other) AS (VALUES
-    ('main', 'flow-matching', 1, 128), ('main', 'reflow', 1, 16), ('pairs', '500', 1, 64), ('pairs', '8000', 1, 64))
+    ('main', 'flow-matching', 4, 128))
 SELECT w.study || '/' || w.key || '/ratio/' || w.steps || '/' || w.other AS fact,
     three_digits(exp(avg(ln(a.value) - ln(b.value)))) AS value
 FROM wanted w JOIN final f USING (study, key, steps)
@@ -25,17 +30,10 @@ GROUP BY fact;
 -- Two rows. A single seed allows no test, only to say which number is the smaller one.
 WITH
 wanted (study, steps, key, other_key, name) AS (VALUES
-    ('main', 1, 'shortcut', 'progressive-distillation', ''), ('main', 1, 'shortcut', 'reflow', ''),
-    ('main', 1, 'shortcut', 'flow-matching', ''), ('main', 4, 'shortcut', 'reflow', ''),
-    ('main', 4, 'shortcut', 'flow-matching', ''), ('main', 4, 'shortcut', 'flow-matching', '/ratio'),
-    ('main', 4, 'shortcut', 'flow-matching', '/lower-in'), ('main', 128, 'shortcut', 'flow-matching', ''),
-    ('main', 128, 'shortcut', 'flow-matching', '/ratio'), ('main', 128, 'shortcut', 'flow-matching', '/lower-in'),
-    ('budget', 1, 'shortcut', 'flow-matching', ''), ('budget', 1, 'shortcut', 'flow-matching', '/ratio'),
-    ('budget', 4, 'shortcut', 'flow-matching', ''), ('budget', 4, 'shortcut', 'flow-matching', '/ratio'),
-    ('ablation', 1, '1', '1/64', '/lower-in'), ('ablation', 4, '1', '1/64', '/lower-in'))
+    ('main', 1, 'shortcut', 'flow-matching', '/ratio'), ('main', 4, 'shortcut', 'flow-matching', '/ratio'),
+    ('main', 128, 'shortcut', 'flow-matching', ''), ('main', 128, 'shortcut', 'flow-matching', '/ratio'))
 SELECT study || '/' || steps || '/' || key || '/vs/' || other_key || name AS fact, CASE
         WHEN name = '/ratio' THEN three_digits(ratio)
-        WHEN name = '/lower-in' THEN lower_in || ' of ' || seeds || iif(seeds = 1, ' seed', ' seeds')
         WHEN finding <> 'undecided' THEN finding || ' than'
         WHEN ratio IS NULL THEN 'not comparable with'
         WHEN seeds > 1 THEN 'not distinguishable from'

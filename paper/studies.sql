@@ -8,11 +8,13 @@ scored AS (
                   WHERE m.experiment = e.id AND s.run IS NOT NULL)
     GROUP BY name),
 usual (study, experiment, asked, stable, rank) AS (VALUES
-    ('main', 'fashion-table', given('main'), 0, 1),
-    ('budget', 'why-budget', given('budget'), 0, 2),
-    ('pairs', 'why-pairs', given('pairs'), 0, 3),
-    ('ablation', 'ablation-max-step', given('ablation'), 0, 4),
-    ('stable', 'fashion-table', given('main'), 1, 5))
+    ('main', 'fashion-unconditional', given('main'), 0, 1),
+    ('labels', 'fashion-groups', given('labels'), 0, 2),
+    ('ablation', 'ablation-max-step', given('ablation'), 0, 3),
+    ('samplers', 'fashion-samplers', given('samplers'), 0, 4),
+    ('longer', 'fashion-longer', given('longer'), 0, 5),
+    ('conditional', 'fashion-table', given('conditional'), 0, 6),
+    ('stable', 'fashion-unconditional', given('main'), 1, 7))
 SELECT study, coalesce(asked, s.name,
         -- a database without the main table: what was written to last and ablates nothing
         CASE WHEN study IN ('main', 'stable') THEN (SELECT name FROM scored WHERE ablated = '' ORDER BY used DESC LIMIT 1)

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "harness/results/hypotheses.h"
 #include "harness/results/parts.h"
@@ -33,12 +34,14 @@ static const char *const schema[] = {
     "CREATE TEMP TABLE cell ( -- a row of a section at a number of steps\n"
     "    study TEXT NOT NULL,\n"
     "    section INTEGER NOT NULL,\n"
-    "    origin TEXT NOT NULL,          -- run, data (the score of data itself) or published\n"
-    "    place INTEGER,                 -- of its row, from 0; NULL of data\n"
-    "    method TEXT,                   -- NULL of data\n"
+    "    origin TEXT NOT NULL,          -- run, data (the score of data itself), exact (the exact velocity's) or "
+    "published\n"
+    "    place INTEGER,                 -- of its row, from 0; NULL of data and of the exact velocity\n"
+    "    method TEXT,                   -- NULL of both\n"
     "    label TEXT NOT NULL,           -- of the method; of data: its split\n"
     "    training TEXT,                 -- train_hash\n"
-    "    setting TEXT,                  -- value of the ablated key; NULL without one\n"
+    "    setting TEXT,                  -- value of the ablated key; NULL without one; exact: how many labels tell its "
+    "pictures apart\n"
     "    steps INTEGER,                 -- NULL of data: the same at each number\n"
     "    at_update INTEGER,             -- NULL: the run's last word; else its score on the way, after so many "
     "updates\n"
@@ -202,6 +205,23 @@ static fs_status add_data(const struct filling *to)
     return add_scores(to, 0, data, NULL);
 }
 
+/* The exact velocity of the training set, told of 0 labels or more. */
+static fs_status add_exact(const struct filling *to)
+{
+    for (int r = 0; r < to->section->exact_count; r++) {
+        const struct fs_result_row *row = &to->section->exact[r];
+        const char *labels = strrchr(row->train_hash, ':'); /* "exact:NAME:SHA256:LABELS" */
+        for (int c = 0; c < row->cell_count; c++) {
+            FS_TRY(fs_execute(to->database, to->error,
+                              "INSERT INTO cell (study, section, origin, label, setting, steps, mean, outside) VALUES "
+                              "(?, ?, 'exact', ?, ?, ?, ?, 0)",
+                              "tittid", to->study, to->number, row->name, labels ? labels + 1 : NULL,
+                              row->cells[c].steps, row->cells[c].mean));
+        }
+    }
+    return FS_OK;
+}
+
 /* The scores of a row on the way, of the section of the same measure. */
 static fs_status add_history(const struct filling *to, int64_t place, const struct fs_result_row *row,
                              const struct fs_results *history)
@@ -305,6 +325,7 @@ static fs_status add_results(sqlite3 *database, const char *study, const struct 
             FS_TRY(history ? add_history(&to, r, row, history) : FS_OK);
         }
         FS_TRY(add_data(&to));
+        FS_TRY(add_exact(&to));
         FS_TRY(history ? add_verdict(&to) : FS_OK);
     }
     return FS_OK;

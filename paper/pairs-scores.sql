@@ -1,1 +1,0 @@
-SELECT latex FROM score_table JOIN shown USING (study, section) WHERE study = 'pairs' ORDER BY line;
