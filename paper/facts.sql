@@ -42,6 +42,14 @@ FROM wanted w JOIN rows r ON r.study = w.study AND iif(w.method = '', r.place = 
 SELECT 'main/reflow/teacher-updates' AS fact, teacher_updates AS value FROM final
 WHERE study = 'main' AND method = 'reflow' GROUP BY study;
 
+-- Trainings of the main table, each once whoever made it, and how many came to nothing.
+WITH trained AS (
+    SELECT max(r.state = 'trained') AS made FROM study t JOIN experiment_runs x ON x.experiment = t.id
+        JOIN runs r ON r.number = x.run
+    WHERE t.study = 'main' AND NOT r.is_teacher GROUP BY r.train_hash, r.data_sha256, r.seed)
+SELECT 'main/trainings' AS fact, count(*) AS value FROM trained
+UNION ALL SELECT 'main/failed', iif(sum(made) = count(*), 'none', count(*) - sum(made)) FROM trained;
+
 -- Of the database as a whole.
 SELECT 'database/file' AS fact, latex(given('database')) AS value
 UNION ALL SELECT 'database/written', strftime('%Y-%m-%d', max(created), 'unixepoch') FROM scores
