@@ -31,7 +31,9 @@ GROUP BY fact;
 WITH
 wanted (study, steps, key, other_key, name) AS (VALUES
     ('main', 1, 'shortcut', 'flow-matching', '/ratio'), ('main', 4, 'shortcut', 'flow-matching', '/ratio'),
-    ('main', 128, 'shortcut', 'flow-matching', ''), ('main', 128, 'shortcut', 'flow-matching', '/ratio'))
+    ('main', 128, 'shortcut', 'flow-matching', ''), ('main', 128, 'shortcut', 'flow-matching', '/ratio'),
+    ('main', 1, 'mean-flow', 'shortcut', '/ratio'), ('main', 128, 'mean-flow', 'flow-matching', ''),
+    ('main', 128, 'mean-flow', 'flow-matching', '/ratio'))
 SELECT study || '/' || steps || '/' || key || '/vs/' || other_key || name AS fact, CASE
         WHEN name = '/ratio' THEN three_digits(ratio)
         WHEN finding <> 'undecided' THEN finding || ' than'
