@@ -6,6 +6,7 @@ wanted (study, name) AS (VALUES
     ('labels', 'metric'), ('labels', 'samples'), ('labels', 'seeds-words'),
     ('ablation', 'metric'), ('ablation', 'seeds-words'), ('ablation', 'floor-note'),
     ('samplers', 'metric'), ('samplers', 'seeds-words'), ('longer', 'metric'), ('longer', 'seeds-words'),
+    ('work', 'metric'), ('work', 'seeds-words'),
     ('conditional', 'updates'), ('conditional', 'seeds-words'))
 SELECT w.study || '/' || w.name AS fact, CASE w.name
         WHEN 'metric' THEN latex(s.metric_label)

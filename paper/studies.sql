@@ -13,8 +13,9 @@ usual (study, experiment, asked, stable, rank) AS (VALUES
     ('ablation', 'ablation-max-step', given('ablation'), 0, 3),
     ('samplers', 'fashion-samplers', given('samplers'), 0, 4),
     ('longer', 'fashion-longer', given('longer'), 0, 5),
-    ('conditional', 'fashion-table', given('conditional'), 0, 6),
-    ('stable', 'fashion-unconditional', given('main'), 1, 7))
+    ('work', 'fashion-equal-work', given('work'), 0, 6),
+    ('conditional', 'fashion-table', given('conditional'), 0, 7),
+    ('stable', 'fashion-unconditional', given('main'), 1, 8))
 SELECT study, coalesce(asked, s.name,
         -- a database without the main table: what was written to last and ablates nothing
         CASE WHEN study IN ('main', 'stable') THEN (SELECT name FROM scored WHERE ablated = '' ORDER BY used DESC LIMIT 1)

@@ -1,9 +1,11 @@
 -- What the text has and does without, and a line for whoever makes the paper.
 WITH there (study) AS (SELECT study FROM study)
 SELECT 'ablation' AS switch, 'ablation' IN there AS value
-UNION ALL SELECT 'labels', 'labels' IN there
+UNION ALL SELECT 'labels', (SELECT count(*) FROM told WHERE steps = 4 AND groups IN ('1', '10') AND flow IS NOT NULL
+    AND shortcut IS NOT NULL AND exact IS NOT NULL) = 2
 UNION ALL SELECT 'samplers', 'samplers' IN there
 UNION ALL SELECT 'longer', 'longer' IN there
+UNION ALL SELECT 'work', 'work' IN there
 UNION ALL SELECT 'conditional', 'conditional' IN there AND (SELECT experiment FROM study WHERE study = 'conditional')
     <> (SELECT experiment FROM study WHERE study = 'main')
 UNION ALL SELECT 'seeds', seeds > 1 FROM shown WHERE study = 'main'
@@ -22,7 +24,7 @@ UNION ALL SELECT 'spectrum', 'spectrum' IN (SELECT metric FROM section WHERE stu
 
 WITH optional (study, usual) AS (VALUES
     ('labels', 'fashion-groups'), ('ablation', 'ablation-max-step'), ('samplers', 'fashion-samplers'),
-    ('longer', 'fashion-longer'), ('conditional', 'fashion-table'))
+    ('longer', 'fashion-longer'), ('work', 'fashion-equal-work'), ('conditional', 'fashion-table'))
 SELECT 'no scores of ' || usual || ': the paper does without (`fewstep run experiments/' || usual
     || '.yaml` makes them)' AS note
 FROM optional WHERE study NOT IN (SELECT study FROM study);
