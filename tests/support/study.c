@@ -62,19 +62,19 @@ void test_study_run(int method, int seed, char id[65])
     run_id(train_hash, seed, "50a", id);
 }
 
-/* A trained run; `own` are its method's keys. */
-static fs_status add_run(const struct study *study, const char *method, const char *own, int seed, const char *source,
-                         char id[65])
+/* A trained run; `own` are its method's keys, `data` more of its data set's. */
+static fs_status add_run_on(const struct study *study, const char *data, const char *method, const char *own, int seed,
+                            const char *source, char id[65])
 {
     char config[512], train_hash[256];
 
-    snprintf(train_hash, sizeof(train_hash), "%s %s", method, own);
+    snprintf(train_hash, sizeof(train_hash), "%s %s%s", method, own, data);
     snprintf(config, sizeof(config),
-             "{\"config_version\":1,\"dataset\":{\"name\":\"fashion-mnist\"},\"evaluate\":{\"metrics\":[\"fd\"],"
+             "{\"config_version\":1,\"dataset\":{\"name\":\"fashion-mnist\"%s},\"evaluate\":{\"metrics\":[\"fd\"],"
              "\"samples\":5000,\"steps\":[1,2,4,8,16,32,128]},\"experiment\":\"t\",\"method\":\"%s\","
              "\"methods\":{\"%s\":{%s}},\"model\":{\"classes\":10,\"finest_steps\":128,\"preset\":\"dit-xs/4\"},"
              "\"seed\":%d,\"train\":{\"updates\":%d}}",
-             method, method, own, seed, UPDATES);
+             data, method, method, own, seed, UPDATES);
     run_id(train_hash, seed, source, id);
     struct fs_run_row row = test_run(id);
     row.method = method;
@@ -86,6 +86,12 @@ static fs_status add_run(const struct study *study, const char *method, const ch
     FS_TRY(fs_store_run(study->store, &row, study->experiment, study->environment, study->error));
     FS_TRY(fs_store_run_state(study->store, id, "trained", NULL, 1234.5, 4e8, study->error));
     return fs_store_checkpoint(study->store, id, UPDATES, "out/runs/x/last.safetensors", "c0de", 123456, study->error);
+}
+
+static fs_status add_run(const struct study *study, const char *method, const char *own, int seed, const char *source,
+                         char id[65])
+{
+    return add_run_on(study, "", method, own, seed, source, id);
 }
 
 static fs_status add_curve(const struct study *study, const char *id, int method, int seed)
@@ -253,6 +259,66 @@ static fs_status make_commits(struct study *study)
         }
     }
     return FS_OK;
+}
+
+double test_study_told(int method, int groups, int step_count, int seed)
+{
+    return test_study_value(method, step_count, seed) / (method == 0 ? sqrt(groups) : 1);
+}
+
+/* The score of the exact velocity of the training set with so many labels. */
+static fs_status add_exact(const struct study *study, int labels, int step_count)
+{
+    char source[64], hash[65];
+
+    snprintf(source, sizeof(source), "exact:fashion-mnist:0123456789ab:%d", labels);
+    snprintf(hash, sizeof(hash), "%032d%032d", labels + 1, step_count);
+    struct fs_score_row score = test_score(hash, NULL);
+    score.source = source;
+    score.metric = "fd";
+    score.steps = step_count;
+    score.source_hash = "50a";
+    score.value = test_study_exact(labels, step_count);
+    score.low = 0.97 * score.value;
+    score.high = 1.04 * score.value;
+    return fs_store_score(study->store, &score, study->experiment, study->environment, study->error);
+}
+
+double test_study_exact(int labels, int step_count)
+{
+    return 300.0 / (step_count * (labels ? labels : 1));
+}
+
+static fs_status make_groups(struct study *study)
+{
+    static const int groups[] = {1, 10}, some[] = {1, 4, 128};
+    char data[32], id[65];
+
+    FS_TRY(begin_experiment(study, "groups", "dataset.groups"));
+    FS_TRY(begin_source(study, "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00", false, "50a"));
+    for (int run = 0; run < 8; run++) {
+        const int method = run / 2 % 2 ? 3 : 0, seed = run % 2, told = groups[run / 4];
+        snprintf(data, sizeof(data), ",\"groups\":%d", told);
+        FS_TRY(add_run_on(study, data, methods[method], "", seed, "50a", id));
+        for (int k = 0; k < 3; k++) {
+            FS_TRY(add_score(study, id, seed, "fd", some[k], UPDATES, "50a",
+                             test_study_told(method, told, some[k], seed)));
+        }
+    }
+    for (int k = 0; k < 6; k++) {
+        FS_TRY(add_exact(study, k / 3 ? 10 : 0, some[k % 3]));
+    }
+    return FS_OK;
+}
+
+fs_status test_study_add_groups(const char *database, struct fs_error *error)
+{
+    struct study study = {.error = error};
+
+    FS_TRY(fs_store_open(database, FS_STORE_WRITE, &study.store, error));
+    const fs_status status = make_groups(&study);
+    fs_store_close(study.store);
+    return status;
 }
 
 fs_status test_study_make(const char *database, const char *samples, struct fs_error *error)

@@ -13,6 +13,13 @@
  * rows. */
 fs_status test_study_make(const char *database, const char *samples, struct fs_error *error);
 
+/* Adds "groups": flow matching and the shortcut model, told 1 or 10 groups of classes apart, × 2 seeds, at 1, 4 and 128
+ * steps, and the exact velocity of both. */
+fs_status test_study_add_groups(const char *database, struct fs_error *error);
+/* Their made-up distances; labels: 0 without. */
+double test_study_told(int method, int groups, int steps, int seed);
+double test_study_exact(int labels, int steps);
+
 /* The made-up distance of a method (0 … 3) at a number of steps, for a seed. */
 double test_study_value(int method, int steps, int seed);
 /* The id of its run in "table". */

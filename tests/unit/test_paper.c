@@ -414,19 +414,21 @@ static void ask_the_paper(const char *studies)
     free(notes);
 }
 
+#define STUDY(study, experiment) " UNION ALL SELECT '" study "', '" experiment "', 0"
+
 static void test_the_queries_of_the_paper(void **state)
 {
     char mean[FS_NUMBER_TEXT], expected[256], id[65];
-    double sum = 0, logs = 0, other = 0;
+    double sum = 0, logs = 0, own = 0;
 
     (void)state;
-    ask_the_paper("SELECT 'main' AS study, 'table' AS experiment, 0 AS stable UNION ALL SELECT 'budget', 'table', 0 "
-                  "UNION ALL SELECT 'pairs', 'ablation', 0 UNION ALL SELECT 'ablation', 'ablation', 0 "
-                  "UNION ALL SELECT 'stable', 'table', 1;");
+    ask_the_paper("SELECT 'main' AS study, 'table' AS experiment, 0 AS stable" STUDY("ablation", "ablation")
+                      STUDY("samplers", "table") STUDY("longer", "table") STUDY("work", "table")
+                          STUDY("conditional", "commits") " UNION ALL SELECT 'stable', 'table', 1;");
     for (int seed = 0; seed < 3; seed++) {
         sum += test_study_value(3, 4, seed);
         logs += log(test_study_value(3, 4, seed) / test_study_value(0, 4, seed)) / 3;
-        other += log(test_study_value(0, 1, seed) / test_study_value(0, 128, seed)) / 3;
+        own += log(test_study_value(0, 4, seed) / test_study_value(0, 128, seed)) / 3;
     }
     fs_three_digits(sum / 3, mean);
     snprintf(expected, sizeof(expected), "\\fsset{main/shortcut/4}{%s{\\scriptsize", mean);
@@ -434,50 +436,81 @@ static void test_the_queries_of_the_paper(void **state)
     fs_three_digits(exp(logs), mean);
     snprintf(expected, sizeof(expected), "\\fsset{main/4/shortcut/vs/flow-matching/ratio}{%s}\n", mean);
     has("fs-facts.tex", expected);
-    snprintf(expected, sizeof(expected), "\\fsset{budget/ratio/4/last}{%s}\n", mean);
+    snprintf(expected, sizeof(expected), "\\fsset{work/ratio}{%s}\n", mean);
     has("fs-facts.tex", expected);
-    fs_three_digits(exp(other), mean);
-    snprintf(expected, sizeof(expected), "\\fsset{main/flow-matching/ratio/1/128}{%s}\n", mean);
+    snprintf(expected, sizeof(expected), "\\fsset{longer/ratio/last}{%s}\n", mean);
+    has("fs-facts.tex", expected);
+    fs_three_digits(exp(own), mean);
+    snprintf(expected, sizeof(expected), "\\fsset{main/flow-matching/ratio/4/128}{%s}\n", mean);
     has("fs-facts.tex", expected);
     has("fs-facts.tex", "\\fsset{main/seeds-words}{3 seeds}\n");
     has("fs-facts.tex", "\\fsset{ablation/seeds-words}{2 seeds}\n");
     has("fs-facts.tex", "\\fsset{main/lowest}{at 1 step to ");
-    has("fs-facts.tex", "\\fsset{main/steps-list}{1, 2, 4, 8, 16, 32 and 128}\n");
-    has("fs-facts.tex", "\\fsset{main/4/shortcut/vs/reflow}{lower than}\n");
-    has("fs-facts.tex", "\\fsset{main/1/shortcut/vs/progressive-distillation}{not distinguishable from}\n");
-    has("fs-facts.tex", "\\fsset{main/4/shortcut/vs/flow-matching/lower-in}{3 of 3 seeds}\n");
-    has("fs-facts.tex", "\\fsset{main/test/dof}{4}\n");
+    has("fs-facts.tex", "\\fsset{main/128/shortcut/vs/flow-matching}{higher than}\n");
     has("fs-facts.tex", "\\fsset{main/floor-note}{ The score of data itself lies below the axis.}\n");
     has("fs-facts.tex", "\\fsset{main/power/shortcut/1}{");
-    has("fs-facts.tex", "\\fsset{main/spectrum/seeds-words}{");
     has("fs-facts.tex", "\\fsset{main/samples-seed}{0}\n");
+    has("fs-facts.tex", "\\fsset{main/trainings}{12}\n");
+    has("fs-facts.tex", "\\fsset{main/failed}{none}\n");
+    has("fs-facts.tex", "\\fsset{conditional/shortcut/1}{");
     has("fs-facts.tex", "\\fsset{claims/all}{17}\n");
     has("fs-facts.tex", "\\fsset{claims/inside/all}{6}\n");
     has("fs-facts.tex", "\\fsset{claims/undecided-alike}{0}\n");
     has("fs-facts.tex", "\\fsset{database/file}{a\\_b.db}\n");
-    has("fs-facts.tex", "\\fsset{budget/updates/first}{1000}\n");
-    has("fs-facts.tex", "\\fsset{budget/updates/before-last}{3000}\n");
-    has("fs-facts.tex", "\\fsset{budget/updates/last}{4000}\n");
-    has("fs-facts.tex", "\\fsset{budget/left/shortcut/4}{0.");
     has("fs-facts.tex", "\\fsunstablefalse\n");
-    has("fs-facts.tex", "\\fsinfinityfalse\n");
-    has("fs-claims.tex", "Shortcut model $<$ Reflow & 1.33 & 1.16 & ");
-    has("fs-claims.tex", "Shortcut model $<$ (Flow matching) & ");
+    has("fs-facts.tex", "\\fslabelsfalse\n");
+    has("fs-facts.tex", "\\fssamplerstrue\n");
+    has("fs-facts.tex", "\\fshypothesesfalse\n");
     has("fs-ablation.tex", "xticklabels={{1},{1/2},{1/4},");
     has("fs-ablation.tex", "\\fsline{1}{1}{1 step}{fs-ablation.dat}\n\\fsmarks{1}{2}{inside}{fs-ablation.dat}\n");
     has("fs-ablation-scores.tex", "Shortcut model & 1/8 & ");
-    has("fs-progress.tex", "\\multicolumn{7}{c}{Shortcut model, steps}");
-    has("fs-progress.tex", "\n1000 & -- & -- & ");
+    has("fs-samplers-scores.tex", "Euler & uniform & ");
+    has("fs-work-scores.tex", "Shortcut model & ");
+    has("fs-longer-scores.tex", "Shortcut model & ");
     has("fs-others.tex", "\\begin{fsother}{fashion-mnist, dit-xs/4, ");
     has("fs-samples.tex", "\\fssample{Shortcut model}{/");
     test_study_run(3, 2, id);
-    snprintf(expected, sizeof(expected), "\\hyperlink{run:%.8s}{\\texttt{%.8s}} \\\\", id, id);
-    has("fs-numbers.tex", expected);
-    /* its experiment's file is none that this program could read */
-    snprintf(expected, sizeof(expected),
-             "\\hypertarget{run:%.8s}{\\texttt{%.8s}} & Shortcut model & 2 & made by a program that knew other keys (",
-             id, id);
+    snprintf(expected, sizeof(expected), "%.8s", id);
     has("fs-runs.tex", expected);
+}
+
+/* What labels narrow, and the rule that tells from the exact velocity where few-step training pays. */
+static void test_the_rule_about_labels(void **state)
+{
+    char text[FS_NUMBER_TEXT], expected[256];
+    double flow[3] = {0}, model[3] = {0};
+    int right = 0;
+
+    (void)state;
+    good(test_study_add_groups(database, &error));
+    ask_the_paper("SELECT 'main' AS study, 'table' AS experiment, 0 AS stable" STUDY("labels", "groups") ";");
+    for (int told = 1; told <= 10; told += 9) {
+        static const int steps[] = {1, 4, 128};
+        for (int k = 0; k < 3; k++) {
+            flow[k] = (test_study_told(0, told, steps[k], 0) + test_study_told(0, told, steps[k], 1)) / 2;
+            model[k] = (test_study_told(3, told, steps[k], 0) + test_study_told(3, told, steps[k], 1)) / 2;
+        }
+        for (int k = 0; k < 2; k++) {
+            const double exact = test_study_exact(told > 1 ? told : 0, steps[k]);
+            right += (model[k] < flow[k]) == (exact > model[k] - flow[2]);
+        }
+        fs_three_digits(flow[1], text);
+        snprintf(expected, sizeof(expected), "\\fsset{labels/4/%d}{%s{\\scriptsize", told, text);
+        has("fs-facts.tex", expected);
+        fs_three_digits(model[1] / flow[1], text);
+        snprintf(expected, sizeof(expected), "\\fsset{labels/ratio/4/%d}{%s}\n", told, text);
+        has("fs-facts.tex", expected);
+        fs_three_digits(test_study_exact(told > 1 ? told : 0, 4), text);
+        snprintf(expected, sizeof(expected), "\\fsset{labels/exact/4/%d}{%s}\n", told, text);
+        has("fs-facts.tex", expected);
+    }
+    assert_in_range(right, 1, 3); /* the made-up numbers have both */
+    snprintf(expected, sizeof(expected), "\\fsset{labels/rule/right}{%d}\n", right);
+    has("fs-facts.tex", expected);
+    has("fs-facts.tex", "\\fsset{labels/rule/all}{4}\n");
+    has("fs-facts.tex", "\\fsset{labels/most}{128}\n");
+    has("fs-facts.tex", "\\fslabelstrue\n");
+    has("fs-labels.tex", "\n10 & exact velocity & 30.0 & 7.50 & ");
 }
 
 /* The training has fallen back in the database by now. */
@@ -495,7 +528,6 @@ static void test_words_about_a_fall(void **state)
     fs_three_digits((test_study_value(2, 4, 0) + test_study_value(2, 4, 2)) / 2, mean);
     snprintf(expected, sizeof(expected), " at 2, %s{\\scriptsize", mean);
     has("fs-facts.tex", expected);
-    has("fs-facts.tex", "\\fsset{stable/claims/reversed}{");
 }
 
 /* One seed, whose trainings all fell back: nothing can be told from noise, and no study is left without them. */
@@ -514,9 +546,7 @@ static void test_one_seed_of_falls(void **state)
     fs_store_close(store);
     ask_the_paper("SELECT 'main' AS study, 'table' AS experiment, 0 AS stable UNION ALL SELECT 'stable', 'table', 1;");
     has("fs-facts.tex", "\\fsset{main/seeds-words}{one seed}\n");
-    has("fs-facts.tex", "\\fsset{main/4/shortcut/vs/flow-matching}{numerically lower than}\n");
-    has("fs-facts.tex", "\\fsset{main/4/shortcut/vs/flow-matching/lower-in}{1 of 1 seed}\n");
-    has("fs-facts.tex", "\\fsset{main/test/dof}{--}\n");
+    has("fs-facts.tex", "\\fsset{main/128/shortcut/vs/flow-matching}{numerically higher than}\n");
     has("fs-facts.tex", "Shortcut model: no run is left; }");
     has("fs-facts.tex", "\\fsseedsfalse\n");
 }
@@ -546,6 +576,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_mistakes_in_queries, begin, end),
         cmocka_unit_test(test_tables),
         cmocka_unit_test_setup_teardown(test_the_queries_of_the_paper, begin, end),
+        cmocka_unit_test_setup_teardown(test_the_rule_about_labels, begin, end),
         cmocka_unit_test(test_a_training_that_fell_back), /* from here on the database is changed */
         cmocka_unit_test_setup_teardown(test_words_about_a_fall, begin, end),
         cmocka_unit_test_setup_teardown(test_one_seed_of_falls, begin, end),
