@@ -2,7 +2,7 @@
 WITH
 wanted (study, name) AS (VALUES
     ('main', 'metric'), ('main', 'extractor'), ('main', 'samples'), ('main', 'seeds-words'), ('main', 'updates'),
-    ('main', 'methods'), ('main', 'labels-words'), ('main', 'floor'), ('main', 'floor-note'), ('main', 'pairs'),
+    ('main', 'methods'), ('main', 'labels-words'), ('main', 'experiment'), ('main', 'steps-list'), ('main', 'floor'), ('main', 'floor-note'), ('main', 'pairs'),
     ('labels', 'metric'), ('labels', 'samples'), ('labels', 'seeds-words'),
     ('ablation', 'metric'), ('ablation', 'seeds-words'), ('ablation', 'floor-note'),
     ('samplers', 'metric'), ('samplers', 'seeds-words'), ('longer', 'metric'), ('longer', 'seeds-words'),
@@ -17,6 +17,11 @@ SELECT w.study || '/' || w.name AS fact, CASE w.name
         WHEN 'labels-words' THEN (
             SELECT iif(json_extract(config_json, '$.model.classes') = 0, 'without labels', 'with labels')
             FROM final WHERE study = w.study ORDER BY place LIMIT 1)
+        WHEN 'experiment' THEN (SELECT latex(t.experiment) FROM study t WHERE t.study = w.study)
+        WHEN 'steps-list' THEN ( -- 1, 4 and 16
+            SELECT group_concat(CASE nth WHEN 1 THEN '' WHEN count THEN ' and ' ELSE ', ' END || steps, '')
+            FROM (SELECT steps, row_number() OVER (ORDER BY steps) AS nth, count(*) OVER () AS count FROM column_of c
+                  WHERE c.study = w.study AND c.section = s.section ORDER BY steps))
         WHEN 'seeds-words' THEN iif(s.seeds = 1, 'one seed', s.seeds || ' seeds')
         WHEN 'floor' THEN coalesce(three_digits(r.data), '--')
         WHEN 'floor-note' THEN iif(r.data IS NULL OR r.shows_data, '', ' The score of data itself lies below the axis.')
@@ -50,6 +55,13 @@ WITH trained AS (
     WHERE t.study = 'main' AND NOT r.is_teacher GROUP BY r.train_hash, r.data_sha256, r.seed)
 SELECT 'main/trainings' AS fact, count(*) AS value FROM trained
 UNION ALL SELECT 'main/failed', iif(sum(made) = count(*), 'none', count(*) - sum(made)) FROM trained;
+
+-- How long they and their teachers trained.
+WITH
+trained AS (SELECT r.* FROM study t JOIN experiment_runs x ON x.experiment = t.id JOIN runs r ON r.number = x.run
+    WHERE t.study = 'main'),
+every AS (SELECT id, seconds FROM trained UNION SELECT r.id, r.seconds FROM trained t JOIN runs r ON r.id = t.teacher)
+SELECT 'main/wall' AS fact, duration(sum(seconds)) AS value FROM every;
 
 -- Of the database as a whole.
 SELECT 'database/file' AS fact, latex(given('database')) AS value

@@ -5,7 +5,7 @@ FROM wanted, hypothesis WHERE study = 'main' GROUP BY name;
 
 SELECT '\begin{tabular}{rllrrrrl}
 \toprule
-Steps & Lower & Higher & Ratio & Interval & Seen & Seeds & Finding \\
+Steps & Lower & Higher & Ratio & Interval & Detectable & Seeds & Finding \\
 \midrule' AS latex FROM hypothesis WHERE study = 'main' AND place = 1;
 
 SELECT steps || ' & ' || latex(lower) || ' & ' || latex(higher) || ' & ' || coalesce(three_digits(ratio), '--') || ' & '

@@ -19,6 +19,10 @@ for file in pgfplots.sty booktabs.sty lmodern.sty microtype.sty; do
         exit 3
     fi
 done
+main=$(sed -n 's/^\\fsset{main\/experiment}{\(.*\)}$/\1/p' "$build/fs-facts.tex" | tr -d '\\')
+if grep -q '^\\fssamplestrue' "$build/fs-facts.tex"; then
+    "$program" report "$main" --db "$database" --picture "$build/methods.png"
+fi
 here=$PWD
 build=$(cd "$build" && pwd)
 # The date of the files inside the PDF: none, so that the same database makes the same bytes.

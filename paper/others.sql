@@ -15,10 +15,17 @@ WHERE c.study = 'main' AND c.section = (SELECT min(section) FROM section WHERE s
     AND c.at_update IS NULL AND s.at_update IS NULL AND p.frequency >= 0.25
 GROUP BY c.method, c.steps;
 
+-- What the text says of other measures.
+WITH wanted (metric, method, steps) AS (VALUES
+    ('spectrum', 'mean-flow', 4), ('spectrum', 'shortcut', 4), ('recall', 'mean-flow', 128), ('recall', 'flow-matching', 128))
+SELECT 'main/' || metric || '/' || method || '/' || steps AS fact, table_cell(c.mean, c.error) AS value
+FROM wanted JOIN section s USING (metric) JOIN cell c USING (study, section, method, steps)
+WHERE study = 'main' AND c.origin = 'run' AND c.at_update IS NULL;
+
 WITH
 other AS (SELECT * FROM section WHERE study = 'main' AND section NOT IN (SELECT section FROM shown WHERE study = 'main')),
 lines (section, line, latex) AS (
-    SELECT section, -1, '\begin{fsother}{' || latex(title) || ', ' || seeds || iif(seeds = 1, ' seed', ' seeds') || '}'
+    SELECT section, -1, '\begin{fsother}{' || latex(title) || iif(seeds = 1, ', one seed', ', ' || seeds || ' seeds or as many as a raised number says') || '}'
     FROM other
     UNION ALL SELECT section, line, latex FROM score_table JOIN other USING (study, section)
     UNION ALL SELECT section, 2000, '\end{fsother}' FROM other)

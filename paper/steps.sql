@@ -13,17 +13,17 @@ WITH
 steps AS (SELECT steps FROM column_of JOIN shown USING (study, section) WHERE study = 'main' ORDER BY steps),
 ends AS (SELECT min(steps) / 1.3 AS first, max(steps) * 1.3 AS last FROM steps),
 panels (panel) AS (VALUES (1), (2)),
-styled AS (SELECT *, row_number() OVER (PARTITION BY panel ORDER BY place) AS style FROM panel),
+styled AS (SELECT *, place % 12 + 1 AS style FROM panel), -- a row has the same in both panels
 lines (panel, line, part, latex) AS (
     SELECT panel, 0, 0, printf('\begin{loglogaxis}[fs steps, fs panel %d, xmin=%.6g, xmax=%.6g, xtick={%s}, xticklabels={%s}, %s]',
         panel, first, last, (SELECT group_concat(steps) FROM steps), (SELECT group_concat(steps) FROM steps),
         iif(panel = 1, y.options, replace(y.options, 'ylabel=', 'fs no ylabel=')))
     FROM panels, ends, y_axis y WHERE y.study = 'main'
     UNION ALL
-    SELECT panel, place + 1, 1, '\fsline{' || ((style - 1) % 8 + 1) || '}{' || (place + 1) || '}{' || latex(label)
+    SELECT panel, place + 1, 1, '\fsline{' || style || '}{' || (place + 1) || '}{' || latex(label)
         || '}{fs-steps.dat}' FROM styled
     UNION ALL
-    SELECT DISTINCT panel, place + 1, 2 + outside, '\fsmarks{' || ((style - 1) % 8 + 1) || '}{' || (2 * (place + 1) + outside)
+    SELECT DISTINCT panel, place + 1, 2 + outside, '\fsmarks{' || style || '}{' || (2 * (place + 1) + outside)
         || '}{' || iif(outside, 'outside', 'inside') || '}{fs-steps.dat}'
     FROM styled JOIN point USING (place) WHERE study = 'main'
     UNION ALL

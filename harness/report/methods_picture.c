@@ -11,7 +11,8 @@
 #include "harness/report/sample_file.h"
 #include "kernels/base/memory.h"
 
-#define TILES_ACROSS 12 /* of all groups together, about */
+#define BAND_MAX 6      /* columns side by side: more stand in several bands, one below the other */
+#define TILES_ACROSS 12 /* of all groups of a band together, about */
 #define GROUP_MAX 4     /* of a group */
 #define WANTED_SIDE 60  /* pixels of a sample, about */
 #define NAME_ROOM 256
@@ -26,6 +27,7 @@ struct overview {
     const struct fs_result_section *section;
     struct column *columns;
     int count, across;
+    int band;              /* columns of a band, fewer in the last */
     int side, channels;    /* of a sample, in its own pixels */
     const uint8_t **tiles; /* [rows, count, across] */
     uint8_t *bytes;        /* of all tiles */
@@ -154,30 +156,37 @@ static fs_status fill_tiles(const char *config, struct overview *all, struct fs_
     return FS_OK;
 }
 
-static fs_status draw(const struct overview *all, const char *path, struct fs_error *error)
+/* --- drawing --- */
+
+/* The columns from `first` on that stand side by side. */
+static fs_status draw_band(const struct overview *all, int first, const char *note, struct fs_picture *picture,
+                           struct fs_error *error)
 {
     const struct fs_result_section *section = all->section;
-    char steps[FS_RESULT_STEPS_MAX][24], note[256];
+    const int groups = all->count - first < all->band ? all->count - first : all->band;
+    const int rows = section->step_count + all->data;
+    const size_t across = (size_t)groups * (size_t)all->across, of_all = (size_t)all->count * (size_t)all->across;
+    char steps[FS_RESULT_STEPS_MAX][24];
     const char *row_labels[FS_RESULT_STEPS_MAX + 1];
-    const char **names = fs_allocate((size_t)all->count, sizeof *names, "a picture", error);
-    struct fs_picture picture;
+    const char **names = fs_allocate((size_t)groups, sizeof *names, "a picture", error);
+    const uint8_t **tiles = fs_allocate((size_t)rows * across, sizeof *tiles, "a picture", error);
     struct fs_picture_layout layout;
-    if (!names) {
-        return FS_FAILED;
+    fs_status status = names && tiles ? FS_OK : FS_FAILED;
+    for (int i = 0; status == FS_OK && i < groups; i++) {
+        names[i] = all->columns[first + i].name;
+    }
+    for (int i = 0; status == FS_OK && i < rows; i++) {
+        memcpy(tiles + (size_t)i * across, all->tiles + (size_t)i * of_all + (size_t)first * (size_t)all->across,
+               across * sizeof *tiles);
     }
     for (int i = 0; i < section->step_count; i++) {
         snprintf(steps[i], sizeof steps[i], "%" PRId64 " step%s", section->steps[i], section->steps[i] == 1 ? "" : "s");
         row_labels[i] = steps[i];
     }
     row_labels[section->step_count] = "data";
-    for (int i = 0; i < all->count; i++) {
-        names[i] = all->columns[i].name;
-    }
-    snprintf(note, sizeof note, "%s, %s: the first of the noise bank, the same noise in each method",
-             section->measure.dataset, section->measure.model);
     const struct fs_picture_grid grid = {.note = note,
-                                         .rows = section->step_count + all->data,
-                                         .groups = all->count,
+                                         .rows = rows,
+                                         .groups = groups,
                                          .across = all->across,
                                          .row_labels = row_labels,
                                          .group_labels = names,
@@ -186,13 +195,57 @@ static fs_status draw(const struct overview *all, const char *path, struct fs_er
                                          .width = all->side,
                                          .channels = all->channels,
                                          .zoom = fs_picture_zoom(all->side, WANTED_SIDE),
-                                         .tiles = all->tiles};
-    fs_status status = fs_picture_grid_draw(&grid, &picture, &layout, error);
+                                         .tiles = tiles};
+    status = status == FS_OK ? fs_picture_grid_draw(&grid, picture, &layout, error) : status;
+    free(names);
+    free(tiles);
+    return status;
+}
+
+/* Puts `below` under `picture`, in white where one is the narrower; both are replaced by the whole. */
+static fs_status put_below(struct fs_picture *picture, struct fs_picture *below, struct fs_error *error)
+{
+    struct fs_picture whole = {.height = picture->height + below->height,
+                               .width = picture->width > below->width ? picture->width : below->width,
+                               .channels = below->channels};
+    const size_t line = (size_t)whole.width * (size_t)whole.channels;
+    whole.pixels = fs_allocate((size_t)whole.height, line, "a picture", error);
+    if (whole.pixels) {
+        memset(whole.pixels, 255, (size_t)whole.height * line);
+        for (int y = 0; y < whole.height; y++) {
+            const struct fs_picture *from = y < picture->height ? picture : below;
+            const int at = y < picture->height ? y : y - picture->height;
+            memcpy(fs_picture_pixel(&whole, y, 0), fs_picture_pixel(from, at, 0),
+                   (size_t)from->width * (size_t)from->channels);
+        }
+    }
+    free(picture->pixels);
+    free(below->pixels);
+    *picture = whole;
+    return whole.pixels ? FS_OK : FS_FAILED;
+}
+
+static fs_status draw(const struct overview *all, const char *path, struct fs_error *error)
+{
+    const struct fs_result_section *section = all->section;
+    struct fs_picture picture = {0};
+    char note[256];
+    fs_status status = FS_OK;
+    snprintf(note, sizeof note, "%s, %s: the first of the noise bank, the same noise in each method",
+             section->measure.dataset, section->measure.model);
+    for (int first = 0; status == FS_OK && first < all->count; first += all->band) {
+        struct fs_picture band;
+        status = draw_band(all, first, first + all->band < all->count ? NULL : note, &band, error);
+        if (status == FS_OK && first == 0) {
+            picture = band;
+        } else if (status == FS_OK) {
+            status = put_below(&picture, &band, error);
+        }
+    }
     if (status == FS_OK) {
         status = fs_png_write(path, picture.pixels, picture.height, picture.width, picture.channels, error);
-        free(picture.pixels);
     }
-    free(names);
+    free(picture.pixels);
     return status;
 }
 
@@ -206,7 +259,9 @@ static fs_status write_overview(const struct fs_results *results, const char *sa
     }
     fs_status status = find_columns(results, samples, &all, &config, error);
     if (status == FS_OK) {
-        const int across = TILES_ACROSS / all.count;
+        const int bands = (all.count + BAND_MAX - 1) / BAND_MAX;
+        all.band = (all.count + bands - 1) / bands;
+        const int across = TILES_ACROSS / all.band;
         all.across = across < 1 ? 1 : across > GROUP_MAX ? GROUP_MAX : across;
         status = fill_tiles(config, &all, error);
     }

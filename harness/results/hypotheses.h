@@ -30,8 +30,8 @@ struct fs_hypothesis_test {
  * `before` tells whether all of them stood in a file of this name that was run before the first of its runs began. */
 fs_status fs_results_test_hypotheses(struct fs_store *store, struct fs_results *results, struct fs_error *error);
 
-/* "Shortcut model below Flow matching (Euler) at 4 steps: confirmed, 0.52 times it (0.48 – 0.57), 5 seeds; below 0.93
- * it would be seen with a chance of 0.8". Owned by the caller; NULL without memory. */
+/* "Shortcut model below Flow matching (Euler) at 4 steps: confirmed, 0.52 times it (0.48 – 0.57), over 5 seeds; a true
+ * ratio of 0.93 would be confirmed with a chance of 0.8". Owned by the caller; NULL without memory. */
 char *fs_hypothesis_text(const struct fs_hypothesis_test *test, struct fs_error *error);
 
 /* What stands above a list of them. */

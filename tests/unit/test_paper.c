@@ -449,7 +449,10 @@ static void test_the_queries_of_the_paper(void **state)
     has("fs-facts.tex", "\\fsset{main/128/shortcut/vs/flow-matching}{higher than}\n");
     has("fs-facts.tex", "\\fsset{main/floor-note}{ The score of data itself lies below the axis.}\n");
     has("fs-facts.tex", "\\fsset{main/power/shortcut/1}{");
-    has("fs-facts.tex", "\\fsset{main/samples-seed}{0}\n");
+    has("fs-facts.tex", "\\fsset{main/experiment}{table}\n");
+    has("fs-facts.tex", "\\fsset{main/steps-list}{1, 2, 4, 8, 16, 32 and 128}\n");
+    has("fs-facts.tex", "\\fsset{main/wall}{4.1 h}"); /* twelve trainings of 1234.5 seconds */
+    has("fs-facts.tex", "\\fssamplestrue\n");
     has("fs-facts.tex", "\\fsset{main/trainings}{12}\n");
     has("fs-facts.tex", "\\fsset{main/failed}{none}\n");
     has("fs-facts.tex", "\\fsset{conditional/shortcut/1}{");
@@ -468,7 +471,6 @@ static void test_the_queries_of_the_paper(void **state)
     has("fs-work-scores.tex", "Shortcut model & ");
     has("fs-longer-scores.tex", "Shortcut model & ");
     has("fs-others.tex", "\\begin{fsother}{fashion-mnist, dit-xs/4, ");
-    has("fs-samples.tex", "\\fssample{Shortcut model}{/");
     test_study_run(3, 2, id);
     snprintf(expected, sizeof(expected), "%.8s", id);
     has("fs-runs.tex", expected);

@@ -9,12 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness/data/lettering.h"
 #include "harness/data/picture_grid.h"
 #include "harness/data/png.h"
 #include "harness/data/sample_grid.h"
 #include "harness/report/methods_picture.h"
+#include "harness/store/query.h"
+#include "kernels/base/file.h"
 #include "tests/support/folder.h"
 #include "tests/support/study.h"
 
@@ -246,11 +249,58 @@ static void test_methods_picture(void **state)
     fs_store_close(store);
 }
 
+/* Seven columns stand in two bands, of four and three; here all of them show the same grid. */
+static void test_methods_picture_in_bands(void **state)
+{
+    char database[1024], samples[1024], from[1400], to[1400], path[1200], id[65];
+    struct fs_store *store;
+    struct fs_picture picture;
+    struct fs_sample_grid grid;
+    uint8_t tile[28 * 28];
+    sqlite3_stmt *query;
+    bool row = true;
+
+    (void)state;
+    snprintf(database, sizeof(database), "%s", test_path("bands.db"));
+    snprintf(samples, sizeof(samples), "%s", test_path("bands"));
+    snprintf(path, sizeof(path), "%s", test_path("bands.png"));
+    good(test_study_make(database, samples, &error));
+    good(fs_store_open(database, FS_STORE_READ, &store, &error));
+    test_study_run(3, 0, id);
+    snprintf(from, sizeof(from), "%s/table/shortcut-%.8s-seed0.png", samples, id);
+    good(fs_sample_grid_read(from, FS_SAMPLE_COLUMNS, &grid, &error));
+    snprintf(to, sizeof(to), "%s/ablation", samples);
+    good(fs_make_folder(to, &error));
+    good(
+        fs_query_open(fs_store_handle(store), &query, &error,
+                      "SELECT r.id FROM runs r JOIN experiment_runs x ON x.run = r.number JOIN experiments e ON e.id = "
+                      "x.experiment WHERE e.name = 'ablation' AND r.seed = 0",
+                      ""));
+    for (good(fs_query_next(query, &row, &error)); row; good(fs_query_next(query, &row, &error))) {
+        snprintf(to, sizeof(to), "%s/ablation/shortcut-%.8s-seed0.png", samples, fs_query_text(query, 0));
+        assert_int_equal(link(from, to), 0);
+    }
+    sqlite3_finalize(query);
+    good(fs_methods_picture_write(store, "ablation", samples, path, &error));
+    good(fs_picture_read(path, &picture, &error));
+    fs_sample_grid_tile(&grid, 2, 2, tile);
+    assert_int_equal(count_places(&picture, tile, 28, 2), 7);
+    fs_sample_grid_tile(&grid, 2, 3, tile);
+    assert_int_equal(count_places(&picture, tile, 28, 2), 0);
+    assert_in_range(picture.width, 4 * 3 * 56, 5 * 3 * 56); /* of the wider band */
+    free(picture.pixels);
+    free(grid.picture.pixels);
+    fs_store_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_letters),         cmocka_unit_test(test_file),
-        cmocka_unit_test(test_foreign_files),   cmocka_unit_test(test_examples),
+        cmocka_unit_test(test_methods_picture_in_bands),
+        cmocka_unit_test(test_letters),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_foreign_files),
+        cmocka_unit_test(test_examples),
         cmocka_unit_test(test_methods_picture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
