@@ -451,7 +451,7 @@ static void test_the_queries_of_the_paper(void **state)
     has("fs-facts.tex", "\\fsset{main/power/shortcut/1}{");
     has("fs-facts.tex", "\\fsset{main/experiment}{table}\n");
     has("fs-facts.tex", "\\fsset{main/steps-list}{1, 2, 4, 8, 16, 32 and 128}\n");
-    has("fs-facts.tex", "\\fsset{main/wall}{4.1 h}"); /* twelve trainings of 1234.5 seconds */
+    has("fs-facts.tex", "\\fsset{main/wall}{4 h}"); /* twelve trainings of 1234.5 seconds */
     has("fs-facts.tex", "\\fssamplestrue\n");
     has("fs-facts.tex", "\\fsset{main/trainings}{12}\n");
     has("fs-facts.tex", "\\fsset{main/failed}{none}\n");
