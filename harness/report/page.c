@@ -49,6 +49,10 @@ static fs_status print_head(struct fs_page *page, struct fs_error *error)
     fs_html(out, "</style>\n</head>\n<body>\n<a class=skip href=\"#main\">to the results</a>\n"
                  "<header><h1>Few-step generative models, compared</h1>\n");
     FS_TRY(print_lede(page, error));
+    const struct fs_results *first = page->experiment_count ? &page->experiments[0].results : NULL;
+    if (first && first->section_count > 0) {
+        FS_TRY(fs_page_findings(page, fs_page_section(&page->experiments[0], 0), first->experiment.name, error));
+    }
     fs_html(out, "<nav aria-label=contents><ul>");
     for (int i = 0; i < page->experiment_count; i++) {
         fs_html(out, "<li><a href=\"#experiment-%d\">%s</a>", i + 1, page->experiments[i].results.experiment.name);
@@ -82,7 +86,9 @@ static fs_status print_experiment(struct fs_page *page, int place, struct fs_err
         return FS_OK;
     }
     FS_TRY(fs_page_hypotheses(page, results, error));
-    FS_TRY(fs_page_findings(page, fs_page_section(experiment, 0), error));
+    if (place > 0) { /* those of the first stand at the head of the page */
+        FS_TRY(fs_page_findings(page, fs_page_section(experiment, 0), NULL, error));
+    }
     FS_TRY(print_section(page, experiment, fs_page_section(experiment, 0), error));
     if (results->older > 0) {
         fs_html(page->out, "<p class=note>%d older run%s left out here; the charts against commits have them.</p>\n",

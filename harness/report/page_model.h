@@ -81,8 +81,10 @@ fs_status fs_page_missing(struct fs_page *page, char *line, struct fs_error *err
 /* The parts of the page, each in a file of its name. */
 /* The hypotheses of the experiment's file, a line each; nothing without. */
 fs_status fs_page_hypotheses(struct fs_page *page, const struct fs_results *results, struct fs_error *error);
-/* Nothing where the section has no flow matching beside other methods, or no score at 1 or 4 steps. */
-fs_status fs_page_findings(struct fs_page *page, const struct fs_result_section *section, struct fs_error *error);
+/* Nothing where the section has no flow matching beside other methods, or no score at 1 or 4 steps. `of`: the name of
+ * the first experiment, for the head of the page; NULL: they stand in the section of theirs. */
+fs_status fs_page_findings(struct fs_page *page, const struct fs_result_section *section, const char *of,
+                           struct fs_error *error);
 void fs_page_table(const struct fs_page *page, const struct fs_result_section *section);
 fs_status fs_page_steps_chart(struct fs_page *page, const struct fs_result_section *section, struct fs_error *error);
 /* A chart for each method that has rows with two values at least of the keys that rows differ in; nothing where there

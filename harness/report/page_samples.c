@@ -12,38 +12,54 @@
 #define ACROSS 3                    /* of them in a line of a cell */
 #define BYTES_MAX (3 * 1024 * 1024) /* of all the page's pictures, about */
 
-/* Pixels a side that keep all pictures of the page within bounds. */
-static int side_limit(const struct fs_page *page)
+/* Cells of an experiment's table of samples; 0 where it has none. */
+static size_t cells_of(const struct fs_page *page, const struct fs_page_experiment *experiment)
 {
+    const struct fs_result_section *section = fs_results_main(&experiment->results);
+    size_t rows = 0;
+
+    for (int i = 0; section && i < section->row_count; i++) {
+        struct fs_sample_file file;
+        fs_sample_file_find(page->options->samples, experiment->results.experiment.name, &section->rows[i], &file);
+        rows += file.of != NULL;
+    }
+    return section ? rows * (size_t)section->step_count : 0;
+}
+
+/* Pixels a side that keep all pictures of the page within bounds: half of them is for the first experiment, which the
+ * page is read for, the other half for all others. */
+static int side_limit(const struct fs_page *page, const struct fs_page_experiment *experiment)
+{
+    const bool first = experiment == page->experiments;
     size_t cells = 0;
     int side = 64;
 
-    for (int i = 0; i < page->experiment_count; i++) {
-        const struct fs_result_section *section = fs_results_main(&page->experiments[i].results);
-        cells += section ? (size_t)section->row_count * (size_t)section->step_count : 0;
+    for (int i = first ? 0 : 1; i < (first ? 1 : page->experiment_count); i++) {
+        cells += cells_of(page, &page->experiments[i]);
     }
     /* Colour pictures compress to about half, base64 adds a third. */
-    while (side > 8 && cells * FS_SAMPLE_COLUMNS * (size_t)(side * side) * 2 > BYTES_MAX) {
+    while (side > 8 && cells * FS_SAMPLE_COLUMNS * (size_t)(side * side) * 2 > BYTES_MAX / 2) {
         side -= 4;
     }
     return side;
 }
 
 /* The samples at a number of steps; a dash where the run has no score there, or the grid no row. */
-static fs_status print_cell(const struct fs_page *page, const struct fs_result_cell *cell,
+static fs_status print_cell(const struct fs_page *page, int64_t steps, const struct fs_result_cell *cell, int side,
                             const struct fs_sample_file *file, const struct fs_sample_grid *grid,
                             struct fs_error *error)
 {
     struct fs_picture part;
     const int at = cell ? fs_sample_grid_row(grid, cell->steps) : -1;
 
+    fs_html(page->out, "<td data-column=\"%ld step%s\">", (long)steps, steps == 1 ? "" : "s");
     if (at < 0) {
-        fs_html(page->out, "<td>" FS_NO_VALUE);
+        fs_html(page->out, FS_NO_VALUE);
         return FS_OK;
     }
     const int place = fs_page_place(page, cell);
-    FS_TRY(fs_sample_grid_part(grid, at, ACROSS, side_limit(page), &part, error));
-    fs_html(page->out, "<td><a href=\"#n%d\"><img width=%d height=%d alt=\"%d samples: %s, seed %ld\" src=\"", place,
+    FS_TRY(fs_sample_grid_part(grid, at, ACROSS, side, &part, error));
+    fs_html(page->out, "<a href=\"#n%d\"><img width=%d height=%d alt=\"%d samples: %s, seed %ld\" src=\"", place,
             part.width, part.height, FS_SAMPLE_COLUMNS, page->numbers[place - 1].what, (long)file->of->seed);
     const fs_status status = fs_picture_print(&part, page->out, error);
     free(part.pixels);
@@ -54,7 +70,7 @@ static fs_status print_cell(const struct fs_page *page, const struct fs_result_c
 /* *data: the pictures of the data of the first file that has some; *why: the reasons for rows without pictures, a line
  * each; owned by the caller. */
 static fs_status print_row(const struct fs_page *page, const struct fs_page_experiment *experiment,
-                           const struct fs_result_section *section, const struct fs_result_row *row,
+                           const struct fs_result_section *section, const struct fs_result_row *row, int side,
                            struct fs_picture *data, char **why, struct fs_error *error)
 {
     struct fs_sample_file file;
@@ -79,11 +95,12 @@ static fs_status print_row(const struct fs_page *page, const struct fs_page_expe
     }
     fs_html(page->out, "<a href=\"#run-%.8s\">%s</a>", file.of->run, fs_page_name(section, row, name));
     for (int i = 0; i < section->step_count && status == FS_OK; i++) {
-        status = print_cell(page, fs_result_cell_at(row, section->steps[i]), &file, &grid, error);
+        status =
+            print_cell(page, section->steps[i], fs_result_cell_at(row, section->steps[i]), side, &file, &grid, error);
     }
     fs_html(page->out, "\n");
     if (status == FS_OK && !data->pixels && grid.data_top > 0) {
-        status = fs_sample_grid_part(&grid, grid.rows, FS_SAMPLE_COLUMNS, side_limit(page), data, error);
+        status = fs_sample_grid_part(&grid, grid.rows, FS_SAMPLE_COLUMNS, side, data, error);
     }
     free(grid.picture.pixels);
     return status;
@@ -111,6 +128,7 @@ fs_status fs_page_samples(struct fs_page *page, const struct fs_page_experiment 
     const char *name = experiment->results.experiment.name;
     struct fs_sample_file any = {.of = NULL};
     struct fs_picture data = {.pixels = NULL};
+    const int side = side_limit(page, experiment);
     char *why = NULL;
     fs_status status = FS_OK;
 
@@ -134,7 +152,7 @@ fs_status fs_page_samples(struct fs_page *page, const struct fs_page_experiment 
     }
     fs_html(page->out, "<tbody>\n");
     for (int i = 0; i < section->row_count && status == FS_OK; i++) {
-        status = print_row(page, experiment, section, &section->rows[i], &data, &why, error);
+        status = print_row(page, experiment, section, &section->rows[i], side, &data, &why, error);
     }
     status = status == FS_OK ? print_data_row(page, section, &data, error) : status;
     free(data.pixels);
