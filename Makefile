@@ -176,11 +176,11 @@ fuzz: $(LIBRARY) ## ten minutes of libFuzzer a target (FUZZ_TARGETS="npz png", F
 	        || exit 1; \
 	done
 
-PAGE_PACKAGES := chromium chromium-driver python3-selenium poppler-utils
+PAGE_PACKAGES := chromium chromium-driver firefox-esr python3-selenium poppler-utils
 .PHONY: deps-page test-page
 deps-page: ## install what test-page needs
 	@sh harness/deps.sh $(PAGE_PACKAGES)
-# Development only: a made-up database and the committed one, each as a page in a headless Chromium.
+# Development only: a made-up database and the committed one, each as a page in a headless Chromium, and drawn once by Firefox.
 test-page: $(PROGRAM) $(BUILD)/tests/page/make_study ## the page in a browser; screenshots in build/page/
 	$(BUILD)/tests/page/make_study $(BUILD)/page/study
 	$(PROGRAM) report --db $(BUILD)/page/study/fewstep.db -o $(BUILD)/page/study.html
