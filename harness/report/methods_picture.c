@@ -8,6 +8,7 @@
 
 #include "harness/data/picture_grid.h"
 #include "harness/data/png.h"
+#include "harness/report/data_row.h"
 #include "harness/report/sample_file.h"
 #include "kernels/base/memory.h"
 
@@ -79,41 +80,6 @@ static fs_status find_columns(const struct fs_results *results, const char *samp
                          results->experiment.name, samples, results->experiment.name);
 }
 
-/* The data row by the data set itself: below each column others, of the labels of the samples above. False where it
- * cannot be opened, or its pictures are not what is shown. */
-static bool read_data(const char *stored, const struct overview *all, uint8_t *out)
-{
-    struct fs_config config;
-    struct fs_dataset data;
-    struct fs_error ignored;
-    int32_t labels[TILES_ACROSS * FS_SAMPLE_COLUMNS];
-    int64_t indices[TILES_ACROSS * FS_SAMPLE_COLUMNS];
-    const int count = all->count * all->across;
-    if (count > (int)(sizeof indices / sizeof *indices) || fs_config_from_json(stored, &config, &ignored) != FS_OK) {
-        return false;
-    }
-    const struct fs_data_access few = {.streamed = true}; /* of a folder with many pictures one row is decoded */
-    bool good = fs_dataset_open_with(&config.dataset, &few, FS_SPLIT_TRAIN, &data, &ignored) == FS_OK;
-    if (good) {
-        const struct fs_data_shape *shape = &data.shape;
-        good = data.pictures && shape->height == all->side && shape->width == all->side &&
-               shape->channels == all->channels;
-        for (int i = 0; i < count; i++) {
-            labels[i] = config.model.classes > 0 ? i % all->across % config.model.classes : 0;
-        }
-        if (good) {
-            const bool known = config.evaluate.labels == FS_LABELS_CYCLE;
-            fs_data_examples(&data, &config, known ? labels : NULL, count, indices);
-        }
-        for (int i = 0; good && i < count; i++) {
-            good = fs_dataset_bytes(&data, indices[i], 1, out + i * fs_shape_dim(shape), &ignored) == FS_OK;
-        }
-        fs_dataset_close(&data);
-    }
-    fs_config_free(&config);
-    return good;
-}
-
 /* The data row of the first grid that has one, below each column. */
 static bool copy_data(const struct overview *all, uint8_t *out)
 {
@@ -149,7 +115,8 @@ static fs_status fill_tiles(const char *config, struct overview *all, struct fs_
         }
     }
     uint8_t *data = all->bytes + row * (size_t)steps * each;
-    all->data = read_data(config, all, data) || copy_data(all, data);
+    /* Below each column others, where the data set is at hand. */
+    all->data = fs_data_row_read(config, all->side, all->channels, all->across, (int)row, data) || copy_data(all, data);
     for (size_t i = 0; i < row; i++) {
         all->tiles[row * (size_t)steps + i] = data + i * each;
     }

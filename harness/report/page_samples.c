@@ -1,6 +1,8 @@
 /* The samples of the page: a row a method, a column a number of steps, the same noise throughout. */
 #include <stdlib.h>
+#include <string.h>
 
+#include "harness/report/data_row.h"
 #include "harness/report/html.h"
 #include "harness/report/page_model.h"
 #include "harness/report/picture.h"
@@ -67,11 +69,49 @@ static fs_status print_cell(const struct fs_page *page, int64_t steps, const str
     return status;
 }
 
-/* *data: the pictures of the data of the first file that has some; *why: the reasons for rows without pictures, a line
+/* Pictures of the data below the samples: of the first file that has some, or of the data set that the first file's run
+ * was trained on. */
+struct data_row {
+    struct fs_picture picture; /* pixels NULL: there are none; owned */
+    const char *config;        /* NULL: no file yet */
+    int side, channels;
+};
+
+/* Of files of before there were such pictures in them; nothing where the data set is not at hand. */
+static fs_status read_data(struct data_row *data, int side, struct fs_error *error)
+{
+    const int size = data->side, channels = data->channels, width = FS_SAMPLE_COLUMNS * size;
+    uint8_t *tiles = fs_allocate((size_t)(width * size), (size_t)channels, "a picture", error);
+    uint8_t *line = fs_allocate((size_t)(width * size), (size_t)channels, "a picture", error);
+    fs_status status = tiles && line ? FS_OK : FS_FAILED;
+
+    if (status == FS_OK &&
+        fs_data_row_read(data->config, size, channels, FS_SAMPLE_COLUMNS, FS_SAMPLE_COLUMNS, tiles)) {
+        const size_t row = (size_t)(size * channels);
+        for (int i = 0; i < FS_SAMPLE_COLUMNS * size; i++) { /* one below the other becomes one beside the other */
+            memcpy(line + ((size_t)(i % size) * FS_SAMPLE_COLUMNS + (size_t)(i / size)) * row, tiles + (size_t)i * row,
+                   row);
+        }
+        const struct fs_sample_grid grid = {
+            .picture = {.pixels = line, .height = size, .width = width, .channels = channels},
+            .rows = 1,
+            .columns = FS_SAMPLE_COLUMNS,
+            .side = size,
+            .zoom = 1,
+            .pitch_x = size,
+            .pitch_y = size};
+        status = fs_sample_grid_part(&grid, 0, FS_SAMPLE_COLUMNS, side, &data->picture, error);
+    }
+    free(tiles);
+    free(line);
+    return status;
+}
+
+/* *data: what is known of the pictures of the data; *why: the reasons for rows without pictures, a line
  * each; owned by the caller. */
 static fs_status print_row(const struct fs_page *page, const struct fs_page_experiment *experiment,
                            const struct fs_result_section *section, const struct fs_result_row *row, int side,
-                           struct fs_picture *data, char **why, struct fs_error *error)
+                           struct data_row *data, char **why, struct fs_error *error)
 {
     struct fs_sample_file file;
     struct fs_sample_grid grid;
@@ -99,17 +139,26 @@ static fs_status print_row(const struct fs_page *page, const struct fs_page_expe
             print_cell(page, section->steps[i], fs_result_cell_at(row, section->steps[i]), side, &file, &grid, error);
     }
     fs_html(page->out, "\n");
-    if (status == FS_OK && !data->pixels && grid.data_top > 0) {
-        status = fs_sample_grid_part(&grid, grid.rows, FS_SAMPLE_COLUMNS, side, data, error);
+    if (status == FS_OK && !data->picture.pixels && grid.data_top > 0) {
+        status = fs_sample_grid_part(&grid, grid.rows, FS_SAMPLE_COLUMNS, side, &data->picture, error);
+    }
+    if (!data->config) {
+        data->config = file.of->config;
+        data->side = grid.side / grid.zoom;
+        data->channels = grid.picture.channels;
     }
     free(grid.picture.pixels);
     return status;
 }
 
-/* The pictures of the data that stand below the samples in a file; nothing where no file has some. */
 static fs_status print_data_row(const struct fs_page *page, const struct fs_result_section *section,
-                                const struct fs_picture *data, struct fs_error *error)
+                                struct data_row *of, int side, struct fs_error *error)
 {
+    const struct fs_picture *data = &of->picture;
+
+    if (!data->pixels && of->config) {
+        FS_TRY(read_data(of, side, error));
+    }
     if (!data->pixels) {
         return FS_OK;
     }
@@ -127,7 +176,7 @@ fs_status fs_page_samples(struct fs_page *page, const struct fs_page_experiment 
     const struct fs_result_section *section = fs_page_section(experiment, 0);
     const char *name = experiment->results.experiment.name;
     struct fs_sample_file any = {.of = NULL};
-    struct fs_picture data = {.pixels = NULL};
+    struct data_row data = {.config = NULL};
     const int side = side_limit(page, experiment);
     char *why = NULL;
     fs_status status = FS_OK;
@@ -154,8 +203,8 @@ fs_status fs_page_samples(struct fs_page *page, const struct fs_page_experiment 
     for (int i = 0; i < section->row_count && status == FS_OK; i++) {
         status = print_row(page, experiment, section, &section->rows[i], side, &data, &why, error);
     }
-    status = status == FS_OK ? print_data_row(page, section, &data, error) : status;
-    free(data.pixels);
+    status = status == FS_OK ? print_data_row(page, section, &data, side, error) : status;
+    free(data.picture.pixels);
     fs_html(page->out, "</table></div><figcaption>Twelve samples at each number of steps, not chosen: the first of the "
                        "noise bank. The same noise and label stand in the same place of every picture.</figcaption>"
                        "</figure>\n");
