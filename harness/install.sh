@@ -28,7 +28,7 @@ install -m 755 "$program" "$root/bin/fewstep"
 for module in "$(dirname "$program")"/libfewstep_*.so; do
     [ ! -f "$module" ] || install -m 755 "$module" "$root/lib/fewstep/"
 done
-install -m 644 experiments/*.yaml "$root/share/fewstep/experiments/"
+install -m 644 experiments/*.yaml experiments/*.sql "$root/share/fewstep/experiments/"
 install -m 644 metrics/*.safetensors "$root/share/fewstep/metrics/"
 "$program" --help=man >"$man"
 "$program" --help=bash >"$completion"
