@@ -86,7 +86,8 @@ fs_status fs_page_hypotheses(struct fs_page *page, const struct fs_results *resu
     if (results->hypothesis_count == 0) {
         return FS_OK;
     }
-    fs_html(page->out, "<p class=\"findings hypotheses\">%s:</p>\n<ul class=findings>\n", fs_hypotheses_heading(results));
+    fs_html(page->out, "<p class=\"findings hypotheses\">%s:</p>\n<ul class=findings>\n",
+            fs_hypotheses_heading(results));
     for (int i = 0; i < results->hypothesis_count; i++) {
         char *text = fs_hypothesis_text(&results->hypotheses[i], error);
         if (!text) {

@@ -26,9 +26,10 @@ struct fs_findings {
 extern const int64_t fs_findings_steps[FS_FINDINGS_STEPS];
 
 /* The findings of a section at a number of steps, against its row of flow matching. None (count 0) where there is
- * no such row or several, no cell, or where the metric's smaller is not the better. Of several seeds the interval is Student's, as
- * the section's comparisons have it, corrected for all of them; of one it is that of two independent scores whose
- * logarithms' standard errors are their intervals over samples divided by 2·1.96. Free with fs_findings_free. */
+ * no such row or several, no cell, or where the metric's smaller is not the better. Of several seeds the interval is
+ * Student's, as the section's comparisons have it, corrected for all of them; of one it is that of two independent
+ * scores whose logarithms' standard errors are their intervals over samples divided by 2·1.96. Free with
+ * fs_findings_free. */
 fs_status fs_findings_make(const struct fs_result_section *section, int64_t steps, struct fs_findings *findings,
                            struct fs_error *error);
 void fs_findings_free(struct fs_findings *findings);

@@ -216,7 +216,7 @@ static void test_words(void **state)
     assert_non_null(first);
     assert_non_null(second);
     assert_non_null(strstr(first, "Reflow below Flow matching (Euler) at 4 steps: confirmed, 0.550 times it ("));
-    assert_non_null(strstr(first, " over 5 seeds; a ratio of 0.9"));
+    assert_non_null(strstr(first, " over 5 seeds; a true ratio of 0.9"));
     assert_string_equal(second, "Reflow below Shortcut model at 1 step: not tested");
     free(first);
     free(second);
