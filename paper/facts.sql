@@ -4,7 +4,8 @@ wanted (study, name) AS (VALUES
     ('main', 'metric'), ('main', 'extractor'), ('main', 'samples'), ('main', 'seeds-words'), ('main', 'updates'),
     ('main', 'methods'), ('main', 'labels-words'), ('main', 'experiment'), ('main', 'steps-list'), ('main', 'floor'), ('main', 'floor-note'), ('main', 'pairs'),
     ('labels', 'metric'), ('labels', 'samples'), ('labels', 'seeds-words'),
-    ('ablation', 'metric'), ('ablation', 'seeds-words'), ('ablation', 'floor-note'),
+    ('ablation', 'metric'), ('ablation', 'seeds-words'), ('ablation', 'labels-words'), ('ablation', 'updates'),
+    ('ablation', 'floor-note'),
     ('samplers', 'metric'), ('samplers', 'seeds-words'), ('longer', 'metric'), ('longer', 'seeds-words'),
     ('work', 'metric'), ('work', 'seeds-words'),
     ('conditional', 'updates'), ('conditional', 'seeds-words'))
@@ -39,7 +40,7 @@ wanted (study, method, key) AS (VALUES
     ('main', '', 'train.precision'),
     ('main', 'shortcut', 'methods.shortcut.bootstrap_fraction'), ('main', 'shortcut', 'methods.shortcut.max_step'),
     ('main', 'reflow', 'methods.reflow.pairs'), ('main', 'reflow', 'methods.reflow.teacher_steps'),
-    ('conditional', '', 'model.preset')),
+    ('conditional', '', 'model.preset'), ('ablation', '', 'model.preset')),
 rows AS (SELECT study, method, place, min(config_json) AS config FROM final GROUP BY study, place)
 SELECT w.study || '/' || iif(w.method = '', '', w.method || '/') || 'config/' || w.key AS fact,
     latex(json_extract(r.config, '$.' || w.key)) AS value

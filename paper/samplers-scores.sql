@@ -1,4 +1,14 @@
 -- Flow matching by sampler and grid of times: a row for each section of the measure, as the sections' titles name them.
+CREATE TEMP VIEW sampled AS
+SELECT s.section, iif(instr(s.title, 'heun sampler'), 'heun', 'euler') || iif(instr(s.title, 'time grid shifted '), '-shifted', '') AS name,
+    c.steps, c.mean, c.error
+FROM section s JOIN cell c USING (study, section)
+WHERE s.study = 'samplers' AND s.metric = (SELECT metric FROM shown WHERE study = 'samplers') AND c.origin = 'run' AND c.at_update IS NULL
+    AND c.method = 'flow-matching';
+
+WITH wanted (name, steps) AS (VALUES ('euler', 4), ('euler-shifted', 4), ('euler-shifted', 8), ('heun-shifted', 4), ('heun-shifted', 8))
+SELECT 'samplers/' || name || '/' || steps AS fact, table_cell(mean, error) AS value FROM wanted JOIN sampled USING (name, steps);
+
 WITH
 measured AS (
     SELECT s.section, iif(instr(s.title, 'heun sampler'), 'Heun', 'Euler') AS sampler,

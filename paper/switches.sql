@@ -1,11 +1,15 @@
 -- What the text has and does without, and a line for whoever makes the paper.
 WITH there (study) AS (SELECT study FROM study)
-SELECT 'ablation' AS switch, 'ablation' IN there AS value
+-- A study counts once what the text says of it is there.
+SELECT 'ablation' AS switch,
+    (SELECT count(*) FROM final WHERE study = 'ablation' AND steps = 4 AND key IN ('1', '1/64')) = 2 AS value
 UNION ALL SELECT 'labels', (SELECT count(*) FROM told WHERE steps = 4 AND groups IN ('1', '10') AND flow IS NOT NULL
     AND shortcut IS NOT NULL AND exact IS NOT NULL) = 2
-UNION ALL SELECT 'samplers', 'samplers' IN there
-UNION ALL SELECT 'longer', 'longer' IN there
-UNION ALL SELECT 'work', 'work' IN there
+UNION ALL SELECT 'samplers', (SELECT count(DISTINCT name) FROM sampled WHERE steps IN (4, 8)) = 4
+UNION ALL SELECT 'longer', (SELECT count(*) FROM (
+    SELECT updates FROM final WHERE study = 'longer' AND steps = 4 GROUP BY updates HAVING count(DISTINCT method) = 2)) > 1
+UNION ALL SELECT 'work', EXISTS (SELECT 1 FROM compared WHERE study = 'work' AND steps = 4 AND key = 'shortcut'
+    AND other_key = 'flow-matching' AND ratio IS NOT NULL)
 UNION ALL SELECT 'conditional', 'conditional' IN there AND (SELECT experiment FROM study WHERE study = 'conditional')
     <> (SELECT experiment FROM study WHERE study = 'main')
 UNION ALL SELECT 'seeds', seeds > 1 FROM shown WHERE study = 'main'

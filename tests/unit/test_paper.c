@@ -462,7 +462,8 @@ static void test_the_queries_of_the_paper(void **state)
     has("fs-facts.tex", "\\fsset{database/file}{a\\_b.db}\n");
     has("fs-facts.tex", "\\fsunstablefalse\n");
     has("fs-facts.tex", "\\fslabelsfalse\n");
-    has("fs-facts.tex", "\\fssamplerstrue\n");
+    has("fs-facts.tex", "\\fsset{samplers/euler/4}{");
+    has("fs-facts.tex", "\\fssamplersfalse\n"); /* a single grid */
     has("fs-facts.tex", "\\fshypothesesfalse\n");
     has("fs-ablation.tex", "xticklabels={{1},{1/2},{1/4},");
     has("fs-ablation.tex", "\\fsline{1}{1}{1 step}{fs-ablation.dat}\n\\fsmarks{1}{2}{inside}{fs-ablation.dat}\n");
