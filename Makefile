@@ -61,14 +61,14 @@ deps-clipart: ## install the pictures of experiments/clipart.yaml
 
 # The experiment whose committed table README shows, the demo after its own, and the page first.
 STUDY := fashion-unconditional
-demo: deps ## the main job on real data: four methods, one table, on the CPU in about ten minutes
+demo: deps ## the main job on real data: four methods, one table, on the CPU in about six minutes
 	@$(MAKE) --no-print-directory -j$(shell nproc) all
 	$(PROGRAM) run experiments/demo.yaml
 	@echo; echo "the committed study (results/), which is not made just now: more work, more seeds"; echo
 	@$(PROGRAM) table $(STUDY) --metric fd --db results/fewstep.db
-	@echo; echo "next: $(PROGRAM) report                                       one page with tables, charts, samples"
+	@echo; echo "next: $(PROGRAM) report -o report.html                                one page with tables, charts, samples"
 	@echo "      $(PROGRAM) run experiments/$(STUDY).yaml --dry-run   what the study costs"
-	@echo "      harness/data/README.md                                  from your own pictures to a table"
+	@echo "      harness/data/README.md                                               from your own pictures to a table"
 
 # What things are compiled with, rewritten only when that changes: then all of them are compiled again. A file that was
 # not there says nothing of what lies there already, so the first one is old.
