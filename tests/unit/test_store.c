@@ -791,12 +791,14 @@ static void test_identities_of_stored_scores_hold(void **state)
 
     snprintf(place->path, sizeof(place->path), "results/fewstep.db");
     struct fs_store *store = open_store(place, FS_STORE_READ);
-    good(fs_query_open(fs_store_handle(store), &query, &place->error,
-                       "SELECT s.score_hash, r.id, s.source, s.at_update, s.weights, s.steps, s.guidance_scale, "
-                       "s.labels, s.noise_seed, s.samples, s.quantize, s.resize, s.extractor, s.extractor_sha256, "
-                       "s.tap, s.reference, s.reference_sha256, s.metric, s.precision, s.device, s.source_hash "
-                       "FROM scores s LEFT JOIN runs r ON r.number = s.run",
-                       ""),
+    good(fs_query_open(
+             fs_store_handle(store), &query, &place->error,
+             "SELECT s.score_hash, r.id, s.source, s.at_update, s.weights, s.steps, s.guidance_scale, "
+             "s.labels, s.noise_seed, s.samples, s.quantize, s.resize, s.extractor, s.extractor_sha256, "
+             "s.tap, s.reference, s.reference_sha256, s.metric, s.precision, s.device, s.source_hash, s.sampler, "
+             "s.time_grid, s.decoder_sha256, s.decoder_precision "
+             "FROM scores s LEFT JOIN runs r ON r.number = s.run",
+             ""),
          &place->error);
     for (good(fs_query_next(query, &row, &place->error), &place->error); row;
          good(fs_query_next(query, &row, &place->error), &place->error), count++) {
@@ -821,6 +823,10 @@ static void test_identities_of_stored_scores_hold(void **state)
             .precision = fs_query_text(query, 18),
             .device = fs_query_text(query, 19),
             .source_hash = fs_query_text(query, 20),
+            .sampler = fs_query_text(query, 21),
+            .time_grid = fs_query_text(query, 22),
+            .decoder_sha256 = fs_query_text(query, 23),
+            .decoder_precision = fs_query_text(query, 24),
         };
         char hash[65];
         good(fs_columns_hash(&fs_score_columns, &score, hash, &place->error), &place->error);
