@@ -180,8 +180,9 @@ fs_status fs_results_test_hypotheses(struct fs_store *store, struct fs_results *
 
 const char *fs_hypotheses_heading(const struct fs_results *results)
 {
-    return results->named_before ? "hypotheses, named before the first of these runs began, corrected for each other by Holm's procedure"
-                                 : "hypotheses, named after some of these runs had begun, corrected for each other by Holm's procedure";
+    return results->named_before
+               ? "hypotheses, named before the first of these runs began, corrected for each other by Holm's procedure"
+               : "hypotheses, named after some of these runs had begun, corrected for each other by Holm's procedure";
 }
 
 char *fs_hypothesis_text(const struct fs_hypothesis_test *test, struct fs_error *error)
@@ -194,8 +195,8 @@ char *fs_hypothesis_text(const struct fs_hypothesis_test *test, struct fs_error 
         return begin;
     }
     char *whole = fs_format(
-        error, "%s, %s times it (%s – %s) over %d seeds; a true ratio of %s would be confirmed with a chance of %g", begin,
-        fs_three_digits(test->ratio, ratio), fs_three_digits(test->low, low), fs_three_digits(test->high, high),
+        error, "%s, %s times it (%s – %s) over %d seeds; a true ratio of %s would be confirmed with a chance of %g",
+        begin, fs_three_digits(test->ratio, ratio), fs_three_digits(test->low, low), fs_three_digits(test->high, high),
         test->seeds, fs_three_digits(test->detectable, seen), FS_VERDICT_POWER);
     free(begin);
     return whole;
