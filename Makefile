@@ -66,7 +66,7 @@ demo: deps ## the main job on real data: four methods, one table, on the CPU in 
 	$(PROGRAM) run experiments/demo.yaml
 	@echo; echo "the committed study (results/), which is not made just now: more work, more seeds"; echo
 	@$(PROGRAM) table $(STUDY) --metric fd --db results/fewstep.db
-	@echo; echo "next: $(PROGRAM) report -o report.html                                one page with tables, charts, samples"
+	@echo; echo "next: $(PROGRAM) report -o report.html                                   one page with tables, charts, samples"
 	@echo "      $(PROGRAM) run experiments/$(STUDY).yaml --dry-run   what the study costs"
 	@echo "      harness/data/README.md                                               from your own pictures to a table"
 
