@@ -130,25 +130,22 @@ FROM cell a JOIN cell b USING (study, section, steps) WHERE a.study = 'published
 -- Each order of two methods on which all settings agree and of which a seed of ours has both. ratio: of the published
 -- higher score to the lower one, here: above 1 it points the published way.
 CREATE TEMP VIEW claim AS
-SELECT c.study, c.steps, c.other AS lower, c.place AS higher, c.ratio,
+SELECT c.study, c.ratio,
     CASE c.finding WHEN 'higher' THEN 'hold' WHEN 'lower' THEN 'reversed' ELSE 'undecided' END AS finding,
-    low.method AS lower_method, high.method AS higher_method, low.outside AS lower_outside,
-    high.outside AS higher_outside, low.short AS lower_name, high.short AS higher_name
+    low.outside AS lower_outside, high.outside AS higher_outside
 FROM comparison c JOIN shown USING (study, section)
     JOIN final low ON low.study = c.study AND low.steps = c.steps AND low.place = c.other
     JOIN final high ON high.study = c.study AND high.steps = c.steps AND high.place = c.place
-WHERE c.ratio IS NOT NULL AND c.study IN ('main', 'stable')
+WHERE c.ratio IS NOT NULL AND c.study = 'main'
     AND (SELECT count(*) FROM published_ratio p WHERE p.steps = c.steps AND p.lower = low.method
          AND p.higher = high.method AND p.ratio > 1) = (SELECT count(*) FROM section WHERE study = 'published')
     AND EXISTS (SELECT 1 FROM section WHERE study = 'published');
 
 -- --- pictures ---
 
--- Grids of samples of the main study. worth: a training that fell back shows less of its method.
+-- Grids of samples of the main study; NULL: there is no such file.
 CREATE TEMP VIEW picture AS
-SELECT DISTINCT f.place, f.label, s.seed, iif(s.run IN (SELECT run FROM fall), 1, 2) AS worth,
-    file_path(given('samples') || '/' || t.experiment || '/' || f.method || '-' || substr(s.run, 1, 8) || '-seed' || s.seed
+SELECT DISTINCT file_path(given('samples') || '/' || t.experiment || '/' || f.method || '-' || substr(s.run, 1, 8) || '-seed' || s.seed
         || '.png') AS path
 FROM final f JOIN study t USING (study) JOIN seed_score s USING (study, section, place)
-WHERE f.study = 'main' AND f.method IN ('flow-matching', 'shortcut', 'progressive-distillation', 'reflow', 'mean-flow',
-    'consistency-training');
+WHERE f.study = 'main';

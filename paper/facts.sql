@@ -2,7 +2,8 @@
 WITH
 wanted (study, name) AS (VALUES
     ('main', 'metric'), ('main', 'extractor'), ('main', 'samples'), ('main', 'seeds-words'), ('main', 'updates'),
-    ('main', 'methods'), ('main', 'labels-words'), ('main', 'experiment'), ('main', 'steps-list'), ('main', 'floor'), ('main', 'floor-note'), ('main', 'pairs'),
+    ('main', 'methods'), ('main', 'labels-words'), ('main', 'experiment'), ('main', 'steps-list'),
+    ('main', 'floor'), ('main', 'floor-note'), ('main', 'pairs'),
     ('labels', 'metric'), ('labels', 'samples'), ('labels', 'seeds-words'),
     ('ablation', 'metric'), ('ablation', 'seeds-words'), ('ablation', 'labels-words'), ('ablation', 'updates'),
     ('ablation', 'floor-note'),

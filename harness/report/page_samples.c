@@ -36,8 +36,8 @@ static int side_limit(const struct fs_page *page, const struct fs_page_experimen
     size_t cells = 0;
     int side = 64;
 
-    for (int i = first ? 0 : 1; i < (first ? 1 : page->experiment_count); i++) {
-        cells += cells_of(page, &page->experiments[i]);
+    for (int i = 0; i < page->experiment_count; i++) {
+        cells += (i == 0) == first ? cells_of(page, &page->experiments[i]) : 0;
     }
     /* Colour pictures compress to about half, base64 adds a third. */
     while (side > 8 && cells * FS_SAMPLE_COLUMNS * (size_t)(side * side) * 2 > BYTES_MAX / 2) {

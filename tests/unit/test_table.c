@@ -124,22 +124,24 @@ static void add_floor(struct place *place, int64_t samples, double value)
     add_score_row(place, score);
 }
 
-/* Of the experiment that was used last. */
-static void print_table(struct place *place, enum fs_table_format format)
-{
-    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
-
-    good(place, fs_table_print(place->store, &(struct fs_table_request){.format = format}, stream, &place->error));
-    fclose(stream);
-}
-
-static void prints(struct place *place, const char *experiment, enum fs_table_format format, const char *expected)
+/* NULL: of the experiment that was used last. */
+static void print_table_of(struct place *place, const char *experiment, enum fs_table_format format)
 {
     FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
 
     good(place, fs_table_print(place->store, &(struct fs_table_request){.experiment = experiment, .format = format},
                                stream, &place->error));
     fclose(stream);
+}
+
+static void print_table(struct place *place, enum fs_table_format format)
+{
+    print_table_of(place, NULL, format);
+}
+
+static void prints(struct place *place, const char *experiment, enum fs_table_format format, const char *expected)
+{
+    print_table_of(place, experiment, format);
     assert_string_equal(place->output, expected);
 }
 
@@ -397,11 +399,7 @@ static void test_an_ablation_has_a_row_for_each_value(void **state)
            "- in parentheses: at a number of steps that the method was not trained for\n"
            "- updates and TFLOP are of one training, its teacher's share included\n"
            "- from commit c0ffee00c0ff (source 5011ce005011)\n");
-    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
-    good(place,
-         fs_table_print(place->store, &(struct fs_table_request){.experiment = "ablation", .format = FS_TABLE_CSV},
-                        stream, &place->error));
-    fclose(stream);
+    print_table_of(place, "ablation", FS_TABLE_CSV);
     assert_non_null(strstr(place->output, "peak_bytes,methods.shortcut.max_step\n"));
     assert_non_null(strstr(place->output, "5151,0,0,0,0,1/8\n"));
     assert_non_null(strstr(place->output, "f0f0,0,0,0,0,\n"));
@@ -437,11 +435,7 @@ static void test_methods_share_a_column(void **state)
            "\n"
            "- updates and TFLOP are of one training, its teacher's share included\n"
            "- from commit c0ffee00c0ff (source 5011ce005011)\n");
-    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
-    good(place,
-         fs_table_print(place->store, &(struct fs_table_request){.experiment = "averages", .format = FS_TABLE_CSV},
-                        stream, &place->error));
-    fclose(stream);
+    print_table_of(place, "averages", FS_TABLE_CSV);
     assert_non_null(strstr(place->output, "peak_bytes,methods.*.target_ema\n"));
 }
 
