@@ -766,13 +766,8 @@ static void fill_marked(struct place *place)
 static void test_only_what_is_no_noise_is_marked(void **state)
 {
     struct place *place = *state;
-    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
-
     fill_marked(place);
-    good(place,
-         fs_table_print(place->store, &(struct fs_table_request){.experiment = NULL, .format = FS_TABLE_MARKDOWN},
-                        stream, &place->error));
-    fclose(stream);
+    print_table(place, FS_TABLE_MARKDOWN);
     static const char *const lines[] = {
         "\n| Shortcut model | **10.0** ± 0.0577 (3) | 30.0 ± 0.173 (3) | 1.00 |",
         "\n| Reflow | 20.0 ± 0.115 (3) | <u>20.0</u> ± 0.115 (3) | 100 |",
@@ -792,8 +787,6 @@ static void test_a_wide_row_is_judged_by_its_own_spread(void **state)
     static const char *const pairs[] = {"\"pairs\":500", "\"pairs\":1000", "\"pairs\":2000", "\"pairs\":4000"};
     static const double at_one[] = {9.3, 10, 10, 10};
     struct place *place = *state;
-    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
-
     add_experiment(place, "wide", "a", "methods.reflow.pairs");
     for (int m = 0; m < 4; m++) {
         for (int seed = 0; seed < 3; seed++) {
@@ -802,9 +795,7 @@ static void test_a_wide_row_is_judged_by_its_own_spread(void **state)
             add_score(place, digits, 1, at_one[m] * (1 + (m == 0 ? 0.04 : 0.0002) * (seed - 1)));
         }
     }
-    good(place,
-         fs_table_print(place->store, &(struct fs_table_request){.format = FS_TABLE_MARKDOWN}, stream, &place->error));
-    fclose(stream);
+    print_table(place, FS_TABLE_MARKDOWN);
     if (!strstr(place->output, "| 500 | 9.30 ± 0.215 (3) |")) { /* 7 % below, and 4 % from seed to seed */
         fail_msg("%s", place->output);
     }
@@ -825,13 +816,10 @@ static void test_the_metric_says_what_is_best(void **state)
 
     fill_marked(place);
     for (int i = 0; i < 3; i++) {
-        FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
         snprintf(sql, sizeof(sql), "UPDATE scores SET metric = '%s', value = %s value", cases[i].metric,
                  i == 2 ? "-" : "");
         sqlite3_exec(fs_store_handle(place->store), sql, NULL, NULL, NULL);
-        good(place, fs_table_print(place->store, &(struct fs_table_request){.format = FS_TABLE_MARKDOWN}, stream,
-                                   &place->error));
-        fclose(stream);
+        print_table(place, FS_TABLE_MARKDOWN);
         if (!strstr(place->output, cases[i].line)) {
             fail_msg("no '%s' in:\n%s", cases[i].line, place->output);
         }
@@ -841,13 +829,9 @@ static void test_the_metric_says_what_is_best(void **state)
 static void test_latex(void **state)
 {
     struct place *place = *state;
-    FILE *stream = fmemopen(place->output, sizeof(place->output), "w");
-
     fill_marked(place);
     add_floor(place, 5000, 2);
-    good(place, fs_table_print(place->store, &(struct fs_table_request){.experiment = NULL, .format = FS_TABLE_LATEX},
-                               stream, &place->error));
-    fclose(stream);
+    print_table(place, FS_TABLE_LATEX);
     static const char *const lines[] = {
         "\n  \\caption{marked \\& 50\\%\\_: fashion-mnist, dit-xs/4, FD (fashion-cnn) to ",
         "Mean $\\pm$ standard error over 3 seeds",
