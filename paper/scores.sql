@@ -27,21 +27,15 @@ FROM wanted w JOIN final f USING (study, key, steps)
 WHERE a.at_update IS NULL AND b.at_update IS NULL
 GROUP BY fact;
 
--- Two rows. A single seed allows no test, only to say which number is the smaller one.
+-- Two rows.
 WITH
 wanted (study, steps, key, other_key, name) AS (VALUES
     ('main', 1, 'shortcut', 'flow-matching', '/ratio'), ('main', 4, 'shortcut', 'flow-matching', '/ratio'),
     ('main', 128, 'shortcut', 'flow-matching', ''), ('main', 128, 'shortcut', 'flow-matching', '/ratio'),
     ('main', 1, 'mean-flow', 'shortcut', '/ratio'), ('main', 128, 'mean-flow', 'flow-matching', ''),
     ('main', 128, 'mean-flow', 'flow-matching', '/ratio'))
-SELECT study || '/' || steps || '/' || key || '/vs/' || other_key || name AS fact, CASE
-        WHEN name = '/ratio' THEN three_digits(ratio)
-        WHEN finding <> 'undecided' THEN finding || ' than'
-        WHEN ratio IS NULL THEN 'not comparable with'
-        WHEN seeds > 1 THEN 'not distinguishable from'
-        WHEN ratio < 1 THEN 'numerically lower than'
-        ELSE 'numerically higher than'
-    END AS value
+SELECT study || '/' || steps || '/' || key || '/vs/' || other_key || name AS fact,
+    iif(name = '/ratio', three_digits(ratio), words) AS value
 FROM wanted JOIN compared USING (study, steps, key, other_key);
 
 -- To whom the lowest mean of each number of steps belongs: "at 1 step to Reflow, not distinguishable from A and B; at 4,

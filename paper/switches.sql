@@ -8,8 +8,8 @@ UNION ALL SELECT 'labels', (SELECT count(*) FROM told WHERE steps = 4 AND groups
 UNION ALL SELECT 'samplers', (SELECT count(DISTINCT name) FROM sampled WHERE steps IN (4, 8)) = 4
 UNION ALL SELECT 'longer', (SELECT count(*) FROM (
     SELECT updates FROM final WHERE study = 'longer' AND steps = 4 GROUP BY updates HAVING count(DISTINCT method) = 2)) > 1
-UNION ALL SELECT 'work', EXISTS (SELECT 1 FROM compared WHERE study = 'work' AND steps = 4 AND key = 'shortcut'
-    AND other_key = 'flow-matching' AND ratio IS NOT NULL)
+UNION ALL SELECT 'work', (SELECT count(*) FROM compared WHERE study = 'work' AND steps = 4 AND method IN ('shortcut', 'reflow')
+    AND other_method = 'flow-matching' AND ratio IS NOT NULL) = 2
 UNION ALL SELECT 'conditional', 'conditional' IN there AND (SELECT experiment FROM study WHERE study = 'conditional')
     <> (SELECT experiment FROM study WHERE study = 'main')
 UNION ALL SELECT 'seeds', seeds > 1 FROM shown WHERE study = 'main'

@@ -25,6 +25,7 @@ static const char *const fractions[] = {"1", "1/2", "1/4", "1/8", "1/16", "1/32"
 struct study {
     struct fs_store *store;
     int64_t experiment, environment;
+    int updates; /* of the runs that are added */
     struct fs_error *error;
 };
 
@@ -66,15 +67,18 @@ void test_study_run(int method, int seed, char id[65])
 static fs_status add_run_on(const struct study *study, const char *data, const char *method, const char *own, int seed,
                             const char *source, char id[65])
 {
-    char config[512], train_hash[256];
+    char config[512], train_hash[256], budget[32] = "";
 
-    snprintf(train_hash, sizeof(train_hash), "%s %s%s", method, own, data);
+    if (study->updates != UPDATES) {
+        snprintf(budget, sizeof(budget), " %d updates", study->updates);
+    }
+    snprintf(train_hash, sizeof(train_hash), "%s %s%s%s", method, own, data, budget);
     snprintf(config, sizeof(config),
              "{\"config_version\":1,\"dataset\":{\"name\":\"fashion-mnist\"%s},\"evaluate\":{\"metrics\":[\"fd\"],"
              "\"samples\":5000,\"steps\":[1,2,4,8,16,32,128]},\"experiment\":\"t\",\"method\":\"%s\","
              "\"methods\":{\"%s\":{%s}},\"model\":{\"classes\":10,\"finest_steps\":128,\"preset\":\"dit-xs/4\"},"
              "\"seed\":%d,\"train\":{\"updates\":%d}}",
-             data, method, method, own, seed, UPDATES);
+             data, method, method, own, seed, study->updates);
     run_id(train_hash, seed, source, id);
     struct fs_run_row row = test_run(id);
     row.method = method;
@@ -82,10 +86,11 @@ static fs_status add_run_on(const struct study *study, const char *data, const c
     row.train_hash = train_hash;
     row.seed = seed;
     row.source_hash = source;
-    row.updates = UPDATES;
+    row.updates = study->updates;
     FS_TRY(fs_store_run(study->store, &row, study->experiment, study->environment, study->error));
     FS_TRY(fs_store_run_state(study->store, id, "trained", NULL, 1234.5, 4e8, study->error));
-    return fs_store_checkpoint(study->store, id, UPDATES, "out/runs/x/last.safetensors", "c0de", 123456, study->error);
+    return fs_store_checkpoint(study->store, id, study->updates, "out/runs/x/last.safetensors", "c0de", 123456,
+                               study->error);
 }
 
 static fs_status add_run(const struct study *study, const char *method, const char *own, int seed, const char *source,
@@ -154,6 +159,7 @@ static fs_status add_spectrum(const struct study *study, const char *id, int see
 
 static fs_status begin_experiment(struct study *study, const char *name, const char *ablated)
 {
+    study->updates = UPDATES;
     return fs_store_experiment(study->store, name, "experiments/made-up.yaml", name, ablated, &study->experiment,
                                study->error);
 }
@@ -311,14 +317,59 @@ static fs_status make_groups(struct study *study)
     return FS_OK;
 }
 
-fs_status test_study_add_groups(const char *database, struct fs_error *error)
+/* A run of so many updates with a score at each of `count` numbers of steps: its method's of UPDATES, times `factor`.
+ */
+static fs_status add_budget(struct study *study, int method, int seed, int updates, const int *some, int count,
+                            double factor)
+{
+    char id[65];
+
+    study->updates = updates;
+    FS_TRY(add_run(study, methods[method], "", seed, "50a", id));
+    for (int k = 0; k < count; k++) {
+        FS_TRY(add_score(study, id, seed, "fd", some[k], updates, "50a",
+                         factor * test_study_value(method, some[k], seed)));
+    }
+    return FS_OK;
+}
+
+static fs_status make_budgets(struct study *study)
+{
+    static const int some[] = {4, 128};
+
+    FS_TRY(begin_experiment(study, "longer", "train.updates"));
+    FS_TRY(begin_source(study, "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00", false, "50a"));
+    for (int times = 1; times <= 4; times += 3) {
+        FS_TRY(add_budget(study, 0, 5, times * UPDATES, some, 2, 1));
+        FS_TRY(add_budget(study, 3, 5, times * UPDATES, some, 2, 1.0 / times));
+    }
+    FS_TRY(begin_experiment(study, "work", "train.updates"));
+    for (int seed = 5; seed < 8; seed++) {
+        FS_TRY(add_budget(study, 0, seed, UPDATES, some, 1, 1));
+        FS_TRY(add_budget(study, 2, seed, UPDATES / 2, some, 1, 3));
+        FS_TRY(add_budget(study, 3, seed, UPDATES / 4, some, 1, 1));
+    }
+    return FS_OK;
+}
+
+static fs_status add_to(const char *database, fs_status (*make)(struct study *study), struct fs_error *error)
 {
     struct study study = {.error = error};
 
     FS_TRY(fs_store_open(database, FS_STORE_WRITE, &study.store, error));
-    const fs_status status = make_groups(&study);
+    const fs_status status = make(&study);
     fs_store_close(study.store);
     return status;
+}
+
+fs_status test_study_add_budgets(const char *database, struct fs_error *error)
+{
+    return add_to(database, make_budgets, error);
+}
+
+fs_status test_study_add_groups(const char *database, struct fs_error *error)
+{
+    return add_to(database, make_groups, error);
 }
 
 fs_status test_study_make(const char *database, const char *samples, struct fs_error *error)
