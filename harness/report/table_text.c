@@ -21,6 +21,7 @@ struct table {
     const struct fs_results *results;
     const struct fs_result_section *section;
     bool markdown, published;
+    bool updates; /* a column of them stands beside the work: not where the rows differ in them and have one already */
     struct fs_grid grid;
 };
 
@@ -142,7 +143,9 @@ static fs_status fill_row(struct table *table, int place, struct fs_error *error
     if (table->published) {
         return FS_OK;
     }
-    snprintf(fs_grid_at(grid, place + 1, column++), FS_GRID_TEXT, "%" PRId64, row->cells->scores->updates);
+    if (table->updates) {
+        snprintf(fs_grid_at(grid, place + 1, column++), FS_GRID_TEXT, "%" PRId64, row->cells->scores->updates);
+    }
     fs_three_digits(row->cells->scores->flops * 1e-12, fs_grid_at(grid, place + 1, column));
     if (unknown) {
         FS_TRY(fs_grid_made_note(
@@ -165,8 +168,10 @@ static void fill_heading(struct table *table)
         snprintf(fs_grid_at(grid, 0, column++), FS_GRID_TEXT, "%" PRId64 " step%s", table->section->steps[i],
                  table->section->steps[i] == 1 ? "" : "s");
     }
-    if (!table->published) {
+    if (table->updates) {
         snprintf(fs_grid_at(grid, 0, column++), FS_GRID_TEXT, "updates");
+    }
+    if (!table->published) {
         snprintf(fs_grid_at(grid, 0, column), FS_GRID_TEXT, "TFLOP");
     }
 }
@@ -283,11 +288,22 @@ static fs_status add_published_notes(struct table *table, struct fs_error *error
 
 /* --- the whole --- */
 
+static bool varies_updates(const struct fs_results *results)
+{
+    for (int i = 0; i < results->varied_count; i++) {
+        if (strcmp(results->varied[i], "train.updates") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static fs_status fill(struct table *table, struct fs_error *error)
 {
     const struct fs_result_section *section = table->section;
     const int rows = 1 + section->row_count + section->exact_count + (section->data != NULL);
-    const int columns = 1 + section->step_count + (table->published ? 0 : table->results->varied_count + 2);
+    const int columns =
+        1 + section->step_count + table->updates + (table->published ? 0 : table->results->varied_count + 1);
 
     FS_TRY(fs_grid_make(&table->grid, rows, columns, FS_NO_VALUE, error));
     fill_heading(table);
@@ -302,7 +318,8 @@ static fs_status fill(struct table *table, struct fs_error *error)
 fs_status fs_table_text(const struct fs_results *results, const struct fs_result_section *section, bool markdown,
                         FILE *stream, struct fs_error *error)
 {
-    struct table table = {results, section, markdown, section->source[0] != 0, {0}};
+    const bool published = section->source[0] != 0;
+    struct table table = {results, section, markdown, published, !published && !varies_updates(results), {0}};
     const char *strong = markdown ? "**" : "";
     const fs_status status = fill(&table, error);
 

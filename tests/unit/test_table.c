@@ -217,6 +217,8 @@ static void test_rows_are_in_the_order_of_the_file(void **state)
     }
     fs_experiment_free(&file);
     print_table(place, FS_TABLE_TEXT);
+    /* One column of updates, not another beside the work. */
+    assert_non_null(strstr(place->output, "\nmethod                 updates  1 step  TFLOP\n"));
     const char *line = strstr(place->output, "\nShortcut model ");
     for (int i = 0; i < 6; i++) {
         const size_t length = strlen(rows[i].label);
