@@ -262,27 +262,43 @@ static void draw_ablation(struct fs_page *page, const struct fs_results *results
     fs_page_figure(page, &chart, caption);
 }
 
-/* A chart a method that has the key with two values at least; returns how many there are, drawn or only counted. */
-static int draw_ablations(struct fs_page *page, const struct fs_page_experiment *experiment,
-                          const struct fs_result_section *section, struct ablated *values, struct fs_chart_line *lines,
-                          bool draw)
+static bool has_earlier_row(const struct fs_result_section *section, int place)
 {
-    int charts = 0;
-
-    for (int i = 0; i < section->row_count; i++) {
-        bool first = true;
-        for (int k = 0; k < i; k++) {
-            first = first && strcmp(section->rows[k].method, section->rows[i].method) != 0;
-        }
-        const int count = first ? collect_ablated(section, section->rows[i].method, values) : 0;
-        if (count > 1 && count <= FS_RESULT_STEPS_MAX) {
-            charts++;
-            if (draw) {
-                draw_ablation(page, &experiment->results, section, values, count, lines);
-            }
+    for (int i = 0; i < place; i++) {
+        if (strcmp(section->rows[i].method, section->rows[place].method) == 0) {
+            return true;
         }
     }
-    return charts;
+    return false;
+}
+
+/* From row `*place` on, the next method that has the key with two values at least: how many rows it has, which are then
+ * in `values`; 0 where none is left. */
+static int next_ablation(const struct fs_result_section *section, int *place, struct ablated *values)
+{
+    while (*place < section->row_count) {
+        const int row = (*place)++;
+        const int count =
+            has_earlier_row(section, row) ? 0 : collect_ablated(section, section->rows[row].method, values);
+        if (count > 1 && count <= FS_RESULT_STEPS_MAX) {
+            return count;
+        }
+    }
+    return 0;
+}
+
+/* A chart a method; none where there would be too many. */
+static void draw_ablations(struct fs_page *page, const struct fs_results *results,
+                           const struct fs_result_section *section, struct ablated *values, struct fs_chart_line *lines)
+{
+    int charts = 0, count;
+
+    for (int place = 0; next_ablation(section, &place, values) > 0;) {
+        charts++;
+    }
+    for (int place = 0; charts <= ABLATIONS_MAX && (count = next_ablation(section, &place, values)) > 0;) {
+        draw_ablation(page, results, section, values, count, lines);
+    }
 }
 
 fs_status fs_page_ablation_charts(struct fs_page *page, const struct fs_page_experiment *experiment,
@@ -294,9 +310,8 @@ fs_status fs_page_ablation_charts(struct fs_page *page, const struct fs_page_exp
     struct ablated *values = fs_allocate((size_t)section->row_count, sizeof(*values), "an ablation", error);
     struct fs_chart_line *lines = fs_page_lines(section->step_count, section->row_count, error);
     const bool ready = values && lines;
-    const int charts = ready ? draw_ablations(page, experiment, section, values, lines, false) : 0;
-    if (charts <= ABLATIONS_MAX && ready) {
-        draw_ablations(page, experiment, section, values, lines, true);
+    if (ready) {
+        draw_ablations(page, &experiment->results, section, values, lines);
     }
     fs_page_lines_free(lines, section->step_count);
     free(values);
