@@ -61,7 +61,8 @@ fs_status fs_results_read_untrained(struct fs_store *store, struct fs_results *r
                                     struct fs_result_section *section, struct fs_error *error);
 
 /* Once all rows are there: as the experiment's file has them, where it is stored and can be read; what it does not name
- * stands behind its method's others. Runs join as they are made, by several processes or method by method. */
+ * stands behind its method's others. Runs join as they are made, by several processes or method by method. Where the
+ * file names all rows, they have its configurations. */
 fs_status fs_results_order(struct fs_store *store, struct fs_results *results, struct fs_error *error);
 /* Once all rows are there: the keys that they differ in, and what sets each apart. */
 fs_status fs_results_set_apart(struct fs_results *results, struct fs_error *error);

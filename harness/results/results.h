@@ -55,7 +55,7 @@ struct fs_result_row {
     const char *method, *method_label; /* "shortcut", "Shortcut model" */
     const char *label;                 /* the user's own name of it; "" */
     const char *train_hash, *data_sha256;
-    const char *config; /* of its first run */
+    const char *config; /* as the experiment's file has it, where that names all rows; else of its first run */
     /* What sets it apart: a value for each of the results' varied keys; NULL where its method has no such key. */
     const char *varied[FS_RESULT_VARIED_MAX];
     const char *name;             /* "Shortcut model", or "NAME (Shortcut model)" with a user's label */

@@ -229,6 +229,36 @@ static void test_rows_are_in_the_order_of_the_file(void **state)
     }
 }
 
+/* One group of labels is none: where another experiment without labels has made that run, it is written otherwise. */
+static void test_rows_are_called_as_in_the_file(void **state)
+{
+    static const char text[] = "experiment: told\nmethod: shortcut\nmodel: {classes: 10}\ntrain: {updates: 9}\n"
+                               "matrix: {dataset.groups: [1, 5]}\n";
+    struct place *place = *state;
+    struct fs_experiment file;
+
+    add_experiment(place, "told", text, "dataset.groups");
+    good(place, fs_experiment_parse("", text, NULL, 0, NULL, 0, &file, &place->error));
+    assert_int_equal(file.run_count, 2);
+    for (int i = 0; i < 2; i++) {
+        const char *digits = i ? "b0" : "a0";
+        char id[65];
+        test_id(digits, id);
+        struct fs_run_row run = test_run(id);
+        run.method = "shortcut";
+        run.train_hash = file.runs[i].train_hash;
+        run.config_json = i ? "{\"dataset\":{\"groups\":5},\"model\":{\"classes\":10}}"
+                            : "{\"dataset\":{\"groups\":\"classes\"},\"model\":{\"classes\":0}}";
+        good(place, fs_store_run(place->store, &run, place->experiment, place->environment, &place->error));
+        add_score(place, digits, 1, 100 + i);
+    }
+    fs_experiment_free(&file);
+    print_table(place, FS_TABLE_TEXT);
+    assert_non_null(strstr(place->output, "\nmethod          groups  1 step "));
+    assert_non_null(strstr(place->output, "\nShortcut model  1          100 "));
+    assert_non_null(strstr(place->output, "\nShortcut model  5          101 "));
+}
+
 /* Flow matching at two seeds, the shortcut model at three, and the data's row. */
 static void fill_small(struct place *place)
 {
@@ -992,6 +1022,7 @@ int main(void)
         TEST(test_runs_and_show),
         TEST(test_failures_are_named),
         TEST(test_rows_are_in_the_order_of_the_file),
+        TEST(test_rows_are_called_as_in_the_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
