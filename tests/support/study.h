@@ -21,9 +21,9 @@ double test_study_told(int method, int groups, int steps, int seed);
 double test_study_exact(int labels, int steps);
 
 /* Adds "longer" (flow matching and the shortcut model with one budget and with four, one seed, at 4 and 128 steps; four
- * budgets give the shortcut model a quarter of its distance and flow matching the same) and "work" (flow matching, Reflow
- * and the shortcut model, each with another number of updates, three seeds, at 4 steps; Reflow has three times its
- * distance). */
+ * budgets give the shortcut model a quarter of its distance and flow matching the same) and "work" (flow matching,
+ * Reflow and the shortcut model, each with another number of updates, three seeds, at 4 steps; Reflow has three times
+ * its distance). */
 fs_status test_study_add_budgets(const char *database, struct fs_error *error);
 
 /* The made-up distance of a method (0 … 3) at a number of steps, for a seed. */
