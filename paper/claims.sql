@@ -15,3 +15,7 @@ SELECT w.prefix || w.name AS fact, sum(c.study IS NOT NULL AND CASE w.name
 FROM wanted w JOIN study USING (study)
     LEFT JOIN claim c ON c.study = w.study AND (NOT w.inside OR NOT (c.lower_outside OR c.higher_outside))
 GROUP BY w.prefix, w.name;
+
+-- Which are reversed: " (A below B at 4 steps; …)", or nothing.
+SELECT 'claims/reversed/words' AS fact, coalesce(' (' || group_concat(words, '; ') || ')', '') AS value
+FROM claim WHERE finding = 'reversed';

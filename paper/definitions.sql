@@ -139,7 +139,8 @@ FROM cell a JOIN cell b USING (study, section, steps) WHERE a.study = 'published
 CREATE TEMP VIEW claim AS
 SELECT c.study, c.ratio,
     CASE c.finding WHEN 'higher' THEN 'hold' WHEN 'lower' THEN 'reversed' ELSE 'undecided' END AS finding,
-    low.outside AS lower_outside, high.outside AS higher_outside
+    low.outside AS lower_outside, high.outside AS higher_outside,
+    latex(low.short) || ' below ' || latex(high.short) || ' at ' || c.steps || iif(c.steps = 1, ' step', ' steps') AS words
 FROM comparison c JOIN shown USING (study, section)
     JOIN final low ON low.study = c.study AND low.steps = c.steps AND low.place = c.other
     JOIN final high ON high.study = c.study AND high.steps = c.steps AND high.place = c.place

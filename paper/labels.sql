@@ -19,7 +19,11 @@ UNION ALL SELECT 'labels/exact/4/' || groups, three_digits(exact) FROM told WHER
 UNION ALL SELECT 'labels/ratio/4/' || groups, three_digits(shortcut / flow) FROM told WHERE steps = 4 AND groups IN ('1', '10')
 UNION ALL SELECT 'labels/most', max(steps) FROM told
 UNION ALL SELECT 'labels/rule/all', count(*) FROM told_rule
-UNION ALL SELECT 'labels/rule/right', sum(pays = said) FROM told_rule;
+UNION ALL SELECT 'labels/rule/right', sum(pays = said) FROM told_rule
+-- What the best rule would get right that knows the number of steps alone, chosen afterwards.
+UNION ALL SELECT 'labels/rule/steps', max(hits) FROM (
+    SELECT sum(r.pays = (r.steps <= top.steps)) AS hits
+    FROM told_rule r, (SELECT DISTINCT steps FROM told_rule) top GROUP BY top.steps);
 
 WITH
 columns AS (SELECT DISTINCT steps FROM told_rule ORDER BY steps),
