@@ -9,7 +9,8 @@
 #include "harness/report/svg.h"
 
 #define STYLES 8
-#define FONT 13.0 /* pixels; page.css has the same */
+#define FONT 13.0       /* pixels; page.css has the same */
+#define WIDEST_FONT 1.2 /* how much wider a font may be than the one whose widths are estimated (DejaVu Sans: 1.13) */
 #define LINE_HEIGHT 17.0
 
 struct layout {
@@ -281,6 +282,17 @@ static void draw_points(const struct layout *layout, const struct fs_chart_line 
 
 /* --- names --- */
 
+/* Above a narrow chart nothing may stick out: a name that might, in a font wider than the one that widths are estimated
+ * for, is set closer. */
+static void fit_name(const struct layout *layout, const char *name, double room)
+{
+    const double width = fs_text_width(name, FONT);
+
+    if (!layout->names_beside && WIDEST_FONT * width > room) {
+        fs_html(layout->stream, " textLength=%.1f lengthAdjust=spacingAndGlyphs", fmin(width, room));
+    }
+}
+
 static void draw_name(const struct layout *layout, int line, double x, double y)
 {
     const struct fs_chart_line *of = &layout->chart->lines[line];
@@ -294,8 +306,9 @@ static void draw_name(const struct layout *layout, int line, double x, double y)
     if (of->link[0]) {
         fs_html(out, "<a href=\"#%s\">", of->link);
     }
-    fs_html(out, "<text class=name x=%.1f y=%.1f>%s</text>%s</g>\n", x + 21, y + 4.5, of->label,
-            of->link[0] ? "</a>" : "");
+    fs_html(out, "<text class=name x=%.1f y=%.1f", x + 21, y + 4.5);
+    fit_name(layout, of->label, layout->width - x - 21);
+    fs_html(out, ">%s</text>%s</g>\n", of->label, of->link[0] ? "</a>" : "");
 }
 
 static double end_of(const struct layout *layout, const struct fs_chart_line *line)

@@ -136,6 +136,45 @@ static void test_names_keep_their_distance(void **state)
     free(text);
 }
 
+static double number_behind(const char *text, const char *mark)
+{
+    const char *found = strstr(text, mark);
+
+    assert_non_null(found);
+    return strtod(found + strlen(mark), NULL);
+}
+
+/* Above the narrow chart, which is 340 wide, a long name is given the room that there is; nothing else is. */
+static void test_long_names_stay_in_a_narrow_chart(void **state)
+{
+    static const char *const names[] = {"Shortcut model",
+                                        "Shortcut model, learning_rate 0.002, target_ema 0.99, groups 5"};
+    struct fs_chart_point points[] = {{.x = 0, .y = 1, .low = (double)NAN, .high = (double)NAN},
+                                      {.x = 1, .y = 2, .low = (double)NAN, .high = (double)NAN}};
+    struct fs_chart_line line = {.points = points, .count = 2};
+    const struct fs_chart chart = {.id = "c",
+                                   .title = "t",
+                                   .description = "d",
+                                   .x_title = "x",
+                                   .y_title = "y",
+                                   .lines = &line,
+                                   .line_count = 1,
+                                   .baseline = (double)NAN};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        snprintf(line.label, sizeof(line.label), "%s", names[i]);
+        char *text = print(&chart);
+        assert_int_equal(count_of(text, " textLength="), i);
+        if (i > 0) { /* in the second of the two charts */
+            const double x = number_behind(strstr(text, "class=\"narrow"), "<text class=name x=");
+            const double length = number_behind(strstr(text, "class=\"narrow"), " textLength=");
+            assert_true(length > 200 && x + length <= 340.1);
+        }
+        free(text);
+    }
+}
+
 /* What cannot stand on a logarithmic axis is left out, without a trace of a NaN. */
 static void test_what_cannot_be_drawn(void **state)
 {
@@ -210,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_marks),
         cmocka_unit_test(test_marks_of_any_range),
         cmocka_unit_test(test_names_keep_their_distance),
+        cmocka_unit_test(test_long_names_stay_in_a_narrow_chart),
         cmocka_unit_test(test_what_cannot_be_drawn),
         cmocka_unit_test(test_styles),
     };
