@@ -14,10 +14,11 @@ SELECT c.*, coalesce(c.setting, c.method) AS key,
     substr(c.label, 1, instr(c.label || ' (', ' (') - 1) AS short -- Flow matching, of Flow matching (Euler)
 FROM cell c JOIN shown USING (study, section) WHERE c.origin = 'run' AND c.at_update IS NULL;
 
--- Its comparisons, with the keys and methods of both rows, and in words. A single seed allows no test, only to say which
+-- Its comparisons, with the keys, methods and updates of both rows, and in words. A single seed allows no test, only to say which
 -- number is the smaller one.
 CREATE TEMP VIEW compared AS
-SELECT c.*, a.key AS key, b.key AS other_key, a.method AS method, b.method AS other_method, CASE
+SELECT c.*, a.key AS key, b.key AS other_key, a.method AS method, b.method AS other_method,
+    a.updates AS updates, b.updates AS other_updates, CASE
         WHEN finding <> 'undecided' THEN finding || ' than'
         WHEN ratio IS NULL THEN 'not comparable with'
         WHEN c.seeds > 1 THEN 'not distinguishable from'

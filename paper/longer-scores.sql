@@ -10,11 +10,6 @@ SELECT 'longer/flow-matching/' || steps || '/' || name AS fact, table_cell(mean,
 FROM budget JOIN final USING (updates)
 WHERE study = 'longer' AND method = 'flow-matching' AND steps IN (4, 128)
 UNION ALL
-SELECT 'longer/ratio/' || b.name, three_digits(exp(avg(ln(s.value) - ln(f.value))))
-FROM budget b
-    JOIN final a ON a.study = 'longer' AND a.method = 'shortcut' AND a.updates = b.updates AND a.steps = 4
-    JOIN final o ON o.study = 'longer' AND o.method = 'flow-matching' AND o.updates = b.updates AND o.steps = 4
-    JOIN seed_score s ON s.study = a.study AND s.section = a.section AND s.place = a.place AND s.steps = 4
-    JOIN seed_score f ON f.study = o.study AND f.section = o.section AND f.place = o.place AND f.steps = 4 AND f.seed = s.seed
-WHERE s.at_update IS NULL AND f.at_update IS NULL
-GROUP BY b.name;
+SELECT 'longer/ratio/' || name, three_digits(ratio)
+FROM budget JOIN compared USING (updates)
+WHERE study = 'longer' AND steps = 4 AND method = 'shortcut' AND other_method = 'flow-matching' AND other_updates = updates;

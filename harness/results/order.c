@@ -24,9 +24,12 @@ static const struct fs_config *find_run(const struct fs_experiment *file, const 
 static int place_of(const struct fs_experiment *file, const struct fs_result_row *row)
 {
     const struct fs_config *run = find_run(file, row);
-    int behind = run ? 2 * (int)(run - file->runs) : INT_MAX;
+    int behind = INT_MAX;
 
-    for (int i = 0; i < file->run_count && !run; i++) {
+    if (run) {
+        return 2 * (int)(run - file->runs);
+    }
+    for (int i = 0; i < file->run_count; i++) {
         behind = strcmp(file->runs[i].method->name, row->method) == 0 ? 2 * i + 1 : behind;
     }
     return behind;
