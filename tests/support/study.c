@@ -317,8 +317,7 @@ static fs_status make_groups(struct study *study)
     return FS_OK;
 }
 
-/* A run of so many updates with a score at each of `count` numbers of steps: its method's of UPDATES, times `factor`.
- */
+/* A run of so many updates, with scores at `count` numbers of steps: its method's of UPDATES times `factor`. */
 static fs_status add_budget(struct study *study, int method, int seed, int updates, const int *some, int count,
                             double factor)
 {

@@ -76,6 +76,18 @@ static void test_marks_of_any_range(void **state)
 
 /* --- charts --- */
 
+static struct fs_chart chart_of(const struct fs_chart_line *lines, int count)
+{
+    return (struct fs_chart){.id = "c",
+                             .title = "t",
+                             .description = "d",
+                             .x_title = "x",
+                             .y_title = "y",
+                             .lines = lines,
+                             .line_count = count,
+                             .baseline = (double)NAN};
+}
+
 static char *print(const struct fs_chart *chart)
 {
     char *text;
@@ -115,14 +127,7 @@ static void test_names_keep_their_distance(void **state)
         lines[i].points = points[i];
         lines[i].count = 2;
     }
-    const struct fs_chart chart = {.id = "c",
-                                   .title = "t",
-                                   .description = "d",
-                                   .x_title = "x",
-                                   .y_title = "y",
-                                   .lines = lines,
-                                   .line_count = 9,
-                                   .baseline = (double)NAN};
+    const struct fs_chart chart = chart_of(lines, 9);
     char *text = print(&chart);
     for (const char *name = text; found < 9 && (name = strstr(name, "<text class=name")); name++) {
         assert_int_equal(sscanf(strstr(name, " y="), " y=%lf", &at[found]), 1);
@@ -149,14 +154,7 @@ static char *print_one_line(const char *name)
     struct fs_chart_point points[] = {{.x = 0, .y = 1, .low = (double)NAN, .high = (double)NAN},
                                       {.x = 1, .y = 2, .low = (double)NAN, .high = (double)NAN}};
     struct fs_chart_line line = {.points = points, .count = 2};
-    const struct fs_chart chart = {.id = "c",
-                                   .title = "t",
-                                   .description = "d",
-                                   .x_title = "x",
-                                   .y_title = "y",
-                                   .lines = &line,
-                                   .line_count = 1,
-                                   .baseline = (double)NAN};
+    const struct fs_chart chart = chart_of(&line, 1);
 
     snprintf(line.label, sizeof(line.label), "%s", name);
     return print(&chart);
@@ -187,20 +185,10 @@ static void test_what_cannot_be_drawn(void **state)
                                       {.x = 4, .y = -1, .low = (double)NAN, .high = (double)NAN},
                                       {.x = 8, .y = 9, .low = -2, .high = 10, .link = "n1"}};
     struct fs_chart_line line = {.label = "a & b", .points = points, .count = 4};
-    struct fs_chart chart = {.id = "c",
-                             .title = "t",
-                             .description = "d",
-                             .x_title = "x",
-                             .y_title = "y",
-                             .log_x = true,
-                             .log_y = true,
-                             .markers = true,
-                             .table = true,
-                             .lines = &line,
-                             .line_count = 1,
-                             .baseline = (double)NAN};
+    struct fs_chart chart = chart_of(&line, 1);
 
     (void)state;
+    chart.log_x = chart.log_y = chart.markers = chart.table = true;
     char *text = print(&chart);
     assert_int_equal(count_of(text, "class=hit"), 4); /* two points, in two sizes of chart */
     assert_int_equal(count_of(text, "href=\"#n1\""), 2);
@@ -221,17 +209,10 @@ static void test_styles(void **state)
     struct fs_chart_point points[2] = {{.x = 1, .y = 1, .low = (double)NAN, .high = (double)NAN},
                                        {.x = 2, .y = 2, .low = (double)NAN, .high = (double)NAN}};
     struct fs_chart_line lines[FS_CHART_LINES_MAX];
-    struct fs_chart chart = {.id = "c",
-                             .title = "t",
-                             .description = "d",
-                             .x_title = "x",
-                             .y_title = "y",
-                             .markers = true,
-                             .lines = lines,
-                             .line_count = FS_CHART_LINES_MAX,
-                             .baseline = (double)NAN};
+    struct fs_chart chart = chart_of(lines, FS_CHART_LINES_MAX);
 
     (void)state;
+    chart.markers = true;
     for (int i = 0; i < FS_CHART_LINES_MAX; i++) {
         lines[i] = (struct fs_chart_line){.label = "line", .style = i + 1, .points = points, .count = 2};
     }

@@ -394,6 +394,16 @@ static void has(const char *name, const char *piece)
     free(text);
 }
 
+/* The fact is this number alone, in three digits. */
+static void has_fact(const char *key, double value)
+{
+    char text[FS_NUMBER_TEXT], expected[256];
+
+    fs_three_digits(value, text);
+    snprintf(expected, sizeof(expected), "\\fsset{%s}{%s}\n", key, text);
+    has("fs-facts.tex", expected);
+}
+
 /* Asks the queries of paper/ of the made-up study. The paper's text stands in a branch that is not taken: its facts may
  * be made, and need not be. */
 static void ask_the_paper(const char *studies)
@@ -432,12 +442,8 @@ static void test_the_queries_of_the_paper(void **state)
     fs_three_digits(sum / 3, mean);
     snprintf(expected, sizeof(expected), "\\fsset{main/shortcut/4}{%s{\\scriptsize", mean);
     has("fs-facts.tex", expected);
-    fs_three_digits(exp(logs), mean);
-    snprintf(expected, sizeof(expected), "\\fsset{main/4/shortcut/vs/flow-matching/ratio}{%s}\n", mean);
-    has("fs-facts.tex", expected);
-    fs_three_digits(exp(own), mean);
-    snprintf(expected, sizeof(expected), "\\fsset{main/flow-matching/ratio/4/128}{%s}\n", mean);
-    has("fs-facts.tex", expected);
+    has_fact("main/4/shortcut/vs/flow-matching/ratio", exp(logs));
+    has_fact("main/flow-matching/ratio/4/128", exp(own));
     has("fs-facts.tex", "\\fsset{main/seeds-words}{3 seeds}\n");
     has("fs-facts.tex", "\\fsset{ablation/seeds-words}{2 seeds}\n");
     has("fs-facts.tex", "\\fsset{main/lowest}{at 1 step to ");
@@ -473,7 +479,6 @@ static void test_the_queries_of_the_paper(void **state)
 /* A row of these experiments is a method and its number of updates. */
 static void test_longer_training_and_equal_work(void **state)
 {
-    char text[FS_NUMBER_TEXT], expected[256];
     double logs[2] = {0};
 
     (void)state;
@@ -481,24 +486,17 @@ static void test_longer_training_and_equal_work(void **state)
     ask_the_paper("SELECT 'main' AS study, 'table' AS experiment, 0 AS stable" STUDY("longer", "longer")
                       STUDY("work", "work") ";");
     for (int times = 1; times <= 4; times += 3) {
-        fs_three_digits(test_study_value(3, 4, 5) / test_study_value(0, 4, 5) / times, text);
-        snprintf(expected, sizeof(expected), "\\fsset{longer/ratio/%s}{%s}\n", times > 1 ? "last" : "first", text);
-        has("fs-facts.tex", expected);
-        fs_three_digits(test_study_value(0, 128, 5), text);
-        snprintf(expected, sizeof(expected), "\\fsset{longer/flow-matching/128/%s}{%s}\n", times > 1 ? "last" : "first",
-                 text);
-        has("fs-facts.tex", expected);
+        has_fact(times > 1 ? "longer/ratio/last" : "longer/ratio/first",
+                 test_study_value(3, 4, 5) / test_study_value(0, 4, 5) / times);
+        has_fact(times > 1 ? "longer/flow-matching/128/last" : "longer/flow-matching/128/first",
+                 test_study_value(0, 128, 5));
     }
     for (int seed = 5; seed < 8; seed++) {
         logs[0] += log(test_study_value(3, 4, seed) / test_study_value(0, 4, seed)) / 3;
         logs[1] += log(3 * test_study_value(2, 4, seed) / test_study_value(0, 4, seed)) / 3;
     }
-    fs_three_digits(exp(logs[0]), text);
-    snprintf(expected, sizeof(expected), "\\fsset{work/4/shortcut/vs/flow-matching/ratio}{%s}\n", text);
-    has("fs-facts.tex", expected);
-    fs_three_digits(exp(logs[1]), text);
-    snprintf(expected, sizeof(expected), "\\fsset{work/4/reflow/vs/flow-matching/ratio}{%s}\n", text);
-    has("fs-facts.tex", expected);
+    has_fact("work/4/shortcut/vs/flow-matching/ratio", exp(logs[0]));
+    has_fact("work/4/reflow/vs/flow-matching/ratio", exp(logs[1]));
     has("fs-facts.tex", "\\fsset{work/4/reflow/vs/flow-matching}{higher than}\n");
     has("fs-facts.tex", "\\fslongertrue\n");
     has("fs-facts.tex", "\\fsworktrue\n");
@@ -529,12 +527,8 @@ static void test_the_rule_about_labels(void **state)
         fs_three_digits(flow[1], text);
         snprintf(expected, sizeof(expected), "\\fsset{labels/4/%d}{%s{\\scriptsize", told, text);
         has("fs-facts.tex", expected);
-        fs_three_digits(model[1] / flow[1], text);
-        snprintf(expected, sizeof(expected), "\\fsset{labels/ratio/4/%d}{%s}\n", told, text);
-        has("fs-facts.tex", expected);
-        fs_three_digits(test_study_exact(told > 1 ? told : 0, 4), text);
-        snprintf(expected, sizeof(expected), "\\fsset{labels/exact/4/%d}{%s}\n", told, text);
-        has("fs-facts.tex", expected);
+        has_fact(told > 1 ? "labels/ratio/4/10" : "labels/ratio/4/1", model[1] / flow[1]);
+        has_fact(told > 1 ? "labels/exact/4/10" : "labels/exact/4/1", test_study_exact(told > 1 ? told : 0, 4));
     }
     assert_in_range(right, 1, 3); /* the made-up numbers have both */
     snprintf(expected, sizeof(expected), "\\fsset{labels/rule/right}{%d}\n", right);

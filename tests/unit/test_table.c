@@ -89,6 +89,20 @@ static void add_run(struct place *place, const char *digits, const char *method,
     good(place, fs_store_run(place->store, &row, place->experiment, place->environment, &place->error));
 }
 
+/* A run whose configuration and hash the test has itself. */
+static void add_run_as(struct place *place, const char *digits, const char *method, const char *train_hash,
+                       const char *config)
+{
+    char id[65];
+
+    test_id(digits, id);
+    struct fs_run_row row = test_run(id);
+    row.method = method;
+    row.config_json = config;
+    row.train_hash = train_hash;
+    good(place, fs_store_run(place->store, &row, place->experiment, place->environment, &place->error));
+}
+
 static void add_score_row(struct place *place, struct fs_score_row score)
 {
     char hash[32];
@@ -204,15 +218,11 @@ static void test_rows_are_in_the_order_of_the_file(void **state)
     assert_int_equal(file.run_count, 6);
     for (int i = 0; i < 6; i++) {
         const int row = joined[i] < 2 ? joined[i] : joined[i] - 1;
-        char digits[3], id[65], config[256];
+        char digits[3], config[256];
         snprintf(digits, sizeof digits, "%d0", i);
-        test_id(digits, id);
-        struct fs_run_row run = test_run(id);
-        run.method = joined[i] == 2 ? "shortcut" : file.runs[row].method->name;
-        run.train_hash = joined[i] == 2 ? "other" : file.runs[row].train_hash;
         snprintf(config, sizeof config, "{\"train\":{\"updates\":%d}}", rows[joined[i]].updates);
-        run.config_json = config;
-        good(place, fs_store_run(place->store, &run, place->experiment, place->environment, &place->error));
+        add_run_as(place, digits, joined[i] == 2 ? "shortcut" : file.runs[row].method->name,
+                   joined[i] == 2 ? "other" : file.runs[row].train_hash, config);
         add_score(place, digits, 1, 100 + i);
     }
     fs_experiment_free(&file);
@@ -242,14 +252,9 @@ static void test_rows_are_called_as_in_the_file(void **state)
     assert_int_equal(file.run_count, 2);
     for (int i = 0; i < 2; i++) {
         const char *digits = i ? "b0" : "a0";
-        char id[65];
-        test_id(digits, id);
-        struct fs_run_row run = test_run(id);
-        run.method = "shortcut";
-        run.train_hash = file.runs[i].train_hash;
-        run.config_json = i ? "{\"dataset\":{\"groups\":5},\"model\":{\"classes\":10}}"
-                            : "{\"dataset\":{\"groups\":\"classes\"},\"model\":{\"classes\":0}}";
-        good(place, fs_store_run(place->store, &run, place->experiment, place->environment, &place->error));
+        add_run_as(place, digits, "shortcut", file.runs[i].train_hash,
+                   i ? "{\"dataset\":{\"groups\":5},\"model\":{\"classes\":10}}"
+                     : "{\"dataset\":{\"groups\":\"classes\"},\"model\":{\"classes\":0}}");
         add_score(place, digits, 1, 100 + i);
     }
     fs_experiment_free(&file);
@@ -617,19 +622,15 @@ static void test_wrong_names_are_said(void **state)
 /* A run with keys of its training; its train_hash follows from them. */
 static void add_training(struct place *place, const char *digits, int batch, const char *rate, int updates)
 {
-    char id[65], config[512], train_hash[64];
+    char config[512], train_hash[64];
 
-    test_id(digits, id);
     snprintf(config, sizeof(config),
              "{\"config_version\":1,\"device\":\"%s\",\"evaluate\":{\"samples\":%d},\"method\":\"flow-matching\","
              "\"methods\":{\"flow-matching\":{}},\"seed\":0,\"train\":{\"batch\":%d,\"learning_rate\":%s,"
              "\"updates\":%d}}",
              batch == 16 ? "cpu" : "auto", batch, batch, rate, updates);
     snprintf(train_hash, sizeof(train_hash), "%d %s %d", batch, rate, updates);
-    struct fs_run_row row = test_run(id);
-    row.config_json = config;
-    row.train_hash = train_hash;
-    good(place, fs_store_run(place->store, &row, place->experiment, place->environment, &place->error));
+    add_run_as(place, digits, "flow-matching", train_hash, config);
     add_score(place, digits, 4, batch * 10 + updates);
 }
 
